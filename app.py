@@ -1,0 +1,69 @@
+"""Every trigger of Orderline and nothing else: each handler is one call into chalicelib.
+
+Event handlers must stand here: in a Chalice Blueprint they would deploy under a module that never imports this one.
+Handlers' names are public: resources in .chalice/resources.yaml are named after them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chalice.app import Chalice, Response, SQSEvent
+
+from chalicelib import worker
+from chalicelib.auth import READ, WRITE
+from chalicelib.web import http, views
+
+app = Chalice(app_name="orderline")
+ANY_TYPE = ["*/*"]  # the views check the content type, and answer in problem+json
+
+
+@app.route("/orders", methods=["POST"], content_types=ANY_TYPE)
+def place_order() -> Response:
+    return _respond(views.answer(views.place, WRITE, _request()))
+
+
+@app.route("/orders", methods=["GET"], content_types=ANY_TYPE)
+def list_orders() -> Response:
+    return _respond(views.answer(views.newest, READ, _request()))
+
+
+@app.route("/orders/{order_id}", methods=["GET"], content_types=ANY_TYPE)
+def show_order(order_id: str) -> Response:  # the view reads it from the request
+    return _respond(views.answer(views.show, READ, _request()))
+
+
+@app.route("/tasks", methods=["GET"], content_types=ANY_TYPE)
+def list_tasks() -> Response:
+    return _respond(views.answer(views.task_list, READ, _request()))
+
+
+@app.route("/health", methods=["GET"], content_types=ANY_TYPE)
+def health() -> Response:
+    return _respond(views.answer(views.health, None, _request()))
+
+
+@app.on_sqs_message(queue_arn="set-in-resources.yaml", name="order_worker")
+def order_worker(event: SQSEvent) -> dict[str, Any]:
+    context: Any = event.context
+    return worker.work(event.to_dict()["Records"], lambda: context.get_remaining_time_in_millis() / 1000)
+
+
+def _request() -> http.Request:
+    """Chalice's request in our terms."""
+    given: Any = app.current_request
+    query = given.query_params
+    return http.Request(
+        method=given.method,
+        route=given.context["resourcePath"],
+        path=given.context["path"],
+        headers={name.lower(): value for name, value in given.headers.items()},
+        query={name: query.getlist(name) for name in query} if query else {},
+        params=given.uri_params or {},
+        body=given.raw_body or b"",
+        id=given.context.get("requestId") or given.lambda_context.aws_request_id,
+    )
+
+
+def _respond(response: http.Response) -> Response:
+    return Response(response.body, headers=dict(response.headers), status_code=response.status)

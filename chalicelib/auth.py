@@ -1,0 +1,103 @@
+"""Access tokens: who the client is. Checked in the app itself, so it is the same on AWS and on a laptop.
+
+A token is `ol_<id>_<secret>`; the tokens table holds the secret's SHA-256 alone. A record is kept in memory for a minute,
+so a revocation takes that long.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+from chalicelib import config, orders
+from chalicelib.aws import client, translated
+from chalicelib.errors import Forbidden, Unauthorized
+
+WRITE, READ = "orders:write", "orders:read"
+LOCAL_CLIENT = "local"
+CLIENT_NAME = re.compile(r"[a-z0-9-]{1,40}")
+_TOKEN = re.compile(r"ol_([0-9a-f]{8})_([0-9a-f]{64})")
+_REMEMBERED = 60 * orders.SECOND
+_MOST_REMEMBERED = 1000
+
+
+@dataclass(frozen=True)
+class Token:
+    """A record of the tokens table. `not_after` is in seconds since 1970, None for never."""
+
+    id: str
+    sha256: str
+    client: str
+    scopes: tuple[str, ...]
+    not_after: int | None = None
+    disabled: bool = False
+
+
+_memory: dict[str, tuple[int, Token | None]] = {}
+
+
+def authenticate(header: str | None, scope: str) -> str:
+    """The client whose request this is. Raises Unauthorized without a token, Forbidden with one that won't do."""
+    if header is None and config.SETTINGS.access == "open":
+        return LOCAL_CLIENT
+    scheme, _, text = (header or "").partition(" ")
+    parts = _TOKEN.fullmatch(text.strip()) if scheme.lower() == "bearer" else None
+    if parts is None:
+        raise Unauthorized(Unauthorized.__doc__)
+    token = _remembered(parts[1])
+    given = hashlib.sha256(parts[2].encode()).hexdigest()
+    genuine = hmac.compare_digest(given, token.sha256 if token else "")
+    if token is None or not genuine or not _valid(token) or scope not in token.scopes:
+        raise Forbidden(Forbidden.__doc__)
+    return token.client
+
+
+def issue(client_name: str, scopes: tuple[str, ...] = (READ, WRITE), not_after: int | None = None) -> tuple[str, Token]:
+    """A new token's text, shown this once, and its record, still to be stored."""
+    if not CLIENT_NAME.fullmatch(client_name):
+        raise ValueError(f"client {client_name!r}: a name has 1 to 40 of a-z, 0-9 and -")
+    id, secret = secrets.token_hex(4), secrets.token_hex(32)
+    token = Token(id, hashlib.sha256(secret.encode()).hexdigest(), client_name, scopes, not_after)
+    return f"ol_{id}_{secret}", token
+
+
+def encode(token: Token) -> dict[str, Any]:
+    """The record as DynamoDB's item."""
+    item: dict[str, Any] = {"pk": {"S": token.id}, "sha256": {"S": token.sha256}, "client": {"S": token.client},
+                            "scopes": {"SS": list(token.scopes)}, "disabled": {"BOOL": token.disabled}}
+    return item | ({"not_after": {"N": str(token.not_after)}} if token.not_after else {})
+
+
+def decode(item: dict[str, Any]) -> Token:
+    not_after = int(item["not_after"]["N"]) if "not_after" in item else None
+    return Token(item["pk"]["S"], item["sha256"]["S"], item["client"]["S"], tuple(item["scopes"]["SS"]), not_after,
+                 item["disabled"]["BOOL"])
+
+
+def forget() -> None:
+    """Drop what is remembered, as a new process would."""
+    _memory.clear()
+
+
+def _valid(token: Token) -> bool:
+    return not token.disabled and (token.not_after is None or orders.now() < token.not_after * orders.SECOND)
+
+
+def _remembered(token_id: str) -> Token | None:
+    now = orders.now()
+    kept = _memory.get(token_id)
+    if kept is None or kept[0] <= now:
+        if len(_memory) >= _MOST_REMEMBERED:  # guessed ids must not fill the memory
+            _memory.clear()
+        kept = _memory[token_id] = (now + _REMEMBERED, _read(token_id))
+    return kept[1]
+
+
+def _read(token_id: str) -> Token | None:
+    with translated():
+        answer = client("dynamodb").get_item(TableName=config.SETTINGS.tokens_table, Key={"pk": {"S": token_id}})
+    return decode(answer["Item"]) if "Item" in answer else None

@@ -1,0 +1,101 @@
+"""Settings: everything that differs between a laptop, a test and AWS, read from the environment in one place.
+
+Every setting has a default, so that `import app` needs no environment. docs/settings.md lists them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+MAX_VISIBILITY_S = 12 * 3600  # SQS hides a message no longer
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One field is one environment variable of the same name in capitals. Durations are in seconds."""
+
+    stack: str = "orderline-dev"
+    """Tables and queues are named after it: see `orders_table` and the other properties."""
+    queue_url: str = ""
+    """The orders queue; empty: asked from SQS by its name, once."""
+    access: str = "open"
+    """`token`: every request needs an access token. `open`: requests without one belong to the client `local`."""
+    public_url: str = ""
+    """What links begin with; empty: made from the request's own Host."""
+    max_input_bytes: int = 65536
+    max_result_bytes: int = 65536
+    grace_s: int = 120
+    """How long an order may wait, unclaimed, before the sweeper looks at it."""
+    keep_s: int = 7 * 86400
+    """How long a final order is kept."""
+    worker_timeout_s: int = 60
+    """The worker function's own timeout: no task's timeout_s may exceed it."""
+    max_receives: int = 30
+    """The queue's maxReceiveCount: no task's max_attempts may reach it."""
+    list_shards: int = 1
+    due_shards: int = 1
+
+    @property
+    def orders_table(self) -> str:
+        return f"{self.stack}-orders"
+
+    @property
+    def tokens_table(self) -> str:
+        return f"{self.stack}-tokens"
+
+    @property
+    def orders_queue(self) -> str:
+        return f"{self.stack}-orders"
+
+    @property
+    def dead_queue(self) -> str:
+        return f"{self.stack}-dead"
+
+
+def read(environ: Mapping[str, str]) -> Settings:
+    """Settings from an environment. Raises ValueError that names the variable and what it may hold."""
+    values: dict[str, str | int] = {}
+    for field in fields(Settings):
+        name = field.name.upper()
+        text = environ.get(name, "")
+        if not text:
+            continue
+        if field.type == "int" and not text.isdigit():
+            raise ValueError(f"{name}={text!r}: a whole number is needed")
+        values[field.name] = int(text) if field.type == "int" else text
+    settings = Settings(**values)  # type: ignore[arg-type]
+    return _checked(settings, in_lambda=bool(environ.get("AWS_LAMBDA_FUNCTION_NAME")))
+
+
+def _checked(settings: Settings, in_lambda: bool) -> Settings:
+    if settings.access not in ("open", "token"):
+        raise ValueError(f"ACCESS={settings.access!r}: it is `token` or `open`")
+    if in_lambda and settings.access == "open":
+        raise ValueError("ACCESS is open: in Lambda it must be `token`, or everybody could place orders")
+    return settings
+
+
+def cloud(environ: Mapping[str, str]) -> str | None:
+    """Why no AWS client may be made here, or None if it may.
+
+    Nobody's real account is reached by accident: outside Lambda either AWS_ENDPOINT_URL says where the cloud is (the
+    local cloud), or the environment's credentials are such as no account has, as under moto. Profiles are never read.
+    Keys of real accounts begin with AKIA or ASIA:
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-unique-ids
+    """
+    if environ.get("AWS_LAMBDA_FUNCTION_NAME") or environ.get("AWS_ENDPOINT_URL"):
+        return None
+    key = environ.get("AWS_ACCESS_KEY_ID", "")
+    if key and not key.startswith(("AKIA", "ASIA")):
+        return None
+    return "no cloud is set here: type `make run`, or with the local cloud running `. .local/env`"
+
+
+def region(environ: Mapping[str, str]) -> str:
+    return environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+
+
+SETTINGS = read(os.environ)
+ENVIRON: Mapping[str, str] = os.environ

@@ -1,0 +1,101 @@
+"""Every error that Orderline raises on purpose.
+
+OrderlineError
+├── Refusal                what the client asked for can't be done; nothing was changed
+│   ├── InvalidOrder       the order's shape is wrong (which member: `pointer`)
+│   │   ├── InvalidInput   its input doesn't fit the task's type hints
+│   │   └── UnknownTask    no such task; lists the known ones
+│   ├── TooLarge           more bytes than an order may have
+│   ├── KeyReused          the Idempotency-Key belongs to another request
+│   ├── NotFound           no such order, or another client's
+│   ├── Unauthorized       no access token, or none that reads as one
+│   └── Forbidden          the token is unknown, revoked, expired or lacks the scope
+├── Unavailable            AWS isn't there, is too slow or throttles; try again
+│   └── NoCloud            no AWS is configured here
+├── Stale                  a conditional write was refused: the row is not as the writer believed (`row`)
+├── NoJSON                 a task's result can't be written as JSON
+└── TaskMistake            a task is declared wrongly; raised at import
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from chalicelib.orders import Order
+
+
+class OrderlineError(Exception):
+    """The root."""
+
+
+class Refusal(OrderlineError):
+    """What the client asked for can't be done; nothing was changed."""
+
+
+class InvalidOrder(Refusal):
+    """The order's shape is wrong. `pointer` is the JSON pointer (RFC 6901) to the member at fault."""
+
+    def __init__(self, detail: str, pointer: str = "") -> None:
+        super().__init__(detail)
+        self.pointer = pointer
+
+
+class InvalidInput(InvalidOrder):
+    """The order's input doesn't fit its task's type hints."""
+
+
+class UnknownTask(InvalidOrder):
+    """No task has that name. `known` lists those that exist."""
+
+    def __init__(self, name: str, known: list[str]) -> None:
+        super().__init__(f"no task is called {name!r}; there are: {', '.join(known)}", "/task")
+        self.known = known
+
+
+class TooLarge(Refusal):
+    """The order's input has more bytes than are kept."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"an order's input may have {most} bytes of JSON (the setting MAX_INPUT_BYTES)")
+        self.most = most
+
+
+class KeyReused(Refusal):
+    """This Idempotency-Key was used for another request; nothing was placed. A new request needs a new key."""
+
+
+class NotFound(Refusal):
+    """No order of yours has this reference number."""
+
+
+class Unauthorized(Refusal):
+    """An access token is needed: `Authorization: Bearer ol_...`. `python -m cli token create` makes one."""
+
+
+class Forbidden(Refusal):
+    """This access token won't do: it is unknown, revoked, expired, or lacks the scope for this."""
+
+
+class Unavailable(OrderlineError):
+    """AWS isn't there, is too slow or throttles. Nothing is known of the call's effect."""
+
+
+class NoCloud(Unavailable):
+    """No AWS is configured here."""
+
+
+class Stale(OrderlineError):
+    """A conditional write was refused. `row` is the order as it is, None where there is none."""
+
+    def __init__(self, row: Order | None) -> None:
+        super().__init__("the order is not as its writer believed")
+        self.row = row
+
+
+class NoJSON(OrderlineError):
+    """A task's result can't be written as JSON."""
+
+
+class TaskMistake(OrderlineError):
+    """A task is declared wrongly: raised at import, so that its author sees it first."""

@@ -1,0 +1,70 @@
+"""The orders queue: send, decode, hide. A message names an order and nothing else."""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from chalicelib import config
+from chalicelib.aws import client, translated
+from chalicelib.orders import Order
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Message:
+    """What a record of Lambda's SQS event holds. `receives` is a hint, never a fence. `key` is None if unreadable."""
+
+    id: str
+    receipt: str
+    receives: int
+    key: str | None
+    task: str
+    version: int
+
+
+def send(order: Order, delay_s: int = 0) -> None:
+    """T2. The group makes a standard queue fair between clients:
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-fair-queues.html
+    """
+    with translated():
+        client("sqs").send_message(
+            QueueUrl=url(),
+            MessageBody=json.dumps({"v": VERSION, "pk": order.key, "task": order.task}),
+            MessageGroupId=order.client,
+            **({"DelaySeconds": delay_s} if delay_s else {}),
+        )
+
+
+def hide(message: Message, seconds: int) -> None:
+    """Let a message that is not acknowledged come back after so many seconds, counted from now."""
+    seconds = min(max(seconds, 0), config.MAX_VISIBILITY_S)
+    with translated():
+        client("sqs").change_message_visibility(
+            QueueUrl=url(), ReceiptHandle=message.receipt, VisibilityTimeout=seconds
+        )
+
+
+def decode(record: dict[str, Any]) -> Message:
+    """A record as Lambda delivers it. Nothing in a body raises: what can't be read has key None."""
+    try:
+        body = json.loads(record["body"])
+        key, task, version = str(body["pk"]), str(body["task"]), int(body["v"])
+    except (ValueError, TypeError, KeyError):
+        key, task, version = None, "", 0
+    receives = int(record.get("attributes", {}).get("ApproximateReceiveCount", 1))
+    return Message(record["messageId"], record["receiptHandle"], receives, key, task, version)
+
+
+def url() -> str:
+    """The queue's address: told by the template, or asked once by its name."""
+    return config.SETTINGS.queue_url or _ask(config.SETTINGS.orders_queue)
+
+
+@functools.lru_cache(maxsize=4)
+def _ask(name: str) -> str:
+    with translated():
+        return str(client("sqs").get_queue_url(QueueName=name)["QueueUrl"])

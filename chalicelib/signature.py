@@ -1,0 +1,95 @@
+"""A task's type hints as its contract: what inputs fit, their JSON Schema, and its result as JSON."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from chalicelib.context import Context
+from chalicelib.errors import InvalidInput, NoJSON, TaskMistake
+
+
+@dataclass(frozen=True)
+class Signature:
+    """A function's parameters: a struct with a field for each, and the name of the one that takes the context."""
+
+    input_type: type[msgspec.Struct]
+    context_name: str | None
+
+    @classmethod
+    def of(cls, function: Callable[..., Any]) -> Signature:
+        """Raises TaskMistake for a parameter that no JSON member can fill."""
+        hints = typing.get_type_hints(function, include_extras=True)
+        parameters = inspect.signature(function).parameters.values()
+        contexts = [parameter.name for parameter in parameters if hints.get(parameter.name) is Context]
+        members = [_member(function, parameter, hints) for parameter in parameters if parameter.name not in contexts]
+        try:
+            made = msgspec.defstruct(function.__name__, members, kw_only=True, forbid_unknown_fields=True)
+            msgspec.json.schema(made)
+        except TypeError as fault:
+            raise TaskMistake(f"{place_of(function)}: a type hint that JSON can't carry: {fault}") from fault
+        return cls(made, contexts[0] if contexts else None)
+
+    def schema(self) -> dict[str, Any]:
+        """JSON Schema 2020-12 of the input: an object with a member for each parameter."""
+        schema = msgspec.json.schema(self.input_type)
+        definitions = schema.get("$defs", {})
+        own = definitions.pop(schema.pop("$ref").rpartition("/")[2])
+        return {**own, **({"$defs": definitions} if definitions else {})}
+
+    def check(self, value: Any) -> None:
+        """Raises InvalidInput, with a pointer to the member at fault, if the input doesn't fit the type hints."""
+        try:
+            msgspec.convert(value, self.input_type)
+        except msgspec.ValidationError as fault:
+            raise _invalid(str(fault)) from None
+
+    def arguments(self, text: str, context: Context) -> dict[str, Any]:
+        """The keyword arguments that an input's text stands for. Raises InvalidInput if it fits no more."""
+        try:
+            fitted = msgspec.json.decode(text, type=self.input_type)
+        except msgspec.ValidationError as fault:
+            raise _invalid(str(fault)) from None
+        arguments = {name: getattr(fitted, name) for name in self.input_type.__struct_fields__}
+        return {**arguments, **({self.context_name: context} if self.context_name else {})}
+
+
+def as_json(result: Any) -> str:
+    """Dataclasses, structs, dates and the like as msgspec writes them. Raises NoJSON: NaN, lone surrogates, cycles."""
+    try:
+        text = json.dumps(msgspec.to_builtins(result, str_keys=True), allow_nan=False, ensure_ascii=False)
+        text.encode()
+    except (TypeError, ValueError, RecursionError) as fault:
+        raise NoJSON(f"the result is no JSON: {fault}") from fault
+    return text
+
+
+def place_of(function: Callable[..., Any]) -> str:
+    return f"{function.__module__}.{function.__qualname__}"
+
+
+def _member(function: Callable[..., Any], parameter: inspect.Parameter, hints: dict[str, Any]) -> Any:
+    by_name = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    if parameter.name not in hints or not by_name:
+        raise TaskMistake(f"{place_of(function)}: parameter {parameter.name!r} needs a type hint, and can be no *args,"
+                          " **kwargs or positional-only one")
+    if parameter.default is parameter.empty:
+        return parameter.name, hints[parameter.name]
+    return parameter.name, hints[parameter.name], parameter.default
+
+
+def _invalid(fault: str) -> InvalidInput:
+    """Msgspec's sentence, with the place that it names (`... - at `$.a[0]``) as a JSON pointer."""
+    sentence, _, path = fault.partition(" - at `$")
+    pointer = "/input" + re.sub(r"\.([^.\[\]`]+)|\[(\d+|\.\.\.)\]", r"/\1\2", path.rstrip("`"))
+    member = re.search(r"(?:unknown|required) field `(.+)`", sentence)
+    if member:
+        pointer += "/" + member[1].replace("~", "~0").replace("/", "~1")
+    return InvalidInput(f"the input doesn't fit the task: {sentence}", pointer)

@@ -1,0 +1,39 @@
+"""The story: a customer orders nuggets at the counter and gets a number; the kitchen fries them, six at a time."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from chalicelib.tasks import task
+
+PER_BATCH = 6
+BATCH_S = 0.5
+PRICES_CENTS = {"nugget": 45, "sauce": 30}
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What the customer gets with the box. Prices are in cents."""
+
+    pieces: int
+    sauce: str
+    batches: int
+    total_cents: int
+    receipt: str
+
+
+@task
+def cook_nuggets(
+    pieces: Annotated[int, Meta(ge=1, le=120)],
+    sauce: Literal["barbecue", "curry", "sweet and sour", "none"] = "barbecue",
+) -> Receipt:
+    """Fry nuggets, half a second for each six of them, and print the receipt."""
+    batches = -(-pieces // PER_BATCH)
+    time.sleep(batches * BATCH_S)
+    total_cents = pieces * PRICES_CENTS["nugget"] + (0 if sauce == "none" else PRICES_CENTS["sauce"])
+    lines = f"{pieces} nuggets, sauce: {sauce}. Total {total_cents // 100}.{total_cents % 100:02d}. Enjoy!"
+    return Receipt(pieces, sauce, batches, total_cents, lines)

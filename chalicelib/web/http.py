@@ -1,0 +1,44 @@
+"""A request and a response, as the views see them; free of any web framework."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from chalicelib import config
+
+
+@dataclass(frozen=True)
+class Request:
+    """Header names are in lower case. `route` is the path's pattern, `path` what was asked, stage prefix included."""
+
+    method: str
+    route: str
+    path: str
+    headers: Mapping[str, str]
+    query: Mapping[str, list[str]] = field(default_factory=dict)
+    params: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    id: str = ""
+
+    def url(self, path: str) -> str:
+        """An absolute URL. What stands before the route in the path is the stage's prefix, and is kept."""
+        if config.SETTINGS.public_url:
+            return config.SETTINGS.public_url.rstrip("/") + path
+        scheme = self.headers.get("x-forwarded-proto", "http")
+        above = self.path.rstrip("/").split("/")[: -self.route.count("/")]
+        return f"{scheme}://{self.headers.get('host', 'localhost')}{'/'.join(above)}{path}"
+
+
+@dataclass(frozen=True)
+class Response:
+    status: int
+    body: str
+    headers: dict[str, str]
+
+
+def json_response(status: int, value: Any, headers: Mapping[str, str] | None = None) -> Response:
+    fixed = {"Content-Type": "application/json", "Cache-Control": "no-store"}
+    return Response(status, json.dumps(value, ensure_ascii=False, allow_nan=False), {**fixed, **(headers or {})})

@@ -1,0 +1,76 @@
+"""Errors as application/problem+json (RFC 9457): one table of types, one of what each error becomes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chalicelib import errors, logs
+from chalicelib.web.http import Request, Response, json_response
+
+TYPES: dict[str, tuple[int, str]] = {
+    "invalid-json": (400, "The body is no JSON"),
+    "invalid-parameter": (400, "A parameter is wrong"),
+    "idempotency-key-invalid": (400, "The Idempotency-Key can't be read"),
+    "unauthorized": (401, "An access token is needed"),
+    "forbidden": (403, "This access token won't do"),
+    "not-found": (404, "No such order"),
+    "too-large": (413, "Too large"),
+    "unsupported-media-type": (415, "The body must be application/json"),
+    "invalid-order": (422, "The order is wrong"),
+    "unknown-task": (422, "No such task"),
+    "invalid-input": (422, "The input doesn't fit the task"),
+    "idempotency-key-reused": (422, "The Idempotency-Key belongs to another request"),
+    "internal": (500, "A fault of ours"),
+    "unavailable": (503, "AWS isn't there"),
+}
+
+_NAMES: dict[type[errors.OrderlineError], str] = {
+    errors.InvalidOrder: "invalid-order",
+    errors.InvalidInput: "invalid-input",
+    errors.UnknownTask: "unknown-task",
+    errors.TooLarge: "too-large",
+    errors.KeyReused: "idempotency-key-reused",
+    errors.NotFound: "not-found",
+    errors.Unauthorized: "unauthorized",
+    errors.Forbidden: "forbidden",
+    errors.Unavailable: "unavailable",
+    errors.NoCloud: "unavailable",
+}
+_HEADERS = {
+    "unauthorized": {"WWW-Authenticate": 'Bearer realm="orderline"'},
+    "unavailable": {"Retry-After": "2"},
+}
+
+
+class Problem(Exception):
+    """A fault of the request itself, found in web/."""
+
+    def __init__(self, name: str, detail: str, **members: Any) -> None:
+        super().__init__(detail)
+        self.name, self.detail, self.members = name, detail, members
+
+
+def response(fault: Exception, request: Request) -> Response:
+    """The problem that a fault becomes. What nobody expected is logged with its traceback and shown without."""
+    if isinstance(fault, Problem):
+        return _response(fault.name, fault.detail, request, fault.members)
+    if type(fault) in _NAMES:
+        return _response(_NAMES[type(fault)], str(fault), request, _members(fault))  # type: ignore[index]
+    logs.fault("internal", request=request.id, route=request.route)
+    return _response("internal", "Something broke here; it is logged under the request's id.", request, {})
+
+
+def _members(fault: Exception) -> dict[str, Any]:
+    members: dict[str, Any] = {}
+    if isinstance(fault, errors.InvalidOrder):
+        members["pointer"] = fault.pointer
+    if isinstance(fault, errors.UnknownTask):
+        members["known"] = fault.known
+    return members
+
+
+def _response(name: str, detail: str, request: Request, members: dict[str, Any]) -> Response:
+    status, title = TYPES[name]
+    body = {"type": f"/problems/{name}", "title": title, "status": status, "detail": detail, "request_id": request.id}
+    headers = {"Content-Type": "application/problem+json", **_HEADERS.get(name, {})}
+    return json_response(status, {**body, **members}, headers)

@@ -1,0 +1,76 @@
+"""Strict JSON in: what JSON leaves open (RFC 8259, RFC 7493 I-JSON) is refused with a sentence that says what."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, NoReturn
+
+from chalicelib.web.problems import Problem
+
+MAX_DEPTH = 64
+_LONE = re.compile("[\ud800-\udfff]")
+
+
+def parse(body: bytes) -> Any:
+    """The value that a body holds. Raises Problem `invalid-json`."""
+    if body.startswith(b"\xef\xbb\xbf"):
+        _refuse("it begins with a byte order mark; send plain UTF-8")
+    try:
+        text = body.decode()
+    except UnicodeDecodeError as fault:
+        _refuse(f"it is no UTF-8 (byte {fault.start})")
+    if not text.strip():
+        _refuse("the body is empty; send an object such as {\"task\": \"cook_nuggets\", \"input\": {\"pieces\": 6}}")
+    _check_depth(text)
+    try:
+        value = json.loads(text, object_pairs_hook=_object, parse_constant=_constant, parse_float=_number)
+    except json.JSONDecodeError as fault:
+        _refuse(f"{fault.msg} (line {fault.lineno}, column {fault.colno})")
+    except ValueError:
+        _refuse("a whole number has too many digits")
+    return value
+
+
+def _check_depth(text: str) -> None:
+    """Counted before parsing, since the parser itself recurses. Brackets in strings don't count."""
+    depth = 0
+    for token in re.finditer(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', text, re.DOTALL):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0], 0)
+        if depth > MAX_DEPTH:
+            _refuse(f"it is nested deeper than {MAX_DEPTH} levels")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        _refuse(f"the member {twice!r} stands twice in one object")
+    for text in (*members, *(value for value in members.values())):
+        _check_text(text)
+    return members
+
+
+def _check_text(value: Any) -> None:
+    """Lone surrogates, also those in arrays, which the parser offers no hook for."""
+    if isinstance(value, str) and _LONE.search(value):
+        _refuse("a string holds half of a surrogate pair (\\ud800 to \\udfff)")
+    if isinstance(value, list):
+        for member in value:
+            _check_text(member)
+
+
+def _constant(name: str) -> NoReturn:
+    _refuse(f"{name} is no JSON number")
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    if number in (float("inf"), float("-inf")):
+        _refuse(f"the number {text[:40]} is too large for a double")
+    return number
+
+
+def _refuse(why: str) -> NoReturn:
+    raise Problem("invalid-json", f"The body can't be read as JSON: {why}.")

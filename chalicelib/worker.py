@@ -1,0 +1,148 @@
+"""The worker: claims the order that a message names, runs its task, finishes it.
+
+What becomes of the message is decided here: acknowledged (Lambda deletes it), or kept and visible again after a while.
+An order is claimed just before its task runs, so what waits behind it in a batch is not held.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from chalicelib import config, logs, orders, queue, store
+from chalicelib.context import Context
+from chalicelib.deadline import TimeLimit, deadline
+from chalicelib.errors import InvalidInput, NoJSON, Stale, Unavailable, UnknownTask
+from chalicelib.orders import SECOND, Order, Status
+from chalicelib.queue import Message
+from chalicelib.tasks import Task, find
+
+MARGIN_S = 0.6  # what the finish needs after the soft deadline, before Lambda's own
+LEASE_MARGIN_S = 2  # clocks may differ by so much
+MAX_MESSAGE = 1000  # letters of an exception kept on the order
+_TASK_FAULTS = (Exception, SystemExit, KeyboardInterrupt, GeneratorExit)
+
+Error = dict[str, Any]
+
+
+def work(records: list[dict[str, Any]], time_left_s: Callable[[], float]) -> dict[str, list[dict[str, str]]]:
+    """A batch of SQS records, one after the other. Returns Lambda's partial batch answer: the messages to keep.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html#services-sqs-batchfailurereporting
+    """
+    kept = []
+    for n, record in enumerate(records):
+        message = queue.decode(record)
+        if not _acknowledged(message, time_left_s, first=n == 0):
+            kept.append({"itemIdentifier": message.id})
+    return {"batchItemFailures": kept}
+
+
+def _acknowledged(message: Message, time_left_s: Callable[[], float], first: bool) -> bool:
+    """Whether the message is done with. An error here concerns this message alone, never the rest of its batch."""
+    try:
+        return _settle(message, time_left_s, first)
+    except Unavailable as fault:
+        logs.event("aws_unavailable", message=message.id, reason=str(fault))
+    except Exception:
+        logs.fault("worker_fault", message=message.id)
+    return False
+
+
+def _settle(message: Message, time_left_s: Callable[[], float], first: bool) -> bool:
+    try:
+        task = find(message.task)
+    except UnknownTask:
+        task = None
+    if task is None or message.key is None or message.version != queue.VERSION:
+        # An old worker just after a deploy, or a stranger's message: a newer worker may know better
+        return _keep(message, min(60, 5 * 2 ** (message.receives - 1)), "unknown_task_or_version")
+    if not first and time_left_s() < (task.timeout_s or config.SETTINGS.worker_timeout_s / 2) + MARGIN_S:
+        return _keep(message, 0, "no_time_left")
+    lease_until = orders.now() + int((time_left_s() + LEASE_MARGIN_S) * SECOND)
+    try:
+        order = store.claim(message.key, lease_until)
+    except Stale as refusal:
+        return _refused(message, refusal.row)
+    return _attempt(order, task, message, time_left_s)
+
+
+def _refused(message: Message, row: Order | None) -> bool:
+    """The claim met an order that it can't take. The first reason that holds decides."""
+    now = orders.now()
+    if row is None or row.status.final or (row.run_at or 0) > now:
+        logs.event("claim_refused", message=message.id, status=row.status.value if row else None)
+        return True
+    if (row.lease_until or 0) >= now:
+        return _keep(message, ((row.lease_until or 0) - now) // SECOND + 1, "live_lease")
+    error = _error(row, "attempts_exhausted", f"none of its {row.max_attempts} attempts lived to report its end")
+    with suppress(Stale):
+        store.give_up(row, error)
+    return True
+
+
+def _attempt(order: Order, task: Task, message: Message, time_left_s: Callable[[], float]) -> bool:
+    began = time.monotonic()
+    limit_s = min(task.timeout_s or float("inf"), time_left_s() - MARGIN_S)
+    result, error, again = _run(order, task, limit_s)
+    try:
+        ended = _finish(order, task, result, error, again)
+    except Stale:
+        logs.event("finish_refused", order=order.id, task=task.name, attempt=order.attempts)
+        return True
+    logs.event("attempt_ended", order=order.id, task=task.name, attempt=order.attempts, status=ended.status.value,
+               code=error["code"] if error else None, ms=round((time.monotonic() - began) * 1000, 1))
+    if ended.status is not Status.PENDING:
+        return True
+    wait_s = (ended.due_at or 0) - ended.updated_at - config.SETTINGS.grace_s * SECOND
+    return _keep(message, wait_s // SECOND, "retry")
+
+
+def _run(order: Order, task: Task, limit_s: float) -> tuple[str, Error | None, bool]:
+    """One attempt: its result, or its error and whether another attempt may mend it."""
+    ends = time.monotonic() + limit_s
+    key = f"{order.id}.{order.created_at}.{order.rounds}"
+    context = Context(order.id, order.attempts, key, lambda: ends - time.monotonic())
+    try:
+        with deadline(limit_s):
+            result = task.run(order.input, context)
+    except TimeLimit:
+        return "", _error(order, "time_limit", f"it ran for its limit of {limit_s:.1f} s and was ended"), True
+    except NoJSON as fault:
+        return "", _error(order, "result_not_json", str(fault)), False
+    except InvalidInput as fault:
+        return "", _error(order, "invalid_input", f"{fault} ({fault.pointer})"), False
+    except _TASK_FAULTS as fault:
+        return "", _error(order, "task_error", f"{type(fault).__name__}: {fault}"), task.retries(fault)
+    size, most = len(result.encode()), config.SETTINGS.max_result_bytes
+    if size > most:
+        return "", _error(order, "result_too_large", f"the result has {size} bytes; at most {most} are kept"), False
+    return result, None, False
+
+
+def _finish(order: Order, task: Task, result: str, error: Error | None, again: bool) -> Order:
+    if error is None:
+        return store.succeed(order, result)
+    if again and order.attempts < order.max_attempts:
+        # Full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+        most_s = min(task.max_backoff_s, task.backoff_s * 2 ** (order.attempts - 1))
+        return store.put_back(order, error, random.uniform(0, most_s))
+    return store.fail(order, error)
+
+
+def _keep(message: Message, seconds: int, reason: str) -> bool:
+    """Not acknowledged; visible after so many seconds. If that can't be said, the queue's own timeout does it."""
+    logs.event("message_kept", message=message.id, reason=reason, seconds=seconds)
+    try:
+        queue.hide(message, seconds)
+    except Unavailable:
+        logs.event("hide_failed", message=message.id)
+    return False
+
+
+def _error(order: Order, code: str, message: str) -> Error:
+    text = message.encode("utf-8", "replace").decode()[:MAX_MESSAGE]
+    return {"code": code, "message": text, "attempt": order.attempts}

@@ -1,0 +1,5 @@
+"""The test kit: Orderline against a mocked cloud, in this process. See `cloud` and docs/testing.md."""
+
+from tests.kit.cloud import Cloud, Ended, Reply
+
+__all__ = ["Cloud", "Ended", "Reply"]
