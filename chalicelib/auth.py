@@ -1,7 +1,7 @@
 """Access tokens: who the client is. Checked in the app itself, so it is the same on AWS and on a laptop.
 
-A token is `ol_<id>_<secret>`; the tokens table holds the secret's SHA-256 alone. A record is kept in memory for a minute,
-so a revocation takes that long.
+A token is `ol_<id>_<secret>`; the tokens table holds the secret's SHA-256 alone. A record is kept in memory for a
+minute, so a revocation takes that long.
 """
 
 from __future__ import annotations

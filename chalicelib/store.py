@@ -184,5 +184,5 @@ def _write(key: str, change: str, condition: str, names: dict[str, str], values:
 
 
 def _refused_row(refusal: ClientError) -> Order | None:
-    item = cast("Item", refusal.response).get("Item")
+    item: Item | None = refusal.response.get("Item")
     return decode_order(item) if item else None
