@@ -1,0 +1,46 @@
+# Two commands do everything: `make run` and `make test`. Each sets itself up, in .venv.
+PYTHON ?= python3
+VENV = .venv/bin/python
+export GOAL = $(firstword $(MAKECMDGOALS))
+
+LOCAL = requirements/local.txt
+TEST = $(LOCAL) requirements.txt
+CHECK = $(TEST) requirements/check.txt
+
+run: ## the whole of Orderline on this machine, until Ctrl-C
+	@$(PYTHON) cli/bootstrap.py $(LOCAL)
+	@exec $(VENV) -m cli run
+
+test: ## every test: in process on a mocked cloud, then on the local cloud
+	@$(PYTHON) cli/bootstrap.py $(TEST)
+	$(VENV) -m pytest -m ""
+
+check: ## style, types, the direction of imports, the packaged template
+	@$(PYTHON) cli/bootstrap.py $(CHECK)
+	$(VENV) -m ruff check .
+	$(VENV) -m mypy
+	.venv/bin/lint-imports --no-cache
+	$(VENV) -m cli package --stage dev
+	$(VENV) -m cli package --stage prod
+	.venv/bin/cfn-lint build/dev/out/template.json build/prod/out/template.json
+
+package: ## the template and the zip of a stage: make package STAGE=dev
+	@$(PYTHON) cli/bootstrap.py $(LOCAL)
+	@$(VENV) -m cli package --stage $(or $(STAGE),dev)
+
+COMPILE = .venv/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.10 --no-annotate \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+lock: ## make the lock files anew from requirements/*.in; UPGRADE=--upgrade takes newer versions
+	@$(PYTHON) cli/bootstrap.py requirements/check.txt
+	$(COMPILE) $(UPGRADE) requirements/lambda.in -o requirements-lambda.txt
+	$(COMPILE) $(UPGRADE) requirements/local.in -o requirements/local.txt
+	$(COMPILE) $(UPGRADE) requirements/app.in -o requirements.txt
+	$(COMPILE) $(UPGRADE) requirements/check.in -o requirements/check.txt
+
+clean: ## forget what was built; orders in .local stay
+	rm -rf build .venv .mypy_cache .ruff_cache .pytest_cache
+
+help:
+	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /	/'
+
+.PHONY: run test check package lock clean help

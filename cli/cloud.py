@@ -1,0 +1,99 @@
+"""The cloud on the laptop: ministack on 127.0.0.1, in a process that ends with the one that started it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from cli.package import ROOT
+
+HOST = "127.0.0.1"
+REGION = "us-east-1"
+# No account has such keys: the local cloud asks for some and checks none
+KEYS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
+_SERVICES = "sqs,dynamodb,lambda,s3,cloudformation,iam,logs,events,apigateway,sts,cloudwatch,sns"
+
+
+class CloudError(Exception):
+    """The local cloud can't be had; the message says why and what mends it."""
+
+
+def client_environment(port: int) -> dict[str, str]:
+    """What an AWS client needs to reach it."""
+    return {**KEYS, "AWS_ENDPOINT_URL": f"http://{HOST}:{port}", "AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}
+
+
+def start(port: int, state: Path, log: Path) -> subprocess.Popen[bytes]:
+    """Start it and wait until it answers. It has none of the user's AWS variables, and is no part of our Ctrl-C."""
+    require_free(port, "CLOUD_PORT")
+    state.mkdir(parents=True, exist_ok=True)
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR", "LC_ALL") if name in os.environ}
+    environment = {
+        **kept, **KEYS, "BIND_HOST": HOST, "GATEWAY_PORT": str(port), "PERSIST_STATE": "1", "STATE_DIR": str(state),
+        "MINISTACK_REGION": REGION, "SERVICES": _SERVICES, "PYTHONUNBUFFERED": "1",
+    }
+    with log.open("wb") as output:
+        process = subprocess.Popen([sys.executable, "-m", "cli.cloud", str(os.getpid())], env=environment, cwd=ROOT,
+                                   stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+    for _ in range(300):
+        if process.poll() is not None:
+            raise CloudError(f"the local cloud ended at once; {log} says why")
+        if _answers(port):
+            return process
+        time.sleep(0.1)
+    stop(process)
+    raise CloudError(f"the local cloud did not answer within 30 s; {log} may say why")
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End it by SIGTERM, on which it saves its state, and wait."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def require_free(port: int, variable: str) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            raise CloudError(f"port {port} is taken, perhaps by another `make run`; end that, or choose another port:"
+                             f" make run {variable}={port + 1}") from None
+
+
+def _answers(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://{HOST}:{port}/_ministack/health", timeout=2):
+            return True
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def follow(parent: int) -> None:
+    """End this process by SIGTERM once its parent is gone, even one that was killed."""
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+if __name__ == "__main__":
+    from ministack.app import main
+
+    follow(int(sys.argv.pop()))  # ministack reads what is left
+    main()

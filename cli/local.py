@@ -1,0 +1,191 @@
+"""The local stack: ministack as the cloud, the packaged app deployed there, and the HTTP front before it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+from chalicelib import auth
+from cli import cloud, stack
+from cli.package import ROOT, Package, package, refreshed
+
+NAME = "orderline-dev"
+STAGE = "dev"
+BUCKET = "orderline-code"
+IDLE_WAIT_S = 3
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `make run` may be told: each is a variable of that name in capitals."""
+
+    port: int = 8000
+    cloud_port: int = 4566
+    worker_timeout_s: int = 20
+    visibility_s: int = 120
+    grace_s: int = 30
+    concurrency: int = 5
+    batch: int = 1
+    local: str = ".local"
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str]) -> Options:
+        """Raises CloudError that names the variable at fault."""
+        found: dict[str, Any] = {}
+        for name, default in ((field, getattr(cls, field)) for field in cls.__dataclass_fields__):
+            text = environ.get(name.upper(), "")
+            if text and isinstance(default, int) and not text.isdigit():
+                raise cloud.CloudError(f"{name.upper()}={text!r}: a whole number is needed")
+            if text:
+                found[name] = int(text) if isinstance(default, int) else text
+        return cls(**found)
+
+    @property
+    def folder(self) -> Path:
+        return ROOT / self.local
+
+    def parameters(self) -> dict[str, str]:
+        """The template's parameters, as a laptop wants them: small and quick."""
+        return {"WorkerTimeout": str(self.worker_timeout_s), "Visibility": str(self.visibility_s),
+                "Grace": str(self.grace_s), "WorkerConcurrency": str(self.concurrency),
+                "WorkerBatchSize": str(self.batch)}
+
+
+class LocalStack:
+    """Started in steps, so that whoever starts it can tell how far it is; `stop` ends whatever was started."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.package: Package | None = None
+        self._cloud: subprocess.Popen[bytes] | None = None
+        self._http: subprocess.Popen[bytes] | None = None
+        self._listening: socket.socket | None = None
+
+    def start_cloud(self) -> None:
+        options = self.options
+        options.folder.mkdir(exist_ok=True)
+        _require_same_port(options.folder / "cloud-port", options.cloud_port)
+        cloud.require_free(options.port, "PORT")
+        self._cloud = cloud.start(options.cloud_port, options.folder / "state", options.folder / "cloud.log")
+
+    def deploy(self) -> None:
+        """Package and create or update the stack; write .local/env and .local/token."""
+        self.package = package(STAGE, this_machine=True)
+        os.environ.update(cloud.client_environment(self.options.cloud_port))
+        parameters = self.options.parameters()
+        typed = replace(self.package, template=_with_numbers(self.package.template, parameters))
+        outputs = stack.deploy(NAME, typed, parameters, BUCKET)
+        environment = self.environment(outputs["OrdersQueueURL"])
+        os.environ.update(environment)
+        lines = [f"export {name}='{value}'" for name, value in environment.items()]
+        (self.options.folder / "env").write_text("\n".join(lines) + "\n")
+        self._write_token()
+
+    def environment(self, queue_url: str) -> dict[str, str]:
+        """What the app outside Lambda needs: the same settings as the functions have, and where the cloud is."""
+        return {
+            **cloud.client_environment(self.options.cloud_port),
+            "STACK": NAME, "ACCESS": "token", "QUEUE_URL": queue_url,
+            "GRACE_S": str(self.options.grace_s), "WORKER_TIMEOUT_S": str(self.options.worker_timeout_s),
+        }
+
+    def serve(self) -> None:
+        """Start the HTTP front, or start it anew with changed code; the old one goes once the new one is ready."""
+        if self._listening is None:
+            self._listening = socket.socket()
+            self._listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._listening.bind((cloud.HOST, self.options.port))
+            self._listening.listen(128)
+        before, self._http = self._http, _serving(self._listening, self.options.folder / "http.log")
+        if before:
+            before.terminate()
+
+    def update_code(self) -> None:
+        """The functions get our own files as they are now. Waits a little for running orders: an update ends them."""
+        assert self.package is not None
+        self._wait_idle()
+        body = refreshed(self.package.zip)
+        functions = boto3.client("lambda")
+        for name in stack.functions(NAME):
+            functions.update_function_code(FunctionName=name, ZipFile=body)
+
+    def stop(self) -> None:
+        if self._http:
+            self._http.terminate()
+            self._http.wait()
+        if self._cloud:
+            cloud.stop(self._cloud)
+
+    def dead(self) -> str | None:
+        """Which part ended by itself, if one did."""
+        for name, process in (("local cloud", self._cloud), ("HTTP front", self._http)):
+            if process and process.poll() is not None:
+                return name
+        return None
+
+    def _wait_idle(self) -> None:
+        sqs = boto3.client("sqs")
+        for _ in range(IDLE_WAIT_S * 5):
+            counts = sqs.get_queue_attributes(
+                QueueUrl=os.environ["QUEUE_URL"], AttributeNames=["ApproximateNumberOfMessagesNotVisible"])
+            if counts["Attributes"]["ApproximateNumberOfMessagesNotVisible"] == "0":
+                return
+            time.sleep(0.2)
+
+    def _write_token(self) -> None:
+        """A token for the client `local`; yesterday's, if the kept state still knows it."""
+        path = self.options.folder / "token"
+        dynamodb, table = boto3.client("dynamodb"), f"{NAME}-tokens"
+        if path.exists() and dynamodb.get_item(TableName=table, Key={"pk": {"S": path.read_text()[3:11]}}).get("Item"):
+            return
+        text, token = auth.issue(auth.LOCAL_CLIENT)
+        dynamodb.put_item(TableName=table, Item=auth.encode(token))
+        path.touch(mode=0o600)
+        path.write_text(text + "\n")
+
+
+def _with_numbers(template: dict[str, Any], given: dict[str, str]) -> dict[str, Any]:
+    """The template with its Number parameters filled in, outside of environments. CloudFormation makes numbers of them
+    where a property wants one; ministack hands on text, and its event source mapping then fails to compare it."""
+    numbers = {name: int(given.get(name, parameter["Default"]))
+               for name, parameter in template["Parameters"].items() if parameter["Type"] == "Number"}
+
+    def filled(value: Any) -> Any:
+        if isinstance(value, dict):
+            if value.get("Ref") in numbers:
+                return numbers[value["Ref"]]
+            return {name: member if name == "Variables" else filled(member) for name, member in value.items()}
+        return [filled(member) for member in value] if isinstance(value, list) else value
+
+    return {**template, "Resources": filled(template["Resources"])}
+
+
+def _require_same_port(kept: Path, port: int) -> None:
+    """Kept queue addresses hold the port: on another one nothing would ever be delivered."""
+    if kept.exists() and kept.read_text().strip() != str(port):
+        raise cloud.CloudError(
+            f"the orders kept in {kept.parent.name}/ belong to a cloud on port {kept.read_text().strip()}, not {port};"
+            f" run with CLOUD_PORT={kept.read_text().strip()}, or forget them: rm -r {kept.parent.name}")
+    kept.write_text(str(port))
+
+
+def _serving(listening: socket.socket, log: Path) -> subprocess.Popen[bytes]:
+    """A server process that said `ready`. Raises CloudError with the end of its log if it can't load the app."""
+    with log.open("ab") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "cli.serve", str(listening.fileno()), str(os.getpid())], cwd=ROOT,
+            stdout=subprocess.PIPE, stderr=errors, pass_fds=[listening.fileno()], start_new_session=True)
+    assert process.stdout is not None
+    if process.stdout.readline() != b"ready\n":
+        process.wait()
+        raise cloud.CloudError("the app can't be loaded:\n  " + "\n  ".join(log.read_text().splitlines()[-6:]))
+    return process

@@ -1,0 +1,138 @@
+"""`make run`: the whole of Orderline on this machine, until Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+from cli.cloud import HOST, CloudError
+from cli.local import LocalStack, Options
+from cli.package import ROOT, PackageError, own_files
+from cli.stack import StackError
+
+FAULTS = (CloudError, PackageError, StackError)
+_LOOK_S = 0.3
+
+
+def run() -> int:
+    """Set up, say what to type next, follow changes of the code. Returns the exit code."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    local: LocalStack | None = None
+    try:
+        options = Options.read(os.environ)
+        local = LocalStack(options)
+        _set_up(local)
+        say(_welcome(options))
+        _follow_changes(local)
+    except KeyboardInterrupt:
+        say("\nstopping; orders are kept")
+    except FAULTS as fault:
+        say(f"orderline: {fault}")
+        return 1
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not lose the state that is being saved
+        if local:
+            local.stop()
+    return 0
+
+
+def _set_up(local: LocalStack) -> None:
+    options = local.options
+    with _step(f"the local cloud, on http://{HOST}:{options.cloud_port}"):
+        local.start_cloud()
+    with _step("the stack: queue, tables, functions, from the template that AWS gets"):
+        local.deploy()
+    with _step(f"HTTP, on http://{HOST}:{options.port}"):
+        local.serve()
+
+
+def _welcome(options: Options) -> str:
+    url, folder = f"http://{HOST}:{options.port}", options.local
+    return f"""
+Orderline is ready. Place an order, from another terminal in this folder:
+
+  curl -s -H "Authorization: Bearer $(cat {folder}/token)" -H "Content-Type: application/json" \\
+    -d '{{"task": "cook_nuggets", "input": {{"pieces": 6}}}}' {url}/orders
+
+and look at all of them:
+
+  curl -s -H "Authorization: Bearer $(cat {folder}/token)" {url}/orders
+
+A file in chalicelib/tasks/ is a task; it is live a moment after you save it.
+Logs: {folder}/cloud.log (the worker), {folder}/http.log. Ctrl-C stops all; orders are kept in {folder}/.
+"""
+
+
+def _follow_changes(local: LocalStack) -> NoReturn:
+    seen = _snapshot()
+    while True:
+        time.sleep(_LOOK_S)
+        if dead := local.dead():
+            raise CloudError(f"the {dead} ended by itself; see the logs in {local.options.local}/")
+        now = _snapshot()
+        if now == seen:
+            continue
+        while (later := _snapshot(_LOOK_S)) != now:  # an editor may still be writing
+            now = later
+        _reload(local, template=_template(now) != _template(seen))
+        seen = now
+
+
+def _reload(local: LocalStack, template: bool) -> None:
+    began = time.monotonic()
+    try:
+        local.serve()
+        if template:
+            local.deploy()
+        else:
+            local.update_code()
+    except FAULTS as fault:
+        say(f"your change is not live: {fault}\n(the version before it goes on)")
+    else:
+        say(f"your change is live ({time.monotonic() - began:.1f} s)")
+
+
+def _snapshot(after_s: float = 0) -> dict[str, int]:
+    """When each file that is deployed was last changed."""
+    time.sleep(after_s)
+    files = [path for path, _ in own_files()] + [ROOT / "requirements-lambda.txt", *(ROOT / ".chalice").glob("*.*")]
+    return {str(path): _changed(path) for path in files}
+
+
+def _changed(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:  # gone between the listing and the look
+        return 0
+
+
+def _template(snapshot: dict[str, int]) -> dict[str, int]:
+    """The part of a snapshot whose change needs the stack to be made anew."""
+    return {path: when for path, when in snapshot.items() if not path.endswith(".py")}
+
+
+@contextmanager
+def _step(what: str) -> Iterator[None]:
+    began = time.monotonic()
+    say(f"{what} ...", end="")
+    try:
+        yield
+    except BaseException:
+        say("")
+        raise
+    say(f" {time.monotonic() - began:.1f} s")
+
+
+def say(text: str, end: str = "\n", write: Callable[[str], int] = sys.stdout.write) -> None:
+    write(text + end)
+    sys.stdout.flush()
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt

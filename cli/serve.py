@@ -1,0 +1,37 @@
+"""The HTTP front on the laptop: `chalice local`'s own server, on a socket that the parent listens on already.
+
+So the code can be changed without a refused connection: a new server takes over the socket, then the old one ends.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+import threading
+from typing import Any
+
+from chalice.cli.factory import CLIFactory
+from chalice.local import ChaliceRequestHandler, create_local_server
+
+from cli.cloud import HOST, follow
+from cli.package import ROOT
+
+
+def serve(listening: socket.socket, stage: str) -> None:
+    """Serve until SIGTERM. Says `ready` on standard output once the app is loaded."""
+    ChaliceRequestHandler.disable_nagle_algorithm = True  # or each kept-alive answer takes 44 ms
+    factory = CLIFactory(str(ROOT))
+    config = factory.create_config_obj(stage)
+    server: Any = create_local_server(factory.load_chalice_app(), config, HOST, 0).server
+    server.socket.close()
+    server.socket = listening
+    signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    server.serve_forever(poll_interval=0.1)
+
+
+if __name__ == "__main__":
+    follow(parent=int(sys.argv[2]))
+    serve(socket.socket(fileno=int(sys.argv[1])), stage="dev")
