@@ -6,11 +6,12 @@ Handlers' names are public: resources in .chalice/resources.yaml are named after
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from chalice.app import Chalice, Response, SQSEvent
+from chalice.app import Chalice, CloudWatchEvent, Response, SQSEvent
 
-from chalicelib import worker
+from chalicelib import deadletter, sweeper, worker
 from chalicelib.auth import READ, WRITE
 from chalicelib.web import http, views
 
@@ -33,6 +34,16 @@ def show_order(order_id: str) -> Response:  # the view reads it from the request
     return _respond(views.answer(views.show, READ, _request()))
 
 
+@app.route("/orders/{order_id}/cancel", methods=["POST"], content_types=ANY_TYPE)
+def cancel_order(order_id: str) -> Response:
+    return _respond(views.answer(views.cancel, WRITE, _request()))
+
+
+@app.route("/orders/{order_id}/retry", methods=["POST"], content_types=ANY_TYPE)
+def retry_order(order_id: str) -> Response:
+    return _respond(views.answer(views.retry, WRITE, _request()))
+
+
 @app.route("/tasks", methods=["GET"], content_types=ANY_TYPE)
 def list_tasks() -> Response:
     return _respond(views.answer(views.task_list, READ, _request()))
@@ -45,8 +56,21 @@ def health() -> Response:
 
 @app.on_sqs_message(queue_arn="set-in-resources.yaml", name="order_worker")
 def order_worker(event: SQSEvent) -> dict[str, Any]:
-    context: Any = event.context
-    return worker.work(event.to_dict()["Records"], lambda: context.get_remaining_time_in_millis() / 1000)
+    return worker.work(event.to_dict()["Records"], _time_left_s(event.context))
+
+
+@app.on_sqs_message(queue_arn="set-in-resources.yaml", name="dead_letters")
+def dead_letters(event: SQSEvent) -> dict[str, Any]:
+    return deadletter.settle(event.to_dict()["Records"])
+
+
+@app.schedule("rate(1 minute)", name="order_sweeper")
+def order_sweeper(event: CloudWatchEvent) -> dict[str, Any]:
+    return vars(sweeper.sweep(_time_left_s(event.context)))
+
+
+def _time_left_s(context: Any) -> Callable[[], float]:
+    return lambda: context.get_remaining_time_in_millis() / 1000
 
 
 def _request() -> http.Request:

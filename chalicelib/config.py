@@ -30,6 +30,10 @@ class Settings:
     """How long an order may wait, unclaimed, before the sweeper looks at it."""
     keep_s: int = 7 * 86400
     """How long a final order is kept."""
+    give_up_s: int = 4 * 86400
+    """An order that could run for so long and did not end fails; must exceed any backlog that is to be served."""
+    periodic_client: str = "periodic"
+    """The client whom orders of periodic tasks belong to."""
     worker_timeout_s: int = 60
     """The worker function's own timeout: no task's timeout_s may exceed it."""
     max_receives: int = 30

@@ -7,6 +7,8 @@ OrderlineError
 │   │   └── UnknownTask    no such task; lists the known ones
 │   ├── TooLarge           more bytes than an order may have
 │   ├── KeyReused          the Idempotency-Key belongs to another request
+│   ├── NotCancellable     a worker has claimed it, or it is final
+│   ├── NotRetryable       it is neither FAILED nor CANCELLED
 │   ├── NotFound           no such order, or another client's
 │   ├── Unauthorized       no access token, or none that reads as one
 │   └── Forbidden          the token is unknown, revoked, expired or lacks the scope
@@ -67,6 +69,22 @@ class KeyReused(Refusal):
 
 class NotFound(Refusal):
     """No order of yours has this reference number."""
+
+
+class NotCancellable(Refusal):
+    """Only an order that waits can be cancelled."""
+
+    def __init__(self, status: str) -> None:
+        super().__init__(f"only an order that waits can be cancelled; this one is {status}")
+        self.order_status = status
+
+
+class NotRetryable(Refusal):
+    """Only an order that failed or was cancelled can be retried."""
+
+    def __init__(self, status: str) -> None:
+        super().__init__(f"only an order that failed or was cancelled can be retried; this one is {status}")
+        self.order_status = status
 
 
 class Unauthorized(Refusal):

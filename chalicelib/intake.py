@@ -1,64 +1,133 @@
-"""The intake: takes a client's order. The row first, then the message: accepted is durable, even with SQS down."""
+"""The intake: takes, cancels and retries orders. The row first, then the message: accepted is durable, even with SQS
+down.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from chalicelib import config, logs, orders, queue, store
-from chalicelib.errors import KeyReused, TooLarge, Unavailable
-from chalicelib.orders import SECOND, Order, Status
+from chalicelib.errors import KeyReused, NotCancellable, NotFound, NotRetryable, Stale, TooLarge, Unavailable
+from chalicelib.orders import SECOND, Order, Plan, Status
 from chalicelib.tasks import find
+
+DIRECT_GENERATIONS = 10
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A request for an order. `run_at` in microseconds since 1970, or `delay_s` from now; `id` None: a random one."""
+
+    task: str
+    input: Any
+    delay_s: float | None = None
+    run_at: int | None = None
+    id: str | None = None
+
+    def fingerprint(self) -> str:
+        """The same for the same request, however its members were ordered."""
+        request = [self.task, self.input, self.delay_s, self.run_at]
+        return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True)
 class Placed:
-    """An accepted order. `replayed`: an earlier request with the same Idempotency-Key had placed it."""
+    """An accepted order. `replayed`: an earlier request of the same id had placed it."""
 
     order: Order
     replayed: bool
 
 
-def place(client: str, task_name: str, value: Any, key: str | None = None) -> Placed:
+def place(client: str, wanted: Wanted, parent: Order | None = None) -> Placed:
     """Check the input, write the row, send the message: 2 AWS calls, and none if the order is refused.
 
     Raises UnknownTask, InvalidInput, TooLarge, KeyReused; Unavailable if it is unknown whether the row was written.
     """
-    task = find(task_name)
-    task.signature.check(value)
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    order, plan = _made(client, wanted, parent)
+    kept = store.insert(order)
+    if kept.writer == order.writer:
+        _send(order, plan)
+    elif kept.fingerprint != order.fingerprint:
+        raise KeyReused(KeyReused.__doc__)
+    return Placed(kept, replayed=kept.writer != order.writer)
+
+
+def follow_up(parent: Order, task: str, value: Any, name: str) -> Order:
+    """Place an order in the name of a running one. The same parent and name always give the same order."""
+    order_id = orders.id_of(parent.client, parent.id, str(parent.created_at), name)
+    return place(parent.client, Wanted(task, value, id=order_id), parent).order
+
+
+def cancel(client: str, order_id: str) -> Order:
+    """Withdraw an order that waits; again is harmless. Raises NotFound, NotCancellable."""
+    seen = _existing(client, order_id)
+    if seen.status in orders.CANCEL.sources:
+        try:
+            return store.cancel(seen)
+        except Stale as refusal:
+            seen = refusal.row or seen
+    if seen.status is not Status.CANCELLED:
+        raise NotCancellable(seen.status.value)
+    return seen
+
+
+def retry(client: str, order_id: str) -> Order:
+    """Another round for an order that failed or was cancelled, under its old id. Raises NotFound, NotRetryable."""
+    seen = _existing(client, order_id)
+    if seen.status not in orders.RETRY.sources:
+        raise NotRetryable(seen.status.value)
+    find(seen.task)
+    plan = _plan(seen.id, orders.now(), seen.run_at)
+    try:
+        order = store.retry(seen, plan)
+    except Stale as refusal:
+        raise NotRetryable((refusal.row or seen).status.value) from None
+    _send(order, plan)
+    return order
+
+
+def _made(client: str, wanted: Wanted, parent: Order | None) -> tuple[Order, Plan]:
+    """The order that is wanted, checked, and how it will be sent."""
+    task = find(wanted.task)
+    task.signature.check(wanted.input)
+    text = json.dumps(wanted.input, ensure_ascii=False, separators=(",", ":"))
     if len(text.encode()) > config.SETTINGS.max_input_bytes:
         raise TooLarge(config.SETTINGS.max_input_bytes)
-    now = orders.now()
-    order = Order(
-        client=client, id=orders.id_of(client, key) if key else orders.new_id(), task=task_name, input=text,
-        status=Status.PENDING, created_at=now, updated_at=now, max_attempts=task.max_attempts,
-        fingerprint=_fingerprint(task_name, value), writer=orders.new_writer(),
-        due_at=now + config.SETTINGS.grace_s * SECOND, due_shard="sent#0",
-    )
-    kept = store.insert(order)
-    if kept.writer != order.writer:
-        return _replay(order, kept)
-    _send(order)
-    return Placed(order, replayed=False)
+    now, order_id = orders.now(), wanted.id or orders.new_id()
+    generation = parent.generation + 1 if parent else 0
+    run_at = now + int(wanted.delay_s * SECOND) if wanted.delay_s else wanted.run_at
+    run_at = run_at if run_at and run_at > now else None
+    plan = _plan(order_id, now, run_at)
+    if generation and generation % DIRECT_GENERATIONS == 0:
+        # Lambda stops a function whose messages come back to it through a queue some 16 times in a row. The sweeper's
+        # message begins a new row: https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html
+        plan = replace(plan, due_at=now, delay_s=None)
+    return Order(
+        client=client, id=order_id, task=wanted.task, input=text, status=Status.PENDING, created_at=now, updated_at=now,
+        run_at=run_at, max_attempts=task.max_attempts, fingerprint=wanted.fingerprint(), writer=orders.new_writer(),
+        due_at=plan.due_at, due_shard=plan.due_shard, parent=parent.id if parent else None, generation=generation,
+    ), plan
 
 
-def _replay(order: Order, earlier: Order) -> Placed:
-    if earlier.fingerprint != order.fingerprint:
-        raise KeyReused(KeyReused.__doc__)
-    return Placed(earlier, replayed=True)
+def _plan(order_id: str, now: int, run_at: int | None) -> Plan:
+    return orders.plan(order_id, now, run_at, config.SETTINGS.grace_s, config.SETTINGS.due_shards)
 
 
-def _send(order: Order) -> None:
+def _send(order: Order, plan: Plan) -> None:
     """T2. If it fails the order stands all the same: the row is due, and the sweeper sends it."""
+    if plan.delay_s is None:
+        return
     try:
-        queue.send(order)
+        queue.send(order, plan.delay_s)
     except Unavailable as fault:
         logs.event("send_failed", order=order.id, reason=str(fault))
 
 
-def _fingerprint(*request: Any) -> str:
-    """The same for the same request, however its members were ordered."""
-    return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:32]
+def _existing(client: str, order_id: str) -> Order:
+    order = store.get(client, order_id)
+    if order is None:
+        raise NotFound(NotFound.__doc__)
+    return order

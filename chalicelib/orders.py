@@ -8,12 +8,17 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
+import zlib
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 SECOND = 1_000_000
 MAX_HISTORY = 20
+MAX_MESSAGE = 1000  # letters of an error that are kept
+MAX_DELAY_S = 900  # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-delay-queues.html
+CLOCK_SKEW_S = 2
+SENT, LATER = "sent", "later"  # the due index's partitions: what was sent, and what is for later
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # https://www.crockford.com/base32.html
 
 
@@ -57,7 +62,12 @@ SUCCEED = Transition("T4", (Status.RUNNING,), Status.SUCCESS)
 PUT_BACK = Transition("T5", (Status.RUNNING,), Status.PENDING)
 FAIL = Transition("T6", (Status.RUNNING,), Status.FAILED)
 GIVE_UP = Transition("T7", OPEN, Status.FAILED)
-TRANSITIONS = (PLACE, CLAIM, SUCCEED, PUT_BACK, FAIL, GIVE_UP)
+CANCEL = Transition("T8", (Status.PENDING,), Status.CANCELLED)
+RESEND = Transition("T9", OPEN, None)
+POSTPONE = Transition("T10", OPEN, None)
+RETRY = Transition("T11", (Status.FAILED, Status.CANCELLED), Status.PENDING)
+REPORT = Transition("T12", (Status.RUNNING,), None)
+TRANSITIONS = (PLACE, CLAIM, SUCCEED, PUT_BACK, FAIL, GIVE_UP, CANCEL, RESEND, POSTPONE, RETRY, REPORT)
 
 
 @dataclass(frozen=True)
@@ -87,16 +97,66 @@ class Order:
     error: dict[str, Any] | None = None
     history: tuple[dict[str, Any], ...] = ()
     progress: dict[str, Any] | None = None
+    parent: str | None = None
+    follow_ups: tuple[str, ...] = ()
+    generation: int = 0
     expires_at: int | None = None
 
     @property
     def key(self) -> str:
         """The row key. The client in it comes from the access token alone, so nobody reaches another's order."""
-        return f"{self.client}#{self.id}"
+        return key_of(self.client, self.id)
+
+    @property
+    def began_at(self) -> int:
+        """When this round could first run: what its age counts from."""
+        return max(self.created_at, self.run_at or 0, self.round_at or 0)
+
+    def held(self, now: int) -> bool:
+        """Whether a worker's lease on it is live."""
+        return self.lease_until is not None and self.lease_until >= now
 
     def expired(self, now: int) -> bool:
         """Gone to every reader, though DynamoDB may delete the row days later."""
         return self.expires_at is not None and self.expires_at * SECOND <= now
+
+
+@dataclass(frozen=True)
+class Plan:
+    """When the sweeper should look at an order, and with which delay it is sent now; None: the sweeper sends it."""
+
+    due_at: int
+    due_shard: str
+    delay_s: int | None
+
+
+def plan(order_id: str, now: int, run_at: int | None, wait_s: int, shards: int) -> Plan:
+    """How an order is sent, at once or for later. `wait_s`: how long after it could run the sweeper should look.
+
+    SQS delays a message by at most 15 minutes; what is further ahead waits on the due index alone. A message may come
+    early by the clocks' difference, so it is delayed a little more.
+    """
+    shard = zlib.crc32(order_id.encode()) % shards
+    ahead = max(0, (run_at or 0) - now)
+    delay_s = -(-ahead // SECOND) + CLOCK_SKEW_S if ahead else 0
+    if delay_s > MAX_DELAY_S:
+        return Plan(now + ahead - (MAX_DELAY_S - CLOCK_SKEW_S) * SECOND, f"{LATER}#{shard}", None)
+    return Plan(now + ahead + wait_s * SECOND, f"{SENT}#{shard}", delay_s)
+
+
+def failure(order: Order, code: str, message: str) -> dict[str, Any]:
+    """An error as an order keeps it; its message bounded, and text that any JSON reader takes."""
+    text = message.encode("utf-8", "replace").decode()[:MAX_MESSAGE]
+    return {"code": code, "message": text, "attempt": order.attempts}
+
+
+def doom(order: Order, now: int, give_up_s: int) -> dict[str, Any] | None:
+    """The error of an order that no attempt will mend any more, None for one that may still be mended."""
+    if order.attempts >= order.max_attempts:
+        return failure(order, "attempts_exhausted", f"the last of its {order.max_attempts} attempts did not report")
+    if now - order.began_at > give_up_s * SECOND:
+        return failure(order, "gave_up", f"it could run for {give_up_s} s, and no worker ended it")
+    return None
 
 
 def now() -> int:
@@ -106,6 +166,10 @@ def now() -> int:
 def new_writer() -> str:
     """The token of one write: it fences the row, and tells one's own write when the SDK hid a retry."""
     return secrets.token_hex(8)
+
+
+def key_of(client: str, order_id: str) -> str:
+    return f"{client}#{order_id}"
 
 
 def new_id() -> str:

@@ -39,6 +39,14 @@ def send(order: Order, delay_s: int = 0) -> None:
         )
 
 
+def depth() -> int:
+    """About how many messages wait for a worker."""
+    name = "ApproximateNumberOfMessages"
+    with translated():
+        answer = client("sqs").get_queue_attributes(QueueUrl=url(), AttributeNames=[name])
+    return int(answer["Attributes"][name])
+
+
 def hide(message: Message, seconds: int) -> None:
     """Let a message that is not acknowledged come back after so many seconds, counted from now."""
     seconds = min(max(seconds, 0), config.MAX_VISIBILITY_S)

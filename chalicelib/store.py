@@ -1,48 +1,35 @@
-"""The orders table: insert, get, list, and one function per transition. Every write is conditional.
-
-Each write carries a fresh random `writer`. It fences (a stale worker's finish is refused), and it tells one's own write
-when the SDK hid a retry after a lost answer: refused, but the row's writer is the one just sent, so it was this one.
-DynamoDB hands the row over with its refusal, free of charge:
-https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_UpdateItem.html (ReturnValuesOnConditionCheckFailure)
+"""The orders table: insert, get, list, and one function per transition. Every write is conditional; how
+one is made, and how one's own is told, is in writes.py.
 """
 
 from __future__ import annotations
 
-from botocore.exceptions import ClientError
-
 from chalicelib import config, orders
 from chalicelib.aws import client, translated
-from chalicelib.errors import Stale
-from chalicelib.orders import Order, Status, Transition
-from chalicelib.rows import Item, decode_order, encode, encode_order
+from chalicelib.errors import Unavailable
+from chalicelib.orders import Order, Plan, Status, Transition
+from chalicelib.rows import Item, decode_order, encode
+from chalicelib.writes import end, put, update
+
+_NOT_HELD = "(attribute_not_exists(lease_until) OR lease_until < :now)"
 
 
 def insert(order: Order) -> Order:
     """T1: the row, durable. Returns the order that now has this id: `order`, or an earlier one of the same key."""
-    item = encode_order(order)
     condition = "attribute_not_exists(pk) OR expires_at <= :now_s"
-    values = {":now_s": encode(order.created_at // orders.SECOND)}
-    try:
-        with translated():
-            client("dynamodb").put_item(
-                TableName=config.SETTINGS.orders_table,
-                Item=item,
-                ConditionExpression=condition,
-                ExpressionAttributeValues=values,
-                ReturnValuesOnConditionCheckFailure="ALL_OLD",
-            )
-    except ClientError as refusal:
-        return _refused_row(refusal) or order
-    return order
+    return put(order, condition, {":now_s": order.created_at // orders.SECOND})
 
 
 def get(client_name: str, order_id: str) -> Order | None:
     """The order, or None: unknown, another client's, or expired."""
+    return read(orders.key_of(client_name, order_id))
+
+
+def read(key: str) -> Order | None:
+    """The order of a row key, or None: there is none, or it expired."""
     with translated():
         answer = client("dynamodb").get_item(
-            TableName=config.SETTINGS.orders_table,
-            Key={"pk": encode(f"{client_name}#{order_id}")},
-            ConsistentRead=True,
+            TableName=config.SETTINGS.orders_table, Key={"pk": encode(key)}, ConsistentRead=True
         )
     order = decode_order(answer["Item"]) if "Item" in answer else None
     return None if order is None or order.expired(orders.now()) else order
@@ -70,6 +57,8 @@ def _read(keys: list[str]) -> list[Order]:
     wanted = {table: {"Keys": [{"pk": encode(key)} for key in keys]}}
     with translated():
         answer = client("dynamodb").batch_get_item(RequestItems=wanted)
+    if answer.get("UnprocessedKeys"):
+        raise Unavailable("AWS read only some of the orders: try again")  # a list must not lack any silently
     found = {order.key: order for order in map(decode_order, answer["Responses"][table])}
     now = orders.now()
     return [found[key] for key in keys if key in found and not found[key].expired(now)]
@@ -81,7 +70,7 @@ def claim(key: str, lease_until: int) -> Order:
     Raises Stale with the row that refused: final, for later, under a live lease, or out of attempts.
     """
     now = orders.now()
-    return _update(
+    return update(
         key, orders.CLAIM, now,
         "(#status = :pending OR lease_until < :now) AND attempts < max_attempts"
         " AND (attribute_not_exists(run_at) OR run_at <= :now)",
@@ -105,26 +94,65 @@ def put_back(order: Order, error: Item, backoff_s: float) -> Order:
     """T5: another attempt, once the backoff is over. Raises Stale as succeed does."""
     now = orders.now()
     due_at = now + int((backoff_s + config.SETTINGS.grace_s) * orders.SECOND)
-    return _update(
+    return update(
         order.key, orders.PUT_BACK, now, *_held_by(order),
-        sets={"error": error, "due_at": due_at, "history": _ended(order, now, error["code"])},
+        sets={"error": error, "due_at": due_at, "history": _ended(order, now, error["code"]), **_placed(order)},
         removes=("lease_until", "progress"),
     )
 
 
 def give_up(seen: Order, error: Item) -> Order:
-    """T7: nobody holds it and no attempt will. `seen` is the row as it was read. Raises Stale if it changed since."""
+    """T7: nobody holds it, and no attempt will mend it. `seen` is the row as read. Raises Stale if it changed."""
     now = orders.now()
-    return _end(
-        seen.key, orders.GIVE_UP, now,
-        "writer = :seen AND (attribute_not_exists(lease_until) OR lease_until < :now)",
-        {":seen": seen.writer, ":now": now}, {"error": error},
+    values = {":seen": seen.writer, ":now": now}
+    return end(seen.key, orders.GIVE_UP, now, f"writer = :seen AND {_NOT_HELD}", values, {"error": error})
+
+
+def cancel(seen: Order) -> Order:
+    """T8: its client withdraws it. Naming the round makes a hidden retry harmless. Raises Stale if it was claimed."""
+    return end(seen.key, orders.CANCEL, orders.now(), "rounds = :rounds", {":rounds": seen.rounds}, {})
+
+
+def resend(seen: Order, plan: Plan) -> Order:
+    """T9: before the sweeper sends it. Raises Stale if anything moved since it was read, another sweeper say."""
+    now = orders.now()
+    return update(
+        seen.key, orders.RESEND, now,
+        f"writer = :seen AND resends = :resends AND due_at = :due AND due_at <= :now AND {_NOT_HELD}",
+        {":seen": seen.writer, ":resends": seen.resends, ":due": seen.due_at, ":now": now},
+        sets={"resends": seen.resends + 1, "due_at": plan.due_at, "due_shard": plan.due_shard},
     )
+
+
+def postpone(seen: Order, plan: Plan) -> Order:
+    """T10: its message is dead; the sweeper will send another. Raises Stale if somebody holds or ended it."""
+    now = orders.now()
+    return update(seen.key, orders.POSTPONE, now, _NOT_HELD, {":now": now},
+                   sets={"due_at": plan.due_at, "due_shard": plan.due_shard})
+
+
+def retry(seen: Order, plan: Plan) -> Order:
+    """T11: another round, at its client's word. Raises Stale if it isn't FAILED or CANCELLED in that round any more."""
+    now = orders.now()
+    return update(
+        seen.key, orders.RETRY, now, "rounds = :rounds AND expires_at > :now_s",
+        {":rounds": seen.rounds, ":now_s": now // orders.SECOND},
+        sets={"attempts": 0, "resends": 0, "rounds": seen.rounds + 1, "round_at": now, "due_at": plan.due_at,
+              "due_shard": plan.due_shard},
+        removes=("expires_at", "lease_until", "result", "error", "progress"),
+    )
+
+
+def report(order: Order, progress: Item) -> Order:
+    """T12: how far its task is. It keeps the writer, which the finish will name. Raises Stale as succeed does."""
+    return update(order.key, orders.REPORT, orders.now(), *_held_by(order),
+                   sets={"progress": progress, "writer": order.writer})
 
 
 def _finish(order: Order, transition: Transition, code: str | None, sets: Item) -> Order:
     now = orders.now()
-    return _end(order.key, transition, now, *_held_by(order), {**sets, "history": _ended(order, now, code)})
+    sets = {**sets, "history": _ended(order, now, code), **_placed(order)}
+    return end(order.key, transition, now, *_held_by(order), sets)
 
 
 def _held_by(order: Order) -> tuple[str, Item]:
@@ -132,57 +160,12 @@ def _held_by(order: Order) -> tuple[str, Item]:
     return "writer = :held", {":held": order.writer}
 
 
+def _placed(order: Order) -> Item:
+    """The links to its follow-ups are written with the end of the attempt that placed them."""
+    return {"follow_ups": list(order.follow_ups)} if order.follow_ups else {}
+
+
 def _ended(order: Order, now: int, code: str | None) -> list[Item]:
     """The history with its last attempt ended; bounded, so that no row grows for ever."""
     last = {**order.history[-1], "end": now, **({"code": code} if code else {})}
     return [*order.history[:-1], last][-orders.MAX_HISTORY:]
-
-
-def _end(key: str, transition: Transition, now: int, where: str, values: Item, sets: Item) -> Order:
-    """Every transition to a final status: sets the TTL, takes the row off the sweeper's index, ends the lease."""
-    expires_at = now // orders.SECOND + config.SETTINGS.keep_s
-    return _update(key, transition, now, where, values, sets={**sets, "expires_at": expires_at},
-                   removes=("due_at", "due_shard", "lease_until"))
-
-
-def _update(
-    key: str, transition: Transition, now: int, where: str, values: Item,
-    *, sets: Item, also: str = "", removes: tuple[str, ...] = (),
-) -> Order:
-    """One conditional write. The statuses that it may leave and the one it leads to come from the transition alone."""
-    sets = {**sets, "writer": orders.new_writer(), "updated_at": now}
-    if transition.target is not None:
-        sets["status"] = transition.target.value
-    sources = {f":from{n}": status.value for n, status in enumerate(transition.sources)}
-    change = ", ".join(["SET version = version + :one", *(f"#{name} = :new_{name}" for name in sets)])
-    change += f", {also}" if also else ""
-    change += " REMOVE " + ", ".join(f"#{name}" for name in removes) if removes else ""
-    values = {**values, **sources, ":one": 1, **{f":new_{name}": value for name, value in sets.items()}}
-    names = {f"#{name}": name for name in {*sets, *removes, "status"}}
-    return _write(key, change, f"#status IN ({', '.join(sources)}) AND {where}", names, values, sets["writer"])
-
-
-def _write(key: str, change: str, condition: str, names: dict[str, str], values: Item, writer: str) -> Order:
-    try:
-        with translated():
-            answer = client("dynamodb").update_item(
-                TableName=config.SETTINGS.orders_table,
-                Key={"pk": encode(key)},
-                UpdateExpression=change,
-                ConditionExpression=condition,
-                ExpressionAttributeNames=names,
-                ExpressionAttributeValues={name: encode(value) for name, value in values.items()},
-                ReturnValues="ALL_NEW",
-                ReturnValuesOnConditionCheckFailure="ALL_OLD",
-            )
-    except ClientError as refusal:
-        row = _refused_row(refusal)
-        if row is not None and row.writer == writer:
-            return row
-        raise Stale(row) from None
-    return decode_order(answer["Attributes"])
-
-
-def _refused_row(refusal: ClientError) -> Order | None:
-    item: Item | None = refusal.response.get("Item")
-    return decode_order(item) if item else None

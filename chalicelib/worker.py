@@ -10,9 +10,10 @@ import random
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
-from chalicelib import config, logs, orders, queue, store
+from chalicelib import config, intake, logs, orders, queue, store
 from chalicelib.context import Context
 from chalicelib.deadline import TimeLimit, deadline
 from chalicelib.errors import InvalidInput, NoJSON, Stale, Unavailable, UnknownTask
@@ -22,7 +23,6 @@ from chalicelib.tasks import Task, find
 
 MARGIN_S = 0.6  # what the finish needs after the soft deadline, before Lambda's own
 LEASE_MARGIN_S = 2  # clocks may differ by so much
-MAX_MESSAGE = 1000  # letters of an exception kept on the order
 _TASK_FAULTS = (Exception, SystemExit, KeyboardInterrupt, GeneratorExit)
 
 Error = dict[str, Any]
@@ -76,9 +76,11 @@ def _refused(message: Message, row: Order | None) -> bool:
     if row is None or row.status.final or (row.run_at or 0) > now:
         logs.event("claim_refused", message=message.id, status=row.status.value if row else None)
         return True
-    if (row.lease_until or 0) >= now:
+    if row.held(now):
         return _keep(message, ((row.lease_until or 0) - now) // SECOND + 1, "live_lease")
-    error = _error(row, "attempts_exhausted", f"none of its {row.max_attempts} attempts lived to report its end")
+    error = orders.doom(row, now, config.SETTINGS.give_up_s)
+    if error is None:
+        return _keep(message, 0, "claim_again")  # what stood in the way ended just after the claim was refused
     with suppress(Stale):
         store.give_up(row, error)
     return True
@@ -87,7 +89,9 @@ def _refused(message: Message, row: Order | None) -> bool:
 def _attempt(order: Order, task: Task, message: Message, time_left_s: Callable[[], float]) -> bool:
     began = time.monotonic()
     limit_s = min(task.timeout_s or float("inf"), time_left_s() - MARGIN_S)
-    result, error, again = _run(order, task, limit_s)
+    placed: list[str] = []
+    result, error, again = _run(order, task, limit_s, _context(order, limit_s, placed))
+    order = replace(order, follow_ups=tuple(dict.fromkeys([*order.follow_ups, *placed])))
     try:
         ended = _finish(order, task, result, error, again)
     except Stale:
@@ -101,25 +105,38 @@ def _attempt(order: Order, task: Task, message: Message, time_left_s: Callable[[
     return _keep(message, wait_s // SECOND, "retry")
 
 
-def _run(order: Order, task: Task, limit_s: float) -> tuple[str, Error | None, bool]:
-    """One attempt: its result, or its error and whether another attempt may mend it."""
-    ends = time.monotonic() + limit_s
+def _context(order: Order, limit_s: float, placed: list[str]) -> Context:
+    """The order's context. What the task places is noted, for the links in the order's row."""
+
+    def report(progress: dict[str, Any]) -> None:
+        with suppress(Unavailable):  # the next report may be seen
+            store.report(order, progress)
+
+    def place(task: str, value: Any, name: str) -> str:
+        placed.append(intake.follow_up(order, task, value, name).id)
+        return placed[-1]
+
     key = f"{order.id}.{order.created_at}.{order.rounds}"
-    context = Context(order.id, order.attempts, key, lambda: ends - time.monotonic())
+    return Context(order.id, order.attempts, key, limit_s, report, place)
+
+
+def _run(order: Order, task: Task, limit_s: float, context: Context) -> tuple[str, Error | None, bool]:
+    """One attempt: its result, or its error and whether another attempt may mend it."""
     try:
         with deadline(limit_s):
             result = task.run(order.input, context)
     except TimeLimit:
-        return "", _error(order, "time_limit", f"it ran for its limit of {limit_s:.1f} s and was ended"), True
+        return "", orders.failure(order, "time_limit", f"it ran for its limit of {limit_s:.1f} s and was ended"), True
     except NoJSON as fault:
-        return "", _error(order, "result_not_json", str(fault)), False
+        return "", orders.failure(order, "result_not_json", str(fault)), False
     except InvalidInput as fault:
-        return "", _error(order, "invalid_input", f"{fault} ({fault.pointer})"), False
+        return "", orders.failure(order, "invalid_input", f"{fault} ({fault.pointer})"), False
     except _TASK_FAULTS as fault:
-        return "", _error(order, "task_error", f"{type(fault).__name__}: {fault}"), task.retries(fault)
+        return "", orders.failure(order, "task_error", f"{type(fault).__name__}: {fault}"), task.retries(fault)
     size, most = len(result.encode()), config.SETTINGS.max_result_bytes
     if size > most:
-        return "", _error(order, "result_too_large", f"the result has {size} bytes; at most {most} are kept"), False
+        sentence = f"the result has {size} bytes; at most {most} are kept"
+        return "", orders.failure(order, "result_too_large", sentence), False
     return result, None, False
 
 
@@ -141,8 +158,3 @@ def _keep(message: Message, seconds: int, reason: str) -> bool:
     except Unavailable:
         logs.event("hide_failed", message=message.id)
     return False
-
-
-def _error(order: Order, code: str, message: str) -> Error:
-    text = message.encode("utf-8", "replace").decode()[:MAX_MESSAGE]
-    return {"code": code, "message": text, "attempt": order.attempts}

@@ -57,7 +57,7 @@ class Options:
         """The template's parameters, as a laptop wants them: small and quick."""
         return {"WorkerTimeout": str(self.worker_timeout_s), "Visibility": str(self.visibility_s),
                 "Grace": str(self.grace_s), "WorkerConcurrency": str(self.concurrency),
-                "WorkerBatchSize": str(self.batch)}
+                "WorkerBatchSize": str(self.batch), "PeriodicClient": auth.LOCAL_CLIENT}
 
 
 class LocalStack:

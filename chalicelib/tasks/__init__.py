@@ -18,15 +18,19 @@ import pkgutil
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import Any, TypeVar, overload
+
+from cronsim import CronSim, CronSimError
 
 from chalicelib import config
 from chalicelib.context import Context
-from chalicelib.errors import TaskMistake, UnknownTask
+from chalicelib.errors import InvalidInput, TaskMistake, UnknownTask
 from chalicelib.signature import Signature, as_json, place_of
 
 __all__ = ["Context", "Task", "find", "known", "task"]
 
+SHORTEST_PERIOD_S = 60  # how often the sweeper looks
 Function = TypeVar("Function", bound=Callable[..., Any])
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _registry: dict[str, Task] = {}
@@ -45,6 +49,8 @@ class Task:
     no_retry_on: tuple[type[BaseException], ...]
     backoff_s: float
     max_backoff_s: float
+    every_s: float | None
+    cron: str | None
 
     @property
     def description(self) -> str:
@@ -70,6 +76,8 @@ def task(
     no_retry_on: tuple[type[BaseException], ...] = ...,
     backoff_s: float = ...,
     max_backoff_s: float = ...,
+    every_s: float | None = ...,
+    cron: str | None = ...,
 ) -> Callable[[Function], Function]: ...
 
 
@@ -82,6 +90,7 @@ def task(function: Function | None = None, **options: Any) -> Any:
     no_retry_on    those that none can: the order fails at once; none
     backoff_s      before attempt n + 1 a random wait of at most backoff_s * 2^(n-1) seconds; 2
     max_backoff_s  and of at most so many; 3600
+    every_s, cron  place an order for it every so many seconds, or by five cron fields in UTC (`0 6 * * mon`)
 
     Raises TaskMistake, at import, for a name twice or an option that can't work.
     """
@@ -109,7 +118,7 @@ def known() -> Mapping[str, Task]:
 def _declare(
     function: Callable[..., Any], max_attempts: int = 5, timeout_s: float | None = None,
     retry_on: tuple[type[BaseException], ...] = (BaseException,), no_retry_on: tuple[type[BaseException], ...] = (),
-    backoff_s: float = 2, max_backoff_s: float = 3600,
+    backoff_s: float = 2, max_backoff_s: float = 3600, every_s: float | None = None, cron: str | None = None,
 ) -> Task:
     name, settings = function.__name__, config.SETTINGS
     if not _NAME.fullmatch(name) or inspect.iscoroutinefunction(function):
@@ -120,8 +129,24 @@ def _declare(
     if timeout_s is not None and not 0 < timeout_s < settings.worker_timeout_s:
         raise TaskMistake(f"{name}: timeout_s is {timeout_s}; it must be over 0 and under {settings.worker_timeout_s},"
                           " the worker function's own timeout (WORKER_TIMEOUT_S)")
-    return Task(name, function, Signature.of(function), max_attempts, timeout_s, retry_on, no_retry_on,
-                backoff_s, max_backoff_s)
+    signature = Signature.of(function)
+    _check_period(name, signature, every_s, cron)
+    return Task(name, function, signature, max_attempts, timeout_s, retry_on, no_retry_on, backoff_s, max_backoff_s,
+                every_s, cron)
+
+
+def _check_period(name: str, signature: Signature, every_s: float | None, cron: str | None) -> None:
+    if every_s is None and cron is None:
+        return
+    if every_s is not None and (cron is not None or every_s < SHORTEST_PERIOD_S):
+        raise TaskMistake(f"{name}: a period is either every_s, of at least {SHORTEST_PERIOD_S} s, or cron")
+    try:
+        CronSim(cron or "* * * * *", datetime.now(timezone.utc))
+        signature.check({})
+    except CronSimError as fault:
+        raise TaskMistake(f"{name}: cron={cron!r}: {fault}; it has five fields, such as `0 6 * * mon`") from fault
+    except InvalidInput as fault:
+        raise TaskMistake(f"{name}: a periodic task gets no input, so each parameter needs a default") from fault
 
 
 for _module in pkgutil.iter_modules(__path__):

@@ -14,6 +14,8 @@ TYPES: dict[str, tuple[int, str]] = {
     "unauthorized": (401, "An access token is needed"),
     "forbidden": (403, "This access token won't do"),
     "not-found": (404, "No such order"),
+    "not-cancellable": (409, "The order can't be cancelled any more"),
+    "not-retryable": (409, "The order can't be retried"),
     "too-large": (413, "Too large"),
     "unsupported-media-type": (415, "The body must be application/json"),
     "invalid-order": (422, "The order is wrong"),
@@ -31,6 +33,8 @@ _NAMES: dict[type[errors.OrderlineError], str] = {
     errors.TooLarge: "too-large",
     errors.KeyReused: "idempotency-key-reused",
     errors.NotFound: "not-found",
+    errors.NotCancellable: "not-cancellable",
+    errors.NotRetryable: "not-retryable",
     errors.Unauthorized: "unauthorized",
     errors.Forbidden: "forbidden",
     errors.Unavailable: "unavailable",
@@ -66,6 +70,8 @@ def _members(fault: Exception) -> dict[str, Any]:
         members["pointer"] = fault.pointer
     if isinstance(fault, errors.UnknownTask):
         members["known"] = fault.known
+    if isinstance(fault, (errors.NotCancellable, errors.NotRetryable)):
+        members["order_status"] = fault.order_status
     return members
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timezone
+import re
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from chalicelib.orders import SECOND, Order
 from chalicelib.tasks import Task
 from chalicelib.web.http import Request
+
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
 def order_json(order: Order, request: Request, brief: bool = False) -> dict[str, Any]:
@@ -22,11 +25,20 @@ def order_json(order: Order, request: Request, brief: bool = False) -> dict[str,
         "result": json.loads(order.result) if order.result is not None else None,
         "error": order.error, "progress": order.progress,
         "expires_at": time_text(order.expires_at * SECOND if order.expires_at else None),
-        "links": {"self": own},
+        "links": _links(order, request, own),
     }
     if brief:
         del shown["result"]
     return shown
+
+
+def _links(order: Order, request: Request, own: str) -> dict[str, Any]:
+    links: dict[str, Any] = {"self": own, "cancel": f"{own}/cancel", "retry": f"{own}/retry"}
+    if order.parent:
+        links["parent"] = request.url(f"/orders/{order.parent}")
+    if order.follow_ups:
+        links["follow_ups"] = [request.url(f"/orders/{id}") for id in order.follow_ups]
+    return links
 
 
 def task_json(task: Task) -> dict[str, Any]:
@@ -45,3 +57,16 @@ def time_text(time: int | None) -> str | None:
     if time is None:
         return None
     return datetime.fromtimestamp(time / SECOND, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def time_of(text: Any) -> int:
+    """The microseconds since 1970 that an RFC 3339 time stands for. Raises ValueError that says what is wrong."""
+    if not isinstance(text, str) or not _RFC3339.fullmatch(text):
+        raise ValueError("a date, T, a time, and Z or an offset are needed")
+    moment = datetime.fromisoformat(re.sub("[zZ]$", "+00:00", text[:10] + "T" + _six_digits(text[11:])))
+    return int((moment - datetime(1970, 1, 1, tzinfo=timezone.utc)) / timedelta(microseconds=1))
+
+
+def _six_digits(time: str) -> str:
+    """A fraction of a second as Python 3.10 reads it."""
+    return re.sub(r"\.(\d+)", lambda fraction: f".{fraction[1][:6]:0<6}", time)

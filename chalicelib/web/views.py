@@ -7,13 +7,17 @@ from typing import Any
 
 from chalicelib import auth, config, intake, orders, store, tasks
 from chalicelib.errors import InvalidOrder, NotFound
+from chalicelib.intake import Wanted
+from chalicelib.orders import Order
 from chalicelib.web import problems
 from chalicelib.web.http import Request, Response, json_response
 from chalicelib.web.problems import Problem
-from chalicelib.web.render import order_json, retry_after_s, task_json
+from chalicelib.web.render import order_json, retry_after_s, task_json, time_of
 from chalicelib.web.strict_json import parse
 
 _MAX_LIST = 100
+_MEMBERS = {"task", "input", "delay_s", "run_at"}
+_LATEST_S = 10 * 366 * 86400  # ten years; what is later is rather a mistake
 _BODY_MARGIN = 4096  # what a body may have beside its input
 
 
@@ -28,18 +32,26 @@ def answer(view: Callable[[Request, str], Response], scope: str | None, request:
 
 def place(request: Request, client: str) -> Response:
     """POST /orders"""
-    wanted = _order_wanted(_json_body(request))
-    placed = intake.place(client, wanted["task"], wanted.get("input", {}), _idempotency_key(request))
-    order = placed.order
-    headers = {"Location": request.url(f"/orders/{order.id}"), "Retry-After": str(retry_after_s(order, orders.now()))}
-    if placed.replayed:
-        headers["Idempotency-Replayed"] = "true"
-    return json_response(202, order_json(order, request), headers)
+    key = _idempotency_key(request)
+    wanted = _wanted(_json_body(request), orders.id_of(client, key) if key else None)
+    placed = intake.place(client, wanted)
+    headers = {"Idempotency-Replayed": "true"} if placed.replayed else {}
+    return _accepted(placed.order, request, headers)
+
+
+def cancel(request: Request, client: str) -> Response:
+    """POST /orders/{order_id}/cancel"""
+    return json_response(200, order_json(intake.cancel(client, _order_id(request)), request))
+
+
+def retry(request: Request, client: str) -> Response:
+    """POST /orders/{order_id}/retry"""
+    return _accepted(intake.retry(client, _order_id(request)), request, {})
 
 
 def show(request: Request, client: str) -> Response:
     """GET /orders/{order_id}"""
-    order = store.get(client, request.params["order_id"].upper())
+    order = store.get(client, _order_id(request))
     if order is None:
         raise NotFound(NotFound.__doc__)
     headers = {} if order.status.final else {"Retry-After": str(retry_after_s(order, orders.now()))}
@@ -72,15 +84,51 @@ def _json_body(request: Request) -> Any:
     return parse(request.body)
 
 
-def _order_wanted(body: Any) -> dict[str, Any]:
+def _accepted(order: Order, request: Request, headers: dict[str, str]) -> Response:
+    headers = {"Location": request.url(f"/orders/{order.id}"), "Retry-After": str(retry_after_s(order, orders.now())),
+               **headers}
+    return json_response(202, order_json(order, request), headers)
+
+
+def _order_id(request: Request) -> str:
+    """The id in the path, in either case. What can't be an id is not looked up."""
+    order_id = request.params["order_id"].upper()
+    if not orders.is_id(order_id):
+        raise NotFound(NotFound.__doc__)
+    return order_id
+
+
+def _wanted(body: Any, order_id: str | None) -> Wanted:
+    """The order that a body asks for; its input is checked later, by its task."""
     if not isinstance(body, dict):
         raise InvalidOrder('an order is an object: {"task": ..., "input": {...}}')
-    unknown = sorted(set(body) - {"task", "input"})
+    unknown = sorted(set(body) - _MEMBERS)
     if unknown:
-        raise InvalidOrder(f"an order has no member {unknown[0]!r}; it has task and input", f"/{unknown[0]}")
+        raise InvalidOrder(f"an order has no member {unknown[0]!r}; it has {', '.join(sorted(_MEMBERS))}",
+                           f"/{unknown[0]}")
     if not isinstance(body.get("task"), str):
         raise InvalidOrder("an order names its task, as a string", "/task")
-    return body
+    if "delay_s" in body and "run_at" in body:
+        raise InvalidOrder("an order has delay_s or run_at, not both", "/run_at")
+    return Wanted(body["task"], body.get("input", {}), _delay_s(body), _run_at(body), order_id)
+
+
+def _delay_s(body: dict[str, Any]) -> float | None:
+    delay_s = body.get("delay_s")
+    if delay_s is None or (isinstance(delay_s, (int, float)) and not isinstance(delay_s, bool)
+                           and 0 <= delay_s <= _LATEST_S):
+        return delay_s
+    raise InvalidOrder(f"delay_s is a number of seconds from 0 to {_LATEST_S}", "/delay_s")
+
+
+def _run_at(body: dict[str, Any]) -> int | None:
+    text = body.get("run_at")
+    if text is None:
+        return None
+    try:
+        return time_of(text)
+    except ValueError as fault:
+        raise InvalidOrder(f"run_at is a time such as 2030-01-31T09:00:00Z (RFC 3339): {fault}", "/run_at") from None
 
 
 def _idempotency_key(request: Request) -> str | None:

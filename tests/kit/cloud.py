@@ -19,7 +19,7 @@ from moto import mock_aws
 
 import app as orderline
 from chalicelib import auth, aws, config, queue, rows, store
-from chalicelib.orders import Order
+from chalicelib.orders import SECOND, Order, key_of
 from tests.kit import template
 from tests.kit.clock import Clock
 
@@ -100,37 +100,60 @@ class Cloud:
         assert order is not None, f"no order {order_id}"
         return order
 
+    def claim(self, order_id: str, lease_s: float, client: str = "kit") -> Order:
+        """A worker takes the order and is never heard of again."""
+        return store.claim(key_of(client, order_id), self.clock() + int(lease_s * SECOND))
+
+    def bury(self, order_id: str, client: str = "kit") -> None:
+        """The order's message becomes a dead letter."""
+        self.sqs.purge_queue(QueueUrl=queue.url())
+        body = {"v": queue.VERSION, "pk": key_of(client, order_id), "task": self.order(order_id, client).task}
+        self.sqs.send_message(QueueUrl=self.dead_url, MessageBody=json.dumps(body))
+
     def rows(self) -> list[Order]:
         """Every row of the table."""
         return [rows.decode_order(item) for item in self.dynamodb.scan(TableName=config.SETTINGS.orders_table)["Items"]]
 
-    def deliver(self, batch: int = 1, time_left_s: float = 60) -> tuple[int, int] | None:
+    def deliver(self, batch: int = 1, time_left_s: float = 60, dead: bool = False) -> tuple[int, int] | None:
         """One turn of the mapping: (messages delivered, messages kept), or None if none is visible."""
+        url, handler = (self.dead_url, orderline.dead_letters) if dead else (queue.url(), orderline.order_worker)
         messages = self.sqs.receive_message(
-            QueueUrl=queue.url(), MaxNumberOfMessages=batch, AttributeNames=["All"], MessageAttributeNames=["All"],
+            QueueUrl=url, MaxNumberOfMessages=batch, AttributeNames=["All"], MessageAttributeNames=["All"],
         ).get("Messages", [])
         if not messages:
             return None
         event = {"Records": [_record(message) for message in messages]}
-        answer = orderline.order_worker(event, LambdaContext(time_left_s))
+        answer = handler(event, LambdaContext(time_left_s))
         kept = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
         if not kept <= {message["MessageId"] for message in messages}:
             kept = {message["MessageId"] for message in messages}  # an unknown identifier fails the whole batch
         for message in messages:
             if message["MessageId"] not in kept:
-                self.sqs.delete_message(QueueUrl=queue.url(), ReceiptHandle=message["ReceiptHandle"])
+                self.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
         return len(messages), len(kept)
 
-    def drain(self, batch: int = 1, time_left_s: float = 60) -> Ended:
-        """Deliver until nothing is visible. What is hidden stays: advance the clock, drain again."""
+    def drain(self, batch: int = 1, time_left_s: float = 60, dead: bool = False) -> Ended:
+        """Deliver until nothing is visible. What is hidden stays: advance the clock, drain again. `dead`: from the
+        dead-letter queue, to the function that settles them."""
         batches = kept = 0
-        while turn := self.deliver(batch, time_left_s):
+        while turn := self.deliver(batch, time_left_s, dead):
             batches, kept = batches + 1, kept + turn[1]
         return Ended(batches, kept)
 
+    def sweep(self, time_left_s: float = 60) -> dict[str, Any]:
+        """The schedule fires. Returns what the sweeper did."""
+        event = {"version": "0", "account": "", "region": REGION, "detail": {}, "detail-type": "Scheduled Event",
+                 "source": "aws.events", "time": "", "id": "", "resources": []}
+        swept: dict[str, Any] = orderline.order_sweeper(event, LambdaContext(time_left_s))
+        return swept
+
+    @property
+    def dead_url(self) -> str:
+        return str(self.sqs.get_queue_url(QueueName=config.SETTINGS.dead_queue)["QueueUrl"])
+
     def messages(self, dead: bool = False) -> int:
         """How many messages the queue holds, hidden ones included."""
-        url = self.sqs.get_queue_url(QueueName=config.SETTINGS.dead_queue)["QueueUrl"] if dead else queue.url()
+        url = self.dead_url if dead else queue.url()
         names = [f"ApproximateNumberOfMessages{which}" for which in ("", "NotVisible", "Delayed")]
         counts = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
         return sum(int(count) for count in counts.values())

@@ -1,0 +1,49 @@
+"""Settles dead letters: messages that the queue gave up on. Their orders end with a reason, or get another message."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+from chalicelib import config, logs, orders, queue, store
+from chalicelib.errors import Stale, Unavailable
+from chalicelib.orders import Order
+from chalicelib.queue import Message
+from chalicelib.tasks import known
+
+
+def settle(records: list[dict[str, Any]]) -> dict[str, list[dict[str, str]]]:
+    """A batch of the dead-letter queue's records. Returns Lambda's partial batch answer, as worker.work does.
+
+    It sends nothing: Lambda stops functions that feed the queue which feeds them. The sweeper sends.
+    """
+    kept = []
+    for record in records:
+        message = queue.decode(record)
+        try:
+            _settle(message)
+        except Unavailable as fault:
+            logs.event("aws_unavailable", message=message.id, reason=str(fault))
+            kept.append({"itemIdentifier": message.id})
+    return {"batchItemFailures": kept}
+
+
+def _settle(message: Message) -> None:
+    order = store.read(message.key) if message.key else None
+    now = orders.now()
+    logs.event("dead_letter", message=message.id, order=order.id if order else None)
+    if order is None or order.status.final or order.held(now):
+        return  # nothing to end, or somebody is at it: the row's own timer stands
+    error = _doom(order, now)
+    with suppress(Stale):
+        if error:
+            store.give_up(order, error)
+        else:
+            store.postpone(order, orders.plan(order.id, now, order.run_at, config.SETTINGS.grace_s,
+                                              config.SETTINGS.due_shards))
+
+
+def _doom(order: Order, now: int) -> dict[str, Any] | None:
+    if order.task not in known():
+        return orders.failure(order, "unknown_task", f"this version knows no task {order.task!r}: was it renamed?")
+    return orders.doom(order, now, config.SETTINGS.give_up_s)

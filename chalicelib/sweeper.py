@@ -1,0 +1,93 @@
+"""The sweeper: sends again what is overdue, sends what was for later, places the orders of periodic tasks.
+
+It runs on a schedule and may run twice at once: every step is a conditional write on the row as it was read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from chalicelib import config, due, logs, orders, periodic, queue, store
+from chalicelib.errors import Stale, Unavailable
+from chalicelib.orders import LATER, SECOND, SENT, Order
+
+STOP_S = 5  # of the function's time is left when it stops: the rest waits for the next sweep
+LONG_OVERDUE = 3600 * SECOND
+ALWAYS = 100  # so many messages may be too many
+
+
+@dataclass
+class Swept:
+    """What a sweep did."""
+
+    resent: int = 0
+    ended: int = 0
+    untouched: int = 0
+    largest_overdue_s: int = 0
+
+
+def sweep(time_left_s: Callable[[], float]) -> Swept:
+    """Look at every order that is due, the longest overdue first, until all are seen or the time is nearly over."""
+    swept = Swept()
+    try:
+        periodic.place_ticks(orders.now())
+        for shard in due.shards(LATER):
+            _sweep(shard, swept, float("inf"), time_left_s)
+        budget = _budget()
+        for shard in due.shards(SENT):
+            budget = _sweep(shard, swept, budget, time_left_s)
+    except Unavailable as fault:
+        logs.event("aws_unavailable", reason=str(fault))
+    logs.event("swept", **vars(swept))
+    return swept
+
+
+def _budget() -> float:
+    """How many messages may be sent again: no more than overdue orders can lack, given those that wait already.
+
+    So a backlog is never multiplied: a worker that is merely slow finds each order's message once.
+    """
+    waiting = queue.depth()
+    if not waiting:
+        return float("inf")
+    now = orders.now()
+    return max(ALWAYS, sum(due.count(shard, now) for shard in due.shards(SENT))) - waiting
+
+
+def _sweep(shard: str, swept: Swept, budget: float, time_left_s: Callable[[], float]) -> float:
+    """One partition. Returns what is left of the budget."""
+    now = orders.now()
+    for key, due_at in due.overdue(shard, now):
+        if time_left_s() < STOP_S or (budget <= 0 and now - due_at < LONG_OVERDUE):
+            break
+        swept.largest_overdue_s = max(swept.largest_overdue_s, (now - due_at) // SECOND)
+        budget -= _look_at(key, swept)
+    return budget
+
+
+def _look_at(key: str, swept: Swept) -> int:
+    """One order that is due. Returns how many messages were sent for it."""
+    order, now = store.read(key), orders.now()
+    if order is None or order.status.final or order.held(now) or (order.due_at or 0) > now:
+        return 0
+    try:
+        if error := orders.doom(order, now, config.SETTINGS.give_up_s):
+            store.give_up(order, error)
+            swept.ended += 1
+            return 0
+        _resend(order, now)
+    except Stale:  # another sweeper, a worker, a client was faster
+        swept.untouched += 1
+        return 0
+    swept.resent += 1
+    return 1
+
+
+def _resend(order: Order, now: int) -> None:
+    """T9, then T2: a crash between them costs a wait, never the order."""
+    wait_s = min(config.SETTINGS.grace_s * 2**order.resends, 3600)
+    plan = orders.plan(order.id, now, order.run_at, wait_s, config.SETTINGS.due_shards)
+    moved = store.resend(order, plan)
+    if plan.delay_s is not None:
+        queue.send(moved, plan.delay_s)

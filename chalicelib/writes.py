@@ -1,0 +1,87 @@
+"""One conditional write to the orders table, and how to tell one's own.
+
+Each write carries a fresh random `writer`. It fences (a stale worker's finish is refused), and it tells one's own write
+when the SDK hid a retry after a lost answer: refused, but the row's writer is the one just sent, so it was this one.
+DynamoDB hands the row over with its refusal, free of charge:
+https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_UpdateItem.html (ReturnValuesOnConditionCheckFailure)
+"""
+
+from __future__ import annotations
+
+from botocore.exceptions import ClientError
+
+from chalicelib import config, orders
+from chalicelib.aws import client, translated
+from chalicelib.errors import Stale
+from chalicelib.orders import Order, Transition
+from chalicelib.rows import Item, decode_order, encode, encode_order
+
+
+def put(order: Order, condition: str, values: Item) -> Order:
+    """Make the row. Returns the order that now has its id: `order`, or the one that was there."""
+    try:
+        with translated():
+            client("dynamodb").put_item(
+                TableName=config.SETTINGS.orders_table,
+                Item=encode_order(order),
+                ConditionExpression=condition,
+                ExpressionAttributeValues=_encoded(values),
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+    except ClientError as refusal:
+        return _refused_row(refusal) or order
+    return order
+
+
+def end(key: str, transition: Transition, now: int, where: str, values: Item, sets: Item) -> Order:
+    """Every transition to a final status: sets the TTL, takes the row off the sweeper's index, ends the lease."""
+    expires_at = now // orders.SECOND + config.SETTINGS.keep_s
+    return update(key, transition, now, where, values, sets={**sets, "expires_at": expires_at},
+                   removes=("due_at", "due_shard", "lease_until"))
+
+
+def update(
+    key: str, transition: Transition, now: int, where: str, values: Item,
+    *, sets: Item, also: str = "", removes: tuple[str, ...] = (),
+) -> Order:
+    """One conditional write. The statuses that it may leave and the one it leads to come from the transition alone."""
+    sets = {"writer": orders.new_writer(), **sets, "updated_at": now}
+    if transition.target is not None:
+        sets["status"] = transition.target.value
+    sources = {f":from{n}": status.value for n, status in enumerate(transition.sources)}
+    change = ", ".join(["SET version = version + :one", *(f"#{name} = :new_{name}" for name in sets)])
+    change += f", {also}" if also else ""
+    change += " REMOVE " + ", ".join(f"#{name}" for name in removes) if removes else ""
+    values = {**values, **sources, ":one": 1, **{f":new_{name}": value for name, value in sets.items()}}
+    names = {f"#{name}": name for name in {*sets, *removes, "status"}}
+    return _write(key, change, f"#status IN ({', '.join(sources)}) AND {where}", names, values, sets["writer"])
+
+
+def _write(key: str, change: str, condition: str, names: dict[str, str], values: Item, writer: str) -> Order:
+    try:
+        with translated():
+            answer = client("dynamodb").update_item(
+                TableName=config.SETTINGS.orders_table,
+                Key={"pk": encode(key)},
+                UpdateExpression=change,
+                ConditionExpression=condition,
+                ExpressionAttributeNames=names,
+                ExpressionAttributeValues=_encoded(values),
+                ReturnValues="ALL_NEW",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+    except ClientError as refusal:
+        row = _refused_row(refusal)
+        if row is not None and row.writer == writer:
+            return row
+        raise Stale(row) from None
+    return decode_order(answer["Attributes"])
+
+
+def _refused_row(refusal: ClientError) -> Order | None:
+    item: Item | None = refusal.response.get("Item")
+    return decode_order(item) if item else None
+
+
+def _encoded(values: Item) -> Item:
+    return {name: encode(value) for name, value in values.items()}

@@ -1,0 +1,180 @@
+"""Whatever is lost on the way, an order ends, with a reason: the sweeper, the dead letters, cancel and retry."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from chalicelib import config, queue
+from tests.kit import Cloud
+
+NUGGETS = {"pieces": 1}
+
+
+def test_a_lost_message_is_sent_again_once_its_order_is_overdue(cloud: Cloud) -> None:
+    order = cloud.place("cook_nuggets", NUGGETS)
+    cloud.sqs.purge_queue(QueueUrl=queue.url())
+
+    cloud.clock.advance(config.SETTINGS.grace_s - 1)
+    assert cloud.sweep()["resent"] == 0
+    cloud.clock.advance(2)
+    assert cloud.sweep()["resent"] == 1
+    assert cloud.sweep()["resent"] == 0, "what was just sent is not overdue"
+    cloud.drain()
+
+    assert cloud.get(order["id"])["status"] == "SUCCESS"
+
+
+def test_a_crashed_worker_s_order_is_claimed_again_after_its_lease(cloud: Cloud) -> None:
+    order = cloud.place("cook_nuggets", NUGGETS)
+    cloud.claim(order["id"], lease_s=60)
+    cloud.sqs.purge_queue(QueueUrl=queue.url())
+
+    cloud.clock.advance(config.SETTINGS.grace_s + 1)
+    cloud.sweep()
+    cloud.drain()
+
+    ready = cloud.get(order["id"])
+    assert (ready["status"], ready["attempts"]) == ("SUCCESS", 2)
+
+
+def test_a_live_lease_is_left_alone_by_sweeper_and_dead_letters(cloud: Cloud) -> None:
+    order = cloud.place("cook_nuggets", NUGGETS)
+    cloud.claim(order["id"], lease_s=3600)
+    before = cloud.order(order["id"])
+
+    cloud.clock.advance(config.SETTINGS.grace_s + 1)
+    cloud.sweep()
+    cloud.bury(order["id"])
+    cloud.drain(dead=True)
+
+    assert cloud.order(order["id"]) == before
+
+
+def test_attempts_that_never_report_end_in_failure(cloud: Cloud) -> None:
+    order = cloud.place("cook_nuggets", NUGGETS)
+    for _ in range(order["max_attempts"]):
+        cloud.claim(order["id"], lease_s=10)
+        cloud.clock.advance(11)
+
+    cloud.clock.advance(config.SETTINGS.grace_s)
+    assert cloud.sweep()["ended"] == 1
+
+    failed = cloud.get(order["id"])
+    assert (failed["status"], failed["error"]["code"]) == ("FAILED", "attempts_exhausted")
+
+
+def test_an_order_that_nobody_ends_is_given_up_after_days(cloud: Cloud) -> None:
+    order = cloud.place("cook_nuggets", NUGGETS)
+    cloud.sqs.purge_queue(QueueUrl=queue.url())
+
+    cloud.clock.advance(config.SETTINGS.give_up_s + 1)
+    cloud.sweep()
+
+    assert cloud.get(order["id"])["error"]["code"] == "gave_up"
+
+
+def test_a_dead_letter_of_a_task_that_is_gone_fails_its_order(cloud: Cloud) -> None:
+    order = cloud.place("cook_nuggets", NUGGETS)
+    cloud.dynamodb.update_item(
+        TableName=config.SETTINGS.orders_table, Key={"pk": {"S": f"kit#{order['id']}"}},
+        UpdateExpression="SET task = :task", ExpressionAttributeValues={":task": {"S": "gone"}})
+    cloud.bury(order["id"])
+
+    cloud.drain(dead=True)
+
+    assert cloud.get(order["id"])["error"]["code"] == "unknown_task"
+    assert cloud.messages(dead=True) == 0
+
+
+def test_a_dead_letter_with_attempts_left_gets_another_message(cloud: Cloud) -> None:
+    order = cloud.place("cook_nuggets", NUGGETS)
+    cloud.bury(order["id"])
+
+    cloud.drain(dead=True)
+    cloud.clock.advance(config.SETTINGS.grace_s + 1)
+    cloud.sweep()
+    cloud.drain()
+
+    assert cloud.get(order["id"])["status"] == "SUCCESS"
+
+
+def test_a_cancelled_order_never_runs_and_may_be_retried(cloud: Cloud) -> None:
+    order = cloud.place("cook_nuggets", NUGGETS)
+
+    cancelled = cloud.http("POST", f"/orders/{order['id']}/cancel")
+    again = cloud.http("POST", f"/orders/{order['id']}/cancel")
+    cloud.drain()
+
+    assert (cancelled.status, cancelled.json["status"], again.status) == (200, "CANCELLED", 200)
+    assert cloud.get(order["id"])["attempts"] == 0
+
+    retried = cloud.http("POST", f"/orders/{order['id']}/retry")
+    cloud.drain()
+
+    assert (retried.status, retried.json["status"]) == (202, "PENDING")
+    assert cloud.get(order["id"])["status"] == "SUCCESS"
+
+
+def test_what_is_claimed_or_final_can_be_neither_cancelled_nor_retried(cloud: Cloud) -> None:
+    order = cloud.place("cook_nuggets", NUGGETS)
+    cloud.claim(order["id"], lease_s=60)
+    running = [cloud.http("POST", f"/orders/{order['id']}/{deed}") for deed in ("cancel", "retry")]
+
+    assert [reply.status for reply in running] == [409, 409]
+    assert [reply.json["type"] for reply in running] == ["/problems/not-cancellable", "/problems/not-retryable"]
+    assert running[0].json["order_status"] == "RUNNING"
+
+
+def test_another_client_s_order_can_be_neither_cancelled_nor_retried(cloud: Cloud) -> None:
+    order = cloud.place("cook_nuggets", NUGGETS)
+    stranger = {"Authorization": f"Bearer {cloud.new_token('stranger')}"}
+
+    replies = [cloud.http("POST", f"/orders/{order['id']}/{deed}", headers=stranger) for deed in ("cancel", "retry")]
+
+    assert [reply.status for reply in replies] == [404, 404]
+
+
+def test_a_delayed_order_waits_in_the_queue(cloud: Cloud) -> None:
+    order = _post(cloud, delay_s=300)
+
+    cloud.drain()
+    assert cloud.get(order["id"])["attempts"] == 0
+    cloud.clock.advance(303)
+    cloud.drain()
+
+    assert cloud.get(order["id"])["status"] == "SUCCESS"
+
+
+def test_an_order_for_next_month_waits_on_the_due_index_alone(cloud: Cloud) -> None:
+    moment = datetime.fromtimestamp(cloud.clock() / 1e6, timezone.utc) + timedelta(days=30)
+    order = _post(cloud, run_at=moment.isoformat())
+    assert cloud.messages() == 0
+
+    cloud.clock.advance(30 * 86400 - 1000)
+    assert cloud.sweep()["resent"] == 0
+    cloud.clock.advance(200)
+    assert cloud.sweep()["resent"] == 1
+    cloud.drain()
+    assert cloud.get(order["id"])["attempts"] == 0, "the queue holds it for the rest"
+    cloud.clock.advance(803)
+    cloud.drain()
+
+    assert cloud.get(order["id"])["status"] == "SUCCESS"
+
+
+def test_a_backlog_is_not_multiplied_by_the_sweeper(cloud: Cloud) -> None:
+    for _ in range(150):
+        cloud.place("cook_nuggets", NUGGETS)
+
+    for _ in range(10):
+        cloud.clock.advance(config.SETTINGS.grace_s + 1)
+        cloud.sweep()
+
+    assert cloud.messages() <= 150 * 1.1
+
+
+def _post(cloud: Cloud, **when: Any) -> Any:
+    reply = cloud.http("POST", "/orders", {"task": "cook_nuggets", "input": NUGGETS, **when})
+    assert reply.status == 202, reply.body
+    return reply.json
