@@ -18,6 +18,8 @@ from typing import Any
 
 import yaml
 
+from cli.bootstrap import NEWEST, OLDEST
+
 ROOT = Path(__file__).parents[1]
 LOCK = ROOT / "requirements-lambda.txt"
 # Wheels for Amazon Linux 2023, whose glibc is 2.34; pip takes every older manylinux that it is told of
@@ -36,10 +38,36 @@ class Package:
     zip: Path
 
 
-def package(stage: str, this_machine: bool = False) -> Package:
+def package(stage: str, this_machine: bool = False, lock: Path = LOCK) -> Package:
     """Make the package of a stage. `this_machine`: with this machine's wheels instead of Lambda's."""
-    architecture = platform.machine() if this_machine else _architecture()
-    build = ROOT / "build" / (f"{stage}-local" if this_machine else stage)
+    _require_runtime()
+    wheels = _wheels(lock, platform.machine() if this_machine else _architecture(), this_machine)
+    out = _packaged(stage, ROOT / "build" / (f"{stage}-local" if this_machine else stage), wheels)
+    return Package(json.loads((out / "template.json").read_text()), out / "deployment.zip")
+
+
+def template(stage: str) -> dict[str, Any]:
+    """The template of a stage's package alone: it needs no wheels, so no network."""
+    out = _packaged(stage, ROOT / "build" / f"{stage}-template", None)
+    return json.loads((out / "template.json").read_text())  # type: ignore[no-any-return]
+
+
+def stages() -> list[str]:
+    return list(_config()["stages"])
+
+
+def contents(zip: Path) -> str:
+    """What is in the zip, the largest first, and how large all of it is, compressed."""
+    with zipfile.ZipFile(zip) as opened:
+        entries = sorted(opened.infolist(), key=lambda entry: -entry.compress_size)
+    lines = [f"{entry.compress_size:>9,}  {entry.filename}" for entry in entries]
+    return "\n".join([*lines, f"{zip.stat().st_size:>9,}  bytes in all, {len(entries)} files: {zip.relative_to(ROOT)}"])
+
+
+def _packaged(stage: str, build: Path, wheels: Path | None) -> Path:
+    """Run Chalice over a copy of what is ours. Returns the folder with template.json and deployment.zip."""
+    if stage not in stages():
+        raise PackageError(f"no stage is called {stage!r}; .chalice/config.json has: {', '.join(stages())}")
     shutil.rmtree(build, ignore_errors=True)
     source, out = build / "app", build / "out"
     source.mkdir(parents=True)
@@ -48,12 +76,28 @@ def package(stage: str, this_machine: bool = False) -> Package:
         shutil.copyfile(path, source / name)
     shutil.copytree(ROOT / ".chalice", source / ".chalice", ignore=shutil.ignore_patterns("deploy*"))
     (source / "requirements.txt").touch()  # Chalice checks no hashes: we fetch the wheels, it takes them from vendor/
-    shutil.copytree(_wheels(architecture, this_machine), source / "vendor")
+    if wheels:
+        shutil.copytree(wheels, source / "vendor")
     _chalice_package(source, out, stage)
-    template = yaml.safe_load((out / "sam.yaml").read_text())
-    (out / "template.json").write_text(json.dumps(template, indent=1))  # CloudFormation reads no YAML aliases
+    made = _merged(yaml.safe_load((out / "sam.yaml").read_text()), _overlay(stage))
+    (out / "template.json").write_text(json.dumps(made, indent=1))  # CloudFormation reads no YAML aliases
     (out / "sam.yaml").unlink()
-    return Package(template, out / "deployment.zip")
+    return out
+
+
+def _overlay(stage: str) -> dict[str, Any]:
+    """What a stage has otherwise: its own file, if there is one, in CloudFormation's long forms."""
+    path = ROOT / ".chalice" / f"{stage}.yaml"
+    return yaml.safe_load(path.read_text()) if path.exists() else {}
+
+
+def _merged(base: Any, over: Any, at: str = "") -> Any:
+    """`over` laid on `base`, dicts deeply. A section, parameter or resource that `base` lacks is a slip of the pen."""
+    if not (isinstance(base, dict) and isinstance(over, dict)):
+        return over
+    if at.count("/") < 2 and (strange := sorted(set(over) - set(base))):
+        raise PackageError(f"the stage's file has {at}/{strange[0]}, and the template doesn't")
+    return {**base, **{name: _merged(base.get(name), member, f"{at}/{name}") for name, member in over.items()}}
 
 
 def own_files() -> Iterator[tuple[Path, str]]:
@@ -77,20 +121,30 @@ def refreshed(old: Path) -> bytes:
     return buffer.getvalue()
 
 
+def _require_runtime() -> None:
+    if not OLDEST <= sys.version_info[:2] <= NEWEST:
+        raise PackageError("Lambda has no runtime for Python {}.{}, only 3.{} to 3.{}; name one: make PYTHON=python3.12"
+                           .format(*sys.version_info[:2], OLDEST[1], NEWEST[1]))
+
+
+def _config() -> dict[str, Any]:
+    return json.loads((ROOT / ".chalice" / "config.json").read_text())  # type: ignore[no-any-return]
+
+
 def _architecture() -> str:
-    config = json.loads((ROOT / ".chalice" / "config.json").read_text())
-    return {"arm64": "aarch64"}.get(config["lambda_architecture"], config["lambda_architecture"])
+    name = str(_config()["lambda_architecture"])
+    return {"arm64": "aarch64"}.get(name, name)
 
 
-def _wheels(architecture: str, this_machine: bool) -> Path:
+def _wheels(lock: Path, architecture: str, this_machine: bool) -> Path:
     """A folder with the lock's wheels, by hash, for that machine. Kept in build/ until the lock changes."""
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    digest = hashlib.sha256(LOCK.read_bytes()).hexdigest()[:12]
+    digest = hashlib.sha256(lock.read_bytes()).hexdigest()[:12]
     target = ROOT / "build" / f"wheels-{architecture}-{'here' if this_machine else 'lambda'}-{version}-{digest}"
     if target.exists():
         return target
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps",
-           "--no-compile", "--only-binary", ":all:", "--require-hashes", "--requirement", str(LOCK)]
+           "--no-compile", "--only-binary", ":all:", "--require-hashes", "--requirement", str(lock)]
     if not this_machine:
         pip += ["--implementation", "cp", "--python-version", version]
         pip += [word for glibc in _GLIBCS for word in ("--platform", f"{glibc}_{architecture}")]
@@ -98,7 +152,7 @@ def _wheels(architecture: str, this_machine: bool) -> Path:
     shutil.rmtree(partial, ignore_errors=True)
     done = subprocess.run([*pip, "--target", str(partial)], capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise PackageError(f"the wheels of {LOCK.name} could not be fetched for {architecture}; is there a network, and"
+        raise PackageError(f"the wheels of {lock.name} could not be fetched for {architecture}; is there a network, and"
                            f" do the hashes fit (make lock)?\n{done.stderr.strip()}")
     partial.rename(target)
     return target
