@@ -1,0 +1,135 @@
+"""The packaged template: the relations that keep orders safe, whatever else changes in it."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from chalicelib import tasks
+from cli import package
+from cli.timings import Timings
+
+STAGES = ("dev", "prod")
+template = functools.cache(package.template)
+each_stage = pytest.mark.parametrize("stage", STAGES)
+
+
+def resources(stage: str, kind: str) -> dict[str, Any]:
+    found = {name: made for name, made in template(stage)["Resources"].items() if made["Type"] == kind}
+    assert found, f"no {kind} in {stage}"
+    return found
+
+
+def functions(stage: str) -> dict[str, Any]:
+    return {name: made["Properties"] for name, made in resources(stage, "AWS::Serverless::Function").items()}
+
+
+def queue(stage: str, name: str) -> Any:
+    return template(stage)["Resources"][name]["Properties"]
+
+
+@each_stage
+def test_tables_expire_final_rows_can_be_restored_and_are_encrypted(stage: str) -> None:
+    tables = resources(stage, "AWS::DynamoDB::Table")
+    assert set(tables) == {"OrdersTable", "TokensTable"}
+    for table in tables.values():
+        assert table["Properties"]["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+        assert table["Properties"]["SSESpecification"] == {"SSEEnabled": True}
+        assert table["Properties"]["BillingMode"] == "PAY_PER_REQUEST"
+    ttl = tables["OrdersTable"]["Properties"]["TimeToLiveSpecification"]
+    assert ttl == {"AttributeName": "expires_at", "Enabled": True}
+
+
+def test_prod_keeps_its_tables_and_dev_leaves_nothing() -> None:
+    for stage, policy, protected in (("dev", "Delete", "false"), ("prod", "Retain", "true")):
+        for table in resources(stage, "AWS::DynamoDB::Table").values():
+            assert table["DeletionPolicy"] == policy
+            assert table["UpdateReplacePolicy"] == "Retain"  # a slip in the schema must not empty a table anywhere
+            assert table["Properties"]["DeletionProtectionEnabled"] == {"Ref": "DeletionProtection"}
+        assert template(stage)["Parameters"]["DeletionProtection"]["Default"] == protected
+
+
+@each_stage
+def test_indexes(stage: str) -> None:
+    indexes = {index["IndexName"]: index for index in queue(stage, "OrdersTable")["GlobalSecondaryIndexes"]}
+    keys = {name: [key["AttributeName"] for key in index["KeySchema"]] for name, index in indexes.items()}
+    assert keys == {"by_time": ["time_shard", "time_key"], "by_due": ["due_shard", "due_at"]}
+    # A whole row in an index would make each of its writes cost double
+    assert all(index["Projection"]["ProjectionType"] != "ALL" for index in indexes.values())
+
+
+@each_stage
+def test_times_and_counts_fit_each_other(stage: str) -> None:
+    timings = Timings.of_template(template(stage), {})
+    assert list(timings.findings()) == []
+    assert timings.visibility_s >= 6 * timings.worker_timeout_s
+    assert timings.max_receives > max(task.max_attempts for task in tasks.known().values())
+    assert timings.dead_retention_s == 14 * 86400 > timings.retention_s
+
+
+@pytest.mark.parametrize(("wrong", "named"), [
+    ({"visibility_s": 359}, "Visibility=360"),
+    ({"max_receives": 5, "most_attempts": 5}, "MaxReceives="),
+    ({"longest_task_s": 60}, "WorkerTimeout"),
+    ({"dead_retention_s": 345600}, "DeadQueue"),
+])
+def test_a_relation_that_breaks_is_found_with_its_mend(wrong: dict[str, int], named: str) -> None:
+    broken = replace(Timings.of_template(template("dev"), {}), **wrong)
+    (finding,) = broken.findings()
+    assert named in finding.mend
+
+
+@each_stage
+def test_queues_use_those_parameters_are_encrypted_and_speak_tls_only(stage: str) -> None:
+    orders, dead = queue(stage, "OrdersQueue"), queue(stage, "DeadQueue")
+    assert orders["VisibilityTimeout"] == dead["VisibilityTimeout"] == {"Ref": "Visibility"}
+    assert orders["RedrivePolicy"] == {"deadLetterTargetArn": {"Fn::GetAtt": ["DeadQueue", "Arn"]},
+                                       "maxReceiveCount": {"Ref": "MaxReceives"}}
+    assert orders["SqsManagedSseEnabled"] is dead["SqsManagedSseEnabled"] is True
+    (policy,) = resources(stage, "AWS::SQS::QueuePolicy").values()
+    assert policy["Properties"]["Queues"] == [{"Ref": "OrdersQueue"}, {"Ref": "DeadQueue"}]
+    (deny,) = policy["Properties"]["PolicyDocument"]["Statement"]
+    assert (deny["Effect"], deny["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
+
+
+@each_stage
+def test_every_mapping_reports_which_messages_it_keeps(stage: str) -> None:
+    made = functions(stage)
+    events = [event["Properties"] for function in made.values() for event in function.get("Events", {}).values()
+              if event["Type"] == "SQS"]
+    assert [event["Queue"]["Fn::GetAtt"][0] for event in events] == ["DeadQueue", "OrdersQueue"]
+    assert all(event["FunctionResponseTypes"] == ["ReportBatchItemFailures"] for event in events)
+    assert events[1]["BatchSize"] == {"Ref": "WorkerBatchSize"}
+    assert events[1]["ScalingConfig"] == {"MaximumConcurrency": {"Ref": "WorkerConcurrency"}}
+    assert template(stage)["Parameters"]["WorkerBatchSize"]["Default"] == 1
+    # Both queues' visibility is measured by the worker's timeout
+    assert made["OrderWorker"]["Timeout"] == made["DeadLetters"]["Timeout"] == {"Ref": "WorkerTimeout"}
+
+
+@each_stage
+def test_every_function_asks_for_a_token_is_traced_and_logs_where_lines_expire(stage: str) -> None:
+    groups = resources(stage, "AWS::Logs::LogGroup")
+    assert all(group["Properties"]["RetentionInDays"] == {"Ref": "LogDays"} for group in groups.values())
+    used = set()
+    for name, function in functions(stage).items():
+        assert function["Environment"]["Variables"]["ACCESS"] == "token", name
+        assert function["Tracing"] == "Active", name
+        assert function["Architectures"] == ["arm64"], name
+        used.add(function["LoggingConfig"]["LogGroup"]["Ref"])
+    assert used == set(groups), "one group for each function, none without"
+
+
+@each_stage
+def test_the_api_is_regional_and_traced(stage: str) -> None:
+    (api,) = resources(stage, "AWS::Serverless::Api").values()
+    assert (api["Properties"]["EndpointConfiguration"], api["Properties"]["TracingEnabled"]) == ("REGIONAL", True)
+
+
+def test_a_stage_that_is_unknown_or_misspells_a_resource_is_refused() -> None:
+    with pytest.raises(package.PackageError, match="dev, prod"):
+        package.template("staging")
+    with pytest.raises(package.PackageError, match="/Resources/OrderTable"):
+        package._merged({"Resources": {"OrdersTable": {}}}, {"Resources": {"OrderTable": {}}})
