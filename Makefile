@@ -3,12 +3,12 @@ PYTHON ?= python3
 VENV = .venv/bin/python
 export GOAL = $(firstword $(MAKECMDGOALS))
 
-LOCAL = requirements/local.txt
-TEST = $(LOCAL) requirements.txt
+RUN = requirements/local.txt
+TEST = $(RUN) requirements.txt
 CHECK = $(TEST) requirements/check.txt
 
 run: ## the whole of Orderline on this machine, until Ctrl-C
-	@$(PYTHON) cli/bootstrap.py $(LOCAL)
+	@$(PYTHON) cli/bootstrap.py $(RUN)
 	@exec $(VENV) -m cli run
 
 test: ## every test: in process on a mocked cloud, then on the local cloud
@@ -25,7 +25,7 @@ check: ## style, types, the direction of imports, the packaged template
 	.venv/bin/cfn-lint build/dev/out/template.json build/prod/out/template.json
 
 package: ## the template and the zip of a stage: make package STAGE=dev
-	@$(PYTHON) cli/bootstrap.py $(LOCAL)
+	@$(PYTHON) cli/bootstrap.py $(RUN)
 	@$(VENV) -m cli package --stage $(or $(STAGE),dev)
 
 COMPILE = .venv/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.10 --no-annotate \
@@ -36,6 +36,7 @@ lock: ## make the lock files anew from requirements/*.in; UPGRADE=--upgrade take
 	$(COMPILE) $(UPGRADE) requirements/local.in -o requirements/local.txt
 	$(COMPILE) $(UPGRADE) requirements/app.in -o requirements.txt
 	$(COMPILE) $(UPGRADE) requirements/check.in -o requirements/check.txt
+	$(COMPILE) $(UPGRADE) requirements/runtime.in -o requirements/runtime.txt
 
 clean: ## forget what was built; orders in .local stay
 	rm -rf build .venv .mypy_cache .ruff_cache .pytest_cache

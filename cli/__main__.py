@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from cli.package import PackageError, package
+from cli.package import PackageError, contents, package
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -30,7 +30,7 @@ def package_stage(stage: str) -> None:
         made = package(stage)
     except PackageError as fault:
         raise click.ClickException(str(fault)) from fault
-    click.echo(f"{made.zip}: {made.zip.stat().st_size / 1e6:.2f} MB; template.json beside it")
+    click.echo(contents(made.zip))
 
 
 if __name__ == "__main__":

@@ -136,6 +136,11 @@ def _architecture() -> str:
     return {"arm64": "aarch64"}.get(name, name)
 
 
+def wheels_here(lock: Path) -> Path:
+    """A folder with a lock's wheels for this machine."""
+    return _wheels(lock, platform.machine(), this_machine=True)
+
+
 def _wheels(lock: Path, architecture: str, this_machine: bool) -> Path:
     """A folder with the lock's wheels, by hash, for that machine. Kept in build/ until the lock changes."""
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
