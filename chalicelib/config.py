@@ -9,6 +9,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
+from chalicelib.errors import SettingMistake
+
 MAX_VISIBILITY_S = 12 * 3600  # SQS hides a message no longer
 
 
@@ -59,7 +61,7 @@ class Settings:
 
 
 def read(environ: Mapping[str, str]) -> Settings:
-    """Settings from an environment. Raises ValueError that names the variable and what it may hold."""
+    """Settings from an environment. Raises SettingMistake that names the variable and what it may hold."""
     values: dict[str, str | int] = {}
     for field in fields(Settings):
         name = field.name.upper()
@@ -67,7 +69,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         if not text:
             continue
         if field.type == "int" and not text.isdigit():
-            raise ValueError(f"{name}={text!r}: a whole number is needed")
+            raise SettingMistake(f"{name}={text!r}: a whole number is needed")
         values[field.name] = int(text) if field.type == "int" else text
     settings = Settings(**values)  # type: ignore[arg-type]
     return _checked(settings, in_lambda=bool(environ.get("AWS_LAMBDA_FUNCTION_NAME")))
@@ -75,9 +77,9 @@ def read(environ: Mapping[str, str]) -> Settings:
 
 def _checked(settings: Settings, in_lambda: bool) -> Settings:
     if settings.access not in ("open", "token"):
-        raise ValueError(f"ACCESS={settings.access!r}: it is `token` or `open`")
+        raise SettingMistake(f"ACCESS={settings.access!r}: it is `token` or `open`")
     if in_lambda and settings.access == "open":
-        raise ValueError("ACCESS is open: in Lambda it must be `token`, or everybody could place orders")
+        raise SettingMistake("ACCESS is open: in Lambda it must be `token`, or everybody could place orders")
     return settings
 
 

@@ -16,7 +16,8 @@ OrderlineError
 │   └── NoCloud            no AWS is configured here
 ├── Stale                  a conditional write was refused: the row is not as the writer believed (`row`)
 ├── NoJSON                 a task's result can't be written as JSON
-└── TaskMistake            a task is declared wrongly; raised at import
+├── TaskMistake            a task is declared wrongly; raised at import
+└── SettingMistake         an environment variable holds what its setting can't be
 """
 
 from __future__ import annotations
@@ -117,3 +118,7 @@ class NoJSON(OrderlineError):
 
 class TaskMistake(OrderlineError):
     """A task is declared wrongly: raised at import, so that its author sees it first."""
+
+
+class SettingMistake(OrderlineError, ValueError):
+    """An environment variable holds what its setting can't be: raised at import."""

@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from chalicelib.errors import SettingMistake
 from cli.package import PackageError, contents, package
 
 
@@ -34,4 +35,7 @@ def package_stage(stage: str) -> None:
 
 
 if __name__ == "__main__":
-    main(prog_name="python -m cli")
+    try:
+        main(prog_name="python -m cli")
+    except SettingMistake as fault:
+        sys.exit(f"orderline: {fault}")

@@ -22,7 +22,8 @@ _LOOK_S = 0.3
 
 def run() -> int:
     """Set up, say what to type next, follow changes of the code. Returns the exit code."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    for ending in (signal.SIGTERM, signal.SIGINT):  # a shell's background job would ignore SIGINT otherwise
+        signal.signal(ending, _interrupt)
     local: LocalStack | None = None
     try:
         options = Options.read(os.environ)
@@ -36,7 +37,8 @@ def run() -> int:
         say(f"orderline: {fault}")
         return 1
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not lose the state that is being saved
+        for ending in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(ending, signal.SIG_IGN)  # a second Ctrl-C must not lose the state that is being saved
         if local:
             local.stop()
     return 0

@@ -1,9 +1,8 @@
-"""A local cloud for the tests that need one: its own port and folder, ended with the tests."""
+"""A bare local cloud, and `make run`'s whole stack: each started once, on its own ports, ended with the tests."""
 
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import boto3
 import pytest
 
 from cli import cloud
+from tests.acceptance.stack import Stack, copy_of_the_project, free_port
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,6 @@ class LocalCloud:
         return boto3.client(service)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((cloud.HOST, 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture(scope="session")
 def local_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
     folder, port = tmp_path_factory.mktemp("cloud"), free_port()
@@ -47,3 +41,17 @@ def local_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud
             yield LocalCloud(port, folder / "cloud.log")
     finally:
         cloud.stop(process)
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Shared by all tests: whoever changes it starts one of its own, in `project`."""
+    running = Stack(copy_of_the_project(tmp_path_factory.mktemp("project"))).start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A fresh copy of the project, as a clone."""
+    return copy_of_the_project(tmp_path)

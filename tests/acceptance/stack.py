@@ -1,0 +1,130 @@
+"""`make run`'s stack, started as a user starts it: from a copy of the project, on free ports."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.kit.cloud import Reply
+
+ROOT = Path(__file__).parents[2]
+READY = "Orderline is ready"
+
+
+def copy_of_the_project(target: Path) -> Path:
+    """What a clone holds, without what was built in it."""
+    names = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT,
+                           capture_output=True, text=True, check=True).stdout.split()
+    for name in names:
+        if (ROOT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, target / name)
+    return target
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """This process's, without any AWS variable."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    return {**kept, "PYTHONDONTWRITEBYTECODE": "1", **variables}
+
+
+class Stack:
+    """A running stack. `output` is what it printed, `url` where it answers."""
+
+    def __init__(self, project: Path, **options: str) -> None:
+        self.project = project
+        self.options = {"PORT": str(free_port()), "CLOUD_PORT": str(free_port()), **options}
+        self.url = f"http://127.0.0.1:{self.options['PORT']}"
+        self.printed = project / "printed.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Stack:
+        """Start and wait until it says that it is ready. Fails with what it printed if it ends before."""
+        with self.printed.open("wb") as output:
+            self._process = subprocess.Popen([sys.executable, "-m", "cli", "run"], cwd=self.project, stdout=output,
+                                             stderr=subprocess.STDOUT, env=environment(**self.options))
+        until(lambda: READY in self.output or self.ended is not None, 60)
+        assert self.ended is None, self.output
+        return self
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> int:
+        """End it as Ctrl-C does, and wait. Returns its exit code."""
+        assert self._process is not None
+        if self._process.poll() is None:
+            self._process.send_signal(how)
+        return self._process.wait(40)
+
+    @property
+    def ended(self) -> int | None:
+        return None if self._process is None else self._process.poll()
+
+    @property
+    def output(self) -> str:
+        return self.printed.read_text()
+
+    @property
+    def token(self) -> str:
+        return (self.project / ".local" / "token").read_text().strip()
+
+    def http(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Reply:
+        given = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json", **(headers or {})}
+        raw = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, raw, given, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return Reply(answer.status, dict(answer.headers), answer.read().decode())
+        except urllib.error.HTTPError as refusal:
+            return Reply(refusal.code, dict(refusal.headers), refusal.read().decode())
+
+    def place(self, task: str, input: Any) -> Any:
+        reply = self.http("POST", "/orders", {"task": task, "input": input})
+        assert reply.status == 202, reply.body
+        return reply.json
+
+    def get(self, order_id: str) -> Any:
+        return self.http("GET", f"/orders/{order_id}").json
+
+    def ended_order(self, order_id: str, within_s: float = 30) -> Any:
+        """The order, once it is final."""
+        until(lambda: self.get(order_id)["done"], within_s)
+        return self.get(order_id)
+
+    def processes(self, pattern: str = "") -> list[int]:
+        """The processes below this one, those alone whose command line fits."""
+        assert self._process is not None
+        command = ["ps", "-A", "-ww", "-o", "pid=,ppid=,command="]
+        listing = subprocess.run(command, capture_output=True, text=True, check=True)
+        rows = [line.split(None, 2) for line in listing.stdout.splitlines()]
+        below, found = {self._process.pid}, []
+        for pid, parent, command in sorted(rows, key=lambda row: int(row[0])):
+            if int(parent) in below:
+                below.add(int(pid))
+                if re.search(pattern, command):
+                    found.append(int(pid))
+        return found
+
+
+def until(holds: Callable[[], Any], within_s: float) -> None:
+    """Wait for something that another process does; fails if it doesn't come."""
+    end = time.monotonic() + within_s
+    while not holds():
+        assert time.monotonic() < end, f"nothing came within {within_s} s"
+        time.sleep(0.05)

@@ -1,0 +1,192 @@
+"""`make run`, as a user meets it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.stack import Stack, environment, free_port, until
+
+pytestmark = pytest.mark.local
+
+EMAIL = "From: ada@example.org\r\nTo: grace@example.org\r\nSubject: Tea\r\n\r\nAt 4?"
+
+
+def test_an_order_of_each_task_becomes_ready(stack: Stack) -> None:
+    nuggets = stack.place("cook_nuggets", {"pieces": 6})
+    email = stack.place("process_email", {"message": EMAIL})
+
+    assert (nuggets["status"], email["status"]) == ("PENDING", "PENDING")
+    assert stack.ended_order(nuggets["id"])["result"]["pieces"] == 6
+    assert stack.ended_order(email["id"])["result"]["subject"] == "Tea"
+
+
+def test_an_order_that_can_not_succeed_fails_with_a_reason(stack: Stack) -> None:
+    order = stack.ended_order(stack.place("process_email", {"message": "no message at all"})["id"])
+
+    assert (order["status"], order["error"]["code"]) == ("FAILED", "task_error")
+
+
+def test_short_orders_do_not_wait_for_a_long_one(stack: Stack) -> None:
+    long = stack.place("cook_nuggets", {"pieces": 120})
+    short = [stack.place("process_email", {"message": EMAIL})["id"] for _ in range(20)]
+
+    assert all(stack.ended_order(order_id, 9)["status"] == "SUCCESS" for order_id in short)
+    assert stack.get(long["id"])["done"] is False
+    assert stack.ended_order(long["id"])["status"] == "SUCCESS"
+
+
+def test_a_token_is_asked_for(stack: Stack) -> None:
+    assert stack.http("GET", "/orders", headers={"Authorization": ""}).status == 401
+
+
+def test_the_worker_is_a_function_of_the_cloud_behind_127_0_0_1(stack: Stack) -> None:
+    order = stack.place("cook_nuggets", {"pieces": 1})
+    stack.ended_order(order["id"])
+
+    assert stack.processes("lambda.*_worker")
+    for port in (stack.options["PORT"], stack.options["CLOUD_PORT"]):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.2" if sys.platform == "linux" else "::1", int(port)))  # else bound to every address
+
+
+def test_orders_are_still_there_after_a_restart_and_nothing_is_left_running(project: Path) -> None:
+    stack = Stack(project).start()
+    order = stack.place("cook_nuggets", {"pieces": 1})
+    stack.ended_order(order["id"])
+    later = stack.http("POST", "/orders", {"task": "cook_nuggets", "input": {"pieces": 1}, "delay_s": 8}).json
+    token, below = stack.token, stack.processes()
+
+    assert stack.stop() == 0
+    assert not [pid for pid in below if _alive(pid)]
+
+    stack.start()
+    assert stack.token == token
+    assert stack.get(order["id"])["status"] == "SUCCESS"
+    assert stack.ended_order(later["id"])["status"] == "SUCCESS"
+    stack.stop(signal.SIGTERM)
+
+
+def test_what_a_killed_run_leaves_ends_by_itself(project: Path) -> None:
+    stack = Stack(project).start()
+    below = stack.processes()
+
+    stack.stop(signal.SIGKILL)
+
+    until(lambda: not [pid for pid in below if _alive(pid)], 15)
+
+
+def test_a_killed_worker_s_order_is_run_again(project: Path) -> None:
+    stack = Stack(project, WORKER_TIMEOUT_S="6", VISIBILITY_S="10", GRACE_S="5").start()
+    order = stack.place("cook_nuggets", {"pieces": 24})
+    until(lambda: stack.get(order["id"])["status"] == "RUNNING", 10)
+
+    for pid in stack.processes("lambda.*_worker"):
+        os.kill(pid, signal.SIGKILL)
+
+    ended = stack.ended_order(order["id"], 60)
+    assert (ended["status"], ended["attempts"]) == ("SUCCESS", 2)
+    stack.stop()
+
+
+def test_a_new_task_is_live_without_a_restart_and_a_broken_one_changes_nothing(project: Path) -> None:
+    stack = Stack(project).start()
+    task = project / "chalicelib" / "tasks" / "greet.py"
+    task.write_text(textwrap.dedent('''
+        from chalicelib.tasks import task
+
+
+        @task
+        def greet(name: str, times: int = 1) -> str:
+            """Say hello."""
+            return " ".join(["Hello", name] * times)
+    '''))
+    until(lambda: "change is live" in stack.output, 10)
+
+    listed = {task["name"]: task for task in stack.http("GET", "/tasks").json["items"]}
+    assert listed["greet"]["input_schema"]["required"] == ["name"]
+    assert stack.ended_order(stack.place("greet", {"name": "Ada", "times": 2})["id"])["result"] == "Hello Ada Hello Ada"
+    refused = stack.http("POST", "/orders", {"task": "greet", "input": {"name": 7}})
+    assert (refused.status, refused.json["pointer"]) == (422, "/input/name")
+
+    task.write_text("def greet(:\n")
+    until(lambda: "change is not live" in stack.output, 10)
+    assert "SyntaxError" in stack.output
+    assert stack.ended_order(stack.place("greet", {"name": "Bob"})["id"])["status"] == "SUCCESS"
+    stack.stop()
+
+
+def test_chalice_local_by_hand_works_whole_after_sourcing_the_environment(stack: Stack) -> None:
+    port = free_port()
+    chalice = Path(sys.executable).with_name("chalice")
+    server = subprocess.Popen(
+        ["sh", "-c", f'. .local/env; exec "{chalice}" local --no-autoreload --port {port}'], cwd=stack.project,
+        env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until(lambda: _answers(f"http://127.0.0.1:{port}/health"), 20)
+        by_hand = Stack(stack.project, PORT=str(port))
+        order = by_hand.place("cook_nuggets", {"pieces": 1})
+        assert stack.ended_order(order["id"])["status"] == "SUCCESS"
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+@pytest.mark.parametrize(("options", "words"), [
+    ({"PORT": "taken"}, ["is taken", "make run PORT="]),
+    ({"CLOUD_PORT": "taken"}, ["is taken", "make run CLOUD_PORT="]),
+    ({"GRACE_S": "soon"}, ["GRACE_S='soon'", "whole number"]),
+])
+def test_a_start_that_can_not_be_names_the_mend(project: Path, options: dict[str, str], words: list[str]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        given = {name: port if value == "taken" else value for name, value in options.items()}
+        ended = _run(project, **{"PORT": str(free_port()), "CLOUD_PORT": str(free_port()), **given})
+
+    assert ended.returncode == 1
+    assert all(word in ended.stdout for word in words), ended.stdout
+    assert "Traceback" not in ended.stdout
+
+
+def test_another_cloud_port_over_kept_orders_is_refused_with_the_mend(project: Path) -> None:
+    stack = Stack(project).start()
+    stack.stop()
+
+    ended = _run(project, PORT=stack.options["PORT"], CLOUD_PORT=str(free_port()))
+
+    assert ended.returncode == 1
+    assert f"CLOUD_PORT={stack.options['CLOUD_PORT']}" in ended.stdout
+    assert "rm -r .local" in ended.stdout
+
+
+def _run(project: Path, **options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "cli", "run"], cwd=project, env=environment(**options), check=False,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
+    return not state.strip().startswith("Z")  # one that nobody has reaped yet is dead all the same
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2):
+            return True
+    except (urllib.error.URLError, OSError):
+        return False
