@@ -36,6 +36,9 @@ class Token:
     not_after: int | None = None
     disabled: bool = False
 
+    def expired(self) -> bool:
+        return self.not_after is not None and orders.now() >= self.not_after * orders.SECOND
+
 
 _memory: dict[str, tuple[int, Token | None]] = {}
 
@@ -51,7 +54,7 @@ def authenticate(header: str | None, scope: str) -> str:
     token = _remembered(parts[1])
     given = hashlib.sha256(parts[2].encode()).hexdigest()
     genuine = hmac.compare_digest(given, token.sha256 if token else "")
-    if token is None or not genuine or not _valid(token) or scope not in token.scopes:
+    if token is None or not genuine or token.disabled or token.expired() or scope not in token.scopes:
         raise Forbidden(Forbidden.__doc__)
     return token.client
 
@@ -81,10 +84,6 @@ def decode(item: dict[str, Any]) -> Token:
 def forget() -> None:
     """Drop what is remembered, as a new process would."""
     _memory.clear()
-
-
-def _valid(token: Token) -> bool:
-    return not token.disabled and (token.not_after is None or orders.now() < token.not_after * orders.SECOND)
 
 
 def _remembered(token_id: str) -> Token | None:

@@ -17,6 +17,7 @@ import boto3
 from chalicelib import auth
 from cli import cloud, stack
 from cli.package import ROOT, Package, package, refreshed
+from cli.tokens import Tokens
 
 NAME = "orderline-dev"
 STAGE = "dev"
@@ -144,11 +145,10 @@ class LocalStack:
     def _write_token(self) -> None:
         """A token for the client `local`; yesterday's, if the kept state still knows it."""
         path = self.options.folder / "token"
-        dynamodb, table = boto3.client("dynamodb"), f"{NAME}-tokens"
-        if path.exists() and dynamodb.get_item(TableName=table, Key={"pk": {"S": path.read_text()[3:11]}}).get("Item"):
+        tokens = Tokens(NAME, boto3.client("dynamodb"))
+        if path.exists() and tokens.known(path.read_text()[3:11]):
             return
-        text, token = auth.issue(auth.LOCAL_CLIENT)
-        dynamodb.put_item(TableName=table, Item=auth.encode(token))
+        text, _ = tokens.create(auth.LOCAL_CLIENT, (auth.READ, auth.WRITE))
         path.touch(mode=0o600)
         path.write_text(text + "\n")
 

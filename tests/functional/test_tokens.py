@@ -1,0 +1,200 @@
+"""Access tokens: the stranger matrix, every route by every kind of stranger; and the commands that make tokens."""
+
+from __future__ import annotations
+
+import hmac
+import io
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from unittest.mock import patch
+
+import pytest
+from click.testing import CliRunner, Result
+
+import app as orderline
+from chalicelib import auth, config, orders
+from cli.__main__ import main
+from tests.kit import Cloud, Reply
+
+PUBLIC = {"/health", "/openapi.json", "/docs", "/board", "/board/{file}"}
+GUARDED = sorted((method, path) for path, methods in orderline.app.routes.items() if path not in PUBLIC
+                 for method in methods if method != "OPTIONS")
+READING = [(method, path) for method, path in GUARDED if method == "GET"]
+UNKNOWN_ID = "0" * 26
+DAY_S = 86400
+
+
+def _token(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def _ask(cloud: Cloud, method: str, path: str, headers: dict[str, str], order_id: str = UNKNOWN_ID) -> Reply:
+    body = {"task": "cook_nuggets", "input": {"pieces": 1}} if (method, path) == ("POST", "/orders") else None
+    return cloud.http(method, path.replace("{order_id}", order_id), body, headers)
+
+
+def _without(cloud: Cloud) -> dict[str, str]:
+    return {"Authorization": ""}
+
+
+def _garbage(cloud: Cloud) -> dict[str, str]:
+    return _token("garbage")
+
+
+def _non_ascii(cloud: Cloud) -> dict[str, str]:
+    return _token("ol_" + "\N{ARABIC-INDIC DIGIT ONE}" * 8 + "_" + "ä" * 64)
+
+
+def _other_scheme(cloud: Cloud) -> dict[str, str]:
+    return {"Authorization": f"Basic {cloud.token}"}
+
+
+def _wrong_secret(cloud: Cloud) -> dict[str, str]:
+    return _token(cloud.token[:-1] + ("0" if cloud.token[-1] != "0" else "1"))
+
+
+def _unknown(cloud: Cloud) -> dict[str, str]:
+    return _token("ol_00000000_" + "0" * 64)
+
+
+def _revoked(cloud: Cloud) -> dict[str, str]:
+    token = cloud.new_token("kit")
+    _cli("token", "revoke", token[3:11], "--stack", config.SETTINGS.stack)
+    return _token(token)
+
+
+def _expired(cloud: Cloud) -> dict[str, str]:
+    token = cloud.new_token("kit", not_after=cloud.clock() // orders.SECOND + DAY_S)
+    cloud.clock.advance(DAY_S + 1)
+    return _token(token)
+
+
+@pytest.mark.parametrize(("stranger", "status", "problem"), [
+    (_without, 401, "unauthorized"), (_garbage, 401, "unauthorized"), (_non_ascii, 401, "unauthorized"),
+    (_other_scheme, 401, "unauthorized"), (_wrong_secret, 403, "forbidden"), (_unknown, 403, "forbidden"),
+    (_revoked, 403, "forbidden"), (_expired, 403, "forbidden"),
+])
+def test_a_stranger_is_refused_everywhere(
+    cloud: Cloud, stranger: Callable[[Cloud], dict[str, str]], status: int, problem: str,
+) -> None:
+    headers = stranger(cloud)
+    for method, path in GUARDED:
+        reply = _ask(cloud, method, path, headers)
+
+        assert (reply.status, reply.json["type"]) == (status, f"/problems/{problem}"), (method, path)
+        assert ("WWW-Authenticate" in reply.headers) == (status == 401)
+    assert cloud.rows() == []
+
+
+def test_a_token_without_the_scope_is_refused(cloud: Cloud) -> None:
+    tokens = {scope: cloud.new_token("kit", scopes=(scope,)) for scope in (auth.READ, auth.WRITE)}
+    for method, path in GUARDED:
+        lacking = auth.WRITE if (method, path) in READING else auth.READ
+
+        reply = _ask(cloud, method, path, _token(tokens[lacking]))
+
+        assert (reply.status, reply.json["type"]) == (403, "/problems/forbidden"), (method, path)
+
+
+def test_another_client_s_order_and_an_unknown_one_get_the_same_answer(cloud: Cloud) -> None:
+    order_id = cloud.place("cook_nuggets", {"pieces": 1})["id"]
+    stranger = _token(cloud.new_token("stranger"))
+    for method, path in (route for route in GUARDED if "{order_id}" in route[1]):
+        foreign, unknown = (_ask(cloud, method, path, stranger, id) for id in (order_id, UNKNOWN_ID))
+
+        assert foreign.status == unknown.status == 404
+        assert {**foreign.json, "request_id": ""} == {**unknown.json, "request_id": ""}
+        assert foreign.headers.keys() == unknown.headers.keys()
+    assert cloud.order(order_id).version == 1
+
+
+def test_a_list_shows_one_s_own_orders_alone(cloud: Cloud) -> None:
+    cloud.place("cook_nuggets", {"pieces": 1})
+
+    assert cloud.http("GET", "/orders", headers=_token(cloud.new_token("stranger"))).json["items"] == []
+    assert len(cloud.http("GET", "/orders").json["items"]) == 1
+
+
+def test_secrets_are_compared_in_constant_time(cloud: Cloud) -> None:
+    with patch("hmac.compare_digest", wraps=hmac.compare_digest) as compared:
+        cloud.http("GET", "/orders")
+        cloud.http("GET", "/orders", headers=_wrong_secret(cloud))
+        cloud.http("GET", "/orders", headers=_unknown(cloud))
+
+    assert compared.call_count == 3, "an unknown id must take as long as a wrong secret"
+
+
+def test_no_token_is_in_any_log(cloud: Cloud) -> None:
+    order_id = cloud.place("cook_nuggets", {"pieces": 1})["id"]
+    cloud.dynamodb.update_item(
+        TableName=config.SETTINGS.orders_table, Key={"pk": {"S": f"kit#{order_id}"}}, UpdateExpression="SET #s = :s",
+        ExpressionAttributeNames={"#s": "status"}, ExpressionAttributeValues={":s": {"S": "no status of ours"}})
+    with _every_log() as lines:
+        assert _ask(cloud, "GET", "/orders/{order_id}", _token(cloud.token), order_id).status == 500
+        _ask(cloud, "GET", "/orders", _wrong_secret(cloud))
+
+    logged = lines.getvalue()
+    assert "no status of ours" in logged, "it must have seen the fault's traceback"
+    assert cloud.token[12:60] not in logged
+
+
+@contextmanager
+def _every_log() -> Iterator[io.StringIO]:
+    """What all loggers write, at their most talkative, ours among them."""
+    lines = io.StringIO()
+    handler, loggers = logging.StreamHandler(lines), [logging.getLogger(), logging.getLogger("orderline")]
+    with ExitStack() as stack:
+        for logger in loggers:
+            logger.addHandler(handler)
+            stack.callback(logger.removeHandler, handler)
+            stack.callback(logger.setLevel, logger.level)
+            logger.setLevel(logging.DEBUG)
+        yield lines
+
+
+def test_a_revocation_holds_within_a_minute(cloud: Cloud) -> None:
+    token = cloud.new_token("kit")
+    assert cloud.http("GET", "/orders", headers=_token(token)).status == 200
+
+    _cli("token", "revoke", token[3:11], "--stack", config.SETTINGS.stack)
+    cloud.clock.advance(61)
+
+    assert cloud.http("GET", "/orders", headers=_token(token)).status == 403
+
+
+def test_a_token_made_by_the_command_works_and_its_secret_is_shown_once(cloud: Cloud) -> None:
+    made = _cli("token", "create", "acme", "--scope", "orders:read", "--days", "1", "--stack", config.SETTINGS.stack)
+    token = made.stdout.strip()
+    listed = _cli("token", "list", "--stack", config.SETTINGS.stack).stdout
+
+    assert cloud.http("GET", "/orders", headers=_token(token)).status == 200
+    assert cloud.http("POST", "/orders", {"task": "cook_nuggets"}, _token(token)).status == 403
+    assert token[3:11] in listed
+    assert "acme" in listed
+    assert token[12:] not in listed
+    assert token[12:] not in str(cloud.dynamodb.scan(TableName=config.SETTINGS.tokens_table)["Items"])
+
+
+@pytest.mark.parametrize(("words", "sentence"), [
+    (("create", "No Such Name"), "a name has 1 to 40"),
+    (("revoke", "00000000"), "no token has this id"),
+])
+def test_a_mistaken_command_says_what_is_wrong(cloud: Cloud, words: tuple[str, ...], sentence: str) -> None:
+    result = CliRunner().invoke(main, ["token", *words, "--stack", config.SETTINGS.stack])
+
+    assert result.exit_code == 1
+    assert sentence in result.output
+
+
+def test_without_a_stack_the_command_says_what_to_type(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL", "no-such-folder")
+
+    assert "make run" in CliRunner().invoke(main, ["token", "list"]).output
+    assert "is the stack deployed" in CliRunner().invoke(main, ["token", "list", "--stage", "nowhere"]).output
+
+
+def _cli(*words: str) -> Result:
+    result = CliRunner().invoke(main, list(words), catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result
