@@ -28,6 +28,14 @@ package: ## the template and the zip of a stage: make package STAGE=dev
 	@$(PYTHON) cli/bootstrap.py $(RUN)
 	@$(VENV) -m cli package --stage $(or $(STAGE),dev)
 
+deploy: ## to AWS: make deploy STAGE=dev; YES=1 asks nothing, SET="WorkerTimeout=30 Visibility=180" sets parameters
+	@$(PYTHON) cli/bootstrap.py $(RUN)
+	@$(VENV) -m cli deploy --stage $(or $(STAGE),dev)
+
+destroy: ## a stage's stack: make destroy STAGE=dev
+	@$(PYTHON) cli/bootstrap.py $(RUN)
+	@$(VENV) -m cli destroy --stage $(or $(STAGE),dev)
+
 COMPILE = .venv/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.10 --no-annotate \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 lock: ## make the lock files anew from requirements/*.in; UPGRADE=--upgrade takes newer versions
@@ -44,4 +52,4 @@ clean: ## forget what was built; orders in .local stay
 help:
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /	/'
 
-.PHONY: run test check package lock clean help
+.PHONY: run test check package deploy destroy lock clean help

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from chalicelib.errors import SettingMistake
-from cli.package import PackageError, contents, package
+from cli import stage
 
 if TYPE_CHECKING:
     from cli.tokens import Tokens
@@ -27,17 +27,6 @@ def run() -> None:
     from cli.run import run as run_here
 
     sys.exit(run_here())
-
-
-@main.command("package")
-@click.option("--stage", default="dev", show_default=True, help="A stage of .chalice/config.json.")
-def package_stage(stage: str) -> None:
-    """Make the template and the zip of a stage, in build/<stage>/out."""
-    try:
-        made = package(stage)
-    except PackageError as fault:
-        raise click.ClickException(str(fault)) from fault
-    click.echo(contents(made.zip))
 
 
 @main.group()
@@ -93,6 +82,10 @@ def revoke_token(token_id: str, stack: str | None, stage: str | None) -> None:
     with _tokens(stack, stage) as tokens:
         revoked = tokens.revoke(token_id)
         click.echo(f"{token_id} of {revoked.client} is revoked; functions may remember it for up to a minute")
+
+
+for _command in (stage.package_stage, stage.deploy_stage, stage.destroy_stage):
+    main.add_command(_command)
 
 
 if __name__ == "__main__":

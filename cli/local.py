@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,6 @@ from cli.tokens import Tokens
 
 NAME = "orderline-dev"
 STAGE = "dev"
-BUCKET = "orderline-code"
 IDLE_WAIT_S = 3
 
 
@@ -83,8 +82,7 @@ class LocalStack:
         self.package = package(STAGE, this_machine=True)
         os.environ.update(cloud.client_environment(self.options.cloud_port))
         parameters = self.options.parameters()
-        typed = replace(self.package, template=_with_numbers(self.package.template, parameters))
-        outputs = stack.deploy(NAME, typed, parameters, BUCKET)
+        outputs = stack.deploy(NAME, self.package, parameters)
         environment = self.environment(outputs["OrdersQueueURL"])
         os.environ.update(environment)
         lines = [f"export {name}='{value}'" for name, value in environment.items()]
@@ -151,22 +149,6 @@ class LocalStack:
         text, _ = tokens.create(auth.LOCAL_CLIENT, (auth.READ, auth.WRITE))
         path.touch(mode=0o600)
         path.write_text(text + "\n")
-
-
-def _with_numbers(template: dict[str, Any], given: dict[str, str]) -> dict[str, Any]:
-    """The template with its Number parameters filled in, outside of environments. CloudFormation makes numbers of them
-    where a property wants one; ministack hands on text, and its event source mapping then fails to compare it."""
-    numbers = {name: int(given.get(name, parameter["Default"]))
-               for name, parameter in template["Parameters"].items() if parameter["Type"] == "Number"}
-
-    def filled(value: Any) -> Any:
-        if isinstance(value, dict):
-            if value.get("Ref") in numbers:
-                return numbers[value["Ref"]]
-            return {name: member if name == "Variables" else filled(member) for name, member in value.items()}
-        return [filled(member) for member in value] if isinstance(value, list) else value
-
-    return {**template, "Resources": filled(template["Resources"])}
 
 
 def _require_same_port(kept: Path, port: int) -> None:

@@ -1,83 +1,203 @@
-"""A CloudFormation stack made of a package: create or update it, and wait until it stands."""
+"""A CloudFormation stack made of a package: a change set to look at, then its execution, then the wait.
+
+Only CloudFormation is spoken here; where the code goes is cli/bucket.py, what a person is asked is cli/deploy.py.
+"""
 
 from __future__ import annotations
 
-import copy
-import hashlib
-import json
+import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import boto3
 from botocore.exceptions import ClientError
 
+from cli import bucket
 from cli.package import Package
+from cli.template import literal_names, located, numbered
+
+Say = Callable[[str], None]
+_CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
+_PATIENCE_S = 3600
 
 
 class StackError(Exception):
     """The stack could not be made; the message is CloudFormation's own reason."""
 
 
-def deploy(name: str, package: Package, parameters: Mapping[str, str], bucket: str) -> dict[str, str]:
-    """Upload the zip, create or update the stack, wait. Returns the stack's outputs."""
-    body = package.zip.read_bytes()
-    key = f"{name}/{hashlib.sha256(body).hexdigest()}.zip"
-    s3 = boto3.client("s3")
-    s3.create_bucket(Bucket=bucket)
-    s3.put_object(Bucket=bucket, Key=key, Body=body)
-    template_key = key.replace(".zip", ".json")
-    s3.put_object(Bucket=bucket, Key=template_key, Body=json.dumps(located(package.template, bucket, key)))
+@dataclass(frozen=True)
+class Change:
+    """One resource. `action` is CloudFormation's: Add, Modify, Remove, Import; `replaced`: True, False, Conditional."""
+
+    action: str
+    name: str
+    kind: str
+    replaced: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A change set, ready to be carried out or dropped."""
+
+    stack: str
+    change_set: str
+    new: bool
+    changes: tuple[Change, ...]
+
+
+def deploy(name: str, package: Package, parameters: Mapping[str, str]) -> dict[str, str]:
+    """Create or update the stack without asking. Returns its outputs."""
+    planned = plan(name, package, parameters)
+    return carry_out(planned) if planned else outputs(name)
+
+
+def plan(name: str, package: Package, parameters: Mapping[str, str], adopt: bool = False) -> Plan | None:
+    """Upload the package and ask CloudFormation what it would do; None: nothing. `adopt`: take up tables that exist."""
     formation = boto3.client("cloudformation")
-    wanted: dict[str, Any] = {
-        "StackName": name,
-        "TemplateURL": f"{s3.meta.endpoint_url}/{bucket}/{template_key}",
-        "Capabilities": ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
-        "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
-    }
-    if _exists(formation, name):
-        _update(formation, wanted)
-    else:
-        formation.create_stack(**wanted)
-    return _wait(formation, name)
+    new = _is_new(name)
+    template = package.template if not adopt else literal_names(package.template, name)
+    if "AWS_ENDPOINT_URL" in os.environ:
+        template = numbered(template, parameters)
+    made = formation.create_change_set(
+        StackName=name, ChangeSetName=f"orderline-{time.time_ns()}", ChangeSetType="CREATE" if new else "UPDATE",
+        TemplateURL=bucket.upload(name, package.zip, lambda where: located(template, where)),
+        Capabilities=_CAPABILITIES, ImportExistingResources=adopt,
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()])
+    described = _settled(made["Id"])
+    if described["Status"] == "FAILED":
+        drop(Plan(name, made["Id"], new, ()))
+        if _NO_CHANGE.intersection(described.get("StatusReason", "").split()):
+            return None
+        raise StackError(f"CloudFormation refuses the change: {described.get('StatusReason')}")
+    return Plan(name, made["Id"], new, tuple(_changes(described)))
 
 
-def located(template: dict[str, Any], bucket: str, key: str) -> dict[str, Any]:
-    """The template with its code in S3."""
-    copied = copy.deepcopy(template)
-    for resource in copied["Resources"].values():
-        if resource["Type"] == "AWS::Serverless::Function":
-            resource["Properties"]["CodeUri"] = {"Bucket": bucket, "Key": key}
-    return copied
+def drop(planned: Plan) -> None:
+    """Nothing was changed, and nothing is left of the question."""
+    formation = boto3.client("cloudformation")
+    formation.delete_change_set(ChangeSetName=planned.change_set)
+    if planned.new:
+        formation.delete_stack(StackName=planned.stack)  # the empty one that a first change set belongs to
+
+
+def carry_out(planned: Plan, say: Say = lambda _: None) -> dict[str, str]:
+    """Make the changes, say each resource as it is done. Returns the outputs; raises StackError with the reasons."""
+    began = time.time()
+    boto3.client("cloudformation").execute_change_set(ChangeSetName=planned.change_set)
+    _wait(planned.stack, ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE"), began, say)
+    return outputs(planned.stack)
+
+
+def destroy(name: str, say: Say = lambda _: None) -> None:
+    """Delete the stack, wait until it is gone, then forget its code. What its template retains stays."""
+    described = describe(name)
+    if described:
+        began = time.time()
+        boto3.client("cloudformation").delete_stack(StackName=described["StackId"])
+        _wait(described["StackId"], ("DELETE_COMPLETE",), began, say)
+    bucket.forget(name)
+
+
+def describe(name: str) -> dict[str, Any] | None:
+    """CloudFormation's description of the stack, or None: there is none."""
+    try:
+        return boto3.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]  # type: ignore[no-any-return]
+    except ClientError as error:
+        if "does not exist" in str(error):
+            return None
+        raise
+
+
+def outputs(name: str) -> dict[str, str]:
+    """The stack's outputs; API is where its HTTP front is reached, the local cloud's too."""
+    described = describe(name)
+    if described is None:
+        raise StackError(f"there is no stack {name}; make deploy makes it")
+    found = {output["OutputKey"]: output["OutputValue"] for output in described.get("Outputs", [])}
+    local = os.environ.get("AWS_ENDPOINT_URL")
+    api = f"{local}/_aws/execute-api/{found['RestAPIId']}/api" if local else found["EndpointURL"].rstrip("/")
+    return {**found, "API": api}
+
+
+def resources(name: str) -> dict[str, tuple[str, str]]:
+    """What the stack is made of: logical name -> (type, physical id)."""
+    pages = boto3.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=name)
+    return {made["LogicalResourceId"]: (made["ResourceType"], made["PhysicalResourceId"])
+            for page in pages for made in page["StackResourceSummaries"]}
 
 
 def functions(name: str) -> list[str]:
     """The names of the stack's Lambda functions."""
-    resources = boto3.client("cloudformation").describe_stack_resources(StackName=name)["StackResources"]
-    return [made["PhysicalResourceId"] for made in resources if made["ResourceType"] == "AWS::Lambda::Function"]
+    return [id for kind, id in resources(name).values() if kind == "AWS::Lambda::Function"]
 
 
-def _exists(formation: Any, name: str) -> bool:
-    try:
-        return bool(formation.describe_stacks(StackName=name)["Stacks"])
-    except ClientError:
-        return False
+def _is_new(name: str) -> bool:
+    """Whether a stack must be created. Raises StackError where neither that nor an update can work now."""
+    described = describe(name)
+    status = described["StackStatus"] if described else "REVIEW_IN_PROGRESS"
+    if status == "REVIEW_IN_PROGRESS":
+        return True
+    if status in ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED"):
+        raise StackError(f"the stack {name} is {status}: only its removal is possible now; make destroy, then deploy")
+    if status.endswith("IN_PROGRESS"):
+        raise StackError(f"the stack {name} is {status}: somebody is at it; wait until that is over")
+    return False
 
 
-def _update(formation: Any, wanted: dict[str, Any]) -> None:
-    try:
-        formation.update_stack(**wanted)
-    except ClientError as error:
-        if "No updates" not in str(error):
-            raise StackError(str(error)) from error
+_NO_CHANGE = {"didn't", "No"}  # "The submitted information didn't contain changes", "No updates are to be performed"
 
 
-def _wait(formation: Any, name: str) -> dict[str, str]:
-    for _ in range(600):
-        stack = formation.describe_stacks(StackName=name)["Stacks"][0]
-        if not stack["StackStatus"].endswith("IN_PROGRESS"):
+def _settled(change_set: str) -> dict[str, Any]:
+    formation = boto3.client("cloudformation")
+    for _ in _beats():
+        described: dict[str, Any] = formation.describe_change_set(ChangeSetName=change_set)
+        if described["Status"] in ("CREATE_COMPLETE", "FAILED"):
+            return described
+    raise StackError("CloudFormation made no change set in time")
+
+
+def _changes(described: Mapping[str, Any]) -> Iterator[Change]:
+    for change in described["Changes"]:
+        made = change["ResourceChange"]
+        yield Change(made["Action"], made["LogicalResourceId"], made["ResourceType"], made.get("Replacement", "False"))
+
+
+def _wait(stack: str, good: tuple[str, ...], since: float, say: Say) -> None:
+    """Until the stack rests. Raises StackError with what failed first, unless it rests well."""
+    seen: set[str] = set()
+    failed: list[str] = []
+    status = ""
+    for _ in _beats():
+        described = describe(stack)
+        status = described["StackStatus"] if described else "DELETE_COMPLETE"
+        for event in _events(stack, seen, since):
+            say(f"  {event['ResourceStatus']:<24} {event['LogicalResourceId']}")
+            if event["ResourceStatus"].endswith("_FAILED"):
+                failed.append(f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', 'no reason')}")
+        if not status.endswith("IN_PROGRESS"):
             break
-        time.sleep(0.1)
-    if stack["StackStatus"] not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
-        raise StackError(f"the stack {name} is {stack['StackStatus']}: {stack.get('StackStatusReason', 'no reason')}")
-    return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+    if status not in good:
+        raise StackError("\n  ".join([f"the stack {stack} is {status}", *failed]))
+
+
+def _events(stack: str, seen: set[str], since: float) -> list[dict[str, Any]]:
+    """What ended since the last look, the oldest first."""
+    try:
+        found = boto3.client("cloudformation").describe_stack_events(StackName=stack)["StackEvents"]
+    except ClientError:
+        return []  # the stack is gone, and its events with it
+    new = [event for event in reversed(found) if event["EventId"] not in seen
+           and event["Timestamp"].timestamp() >= since - 1 and not event["ResourceStatus"].endswith("IN_PROGRESS")]
+    seen.update(event["EventId"] for event in new)
+    return new
+
+
+def _beats() -> Iterator[None]:
+    """Looks at growing distances: a local cloud is done in a moment, AWS asks not to be asked too often."""
+    began, wait_s = time.monotonic(), 0.05
+    while time.monotonic() - began < _PATIENCE_S:
+        yield
+        time.sleep(wait_s)
+        wait_s = min(wait_s * 1.5, 3)

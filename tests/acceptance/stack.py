@@ -114,10 +114,10 @@ class Stack:
         listing = subprocess.run(command, capture_output=True, text=True, check=True)
         rows = [line.split(None, 2) for line in listing.stdout.splitlines()]
         below, found = {self._process.pid}, []
-        for pid, parent, command in sorted(rows, key=lambda row: int(row[0])):
+        for pid, parent, typed in sorted(rows, key=lambda row: int(row[0])):
             if int(parent) in below:
                 below.add(int(pid))
-                if re.search(pattern, command):
+                if re.search(pattern, typed):
                     found.append(int(pid))
         return found
 
