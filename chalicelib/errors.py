@@ -44,6 +44,11 @@ class InvalidOrder(Refusal):
         self.pointer = pointer
 
 
+def pointer_to(*members: str) -> str:
+    """The JSON pointer to a member of a member."""
+    return "".join("/" + member.replace("~", "~0").replace("/", "~1") for member in members)
+
+
 class InvalidInput(InvalidOrder):
     """The order's input doesn't fit its task's type hints."""
 

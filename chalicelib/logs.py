@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 
-_log = logging.getLogger("orderline")
+_log = logging.getLogger("chalicelib")  # not the app's name: Chalice takes that logger, and sets it to ERROR
 _log.setLevel(logging.INFO)
 _log.propagate = False  # Lambda's root handler would print each line again, in a format of its own
 _log.addHandler(logging.StreamHandler())

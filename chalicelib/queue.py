@@ -61,7 +61,7 @@ def decode(record: dict[str, Any]) -> Message:
     try:
         body = json.loads(record["body"])
         key, task, version = str(body["pk"]), str(body["task"]), int(body["v"])
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         key, task, version = None, "", 0
     receives = int(record.get("attributes", {}).get("ApproximateReceiveCount", 1))
     return Message(record["messageId"], record["receiptHandle"], receives, key, task, version)

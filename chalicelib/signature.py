@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from chalicelib.context import Context
-from chalicelib.errors import InvalidInput, NoJSON, TaskMistake
+from chalicelib.errors import InvalidInput, NoJSON, TaskMistake, pointer_to
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class Signature:
         members = [_member(function, parameter, hints) for parameter in parameters if parameter.name not in contexts]
         try:
             made = msgspec.defstruct(function.__name__, members, kw_only=True, forbid_unknown_fields=True)
-            msgspec.json.schema(made)
-        except TypeError as fault:
-            raise TaskMistake(f"{place_of(function)}: a type hint that JSON can't carry: {fault}") from fault
+            as_json(msgspec.json.schema(made))
+        except (TypeError, NoJSON) as fault:
+            raise TaskMistake(f"{place_of(function)}: a hint or default that JSON can't carry: {fault}") from fault
         return cls(made, contexts[0] if contexts else None)
 
     def schema(self) -> dict[str, Any]:
@@ -47,7 +47,7 @@ class Signature:
     def check(self, value: Any) -> None:
         """Raises InvalidInput, with a pointer to the member at fault, if the input doesn't fit the type hints."""
         try:
-            msgspec.convert(value, self.input_type)
+            msgspec.convert(value, self.input_type, str_keys=True)
         except msgspec.ValidationError as fault:
             raise _invalid(str(fault)) from None
 
@@ -87,9 +87,10 @@ def _member(function: Callable[..., Any], parameter: inspect.Parameter, hints: d
 
 def _invalid(fault: str) -> InvalidInput:
     """Msgspec's sentence, with the place that it names (`... - at `$.a[0]``) as a JSON pointer."""
-    sentence, _, path = fault.partition(" - at `$")
-    pointer = "/input" + re.sub(r"\.([^.\[\]`]+)|\[(\d+|\.\.\.)\]", r"/\1\2", path.rstrip("`"))
+    sentence, _, place = fault.partition(" - at `")
+    path = place.rpartition("$")[2].partition("[...]")[0]  # it names no key of a dict: then the dict is pointed to
+    pointer = "/input" + re.sub(r"\.([^.\[\]`]+)|\[(\d+)\]", r"/\1\2", path.rstrip("`"))
     member = re.search(r"(?:unknown|required) field `(.+)`", sentence)
     if member:
-        pointer += "/" + member[1].replace("~", "~0").replace("/", "~1")
+        pointer += pointer_to(member[1])
     return InvalidInput(f"the input doesn't fit the task: {sentence}", pointer)

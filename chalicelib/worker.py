@@ -23,7 +23,6 @@ from chalicelib.tasks import Task, find
 
 MARGIN_S = 0.6  # what the finish needs after the soft deadline, before Lambda's own
 LEASE_MARGIN_S = 2  # clocks may differ by so much
-_TASK_FAULTS = (Exception, SystemExit, KeyboardInterrupt, GeneratorExit)
 
 Error = dict[str, Any]
 
@@ -101,8 +100,8 @@ def _attempt(order: Order, task: Task, message: Message, time_left_s: Callable[[
                code=error["code"] if error else None, ms=round((time.monotonic() - began) * 1000, 1))
     if ended.status is not Status.PENDING:
         return True
-    wait_s = (ended.due_at or 0) - ended.updated_at - config.SETTINGS.grace_s * SECOND
-    return _keep(message, wait_s // SECOND, "retry")
+    wait_us = (ended.due_at or 0) - ended.updated_at - config.SETTINGS.grace_s * SECOND
+    return _keep(message, -(-wait_us // SECOND), "retry")
 
 
 def _context(order: Order, limit_s: float, placed: list[str]) -> Context:
@@ -131,8 +130,8 @@ def _run(order: Order, task: Task, limit_s: float, context: Context) -> tuple[st
         return "", orders.failure(order, "result_not_json", str(fault)), False
     except InvalidInput as fault:
         return "", orders.failure(order, "invalid_input", f"{fault} ({fault.pointer})"), False
-    except _TASK_FAULTS as fault:
-        return "", orders.failure(order, "task_error", f"{type(fault).__name__}: {fault}"), task.retries(fault)
+    except BaseException as fault:  # SystemExit and its like too: no task ends the worker, and the batch with it
+        return "", orders.failure(order, "task_error", _sentence(fault)), task.retries(fault)
     size, most = len(result.encode()), config.SETTINGS.max_result_bytes
     if size > most:
         sentence = f"the result has {size} bytes; at most {most} are kept"
@@ -158,3 +157,10 @@ def _keep(message: Message, seconds: int, reason: str) -> bool:
     except Unavailable:
         logs.event("hide_failed", message=message.id)
     return False
+
+
+def _sentence(fault: BaseException) -> str:
+    try:
+        return f"{type(fault).__name__}: {fault}"
+    except Exception:  # its own __str__ is at fault too
+        return type(fault).__name__

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 
 import pytest
 
-from tests.kit import Cloud
+from chalicelib import queue
+from tests.kit import Cloud, Wire
 from tests.kit.cloud import running
+from tests.kit.registry import restored
+from tests.kit.wire import tapped
 
 
 @pytest.fixture
@@ -15,3 +19,27 @@ def cloud() -> Iterator[Cloud]:
     """Orderline against a mocked cloud, in this process."""
     with running() as fresh:
         yield fresh
+
+
+@pytest.fixture
+def wire(cloud: Cloud) -> Iterator[Wire]:
+    """Every call to AWS from here on; faults can be put on it. The queue's address is known, as on AWS."""
+    queue.url()
+    with tapped() as tap:
+        yield tap
+
+
+@pytest.fixture(autouse=True)
+def own_tasks() -> Iterator[None]:
+    """A task that a test registers is gone after it."""
+    with restored():
+        yield
+
+
+@pytest.fixture
+def logged(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """The app's log, which passes nothing on to the root logger that caplog hears."""
+    log = logging.getLogger("chalicelib")
+    log.addHandler(caplog.handler)
+    yield caplog
+    log.removeHandler(caplog.handler)

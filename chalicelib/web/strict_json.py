@@ -33,9 +33,12 @@ def parse(body: bytes) -> Any:
 
 
 def _check_depth(text: str) -> None:
-    """Counted before parsing, since the parser itself recurses. Brackets in strings don't count."""
+    """Counted before parsing, since the parser itself recurses. Brackets in strings don't count.
+
+    A string that never ends matches too, to the end of the text: else every quote in it would be tried as far.
+    """
     depth = 0
-    for token in re.finditer(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', text, re.DOTALL):
+    for token in re.finditer(r'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', text, re.DOTALL):
         depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0], 0)
         if depth > MAX_DEPTH:
             _refuse(f"it is nested deeper than {MAX_DEPTH} levels")

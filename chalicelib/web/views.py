@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from chalicelib import auth, config, intake, orders, store, tasks
-from chalicelib.errors import InvalidOrder, NotFound
+from chalicelib.errors import InvalidOrder, NotFound, pointer_to
 from chalicelib.intake import Wanted
 from chalicelib.orders import Order
 from chalicelib.web import problems
@@ -105,7 +105,7 @@ def _wanted(body: Any, order_id: str | None) -> Wanted:
     unknown = sorted(set(body) - _MEMBERS)
     if unknown:
         raise InvalidOrder(f"an order has no member {unknown[0]!r}; it has {', '.join(sorted(_MEMBERS))}",
-                           f"/{unknown[0]}")
+                           pointer_to(unknown[0]))
     if not isinstance(body.get("task"), str):
         raise InvalidOrder("an order names its task, as a string", "/task")
     if "delay_s" in body and "run_at" in body:
@@ -143,6 +143,7 @@ def _idempotency_key(request: Request) -> str | None:
 
 def _limit(request: Request) -> int:
     text = request.query.get("limit", ["50"])[-1]
-    if not (text.isascii() and text.isdigit() and int(text[:9]) >= 1):
+    digits = text.lstrip("0")[:9]
+    if not (text.isascii() and text.isdigit() and digits):
         raise Problem("invalid-parameter", f"limit={text[:40]!r}: it is a whole number from 1 to {_MAX_LIST}.")
-    return min(int(text[:9]), _MAX_LIST)
+    return min(int(digits), _MAX_LIST)

@@ -6,6 +6,7 @@ lets the rest come back when its visibility is over; the queue moves to the dead
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -65,8 +66,7 @@ class Cloud:
 
     def __init__(self, clock: Clock, **parameters: int) -> None:
         self.clock = clock
-        self.dynamodb: Any = boto3.client("dynamodb", region_name=REGION)
-        self.sqs: Any = boto3.client("sqs", region_name=REGION)
+        self.dynamodb, self.sqs = _client("dynamodb"), _client("sqs")
         self.parameters = template.create(config.SETTINGS.stack, self.dynamodb, self.sqs, **parameters)
         self.client = Client(orderline.app, stage_name="dev", project_dir=str(template.RESOURCES.parents[1]))
         self.token = self.new_token("kit")
@@ -157,6 +157,12 @@ class Cloud:
         names = [f"ApproximateNumberOfMessages{which}" for which in ("", "NotVisible", "Delayed")]
         counts = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
         return sum(int(count) for count in counts.values())
+
+
+@functools.lru_cache(maxsize=2)
+def _client(service: str) -> Any:
+    """The kit's own, for every test: making one takes longer than most tests. Moto answers whichever mock is on."""
+    return boto3.client(service, region_name=REGION)
 
 
 def _record(message: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ def _short_form(loader: _Loader, tag: str, node: yaml.Node) -> dict[str, Any]:
 _Loader.add_multi_constructor("!", _short_form)
 
 
+@functools.lru_cache(maxsize=1)
 def load() -> dict[str, Any]:
     return yaml.load(RESOURCES.read_text(), _Loader)  # type: ignore[no-any-return]
 

@@ -1,0 +1,308 @@
+"""What a task does, and what becomes of its order: results, errors, retries, limits."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import math
+import random
+import sys
+import time
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+import pytest
+
+from chalicelib import config, orders
+from chalicelib.tasks import Context, task
+from tests.kit import Cloud
+from tests.kit.registry import restored
+
+
+@dataclasses.dataclass(frozen=True)
+class Box:
+    pieces: int
+    best_before: date
+
+
+class Unspeakable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+def ended(cloud: Cloud, name: str, given: Any = None) -> Any:
+    """An order of this task after its first delivery."""
+    order = cloud.place(name, given)
+    cloud.drain()
+    return cloud.get(order["id"])
+
+
+def test_a_result_is_shown_as_json_whatever_type_it_was(cloud: Cloud) -> None:
+    @task
+    def pack(day: date, counts: dict[int, int]) -> list[Box]:
+        return [Box(pieces, day) for pieces in counts.values()]
+
+    order = ended(cloud, "pack", {"day": "2026-02-28", "counts": {"1": 6, "2": 9}})
+
+    assert order["result"] == [{"pieces": 6, "best_before": "2026-02-28"}, {"pieces": 9, "best_before": "2026-02-28"}]
+
+
+@pytest.mark.parametrize("result", [None, False, 0, "", [], {}, 2**70, 0.1, 1e308, {"a": [1, {"b": None}]}, "😀"])
+def test_a_result_comes_back_exactly(cloud: Cloud, result: Any) -> None:
+    @task
+    def give() -> Any:
+        return result
+
+    order = ended(cloud, "give")
+
+    assert (order["status"], order["result"], type(order["result"])) == ("SUCCESS", result, type(result))
+    assert cloud.messages() == 0
+
+
+def test_a_task_knows_its_order(cloud: Cloud) -> None:
+    seen: list[tuple[str, int, str, float]] = []
+
+    @task(timeout_s=9)
+    def look(context: Context) -> None:
+        seen.append((context.id, context.attempt, context.key, context.time_left_s()))
+        if context.attempt == 1:
+            raise ValueError
+
+    order = ended(cloud, "look")
+    cloud.clock.advance(2)
+    cloud.drain()
+
+    (id, first, key, left), (_, second, same_key, _) = seen
+    assert (id, first, second) == (order["id"], 1, 2)
+    assert key == same_key == f"{id}.{cloud.order(id).created_at}.0"
+    assert 8 < left <= 9
+
+
+def test_a_task_that_raises_runs_again_after_its_backoff_and_not_before(cloud: Cloud) -> None:
+    runs = []
+
+    @task(backoff_s=40)
+    def burn() -> str:
+        runs.append(1)
+        if len(runs) == 1:
+            raise ValueError("burnt")
+        return "done"
+
+    random.seed(7)
+    wait_s = math.ceil(random.uniform(0, 40))
+    assert wait_s > 5
+    random.seed(7)
+    order = cloud.place("burn")
+    assert cloud.drain().kept == 1
+
+    waiting = cloud.get(order["id"])
+    assert (waiting["status"], waiting["done"], waiting["attempts"]) == ("PENDING", False, 1)
+    assert waiting["error"] == {"code": "task_error", "message": "ValueError: burnt", "attempt": 1}
+
+    cloud.clock.advance(wait_s - 1)
+    assert (cloud.drain().batches, len(runs)) == (0, 1)
+    cloud.clock.advance(1)
+    cloud.drain()
+
+    done = cloud.get(order["id"])
+    assert (done["status"], done["result"], done["attempts"]) == ("SUCCESS", "done", 2)
+    assert len(runs) == 2
+
+
+def test_the_backoff_doubles_up_to_its_most_and_the_row_is_due_after_it(cloud: Cloud) -> None:
+    @task(max_attempts=9, backoff_s=10, max_backoff_s=60)
+    def burn() -> None:
+        raise ValueError
+
+    random.seed(3)
+    drawn = [random.uniform(0, most) for most in (10, 20, 40, 60, 60, 60)]
+    random.seed(3)
+    order = cloud.place("burn")
+
+    waits = []
+    for _ in drawn:
+        cloud.drain()
+        row = cloud.order(order["id"])
+        assert row.due_at is not None
+        waits.append((row.due_at - row.updated_at) / orders.SECOND - config.SETTINGS.grace_s)
+        cloud.clock.advance(60)
+
+    assert waits == pytest.approx(drawn, abs=1e-5)
+
+
+def test_it_fails_after_its_last_attempt_with_the_error_on_it(cloud: Cloud) -> None:
+    @task(max_attempts=3)
+    def burn(context: Context) -> None:
+        raise ValueError(f"burnt {context.attempt}")
+
+    order = cloud.place("burn")
+    for _ in range(5):
+        cloud.drain()
+        cloud.clock.advance(3600)
+
+    failed = cloud.get(order["id"])
+    assert (failed["status"], failed["done"], failed["attempts"], failed["max_attempts"]) == ("FAILED", True, 3, 3)
+    assert failed["error"] == {"code": "task_error", "message": "ValueError: burnt 3", "attempt": 3}
+    assert cloud.messages() == cloud.messages(dead=True) == 0
+
+
+def test_a_final_row_has_its_ttl_and_is_on_nobodys_timer(cloud: Cloud) -> None:
+    @task(max_attempts=1)
+    def burn() -> None:
+        raise ValueError
+
+    order = cloud.place("burn")
+    cloud.drain()
+
+    row = cloud.order(order["id"])
+    assert (row.due_at, row.due_shard, row.lease_until) == (None, None, None)
+    assert row.expires_at == row.updated_at // orders.SECOND + config.SETTINGS.keep_s
+    (only,) = row.history
+    assert (only["code"], only["end"] > only["start"]) == ("task_error", True)
+
+
+@pytest.mark.parametrize(
+    ("options", "again"),
+    [({}, True), ({"no_retry_on": (LookupError,)}, False), ({"no_retry_on": (OSError,)}, True),
+     ({"retry_on": (LookupError,)}, True), ({"retry_on": (OSError,)}, False),
+     ({"retry_on": (Exception,), "no_retry_on": (KeyError,)}, False)],
+)
+def test_the_declaration_says_what_a_retry_may_mend(cloud: Cloud, options: dict[str, Any], again: bool) -> None:
+    def burn() -> None:
+        raise KeyError("salt")
+
+    task(**options)(burn)
+
+    order = ended(cloud, "burn")
+
+    assert order["status"] == ("PENDING" if again else "FAILED")
+    assert order["error"]["message"] == "KeyError: 'salt'"
+
+
+@pytest.mark.parametrize(
+    ("raises", "said"),
+    [(lambda: sys.exit(3), "SystemExit: 3"), (KeyboardInterrupt, "KeyboardInterrupt: "),
+     (GeneratorExit, "GeneratorExit: "), (asyncio.CancelledError, "CancelledError: "), (Unspeakable, "Unspeakable"),
+     (lambda: RecursionError("deep"), "RecursionError: deep"), (lambda: ValueError("\ud800"), "ValueError: ?")],
+    ids=["sys.exit", "KeyboardInterrupt", "GeneratorExit", "CancelledError", "no words", "RecursionError", "surrogate"],
+)
+def test_nothing_that_a_task_raises_ends_the_worker(
+    cloud: Cloud, raises: Callable[[], BaseException], said: str
+) -> None:
+    @task
+    def burn() -> None:
+        raise raises()
+
+    order = ended(cloud, "burn")
+
+    assert (order["status"], order["attempts"]) == ("PENDING", 1)
+    assert order["error"] == {"code": "task_error", "message": said, "attempt": 1}
+
+
+def test_a_long_complaint_is_cut(cloud: Cloud) -> None:
+    @task(max_attempts=1)
+    def burn() -> None:
+        raise ValueError("x" * 100_000)
+
+    assert len(ended(cloud, "burn")["error"]["message"]) == 1000
+
+
+def _swallows() -> None:
+    while True:
+        with contextlib.suppress(Exception):
+            time.sleep(0.01)
+
+
+def _swallows_even_the_first_alarm() -> None:
+    try:
+        time.sleep(5)
+    except BaseException:
+        time.sleep(5)
+
+
+@pytest.mark.parametrize("dawdles", [lambda: time.sleep(5), _swallows, _swallows_even_the_first_alarm])
+def test_a_task_ends_at_its_limit_and_may_try_again(cloud: Cloud, dawdles: Callable[[], None]) -> None:
+    @task(timeout_s=0.1)
+    def dawdle() -> None:
+        dawdles()
+
+    began = time.monotonic()
+    order = ended(cloud, "dawdle")
+
+    assert time.monotonic() - began < 2
+    assert (order["status"], order["attempts"], order["error"]["code"]) == ("PENDING", 1, "time_limit")
+    assert "0.1 s" in order["error"]["message"]
+
+
+def test_a_task_without_a_limit_ends_before_its_function_does(cloud: Cloud) -> None:
+    @task(max_attempts=1)
+    def dawdle() -> None:
+        time.sleep(5)
+
+    order = cloud.place("dawdle")
+    cloud.drain(time_left_s=0.8)
+
+    assert cloud.get(order["id"])["error"]["code"] == "time_limit"
+
+
+def test_no_alarm_rings_after_a_task_that_was_in_time(cloud: Cloud) -> None:
+    @task(timeout_s=0.3)
+    def quick() -> None: ...
+
+    order = ended(cloud, "quick")
+    time.sleep(0.4)  # an alarm left on would ring here, and end this test
+
+    assert order["status"] == "SUCCESS"
+
+
+def _cyclic() -> Any:
+    ring: list[Any] = []
+    ring.append(ring)
+    return ring
+
+
+@pytest.mark.parametrize(
+    "result",
+    [object(), float("nan"), [float("inf")], "\ud800", {"\ud800": 1}, _cyclic(), {(1, 2): 3}, 10**5000, print],
+    ids=["object", "NaN", "Infinity", "surrogate", "surrogate key", "cycle", "tuple key", "10^5000", "function"],
+)
+def test_a_result_that_is_no_json_fails_at_once(cloud: Cloud, result: Any) -> None:
+    @task
+    def give() -> Any:
+        return result
+
+    order = ended(cloud, "give")
+
+    assert (order["status"], order["attempts"], order["error"]["code"]) == ("FAILED", 1, "result_not_json")
+    assert order["error"]["message"].startswith("the result is no JSON: ")
+    assert cloud.messages() == 0
+
+
+def test_a_result_over_the_limit_fails_at_once_and_says_how_large_it_was(cloud: Cloud) -> None:
+    @task
+    def give(bytes: int) -> str:
+        return "é" * (bytes // 2 - 1)
+
+    assert ended(cloud, "give", {"bytes": 65536})["status"] == "SUCCESS"
+
+    order = ended(cloud, "give", {"bytes": 65538})
+    assert (order["status"], order["error"]["code"]) == ("FAILED", "result_too_large")
+    assert "65538 bytes; at most 65536" in order["error"]["message"]
+
+
+def test_an_input_that_fits_no_more_after_a_deploy_fails_at_once(cloud: Cloud) -> None:
+    def before(pieces: int) -> None: ...
+    def after(pieces: str) -> None: ...
+
+    before.__name__ = after.__name__ = "cook"
+    with restored():
+        task(before)
+        order = cloud.place("cook", {"pieces": 6})
+    task(after)
+    cloud.drain()
+
+    error = cloud.get(order["id"])["error"]
+    assert error["code"] == "invalid_input"
+    assert "/input/pieces" in error["message"]

@@ -1,0 +1,171 @@
+"""Access tokens: who gets in, who does not, and that a token stands in no log."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from chalicelib import auth, config
+from tests.functional.test_bad_input import problem_of
+from tests.kit import Cloud, Reply
+
+ROUTES = [("POST", "/orders"), ("GET", "/orders"), ("GET", "/orders/" + "0" * 26), ("GET", "/tasks")]
+ORDER = {"task": "cook_nuggets", "input": {"pieces": 6}}
+
+
+def asking(cloud: Cloud, header: str, method: str = "POST", path: str = "/orders") -> Reply:
+    return cloud.http(method, path, ORDER, {"Authorization": header})
+
+
+def bare(cloud: Cloud, method: str, path: str, body: bytes = b"") -> Reply:
+    """A request with no Authorization header at all."""
+    answer = cloud.client.http.request(method, path, headers={"Content-Type": "application/json"}, body=body)
+    return Reply(answer.status_code, dict(answer.headers), answer.body.decode())
+
+
+@pytest.fixture
+def closed(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Cloud:
+    """As deployed: ACCESS is token."""
+    monkeypatch.setattr(config, "SETTINGS", dataclasses.replace(config.SETTINGS, access="token"))
+    return cloud
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+def test_without_a_token_every_route_is_401_and_says_how(closed: Cloud, method: str, path: str) -> None:
+    reply = bare(closed, method, path)
+
+    assert (reply.status, problem_of(reply)["type"]) == (401, "/problems/unauthorized")
+    assert reply.headers["WWW-Authenticate"].startswith("Bearer")
+    assert "Bearer ol_" in reply.json["detail"]
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["", "Bearer", "Bearer ", "ol_{}", "Basic dXNlcjpwYXNz", "Bearer ol_123_abc", "Bearer ol_{} x",
+     "Bearer " + "x" * 5000,
+     "Bearer ol_0000000G_" + "0" * 64, "Bearer ol_00000000_" + "A" * 64, "Bearer öl_größe", "Bearer \U0001f600",
+     "Bearer ol_\uff10\uff10\uff10\uff10\uff10\uff10\uff10\uff10_" + "0" * 64],
+)
+def test_what_does_not_read_as_a_token_is_401_though_access_is_open(cloud: Cloud, header: str) -> None:
+    reply = asking(cloud, header.replace("{}", cloud.token[3:]))
+
+    assert (reply.status, problem_of(reply)["type"]) == (401, "/problems/unauthorized")
+    assert cloud.rows() == []
+
+
+def test_the_scheme_may_be_written_in_any_case(cloud: Cloud) -> None:
+    assert asking(cloud, f"bearer  {cloud.token}").status == 202
+
+
+def test_a_token_that_nobody_issued_is_403(cloud: Cloud) -> None:
+    reply = asking(cloud, "Bearer ol_00000000_" + "0" * 64)
+
+    assert (reply.status, problem_of(reply)["type"]) == (403, "/problems/forbidden")
+
+
+def test_a_known_id_with_another_secret_is_403_and_answers_as_an_unknown_one(cloud: Cloud) -> None:
+    forged = asking(cloud, f"Bearer {cloud.token[:-1]}{'0' if cloud.token[-1] != '0' else '1'}")
+    unknown = asking(cloud, "Bearer ol_00000000_" + "0" * 64)
+
+    assert forged.status == 403
+    assert forged.json | {"request_id": ""} == unknown.json | {"request_id": ""}
+
+
+def test_a_token_serves_until_its_time_is_over(cloud: Cloud) -> None:
+    header = f"Bearer {cloud.new_token('kit', not_after=1_800_000_000 + 100)}"
+
+    cloud.clock.advance(99)
+    assert asking(cloud, header).status == 202
+    cloud.clock.advance(2)
+    assert asking(cloud, header).status == 403
+
+
+def test_a_revoked_token_serves_no_longer_than_it_is_remembered(cloud: Cloud) -> None:
+    header = f"Bearer {cloud.token}"
+    assert asking(cloud, header).status == 202
+
+    cloud.dynamodb.update_item(
+        TableName=config.SETTINGS.tokens_table, Key={"pk": {"S": cloud.token[3:11]}},
+        UpdateExpression="SET disabled = :yes", ExpressionAttributeValues={":yes": {"BOOL": True}},
+    )
+
+    cloud.clock.advance(59)
+    assert asking(cloud, header).status == 202
+    cloud.clock.advance(2)
+    assert asking(cloud, header).status == 403
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+def test_a_token_opens_what_its_scopes_name(cloud: Cloud, method: str, path: str) -> None:
+    needed, other = (auth.WRITE, auth.READ) if method == "POST" else (auth.READ, auth.WRITE)
+
+    assert asking(cloud, f"Bearer {cloud.new_token('kit', scopes=(other,))}", method, path).status == 403
+    assert asking(cloud, f"Bearer {cloud.new_token('kit', scopes=(needed,))}", method, path).status in (200, 202, 404)
+
+
+def test_another_clients_order_answers_as_one_that_never_was(cloud: Cloud) -> None:
+    order_id = cloud.place("cook_nuggets", {"pieces": 6})["id"]
+    stranger = f"Bearer {cloud.new_token('other')}"
+
+    foreign = asking(cloud, stranger, "GET", f"/orders/{order_id}")
+    unknown = asking(cloud, stranger, "GET", "/orders/" + "0" * 26)
+
+    assert foreign.status == unknown.status == 404
+    assert foreign.json | {"request_id": ""} == unknown.json | {"request_id": ""}
+    assert {**foreign.headers, "x-amzn-RequestId": ""} == {**unknown.headers, "x-amzn-RequestId": ""}
+
+
+def test_no_client_name_reaches_into_anothers_keys(cloud: Cloud) -> None:
+    for name in ("kit#0", "", "Kit", "a" * 41, "kit\n", "é"):
+        with pytest.raises(ValueError, match="a name has"):
+            cloud.new_token(name)
+
+
+def test_with_access_open_who_brings_no_token_is_the_client_local(cloud: Cloud) -> None:
+    reply = bare(cloud, "POST", "/orders", b'{"task": "cook_nuggets", "input": {"pieces": 6}}')
+
+    assert reply.status == 202
+    assert [row.client for row in cloud.rows()] == ["local"]
+    assert bare(cloud, "GET", f"/orders/{reply.json['id']}").status == 200
+    assert cloud.http("GET", f"/orders/{reply.json['id']}").status == 404
+
+
+def test_the_table_holds_no_secret(cloud: Cloud) -> None:
+    (item,) = cloud.dynamodb.scan(TableName=config.SETTINGS.tokens_table)["Items"]
+
+    assert cloud.token.rpartition("_")[2] not in str(item)
+
+
+def test_guessed_ids_do_not_fill_the_memory(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auth, "_MOST_REMEMBERED", 5)
+
+    for guess in range(20):
+        asking(cloud, f"Bearer ol_{guess:08x}_" + "0" * 64, "GET", "/tasks")
+
+    assert len(auth._memory) <= 5
+
+
+def test_no_token_stands_in_a_log(
+    cloud: Cloud, logged: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Nor an input or a result: not where all goes well, nor where a fault that nobody expected is logged."""
+    order = cloud.place("cook_nuggets", {"pieces": 6, "sauce": "curry"})
+    cloud.drain()
+    asking(cloud, f"Bearer {cloud.token[:-1]}x")
+    cloud.dynamodb.update_item(
+        TableName=config.SETTINGS.orders_table, Key={"pk": {"S": f"kit#{order['id']}"}},
+        UpdateExpression="SET #status = :odd", ExpressionAttributeNames={"#status": "status"},
+        ExpressionAttributeValues={":odd": {"S": "BURNT"}},
+    )
+
+    broken = cloud.http("GET", f"/orders/{order['id']}")
+
+    assert (broken.status, problem_of(broken)["type"]) == (500, "/problems/internal")
+    assert "BURNT" not in broken.body
+    assert "attempt_ended" in logged.text
+    assert broken.json["request_id"] in logged.text
+    assert "curry" not in logged.text
+    secret = cloud.token.rpartition("_")[2][:-1]
+    captured = capfd.readouterr()
+    assert not [text for text in (logged.text, captured.out, captured.err) if secret in text]

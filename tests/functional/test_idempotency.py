@@ -1,0 +1,111 @@
+"""Idempotency-Key: pressing twice places one order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.functional.test_bad_input import problem_of
+from tests.kit import Cloud, Reply
+
+SIX: dict[str, Any] = {"task": "cook_nuggets", "input": {"pieces": 6, "sauce": "curry"}}
+
+
+def press(cloud: Cloud, key: str, body: Any = None, token: str | None = None) -> Reply:
+    other = {"Authorization": f"Bearer {token}"} if token else {}
+    return cloud.http("POST", "/orders", body or SIX, {"Idempotency-Key": key, **other})
+
+
+def test_the_same_key_and_request_is_one_order_one_message_one_run(cloud: Cloud) -> None:
+    first, second = press(cloud, "k"), press(cloud, "k")
+
+    assert (first.status, second.status) == (202, 202)
+    assert first.json == second.json
+    assert first.headers["Location"] == second.headers["Location"]
+    assert "Idempotency-Replayed" not in first.headers
+    assert second.headers["Idempotency-Replayed"] == "true"
+    assert (len(cloud.rows()), cloud.messages()) == (1, 1)
+
+
+def test_pressed_again_later_it_shows_the_order_as_it_is_now(cloud: Cloud) -> None:
+    press(cloud, "k")
+    cloud.drain()
+
+    again = press(cloud, "k")
+
+    assert (again.status, again.json["status"]) == (202, "SUCCESS")
+    assert cloud.drain().batches == 0
+
+
+def test_the_order_of_members_does_not_matter(cloud: Cloud) -> None:
+    press(cloud, "k")
+
+    again = press(cloud, "k", {"input": {"sauce": "curry", "pieces": 6}, "task": "cook_nuggets"})
+
+    assert again.headers["Idempotency-Replayed"] == "true"
+
+
+@pytest.mark.parametrize("other", [{"pieces": 7, "sauce": "curry"}, {"pieces": 6}])
+def test_the_same_key_for_another_request_is_422_and_places_nothing(cloud: Cloud, other: dict[str, Any]) -> None:
+    press(cloud, "k")
+
+    reply = press(cloud, "k", {"task": "cook_nuggets", "input": other})
+
+    assert (reply.status, problem_of(reply)["type"]) == (422, "/problems/idempotency-key-reused")
+    assert (len(cloud.rows()), cloud.messages()) == (1, 1)
+    assert cloud.rows()[0].input == '{"pieces":6,"sauce":"curry"}'
+
+
+@pytest.mark.parametrize(
+    "key", ["", '""', " ", "a b", "k\u00e9y", "x" * 256, '"' + "x" * 256 + '"', "tab\t", "\U0001f600"]
+)
+def test_a_key_that_cannot_be_read_is_400(cloud: Cloud, key: str) -> None:
+    reply = press(cloud, key)
+
+    assert (reply.status, problem_of(reply)["type"]) == (400, "/problems/idempotency-key-invalid")
+    assert (cloud.rows(), cloud.messages()) == ([], 0)
+
+
+@pytest.mark.parametrize("key", ["x" * 255, "!", "~", '"', 'a"b'])
+def test_every_visible_letter_makes_a_key(cloud: Cloud, key: str) -> None:
+    assert press(cloud, key).json["id"] == press(cloud, key).json["id"]
+
+
+def test_a_quoted_key_is_the_bare_one(cloud: Cloud) -> None:
+    assert press(cloud, '"k"').json["id"] == press(cloud, "k").json["id"]
+    assert len(cloud.rows()) == 1
+
+
+def test_a_key_is_its_clients_own(cloud: Cloud) -> None:
+    mine, theirs = press(cloud, "k"), press(cloud, "k", token=cloud.new_token("other"))
+
+    assert mine.json["id"] != theirs.json["id"]
+    assert "Idempotency-Replayed" not in theirs.headers
+
+
+def test_without_a_key_every_press_is_an_order(cloud: Cloud) -> None:
+    assert len({cloud.place("cook_nuggets", {"pieces": 6})["id"] for _ in range(3)}) == 3
+    assert cloud.messages() == 3
+
+
+def test_a_key_is_free_again_once_its_order_is_gone(cloud: Cloud) -> None:
+    first = press(cloud, "k")
+    cloud.drain()
+
+    cloud.clock.advance(7 * 86400 + 1)
+    again = press(cloud, "k", {"task": "cook_nuggets", "input": {"pieces": 7}})
+
+    assert again.status == 202
+    assert "Idempotency-Replayed" not in again.headers
+    assert again.json["id"] == first.json["id"]
+    assert (again.json["status"], again.json["attempts"], again.json["result"]) == ("PENDING", 0, None)
+    cloud.drain()
+    assert cloud.get(again.json["id"])["result"]["pieces"] == 7
+
+
+def test_an_order_that_never_ends_holds_its_key_for_ever(cloud: Cloud) -> None:
+    press(cloud, "k")
+    cloud.clock.advance(30 * 86400)
+
+    assert press(cloud, "k").headers["Idempotency-Replayed"] == "true"

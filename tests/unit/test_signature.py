@@ -1,0 +1,163 @@
+"""A task's type hints as its contract: the schema, what fits, where the fault is, what the function is given."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import date, datetime, timezone
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import pytest
+from msgspec import Meta
+
+from chalicelib.context import Context
+from chalicelib.errors import InvalidInput, TaskMistake
+from chalicelib.signature import Signature, as_json
+
+CONTEXT = Context("id", 1, "key", lambda: 1.0)
+
+
+@dataclass(frozen=True)
+class Item:
+    name: str
+    sizes: list[int]
+
+
+def stock(items: list[Item], day: date, by_code: dict[str, int] | None = None, *, note: str = "") -> None: ...
+
+
+def typed(
+    context: Context, number: int = 0, ratio: float = 0.5, text: str = "", flag: bool = False,
+    when: datetime | None = None, raw: bytes = b"", id: UUID | None = None, price: Decimal = Decimal(1),
+    by_number: dict[int, str] = {}, words: set[str] = set(), pair: tuple[int, str] = (1, "a"), anything: Any = None,  # noqa: B006
+    sauce: Literal["curry", "none"] = "none", pieces: Annotated[int, Meta(ge=1)] = 1,
+) -> None: ...
+
+
+def bare() -> None: ...
+
+
+def test_the_schema_is_an_object_that_refuses_what_it_does_not_know() -> None:
+    schema = Signature.of(stock).schema()
+
+    assert schema["type"] == "object"
+    assert schema["required"] == ["items", "day"]
+    assert schema["additionalProperties"] is False
+    assert schema["properties"]["items"] == {"type": "array", "items": {"$ref": "#/$defs/Item"}}
+    assert schema["properties"]["day"] == {"type": "string", "format": "date"}
+    assert schema["properties"]["note"] == {"type": "string", "default": ""}
+    assert set(schema["$defs"]) == {"Item"}
+    assert schema["$defs"]["Item"]["required"] == ["name", "sizes"]
+
+
+def test_a_task_without_parameters_takes_an_empty_object() -> None:
+    schema = Signature.of(bare).schema()
+
+    assert (schema["properties"], schema["required"], schema["additionalProperties"]) == ({}, [], False)
+    with pytest.raises(InvalidInput):
+        Signature.of(bare).check({"x": 1})
+
+
+def test_the_context_is_no_part_of_the_input_and_is_handed_in() -> None:
+    signature = Signature.of(typed)
+
+    assert "context" not in signature.schema()["properties"]
+    assert signature.arguments("{}", CONTEXT)["context"] is CONTEXT
+    with pytest.raises(InvalidInput):
+        signature.check({"context": {}})
+
+
+def test_every_default_is_filled_in() -> None:
+    assert Signature.of(stock).arguments('{"items": [], "day": "2026-02-28"}', CONTEXT) == {
+        "items": [], "day": date(2026, 2, 28), "by_code": None, "note": "",
+    }
+
+
+@pytest.mark.parametrize(
+    ("value", "pointer"),
+    [
+        ({}, "/input/items"),
+        ({"items": [], "day": "2026-02-30"}, "/input/day"),
+        ({"items": {}, "day": "2026-02-28"}, "/input/items"),
+        ({"items": [1], "day": "2026-02-28"}, "/input/items/0"),
+        ({"items": [{"name": "a"}], "day": "2026-02-28"}, "/input/items/0/sizes"),
+        ({"items": [{"name": "a", "sizes": []}] * 11 + [{"name": 1}], "day": "2026-02-28"}, "/input/items/11/name"),
+        ({"items": [{"name": "a", "sizes": [1, 2, "3"]}], "day": "2026-02-28"}, "/input/items/0/sizes/2"),
+        ({"items": [], "day": "2026-02-28", "by_code": {"a.b": "x"}}, "/input/by_code"),
+        ({"items": [], "day": "2026-02-28", "nope": 1}, "/input/nope"),
+        ({"items": [], "day": "2026-02-28", "~/": 1}, "/input/~0~1"),
+        ([], "/input"),
+        ("", "/input"),
+    ],
+)
+def test_the_pointer_leads_to_the_fault(value: Any, pointer: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        Signature.of(stock).check(value)
+
+    assert caught.value.pointer == pointer
+    assert "`$" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("member", "value", "given"),
+    [
+        ("number", 2**70, 2**70),
+        ("ratio", 3, 3.0),
+        ("text", "\x00 😀", "\x00 😀"),
+        ("flag", True, True),
+        ("when", "2026-02-28T12:00:00Z", datetime(2026, 2, 28, 12, tzinfo=timezone.utc)),
+        ("raw", "QUJD", b"ABC"),
+        ("id", "12345678-1234-5678-1234-567812345678", UUID(int=0x12345678123456781234567812345678)),
+        ("price", "0.10", Decimal("0.10")),
+        ("by_number", {"1": "a"}, {1: "a"}),
+        ("words", ["a", "a"], {"a"}),
+        ("pair", [2, "b"], (2, "b")),
+        ("anything", {"a": [1, None]}, {"a": [1, None]}),
+        ("sauce", "curry", "curry"),
+        ("pieces", 1, 1),
+    ],
+)
+def test_what_fits_at_intake_fits_at_the_worker_too(member: str, value: Any, given: Any) -> None:
+    signature = Signature.of(typed)
+
+    signature.check({member: value})
+
+    taken = signature.arguments(json.dumps({member: value}), CONTEXT)[member]
+    assert (taken, type(taken)) == (given, type(given))
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [
+        ("number", 1.0), ("number", True), ("number", "1"), ("ratio", "0.5"), ("ratio", 10**400), ("text", 1),
+        ("text", None), ("flag", 1), ("when", "yesterday"), ("when", 1_800_000_000), ("raw", "%"), ("id", "1"),
+        ("by_number", {"a": "b"}), ("words", "ab"), ("pair", [1]), ("sauce", "CURRY"), ("pieces", 0),
+    ],
+)
+def test_what_does_not_fit_is_refused_at_intake_and_at_the_worker(member: str, value: Any) -> None:
+    signature = Signature.of(typed)
+
+    for checks in (lambda: signature.check({member: value}),
+                   lambda: signature.arguments(json.dumps({member: value}), CONTEXT)):
+        with pytest.raises(InvalidInput) as caught:
+            checks()
+        assert caught.value.pointer == f"/input/{member}"
+
+
+def test_a_hint_that_json_cannot_carry_is_a_mistake() -> None:
+    def takes(handler: object) -> None: ...
+    def mixes(value: list[int] | list[str]) -> None: ...
+    def defaults(ratio: float = float("nan")) -> None: ...
+    def shares(items: list[int] = [1]) -> None: ...  # noqa: B006
+
+    for function in (takes, mixes, defaults, shares):
+        with pytest.raises(TaskMistake, match=function.__qualname__):
+            Signature.of(function)
+
+
+def test_results_are_written_as_json() -> None:
+    assert as_json({"day": date(2026, 2, 28), 1: Item("é", [1])}) == (
+        '{"day": "2026-02-28", "1": {"name": "é", "sizes": [1]}}'
+    )

@@ -1,0 +1,109 @@
+"""The registry: a mistake in a task's declaration surfaces at import, in its author's terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from chalicelib.errors import TaskMistake, UnknownTask
+from chalicelib.tasks import Context, find, known, task
+
+
+def test_a_task_stays_the_plain_function_that_it_is() -> None:
+    @task(max_attempts=2)
+    def double(number: int) -> int:
+        """Twice as much."""
+        return number * 2
+
+    assert double(3) == 6
+    made = find("double")
+    assert (made.function, made.max_attempts, made.description) == (double, 2, "Twice as much.")
+    assert made.run('{"number": 3}', Context("", 1, "", lambda: 1.0)) == "6"
+
+
+def test_without_options_it_has_sane_ones() -> None:
+    @task
+    def plain() -> None: ...
+
+    made = find("plain")
+    assert (made.max_attempts, made.timeout_s, made.backoff_s, made.max_backoff_s) == (5, None, 2, 3600)
+    assert made.description == ""
+    assert made.retries(ValueError())
+
+
+def test_an_unknown_name_lists_the_known_ones() -> None:
+    with pytest.raises(UnknownTask, match="cook_nuggets") as caught:
+        find("unheard_of")
+
+    assert caught.value.known == sorted(known())
+
+
+def test_the_known_tasks_cannot_be_changed_from_outside() -> None:
+    known().clear()  # type: ignore[attr-defined]
+
+    assert "cook_nuggets" in known()
+
+
+def test_two_tasks_of_one_name_are_both_named() -> None:
+    with pytest.raises(TaskMistake, match=r"chalicelib\.tasks\.cook_nuggets\.cook_nuggets and tests\.unit"):
+        @task
+        def cook_nuggets() -> None: ...
+
+    assert find("cook_nuggets").function.__module__ == "chalicelib.tasks.cook_nuggets"
+
+
+def _no_hint(pieces) -> None: ...  # type: ignore[no-untyped-def]
+def _stars(*pieces: int) -> None: ...
+def _more(**pieces: int) -> None: ...
+def _in_place(pieces: int, /) -> None: ...
+async def waits() -> None: ...
+def Shouts() -> None: ...
+def ünder() -> None: ...  # noqa: PLC2401
+def plain() -> None: ...
+
+
+plain.__name__ = "x" * 65
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        (_no_hint, "parameter 'pieces' needs a type hint"), (_stars, "can be no \\*args"), (_more, "\\*\\*kwargs"),
+        (_in_place, "positional-only"), (waits, "a plain `def`"), (Shouts, "lower case"), (ünder, "lower case"),
+        (plain, "at most 64"), (lambda: None, "a plain `def`"),
+    ],
+)
+def test_a_function_that_can_be_no_task_is_refused(function: Callable[..., Any], said: str) -> None:
+    function.__name__ = function.__name__.lstrip("_") or "x"
+    before = known()
+
+    with pytest.raises(TaskMistake, match=said):
+        task(function)
+    assert known() == before
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"max_attempts": 0}, "from 1 to 29"), ({"max_attempts": 30}, "from 1 to 29"), ({"timeout_s": 0}, "over 0"),
+        ({"timeout_s": -1}, "over 0"), ({"timeout_s": 60}, "under 60"), ({"timeout_s": float("nan")}, "over 0"),
+    ],
+)
+def test_an_option_that_cannot_work_is_refused(options: dict[str, Any], said: str) -> None:
+    def work() -> None: ...
+
+    with pytest.raises(TaskMistake, match=said):
+        task(**options)(work)
+
+
+@pytest.mark.parametrize(
+    "options", [{"max_attempts": 1}, {"max_attempts": 29}, {"timeout_s": 59.9}, {"timeout_s": 0.1}]
+)
+def test_an_option_at_its_edge_is_taken(options: dict[str, Any]) -> None:
+    def work() -> None: ...
+
+    task(**options)(work)
+
+    assert find("work")
