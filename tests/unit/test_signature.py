@@ -16,7 +16,7 @@ from chalicelib.context import Context
 from chalicelib.errors import InvalidInput, TaskMistake
 from chalicelib.signature import Signature, as_json
 
-CONTEXT = Context("id", 1, "key", lambda: 1.0)
+CONTEXT = Context("id", 1, "key", 1.0, lambda _: None, lambda *_: "")
 
 
 @dataclass(frozen=True)

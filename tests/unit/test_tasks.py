@@ -20,7 +20,7 @@ def test_a_task_stays_the_plain_function_that_it_is() -> None:
     assert double(3) == 6
     made = find("double")
     assert (made.function, made.max_attempts, made.description) == (double, 2, "Twice as much.")
-    assert made.run('{"number": 3}', Context("", 1, "", lambda: 1.0)) == "6"
+    assert made.run('{"number": 3}', Context("", 1, "", 1.0, lambda _: None, lambda *_: "")) == "6"
 
 
 def test_without_options_it_has_sane_ones() -> None:
