@@ -21,8 +21,8 @@ def encode_order(order: Order) -> Item:
 def decode_order(item: Item) -> Order:
     """Members that this code doesn't know are left out: a newer version may have written the row."""
     row = {name: decode(item[name]) for name in _FIELDS if name in item}
-    lists = {name: tuple(row[name]) for name in ("history", "follow_ups") if name in row}
-    return Order(**{**row, **lists, "status": Status(row["status"])})
+    row |= {name: tuple(row[name]) for name in ("history", "follow_ups") if name in row}
+    return Order(**{**row, "status": Status(row["status"])})
 
 
 def encode(value: Any) -> Item:

@@ -40,7 +40,8 @@ def test_202_with_the_order_as_it_stands_and_where_to_look_for_it(cloud: Cloud) 
     assert order["updated_at"] == order["created_at"]
     assert order == order | {
         "task": "cook_nuggets", "status": "PENDING", "done": False, "attempts": 0, "max_attempts": 5, "run_at": None,
-        "result": None, "error": None, "progress": None, "expires_at": None, "links": {"self": own, "cancel": f"{own}/cancel", "retry": f"{own}/retry"},
+        "result": None, "error": None, "progress": None, "expires_at": None,
+        "links": {"self": own, "cancel": f"{own}/cancel", "retry": f"{own}/retry"},
     }
 
 
