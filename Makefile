@@ -4,7 +4,7 @@ VENV = .venv/bin/python
 export GOAL = $(firstword $(MAKECMDGOALS))
 
 RUN = requirements/local.txt
-TEST = $(RUN) requirements.txt
+TEST = $(RUN) requirements.txt requirements/image.txt
 CHECK = $(TEST) requirements/check.txt
 
 run: ## the whole of Orderline on this machine, until Ctrl-C
@@ -45,6 +45,13 @@ lock: ## make the lock files anew from requirements/*.in; UPGRADE=--upgrade take
 	$(COMPILE) $(UPGRADE) requirements/app.in -o requirements.txt
 	$(COMPILE) $(UPGRADE) requirements/check.in -o requirements/check.txt
 	$(COMPILE) $(UPGRADE) requirements/runtime.in -o requirements/runtime.txt
+	$(COMPILE) $(UPGRADE) requirements/image.in -o requirements/image.txt
+	$(COMPILE) $(UPGRADE) requirements/train.in -o requirements/train.txt
+	$(COMPILE) $(UPGRADE) requirements/browser.in -o requirements/browser.txt
+
+train: ## make the weights of classify_image anew
+	@$(PYTHON) cli/bootstrap.py $(TEST) requirements/train.txt
+	$(VENV) -m tools.train_digits
 
 clean: ## forget what was built; orders in .local stay
 	rm -rf build .venv .mypy_cache .ruff_cache .pytest_cache
@@ -52,4 +59,4 @@ clean: ## forget what was built; orders in .local stay
 help:
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /	/'
 
-.PHONY: run test check package deploy destroy lock clean help
+.PHONY: run test check package deploy destroy lock train clean help

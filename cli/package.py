@@ -21,7 +21,7 @@ import yaml
 from cli.bootstrap import NEWEST, OLDEST
 
 ROOT = Path(__file__).parents[1]
-LOCK = ROOT / "requirements-lambda.txt"
+LOCK = ROOT / os.environ.get("LOCK", "requirements-lambda.txt")  # what goes into the zip beside our own files
 # Wheels for Amazon Linux 2023, whose glibc is 2.34; pip takes every older manylinux that it is told of
 _GLIBCS = ("manylinux_2_28", "manylinux_2_17", "manylinux2014")
 
@@ -143,6 +143,8 @@ def wheels_here(lock: Path) -> Path:
 
 def _wheels(lock: Path, architecture: str, this_machine: bool) -> Path:
     """A folder with the lock's wheels, by hash, for that machine. Kept in build/ until the lock changes."""
+    if not lock.is_file():
+        raise PackageError(f"LOCK: there is no file {lock}")
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
     digest = hashlib.sha256(lock.read_bytes()).hexdigest()[:12]
     target = ROOT / "build" / f"wheels-{architecture}-{'here' if this_machine else 'lambda'}-{version}-{digest}"
