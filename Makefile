@@ -24,6 +24,13 @@ check: ## style, types, the direction of imports, the packaged template
 	$(VENV) -m cli package --stage prod
 	.venv/bin/cfn-lint build/dev/out/template.json build/prod/out/template.json
 
+proof: proof-model ## nothing is lost, nothing ends twice: the long form of every layer (hours)
+
+proof-model: ## every interleaving of the state machine within small bounds, then weakened ones (about 10 minutes)
+	@$(PYTHON) cli/bootstrap.py requirements.txt
+	$(VENV) -m tests.model
+	$(VENV) -m tests.model --mutate
+
 package: ## the template and the zip of a stage: make package STAGE=dev
 	@$(PYTHON) cli/bootstrap.py $(RUN)
 	@$(VENV) -m cli package --stage $(or $(STAGE),dev)
@@ -57,6 +64,6 @@ clean: ## forget what was built; orders in .local stay
 	rm -rf build .venv .mypy_cache .ruff_cache .pytest_cache
 
 help:
-	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /	/'
+	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /	/'
 
-.PHONY: run test check package deploy destroy lock train clean help
+.PHONY: run test check proof proof-model package deploy destroy lock train clean help

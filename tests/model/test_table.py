@@ -1,0 +1,93 @@
+"""The model and the code can't part: their tables are compared, and the conditions that really reach DynamoDB."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from chalicelib import orders, store
+from chalicelib.orders import SECOND, Order, Plan
+from tests.kit import Cloud
+from tests.model import wire
+from tests.model.table import CLAUSES, RULES, Rule
+
+ERROR = {"code": "task_error", "message": "", "attempt": 1}
+NUGGETS = {"pieces": 1}
+
+
+def test_the_model_s_transitions_are_the_code_s() -> None:
+    code = {t.label: (tuple(s.value for s in t.sources), t.target.value if t.target else None)
+            for t in orders.TRANSITIONS}
+
+    assert code == {label: (rule.sources, rule.target) for label, rule in RULES.items()}
+
+
+def test_every_clause_has_a_meaning_in_the_model() -> None:
+    assert {clause for rule in RULES.values() for clause in rule.clauses} == set(CLAUSES) == set(wire.WORDS.values())
+
+
+def _waiting(cloud: Cloud) -> Order:
+    return cloud.order(cloud.place("cook_nuggets", NUGGETS)["id"])
+
+
+def _claimed(cloud: Cloud) -> Order:
+    return cloud.claim(_waiting(cloud).id, lease_s=60)
+
+
+def _due(cloud: Cloud) -> Order:
+    order = _waiting(cloud)
+    cloud.clock.advance(10_000)
+    return order
+
+
+def _failed(cloud: Cloud) -> Order:
+    return store.fail(_claimed(cloud), ERROR)
+
+
+def _plan(order: Order) -> Plan:
+    return orders.plan(order.id, orders.now(), None, 60, 1)
+
+
+Write = Callable[[Cloud], object]
+WRITES: dict[str, Write] = {
+    "T1": _waiting,
+    "T3": _claimed,
+    "T4": lambda cloud: store.succeed(_claimed(cloud), "1"),
+    "T5": lambda cloud: store.put_back(_claimed(cloud), ERROR, 1),
+    "T6": _failed,
+    "T7": lambda cloud: store.give_up(_waiting(cloud), ERROR),
+    "T8": lambda cloud: store.cancel(_waiting(cloud)),
+    "T9": lambda cloud: store.resend(order := _due(cloud), _plan(order)),
+    "T10": lambda cloud: store.postpone(order := _waiting(cloud), _plan(order)),
+    "T11": lambda cloud: store.retry(order := _failed(cloud), _plan(order)),
+    "T12": lambda cloud: store.report(_claimed(cloud), {"percent": 1, "word": ""}),
+}
+
+
+@pytest.mark.parametrize("label", RULES)
+def test_the_condition_that_is_sent_is_the_model_s(cloud: Cloud, label: str) -> None:
+    with wire.recorded() as last:
+        WRITES[label](cloud)
+        sent: Rule = last()
+
+    assert sent == RULES[label]
+
+
+@pytest.mark.parametrize("ahead_s", [0.5, 1, 60, 897, 898, 898.5, 899, 3600, 90 * 86400])
+def test_near_and_far_are_as_the_model_has_them(ahead_s: float) -> None:
+    """What is sent comes after its run_at and by a delay that SQS takes; what is not, is due when it can be sent."""
+    sent_at = 1_800_000_000 * SECOND
+    run_at = sent_at + int(ahead_s * SECOND)
+
+    plan = orders.plan("ID", sent_at, run_at, 60, 1)
+    if plan.delay_s is None:
+        assert plan.due_shard.startswith(orders.LATER)
+        assert plan.due_at == run_at - 898 * SECOND
+        sent_at = plan.due_at
+        plan = orders.plan("ID", sent_at, run_at, 60, 1)
+
+    assert plan.delay_s is not None
+    assert plan.due_shard.startswith(orders.SENT)
+    assert run_at <= sent_at + plan.delay_s * SECOND <= sent_at + orders.MAX_DELAY_S * SECOND
+    assert plan.due_at == run_at + 60 * SECOND
