@@ -110,8 +110,8 @@ class Stack:
     def processes(self, pattern: str = "") -> list[int]:
         """The processes below this one, those alone whose command line fits."""
         assert self._process is not None
-        command = ["ps", "-A", "-ww", "-o", "pid=,ppid=,command="]
-        listing = subprocess.run(command, capture_output=True, text=True, check=True)
+        ps = ["ps", "-A", "-ww", "-o", "pid=,ppid=,command="]
+        listing = subprocess.run(ps, capture_output=True, text=True, check=True)
         rows = [line.split(None, 2) for line in listing.stdout.splitlines()]
         below, found = {self._process.pid}, []
         for pid, parent, typed in sorted(rows, key=lambda row: int(row[0])):

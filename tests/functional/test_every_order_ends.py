@@ -45,6 +45,7 @@ def test_a_live_lease_is_left_alone_by_sweeper_and_dead_letters(cloud: Cloud) ->
 
     cloud.clock.advance(config.SETTINGS.grace_s + 1)
     cloud.sweep()
+    cloud.sqs.purge_queue(QueueUrl=queue.url())
     cloud.bury(order["id"])
     cloud.drain(dead=True)
 
@@ -79,6 +80,7 @@ def test_a_dead_letter_of_a_task_that_is_gone_fails_its_order(cloud: Cloud) -> N
     cloud.dynamodb.update_item(
         TableName=config.SETTINGS.orders_table, Key={"pk": {"S": f"kit#{order['id']}"}},
         UpdateExpression="SET task = :task", ExpressionAttributeValues={":task": {"S": "gone"}})
+    cloud.sqs.purge_queue(QueueUrl=queue.url())
     cloud.bury(order["id"])
 
     cloud.drain(dead=True)
@@ -89,6 +91,7 @@ def test_a_dead_letter_of_a_task_that_is_gone_fails_its_order(cloud: Cloud) -> N
 
 def test_a_dead_letter_with_attempts_left_gets_another_message(cloud: Cloud) -> None:
     order = cloud.place("cook_nuggets", NUGGETS)
+    cloud.sqs.purge_queue(QueueUrl=queue.url())
     cloud.bury(order["id"])
 
     cloud.drain(dead=True)

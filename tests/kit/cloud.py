@@ -68,6 +68,7 @@ class Cloud:
         self.clock = clock
         self.dynamodb, self.sqs = _client("dynamodb"), _client("sqs")
         self.parameters = template.create(config.SETTINGS.stack, self.dynamodb, self.sqs, **parameters)
+        self.dead_url: str = self.sqs.get_queue_url(QueueName=config.SETTINGS.dead_queue)["QueueUrl"]
         self.client = Client(orderline.app, stage_name="dev", project_dir=str(template.RESOURCES.parents[1]))
         self.token = self.new_token("kit")
 
@@ -105,8 +106,7 @@ class Cloud:
         return store.claim(key_of(client, order_id), self.clock() + int(lease_s * SECOND))
 
     def bury(self, order_id: str, client: str = "kit") -> None:
-        """The order's message becomes a dead letter."""
-        self.sqs.purge_queue(QueueUrl=queue.url())
+        """A dead letter of the order's arrives."""
         body = {"v": queue.VERSION, "pk": key_of(client, order_id), "task": self.order(order_id, client).task}
         self.sqs.send_message(QueueUrl=self.dead_url, MessageBody=json.dumps(body))
 
@@ -147,9 +147,6 @@ class Cloud:
         swept: dict[str, Any] = orderline.order_sweeper(event, LambdaContext(time_left_s))
         return swept
 
-    @property
-    def dead_url(self) -> str:
-        return str(self.sqs.get_queue_url(QueueName=config.SETTINGS.dead_queue)["QueueUrl"])
 
     def messages(self, dead: bool = False) -> int:
         """How many messages the queue holds, hidden ones included."""

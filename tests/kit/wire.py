@@ -1,6 +1,7 @@
 """The wire to AWS: which calls went over it, and faults put on it, at moto's own seam.
 
-Botocore's hidden retries are seen and met by the faults too, as on a real wire; their pauses take no time.
+Every call of our code passes here, botocore's hidden retries among them; their pauses take no time. A fault strikes
+before the call's effect, after it (the answer is lost), instead of it (an answer of AWS's own), or kills the process.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 from unittest.mock import patch
 
@@ -19,57 +21,132 @@ MAPPING = {"ReceiveMessage", "DeleteMessage"}  # what Lambda's event source mapp
 ATTEMPTS = 3  # how often botocore tries a call, see chalicelib.aws
 
 Answer = Callable[[], AWSResponse]
+Fault = Callable[["Call", Answer], AWSResponse]
 
 
+class Killed(BaseException):
+    """The process ended here. A handler that swallows it gains nothing: see Wire.killed."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request on the wire. `n` counts those of our own code from 0."""
+
+    n: int
+    operation: str
+    request: Any
+    url: str
+
+
+@dataclass
 class Wire:
-    """What passed. `calls` are the operations that our code asked for, retries included."""
+    """What passed. `calls` are the operations that our code asked for, retries included.
 
-    def __init__(self) -> None:
-        self.calls: list[str] = []
-        self.requests: list[Any] = []
-        self._faults: dict[str, tuple[Callable[[AWSPreparedRequest, Answer], AWSResponse], int]] = {}
+    `gate` is called before each of them (to interleave actors), `seen` after each that took effect.
+    """
+
+    calls: list[str] = field(default_factory=list)
+    requests: list[Any] = field(default_factory=list)
+    faults: dict[int, Fault] = field(default_factory=dict)
+    gate: Callable[[Call], None] | None = None
+    seen: Callable[[Call], None] | None = None
+    dead: bool = False
+    quiet: bool = False
+    _of_operation: dict[str, tuple[Fault, int]] = field(default_factory=dict)
 
     def breaks(self, operation: str, times: int = ATTEMPTS) -> None:
         """The next so many requests of it don't arrive: nothing is done."""
-        self._faults[operation] = (_lost, times)
+        self._of_operation[operation] = (lost, times)
 
     def loses_answer(self, operation: str, times: int = ATTEMPTS) -> None:
         """They arrive and take effect, and nobody hears of it."""
-        self._faults[operation] = (_answer_lost, times)
+        self._of_operation[operation] = (answer_lost, times)
 
     def throttles(self, operation: str, times: int = ATTEMPTS) -> None:
         """AWS answers that it was asked too often."""
-        self._faults[operation] = (_throttled, times)
+        self._of_operation[operation] = (throttled, times)
 
     def answers(self, operation: str, change: Callable[[Any], Any]) -> None:
         """Its next answer is changed on its way."""
-        self._faults[operation] = (lambda _, answer: _changed(answer(), change), 1)
+        self._of_operation[operation] = (lambda _, answer: _changed(answer(), change), 1)
+
+    def killed(self, call: Call, answer: Answer) -> AWSResponse:
+        """A fault: the process dies here. Whatever it still tries over the wire dies too, until `reborn`."""
+        self.dead = True
+        raise Killed
+
+    def killed_after(self, call: Call, answer: Answer) -> AWSResponse:
+        answer()
+        return self.killed(call, answer)
+
+    def reborn(self) -> None:
+        self.dead = False
+
+    @contextmanager
+    def unseen(self) -> Iterator[None]:
+        """For what a test itself asks AWS: it is not counted, and meets no fault."""
+        self.quiet = True
+        try:
+            yield
+        finally:
+            self.quiet = False
 
     def _pass(self, request: AWSPreparedRequest, answer: Answer) -> AWSResponse:
         target = request.headers.get("X-Amz-Target", b"")
         operation = (target.decode() if isinstance(target, bytes) else target).rpartition(".")[2]
-        if operation not in MAPPING:
-            self.calls.append(operation)
-            self.requests.append(json.loads(request.body))
-        fault, times = self._faults.get(operation, (None, 0))
-        if fault is None or times == 0:
+        if operation in MAPPING or self.quiet:
             return answer()
-        self._faults[operation] = (fault, times - 1)
-        return fault(request, answer)
+        if self.dead:
+            raise Killed
+        call = Call(len(self.calls), operation, json.loads(request.body), request.url)
+        if self.gate:
+            self.gate(call)
+        self.calls.append(operation)
+        self.requests.append(call.request)
+        return self._fault(call)(call, lambda: self._effect(call, answer))
+
+    def _effect(self, call: Call, answer: Answer) -> AWSResponse:
+        given = answer()
+        if self.seen and given.status_code == 200:
+            self.seen(call)
+        return given
+
+    def _fault(self, call: Call) -> Fault:
+        if call.n in self.faults:
+            return self.faults[call.n]
+        fault, times = self._of_operation.get(call.operation, (none, 0))
+        self._of_operation[call.operation] = (fault, times - 1)
+        return fault if times > 0 else none
 
 
-def _lost(request: AWSPreparedRequest, answer: Answer) -> AWSResponse:
-    raise ReadTimeoutError(endpoint_url=request.url)
+def none(call: Call, answer: Answer) -> AWSResponse:
+    return answer()
 
 
-def _answer_lost(request: AWSPreparedRequest, answer: Answer) -> AWSResponse:
+def lost(call: Call, answer: Answer) -> AWSResponse:
+    raise ReadTimeoutError(endpoint_url=call.url)
+
+
+def answer_lost(call: Call, answer: Answer) -> AWSResponse:
     answer()
-    raise ReadTimeoutError(endpoint_url=request.url)
+    raise ReadTimeoutError(endpoint_url=call.url)
 
 
-def _throttled(request: AWSPreparedRequest, answer: Answer) -> AWSResponse:
-    body = '{"__type": "ThrottlingException", "message": "Rate exceeded"}'
-    return AWSResponse(request.url, 400, {"Content-Type": "application/x-amz-json-1.0"}, MockRawResponse(body))
+def throttled(call: Call, answer: Answer) -> AWSResponse:
+    return _refusal(call, 400, "ThrottlingException")
+
+
+def server_error(call: Call, answer: Answer) -> AWSResponse:
+    return _refusal(call, 500, "InternalServerError")
+
+
+def denied(call: Call, answer: Answer) -> AWSResponse:
+    return _refusal(call, 400, "AccessDeniedException")
+
+
+def _refusal(call: Call, status: int, code: str) -> AWSResponse:
+    body = json.dumps({"__type": code, "message": "a fault that a test put here"})
+    return AWSResponse(call.url, status, {"Content-Type": "application/x-amz-json-1.0"}, MockRawResponse(body))
 
 
 def _changed(given: AWSResponse, change: Callable[[Any], Any]) -> AWSResponse:
@@ -79,6 +156,7 @@ def _changed(given: AWSResponse, change: Callable[[Any], Any]) -> AWSResponse:
 
 @contextmanager
 def tapped() -> Iterator[Wire]:
+    """A wire in place of moto's."""
     wire, original = Wire(), BotocoreStubber.__call__
 
     def call(stub: BotocoreStubber, event_name: str, request: AWSPreparedRequest, **more: Any) -> Any:

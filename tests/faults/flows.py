@@ -1,0 +1,95 @@
+"""The flows of the product, as a client, the queue and the schedule drive them; a world may put faults on each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from chalicelib import config
+from chalicelib.orders import SECOND
+from tests.faults.world import World
+
+Flow = Callable[[World, str], None]
+
+
+def work(world: World, kind: str) -> None:
+    """Placed, and worked on."""
+    world.place(kind)
+    world.drain()
+
+
+def cancel(world: World, kind: str) -> None:
+    order_id = world.place(kind)
+    world.cancel(order_id)
+    world.drain()
+
+
+def cancel_and_retry(world: World, kind: str) -> None:
+    order_id = world.place(kind)
+    world.cancel(order_id)
+    world.retry(order_id)
+    world.drain()
+
+
+def fail_and_retry(world: World, kind: str) -> None:
+    """Its first round may fail for good; then the client has it tried again."""
+    order_id = world.place(kind)
+    for _ in range(4):
+        world.drain()
+        world.advance(10)
+    world.retry(order_id)
+    world.drain()
+
+
+def lose_the_message(world: World, kind: str) -> None:
+    world.place(kind)
+    world.lose_messages()
+    world.advance(config.SETTINGS.grace_s + 1)
+    world.sweep()
+    world.drain()
+
+
+def bury_the_message(world: World, kind: str) -> None:
+    world.bury(world.place(kind))
+    world.drain()
+    world.advance(config.SETTINGS.grace_s + 1)
+    world.sweep()
+    world.drain()
+
+
+def later(world: World, kind: str) -> None:
+    """Within the queue's own delay."""
+    world.place(kind, delay_s=100)
+    world.drain()
+    world.advance(103)
+    world.drain()
+
+
+def much_later(world: World, kind: str) -> None:
+    """On the due index alone, until the sweeper sends it."""
+    world.place(kind, run_at=world.cloud.clock() + 40 * 60 * SECOND)
+    world.advance(26 * 60)
+    world.sweep()
+    world.advance(15 * 60)
+    world.drain()
+
+
+def batch(world: World, kind: str) -> None:
+    """Three orders in one batch."""
+    for one in (kind, "ok", kind):
+        world.place(one)
+    world.drain(batch=3)
+
+
+def follow_up(world: World, kind: str) -> None:
+    """A task that places another order and reports its progress, beside one of the kind."""
+    world.place("parent")
+    world.place("reporting")
+    world.place(kind)
+    world.drain()
+
+
+FLOWS: dict[str, Flow] = {flow.__name__: flow for flow in (
+    work, cancel, cancel_and_retry, fail_and_retry, lose_the_message, bury_the_message, later, much_later, batch,
+    follow_up,
+)}
+KINDS = ("ok", "flaky", "failing")
