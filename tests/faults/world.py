@@ -7,6 +7,7 @@ is led to its end: messages are delivered, time passes, the sweeper sweeps, unti
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -15,7 +16,7 @@ from moto.dynamodb.models import dynamodb_backends
 from moto.dynamodb.models.dynamo_type import DynamoType
 from moto.sqs.models import sqs_backends
 
-from chalicelib import config, intake, orders, queue, rows
+from chalicelib import config, intake, orders, queue, rows, store
 from chalicelib.context import Context
 from chalicelib.errors import Refusal, Unavailable
 from chalicelib.orders import Order
@@ -94,6 +95,19 @@ class World:
         self.lose_messages()
         with self.wire.unseen():
             self.cloud.bury(order_id)
+
+    def fail(self, order_id: str) -> None:
+        """It ends FAILED, its attempts used up."""
+        for _ in range(3):
+            self.cloud.claim(order_id, lease_s=10)
+            self.advance(11)
+        row = self._row(orders.key_of(CLIENT, order_id))
+        assert row is not None
+        store.give_up(row, orders.failure(row, "attempts_exhausted", ""))
+
+    def body(self, order_id: str) -> str:
+        """What its message holds."""
+        return json.dumps({"v": queue.VERSION, "pk": orders.key_of(CLIENT, order_id), "task": "proof"})
 
     def advance(self, seconds: float) -> None:
         self.cloud.clock.advance(seconds)
