@@ -55,6 +55,8 @@ class Bystander:
                 self._must(row.rounds == old.rounds + 1, "a final order changes by a retry alone", old, row)
             else:
                 self._must(row.rounds == old.rounds, "a round ends before the next", old, row)
+            if row.resends > old.resends:
+                self._must((old.due_at or 0) <= self.clock(), "nothing is sent again before it is due", old, row)
         self._shape(row)
 
     def _shape(self, row: Order) -> None:

@@ -49,7 +49,9 @@ def lose_the_message(world: World, kind: str) -> None:
 
 
 def bury_the_message(world: World, kind: str) -> None:
-    world.bury(world.place(kind))
+    order_id = world.place(kind)
+    world.lose_messages()
+    world.bury(order_id)
     world.drain()
     world.advance(config.SETTINGS.grace_s + 1)
     world.sweep()

@@ -1,6 +1,6 @@
 """Two actors, step by step: every order in which their AWS calls can happen, and a jump of the clock anywhere.
 
-Each actor runs in a thread that stops before each of its AWS calls, until the walk lets it go. A schedule is the list of
+Each actor runs in a thread that stops before each of its AWS calls until the walk lets it go. A schedule is the list of
 choices made so far; the walk runs one after the other, depth first, until no choice is left that was not taken.
 """
 
@@ -57,7 +57,8 @@ def interleaved(wire: Wire, deeds: dict[str, Deed], schedule: list[str]) -> list
         if actor:
             actor.gate()
 
-    wire.gate, steps = gate, []
+    wire.gate = gate
+    steps: list[tuple[str, list[str]]] = []
     try:
         while able := [name for name, actor in actors.items() if not actor.done]:
             chosen = schedule[len(steps)] if len(steps) < len(schedule) else able[0]

@@ -90,9 +90,13 @@ class World:
         for messages in self._messages():
             messages.clear()
 
+    def double(self, order_id: str) -> None:
+        """The queue delivers its message once more."""
+        with self.wire.unseen():
+            self.cloud.sqs.send_message(QueueUrl=queue.url(), MessageBody=self.body(order_id))
+
     def bury(self, order_id: str) -> None:
-        """Its message becomes a dead letter."""
-        self.lose_messages()
+        """A message of it becomes a dead letter."""
         with self.wire.unseen():
             self.cloud.bury(order_id)
 

@@ -1,0 +1,132 @@
+"""Mutants: each condition and each guard of the state machine, weakened in turn. The suite must go red for every one.
+
+`python -m tests.faults.mutants [name ...]` runs them against each layer of the proof and prints the kill matrix;
+docs/mutants.md keeps it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+LAYERS = {
+    "flows": ["tests/functional/test_every_order_ends.py", "tests/functional/test_messages.py",
+              "tests/functional/test_attempts.py", "tests/functional/test_aws_faults.py",
+              "tests/functional/test_idempotency.py"],
+    "faults": ["tests/faults/test_faults.py"],
+    "orders of steps": ["tests/faults/test_interleavings.py"],
+    "walks": ["tests/faults/test_state_machine.py"],
+    "model": ["tests/model"],
+}
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """What is weakened, and how: (file, what stands there, what stands there instead)."""
+
+    name: str
+    edits: tuple[tuple[str, str, str], ...]
+
+
+def _one(name: str, file: str, old: str, new: str) -> Mutant:
+    return Mutant(name, ((f"chalicelib/{file}", old, new),))
+
+
+FREE = "(#status = :pending OR lease_until < :now)"
+MUTANTS = (
+    _one("finish is not fenced", "store.py", '"writer = :held", {":held"', '"writer <> :held", {":held"'),
+    _one("claim ignores the lease", "store.py", FREE, "(#status = :pending OR lease_until <> :now)"),
+    Mutant("claim ignores the status", (
+        ("chalicelib/store.py", FREE, "(#status <> :pending OR lease_until <> :now OR version > :now)"),
+        ("chalicelib/orders.py", 'Transition("T3", OPEN,', 'Transition("T3", OPEN + FINAL,'))),
+    _one("claim ignores the attempts", "store.py", " AND attempts < max_attempts", ""),
+    _one("claim ignores run_at", "store.py", "attribute_not_exists(run_at) OR run_at <= :now", "version < :now"),
+    _one("attempts are not counted at the claim", "store.py", "attempts = attempts + :one", "attempts = attempts"),
+    _one("one's own write is not told", "writes.py", "row is not None and row.writer == writer", "row is None"),
+    _one("a duplicate on a live lease is acknowledged", "worker.py",
+         'return _keep(message, ((row.lease_until or 0) - now) // SECOND + 1, "live_lease")', "return True"),
+    _one("a message is acknowledged though AWS failed", "worker.py", "    return False\n\n\ndef _settle",
+         "    return True\n\n\ndef _settle"),
+    _one("an unknown task is acknowledged", "worker.py",
+         'return _keep(message, min(60, 5 * 2 ** (message.receives - 1)), "unknown_task_or_version")', "return True"),
+    _one("a retry keeps its lease", "store.py", 'removes=("lease_until", "progress")', 'removes=("progress",)'),
+    _one("a final order keeps its timer", "writes.py", '("due_at", "due_shard", "lease_until")', '("lease_until",)'),
+    _one("giving up ignores what came since", "store.py", 'f"writer = :seen AND {_NOT_HELD}"',
+         'f"writer <> :now AND version <> :seen AND {_NOT_HELD}"'),
+    Mutant("giving up ignores a live lease", (
+        ("chalicelib/store.py", 'f"writer = :seen AND {_NOT_HELD}"', '"writer = :seen AND writer <> :now"'),
+        ("chalicelib/sweeper.py", " or order.held(now)", ""), ("chalicelib/deadletter.py", " or order.held(now)", ""))),
+    _one("cancel in any state", "orders.py", 'Transition("T8", (Status.PENDING,)', 'Transition("T8", OPEN'),
+    _one("cancel does not name the round", "store.py",
+         '"rounds = :rounds", {":rounds": seen.rounds}, {})', '"rounds >= :rounds", {":rounds": 0}, {})'),
+    _one("the sweeper sends what is not due", "store.py",
+         "writer = :seen AND resends = :resends AND due_at = :due AND due_at <= :now AND",
+         "writer <> :seen AND resends <> :seen AND version <> :due AND resends <> :now AND resends >= :resends AND"),
+    _one("the sweeper has no guard", "sweeper.py", "if not waiting:", "if waiting or not waiting:"),
+    _one("the sweeper leaves its mark after it sent", "sweeper.py",
+         "    moved = store.resend(order, plan)\n    if plan.delay_s is not None:\n        queue.send(moved, plan.delay_s)",
+         "    if plan.delay_s is not None:\n        queue.send(order, plan.delay_s)\n    raise Stale(None)"),
+    Mutant("a dead letter breaks a live lease", (
+        ("chalicelib/deadletter.py", " or order.held(now)", ""),
+        ("chalicelib/store.py", 'orders.POSTPONE, now, _NOT_HELD,', 'orders.POSTPONE, now, "version <> :now",'))),
+    _one("a retry by the client keeps the TTL", "store.py", 'removes=("expires_at", "lease_until",',
+         'removes=("lease_until",'),
+    _one("a retry by the client does not name the round", "store.py", '"rounds = :rounds AND expires_at > :now_s"',
+         '"rounds <> :now_s AND rounds >= :rounds AND expires_at > :now_s"'),
+    _one("a retry by the client keeps the attempts", "store.py", 'sets={"attempts": 0, "resends"', 'sets={"resends"'),
+    _one("an order replaces one that is there", "store.py", '"attribute_not_exists(pk) OR expires_at <= :now_s"',
+         '"attribute_not_exists(pk) OR created_at > :now_s"'),
+    _one("a failed send fails the POST", "intake.py", "    except Unavailable as fault:\n        logs",
+         "    except Unavailable as fault:\n        raise\n        logs"),
+    _one("a retried parent places anew", "intake.py", "str(parent.created_at), name)", "str(parent.version), name)"),
+)
+
+
+def weakened(mutant: Mutant, target: Path) -> Path:
+    """A copy of the project with the mutant's edits. Fails if the code no longer holds what they replace."""
+    unwanted = shutil.ignore_patterns(".git", ".venv", ".local", "build", "__pycache__", ".*_cache", ".hypothesis")
+    shutil.copytree(ROOT, target, ignore=unwanted)
+    for file, old, new in mutant.edits:
+        text = (target / file).read_text()
+        assert text.count(old) == 1, f"{mutant.name}: {file} does not hold {old!r} once"
+        (target / file).write_text(text.replace(old, new))
+    return target
+
+
+def seconds_to_red(project: Path, tests: list[str]) -> float | None:
+    """How long these tests took to fail; None if they did not."""
+    began = time.monotonic()
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
+    run = subprocess.run(command, cwd=project, env={**os.environ, "SEED": "1"}, capture_output=True, check=False)
+    assert run.returncode in (0, 1), run.stdout.decode()[-2000:]
+    return time.monotonic() - began if run.returncode else None
+
+
+def matrix(mutants: list[Mutant]) -> bool:
+    """Print the kill matrix as a Markdown table. Returns whether every mutant was killed by some layer."""
+    say("| mutant | " + " | ".join(LAYERS) + " |\n|---|" + "---|" * len(LAYERS))
+    killed_all = True
+    for mutant in mutants:
+        with tempfile.TemporaryDirectory() as folder:
+            project = weakened(mutant, Path(folder) / "project")
+            found = [seconds_to_red(project, tests) for tests in LAYERS.values()]
+        say(f"| {mutant.name} | " + " | ".join("-" if red is None else f"red, {red:.0f} s" for red in found) + " |")
+        killed_all &= any(found)
+    return killed_all
+
+
+def say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    wanted = sys.argv[1:]
+    sys.exit(not matrix([mutant for mutant in MUTANTS if not wanted or mutant.name in wanted]))

@@ -1,0 +1,29 @@
+"""The suite can fail: with a guard of the state machine taken out it goes red. PROOF=1 takes out each in turn."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.faults.mutants import LAYERS, MUTANTS, ROOT, Mutant, seconds_to_red, weakened
+
+SEED = int(os.environ.get("SEED", random.randrange(10**6)))
+CHOSEN = random.Random(SEED).sample(MUTANTS, len(MUTANTS) if os.environ.get("PROOF") else 1)
+
+
+@pytest.mark.parametrize("mutant", CHOSEN, ids=lambda mutant: mutant.name)
+def test_the_suite_goes_red(tmp_path: Path, mutant: Mutant) -> None:
+    sys.stdout.write(f"\nSEED={SEED}\n")
+    project = weakened(mutant, tmp_path / "project")
+    assert any(seconds_to_red(project, tests) for tests in LAYERS.values()), f"nothing noticed that {mutant.name}"
+
+
+def test_every_mutant_still_fits_the_code() -> None:
+    for mutant in MUTANTS:
+        for file, old, new in mutant.edits:
+            assert (ROOT / file).read_text().count(old) == 1, f"{mutant.name}: {file}"
+            assert old != new

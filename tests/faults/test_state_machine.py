@@ -1,0 +1,103 @@
+"""Clients, deliveries with duplicates, crashes, sweeps and time, in any order that hypothesis thinks of.
+
+What must hold is looked at by the bystander at each write and each run; at the end of a walk every order ends.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
+
+from chalicelib.orders import SECOND
+from tests.faults.flows import KINDS
+from tests.faults.world import World, proven
+
+WHOLE = bool(os.environ.get("PROOF"))
+_open = ExitStack()
+_world: list[World] = []
+
+
+def setup_module() -> None:
+    _world.append(_open.enter_context(proven()))
+
+
+def teardown_module() -> None:
+    _world.clear()
+    _open.close()
+
+
+class Orderline(RuleBasedStateMachine):
+    """Its state is the world's; a rule is what a client, AWS or fate does next."""
+
+    placed: Bundle[str] = Bundle("placed")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = _world[0]
+        self.world.fresh()
+
+    @rule(target=placed, kind=st.sampled_from(KINDS))
+    def place(self, kind: str) -> str:
+        return self.world.place(kind)
+
+    @rule(target=placed, kind=st.sampled_from(KINDS), seconds=st.sampled_from([1, 60, 899, 901, 5000]))
+    def place_for_later(self, kind: str, seconds: int) -> str:
+        return self.world.place(kind, run_at=self.world.cloud.clock() + seconds * SECOND)
+
+    @rule(order_id=placed)
+    def cancel(self, order_id: str) -> None:
+        self.world.cancel(order_id)
+
+    @rule(order_id=placed)
+    def retry(self, order_id: str) -> None:
+        self.world.retry(order_id)
+
+    @rule(batch=st.sampled_from([1, 1, 3]), dead=st.booleans())
+    def deliver(self, batch: int, dead: bool) -> None:
+        self.world.deliver(batch, dead)
+
+    @rule(calls=st.integers(0, 3), after=st.booleans())
+    def deliver_to_one_that_dies(self, calls: int, after: bool) -> None:
+        tap = self.world.wire
+        tap.faults[len(tap.calls) + calls] = tap.killed_after if after else tap.killed
+        self.world.deliver()
+        tap.faults.clear()
+
+    @rule(order_id=placed)
+    def double_a_message(self, order_id: str) -> None:
+        self.world.double(order_id)
+
+    @rule()
+    def lose_all_messages(self) -> None:
+        self.world.lose_messages()
+
+    @rule(order_id=placed)
+    def bury_a_message(self, order_id: str) -> None:
+        self.world.bury(order_id)
+
+    @rule()
+    def sweep(self) -> None:
+        self.world.sweep()
+
+    @rule(seconds=st.sampled_from([1, 10, 63, 125, 400, 4000]))
+    def time_passes(self, seconds: int) -> None:
+        self.world.advance(seconds)
+
+    @invariant()
+    def nothing_is_broken(self) -> None:
+        assert not self.world.bystander.broken, self.world.bystander.broken
+
+    def teardown(self) -> None:
+        self.world.settle()
+        self.world.check()
+
+
+TestOrderline = Orderline.TestCase
+TestOrderline.settings = settings(
+    max_examples=1500 if WHOLE else 25, stateful_step_count=40 if WHOLE else 20, deadline=None,
+    suppress_health_check=list(HealthCheck), print_blob=True, database=None,
+)
