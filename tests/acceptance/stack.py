@@ -56,12 +56,12 @@ class Stack:
         self.printed = project / "printed.log"
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> Stack:
+    def start(self, command: tuple[str, ...] = (sys.executable, "-m", "cli", "run"), within_s: float = 60) -> Stack:
         """Start and wait until it says that it is ready. Fails with what it printed if it ends before."""
         with self.printed.open("wb") as output:
-            self._process = subprocess.Popen([sys.executable, "-m", "cli", "run"], cwd=self.project, stdout=output,
-                                             stderr=subprocess.STDOUT, env=environment(**self.options))
-        until(lambda: READY in self.output or self.ended is not None, 60)
+            self._process = subprocess.Popen(command, cwd=self.project, stdout=output, stderr=subprocess.STDOUT,
+                                             env=environment(**self.options), start_new_session=True)
+        until(lambda: READY in self.output or self.ended is not None, within_s)
         assert self.ended is None, self.output
         return self
 
@@ -69,7 +69,7 @@ class Stack:
         """End it as Ctrl-C does, and wait. Returns its exit code."""
         assert self._process is not None
         if self._process.poll() is None:
-            self._process.send_signal(how)
+            os.killpg(self._process.pid, how)  # as a terminal does: to make and to what it runs
         return self._process.wait(40)
 
     @property

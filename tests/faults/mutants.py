@@ -70,9 +70,8 @@ MUTANTS = (
          "writer = :seen AND resends = :resends AND due_at = :due AND due_at <= :now AND",
          "writer <> :seen AND resends <> :seen AND version <> :due AND resends <> :now AND resends >= :resends AND"),
     _one("the sweeper has no guard", "sweeper.py", "if not waiting:", "if waiting or not waiting:"),
-    _one("the sweeper leaves its mark after it sent", "sweeper.py",
-         "    moved = store.resend(order, plan)\n    if plan.delay_s is not None:\n        queue.send(moved, plan.delay_s)",
-         "    if plan.delay_s is not None:\n        queue.send(order, plan.delay_s)\n    raise Stale(None)"),
+    _one("the sweeper leaves no mark on what it sent", "sweeper.py",
+         "    moved = store.resend(order, plan)\n    if", "    moved = order\n    if"),
     Mutant("a dead letter breaks a live lease", (
         ("chalicelib/deadletter.py", " or order.held(now)", ""),
         ("chalicelib/store.py", 'orders.POSTPONE, now, _NOT_HELD,', 'orders.POSTPONE, now, "version <> :now",'))),

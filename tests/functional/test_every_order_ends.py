@@ -119,6 +119,23 @@ def test_a_cancelled_order_never_runs_and_may_be_retried(cloud: Cloud) -> None:
     assert cloud.get(order["id"])["status"] == "SUCCESS"
 
 
+def test_an_order_that_failed_has_all_its_attempts_again_once_it_is_retried(cloud: Cloud) -> None:
+    order = cloud.place("cook_nuggets", NUGGETS)
+    for _ in range(order["max_attempts"]):
+        cloud.claim(order["id"], lease_s=10)
+        cloud.clock.advance(11)
+    cloud.drain()
+    assert cloud.get(order["id"])["status"] == "FAILED"
+
+    retried = cloud.http("POST", f"/orders/{order['id']}/retry")
+    cloud.drain()
+
+    assert (retried.status, retried.json["attempts"], retried.json["error"]) == (202, 0, None)
+    assert cloud.get(order["id"])["status"] == "SUCCESS"
+    row = cloud.order(order["id"])
+    assert (row.attempts, row.rounds, len(row.history)) == (1, 1, order["max_attempts"] + 1)
+
+
 def test_what_is_claimed_or_final_can_be_neither_cancelled_nor_retried(cloud: Cloud) -> None:
     order = cloud.place("cook_nuggets", NUGGETS)
     cloud.claim(order["id"], lease_s=60)

@@ -1,0 +1,84 @@
+"""README's commands, run in their order from a copy of the project in which nothing was installed."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance.stack import ROOT, Stack, copy_of_the_project, environment, until
+
+pytestmark = pytest.mark.local
+
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """`make run` in a fresh clone: it sets itself up."""
+    stack = Stack(copy_of_the_project(tmp_path_factory.mktemp("clone")))
+    yield stack.start(("make", "run", f"PYTHON={sys.executable}"), within_s=240)
+    stack.stop()
+
+
+def typed(stack: Stack, command: str) -> Any:
+    """What a shell prints for a pasted command, as JSON."""
+    command = command.replace("http://127.0.0.1:8000", stack.url)
+    done = subprocess.run(["sh", "-c", command], cwd=stack.project, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def test_every_command_is_one_that_a_test_runs() -> None:
+    first_words = {" ".join(block.split()[:2]) for block in blocks("sh")}
+
+    assert first_words == {"make run", "make test", "make check", "curl -s", "pip install"}
+
+
+def test_the_curl_lines_work_as_pasted(fresh: Stack) -> None:
+    order, newest, greet, wrong = (block for block in blocks("sh") if block.startswith("curl"))
+
+    placed = typed(fresh, order)
+    assert placed["status"] == "PENDING"
+    fresh.ended_order(placed["id"])
+    shown = typed(fresh, newest)["items"]
+    assert [(item["id"], item["status"]) for item in shown] == [(placed["id"], "SUCCESS")]
+
+    name = re.search(r"Save this as `(\S+)`", README)
+    assert name is not None
+    (fresh.project / name[1]).write_text(blocks("python")[0])
+    until(lambda: "change is live" in fresh.output, 10)
+    assert fresh.ended_order(typed(fresh, greet)["id"])["result"] == "Hello Ada Hello Ada"
+    assert typed(fresh, wrong)["pointer"] == "/input/name"
+
+
+def test_the_printed_curl_line_works_as_pasted(fresh: Stack) -> None:
+    printed = re.search(r"^  (curl -s .*?/orders)\n", fresh.output, re.DOTALL | re.MULTILINE)
+
+    assert printed is not None
+    assert typed(fresh, printed[1])["status"] == "PENDING"
+
+
+def test_in_a_clean_environment_pip_and_pytest_are_enough(tmp_path: Path) -> None:
+    """README's own test is among what pytest runs there."""
+    project = copy_of_the_project(tmp_path / "clone")
+    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "clean")], check=True)
+    (project / "tests" / "test_readme_example.py").write_text(blocks("python")[1])
+    (command,) = (block for block in blocks("sh") if block.startswith("pip"))
+    install, run = command.strip().split(" && ")
+    clean = tmp_path / "clean" / "bin"
+
+    subprocess.run(f"{clean}/{install}", shell=True, cwd=project, env=environment(), check=True, capture_output=True)
+    done = subprocess.run(f"{clean}/{run} tests/test_readme_example.py tests/unit", shell=True, cwd=project,
+                          env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stdout

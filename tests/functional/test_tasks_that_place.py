@@ -1,0 +1,126 @@
+"""What a task does through its context: orders that follow it, progress; and tasks that are placed by the clock."""
+
+from __future__ import annotations
+
+import pytest
+
+from chalicelib import config
+from chalicelib.errors import TaskMistake
+from chalicelib.tasks import Context, task
+from tests.kit import Cloud
+
+
+def test_a_follow_up_is_placed_once_however_often_its_parent_runs(cloud: Cloud) -> None:
+    @task(backoff_s=0)
+    def parent(order: Context) -> str:
+        child = order.place("child", {"n": 1}, "first")
+        if order.attempt == 1:
+            raise RuntimeError("once more")
+        return child
+
+    @task
+    def child(n: int) -> int:
+        return n
+
+    placed = cloud.place("parent")
+    cloud.drain()
+    cloud.clock.advance(5)
+    cloud.drain()
+
+    ended = cloud.get(placed["id"])
+    follower = cloud.get(ended["result"])
+    assert (ended["status"], ended["attempts"], follower["status"]) == ("SUCCESS", 2, "SUCCESS")
+    assert ended["links"]["follow_ups"] == [follower["links"]["self"]]
+    assert follower["links"]["parent"] == ended["links"]["self"]
+    assert len(cloud.rows()) == 2
+
+
+def test_a_follow_up_that_would_be_refused_fails_its_parent_with_the_reason(cloud: Cloud) -> None:
+    @task(max_attempts=1)
+    def parent(order: Context) -> str:
+        return order.place("cook_nuggets", {"pieces": "many"})
+
+    placed = cloud.place("parent")
+    cloud.drain()
+
+    assert "the input doesn't fit" in cloud.get(placed["id"])["error"]["message"]
+
+
+def test_a_long_chain_is_passed_on_by_the_sweeper_before_lambda_would_stop_it(cloud: Cloud) -> None:
+    @task
+    def link(order: Context, left: int) -> int:
+        if left:
+            order.place("link", {"left": left - 1})
+        return left
+
+    cloud.place("link", {"left": 11})
+    cloud.drain()
+    assert len(cloud.rows()) == 11, "the tenth waits for the sweeper"
+
+    cloud.clock.advance(1)
+    cloud.sweep()
+    cloud.drain()
+
+    assert {order.status.value for order in cloud.rows()} == {"SUCCESS"}
+    assert len(cloud.rows()) == 12
+
+
+def test_progress_is_shown_while_the_task_runs(cloud: Cloud) -> None:
+    shown = []
+
+    @task
+    def slow(order: Context) -> None:
+        order.progress(41.6, "frying")
+        order.progress(50, "within the same second: dropped")
+        shown.append(cloud.get(order.id)["progress"])
+
+    placed = cloud.place("slow")
+    cloud.drain()
+
+    assert shown == [{"percent": 42, "word": "frying"}]
+    assert cloud.get(placed["id"])["status"] == "SUCCESS"
+
+
+def test_each_tick_has_one_order_whatever_sweepers_do(cloud: Cloud) -> None:
+    @task(every_s=3600)
+    def hourly() -> None: ...
+
+    for _ in range(3):
+        cloud.sweep()
+        cloud.drain()
+    cloud.clock.advance(3600)
+    cloud.sweep()
+    cloud.sweep()
+    cloud.drain()
+
+    ticks = [order for order in cloud.rows() if order.task == "hourly"]
+    assert [order.status.value for order in ticks] == ["SUCCESS"] * 2
+    assert {order.client for order in ticks} == {config.SETTINGS.periodic_client}
+
+
+def test_missed_ticks_are_skipped_and_the_log_says_so(cloud: Cloud, logged: pytest.LogCaptureFixture) -> None:
+    @task(cron="0 * * * *")
+    def hourly() -> None: ...
+
+    cloud.sweep()
+    logged.clear()
+    cloud.clock.advance(5 * 3600)
+    cloud.sweep()
+
+    assert len([order for order in cloud.rows() if order.task == "hourly"]) == 2
+    assert "ticks_skipped" in logged.text
+
+
+@pytest.mark.parametrize("options", [
+    {"every_s": 60, "cron": "* * * * *"}, {"every_s": 10}, {"cron": "99 * * * *"}, {"cron": "daily"},
+])
+def test_a_period_that_can_not_be_is_refused_at_import(options: dict[str, object]) -> None:
+    with pytest.raises(TaskMistake):
+        @task(**options)  # type: ignore[call-overload, untyped-decorator]
+        def periodic() -> None: ...
+
+
+def test_a_periodic_task_needs_no_input() -> None:
+    with pytest.raises(TaskMistake, match="default"):
+        @task(every_s=60)
+        def periodic(n: int) -> None: ...
