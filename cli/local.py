@@ -78,7 +78,7 @@ class LocalStack:
         self._cloud = cloud.start(options.cloud_port, options.folder / "state", options.folder / "cloud.log")
 
     def deploy(self) -> None:
-        """Package and create or update the stack; write .local/env and .local/token."""
+        """Package and create or update the stack; write .local/env, .local/token and .local/url."""
         self.package = package(STAGE, this_machine=True)
         os.environ.update(cloud.client_environment(self.options.cloud_port))
         parameters = self.options.parameters()
@@ -87,6 +87,7 @@ class LocalStack:
         os.environ.update(environment)
         lines = [f"export {name}='{value}'" for name, value in environment.items()]
         (self.options.folder / "env").write_text("\n".join(lines) + "\n")
+        (self.options.folder / "url").write_text(f"http://{cloud.HOST}:{self.options.port}\n")
         self._write_token()
 
     def environment(self, queue_url: str) -> dict[str, str]:

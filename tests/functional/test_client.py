@@ -1,0 +1,111 @@
+"""The client against the API over real HTTP, and what it does when answers get lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from chalicelib.tasks import Context, task
+from cli.client import NotDone, NotReachable, Orderline, Refused
+from tests.kit import Cloud
+from tests.kit.front import Front, serving
+
+
+@pytest.fixture
+def front(cloud: Cloud) -> Iterator[Front]:
+    with serving(cloud) as front:
+        yield front
+
+
+@pytest.fixture
+def orderline(cloud: Cloud, front: Front) -> Orderline:
+    return Orderline(front.url, cloud.token)
+
+
+def test_an_order_is_placed_followed_and_ready(cloud: Cloud, orderline: Orderline) -> None:
+    order = orderline.place("cook_nuggets", {"pieces": 1})
+    seen = []
+    for change in orderline.watch(order["id"]):
+        seen.append(change["status"])
+        if not change["done"]:
+            cloud.drain()
+
+    assert (seen[0], seen[-1]) == ("PENDING", "SUCCESS")
+    assert orderline.wait(order["id"])["result"]["pieces"] == 1
+
+
+def test_a_lost_answer_places_no_second_order(cloud: Cloud, front: Front, orderline: Orderline) -> None:
+    front.lose = 2
+
+    order = orderline.place("cook_nuggets", {"pieces": 1})
+
+    assert [status for _, _, status in front.asked] == [202, 202, 202]
+    assert [row.id for row in cloud.rows()] == [order["id"]]
+
+
+def test_two_calls_are_two_orders_and_the_same_key_is_one(cloud: Cloud, orderline: Orderline) -> None:
+    first, second = (orderline.place("cook_nuggets", {"pieces": 1}) for _ in range(2))
+    keyed = {orderline.place("cook_nuggets", {"pieces": 1}, key="breakfast")["id"] for _ in range(2)}
+
+    assert first["id"] != second["id"]
+    assert len(keyed) == 1
+
+
+def test_an_order_that_goes_on_too_long_is_not_done(orderline: Orderline) -> None:
+    order = orderline.place("cook_nuggets", {"pieces": 1})
+    with pytest.raises(NotDone) as late:
+        orderline.wait(order["id"], timeout_s=0.05)
+    assert late.value.order["status"] == "PENDING"
+
+
+def test_cancel_and_retry(cloud: Cloud, orderline: Orderline) -> None:
+    order = orderline.place("cook_nuggets", {"pieces": 1})
+    assert orderline.cancel(order["id"])["status"] == "CANCELLED"
+    assert orderline.retry(order["id"])["status"] == "PENDING"
+    cloud.drain()
+    with pytest.raises(Refused, match="only an order that failed") as refusal:
+        orderline.retry(order["id"])
+    assert (refusal.value.status, refusal.value.problem["order_status"]) == (409, "SUCCESS")
+
+
+def test_a_retry_is_never_sent_twice(cloud: Cloud, front: Front, orderline: Orderline) -> None:
+    order = orderline.cancel(orderline.place("cook_nuggets", {"pieces": 1})["id"])
+    front.lose = 1
+    with pytest.raises(NotReachable):
+        orderline.retry(order["id"])
+    assert cloud.order(order["id"]).rounds == 1
+
+
+def test_the_last_characters_find_an_order(cloud: Cloud, orderline: Orderline) -> None:
+    ids = [orderline.place("cook_nuggets", {"pieces": 1})["id"] for _ in range(2)]
+    assert orderline.find(ids[0][-6:].lower()) == ids[0]
+    assert orderline.find(ids[0]) == ids[0]
+    with pytest.raises(Refused, match="none of your"):
+        orderline.find("0000000000")
+
+
+def test_progress_reaches_the_client(cloud: Cloud, orderline: Orderline) -> None:
+    seen = []
+
+    @task
+    def bake(order: Context) -> str:
+        order.progress(40, "in the oven")
+        seen.append(orderline.get(order.id)["progress"])
+        return "done"
+
+    orderline.place("bake")
+    cloud.drain()
+
+    assert seen == [{"percent": 40, "word": "in the oven"}]
+    assert [known["name"] for known in orderline.tasks() if known["name"] == "bake"]
+
+
+def test_nobody_there_is_not_reachable_and_a_wrong_token_refused(front: Front) -> None:
+    with pytest.raises(NotReachable, match="does not answer"):
+        Orderline("http://127.0.0.1:9", "ol_x", patience_s=0.1).tasks()
+    with pytest.raises(Refused) as refusal:
+        Orderline(front.url, "nonsense").tasks()
+    assert refusal.value.status == 401
+    with pytest.raises(ValueError, match="begins with http"):
+        Orderline("127.0.0.1:8000", "ol_x")

@@ -1,0 +1,62 @@
+"""The mocked cloud's app behind real HTTP, in this process, on a free port of 127.0.0.1. It can lose answers."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from tests.kit.cloud import Cloud
+
+HOST = "127.0.0.1"
+
+
+class Front(ThreadingHTTPServer):
+    """Answers requests as `chalice local` does, but for the next `lose` answers, which are lost on their way.
+    `asked` is what was asked: (method, path, status of the answer)."""
+
+    daemon_threads = True
+
+    def __init__(self, cloud: Cloud) -> None:
+        super().__init__((HOST, 0), _Handler)
+        self.cloud, self.lose, self.asked = cloud, 0, list[tuple[str, str, int]]()
+        self.one_at_a_time = threading.Lock()  # Chalice's test client keeps the request in the app itself
+        self.url = f"http://{HOST}:{self.server_address[1]}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Front
+
+    def do_GET(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        with self.server.one_at_a_time:
+            answer = self.server.cloud.client.http.request(self.command, self.path, dict(self.headers), body)
+        self.server.asked.append((self.command, self.path, answer.status_code))
+        if self.server.lose:
+            self.server.lose -= 1
+            return
+        self.send_response(answer.status_code)
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(answer.body)
+
+    do_POST = do_GET
+
+    def log_message(self, *_: Any) -> None:
+        return
+
+
+@contextmanager
+def serving(cloud: Cloud) -> Iterator[Front]:
+    server = Front(cloud)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
