@@ -13,7 +13,7 @@ from chalice.app import Chalice, CloudWatchEvent, Response, SQSEvent
 
 from chalicelib import deadletter, sweeper, worker
 from chalicelib.auth import READ, WRITE
-from chalicelib.web import http, views
+from chalicelib.web import board, http, views
 
 app = Chalice(app_name="orderline")
 ANY_TYPE = ["*/*"]  # the views check the content type, and answer in problem+json
@@ -47,6 +47,16 @@ def retry_order(order_id: str) -> Response:
 @app.route("/tasks", methods=["GET"], content_types=ANY_TYPE)
 def list_tasks() -> Response:
     return _respond(views.answer(views.task_list, READ, _request()))
+
+
+@app.route("/board", methods=["GET"], content_types=ANY_TYPE)
+def show_board() -> Response:
+    return _respond(views.answer(board.page, None, _request()))
+
+
+@app.route("/board/{file}", methods=["GET"], content_types=ANY_TYPE)
+def board_file(file: str) -> Response:
+    return _respond(views.answer(board.file, None, _request()))
 
 
 @app.route("/health", methods=["GET"], content_types=ANY_TYPE)

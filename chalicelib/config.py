@@ -40,6 +40,8 @@ class Settings:
     """The worker function's own timeout: no task's timeout_s may exceed it."""
     max_receives: int = 30
     """The queue's maxReceiveCount: no task's max_attempts may reach it."""
+    board_keep_s: int = 300
+    """How long the board shows an order after its end."""
     list_shards: int = 1
     due_shards: int = 1
 

@@ -57,14 +57,18 @@ def _set_up(local: LocalStack) -> None:
 def _welcome(options: Options) -> str:
     url, folder = f"http://{HOST}:{options.port}", options.local
     return f"""
-Orderline is ready. Place an order, from another terminal in this folder:
+Orderline is ready. Its board, for your browser (the address holds your token):
+
+  {url}/board#token={(options.folder / "token").read_text().strip()}
+
+Place an order, from another terminal in this folder:
 
   curl -s -H "Authorization: Bearer $(cat {folder}/token)" -H "Content-Type: application/json" \\
     -d '{{"task": "cook_nuggets", "input": {{"pieces": 6}}}}' {url}/orders
 
-and look at all of them:
+or with the terminal client:
 
-  curl -s -H "Authorization: Bearer $(cat {folder}/token)" {url}/orders
+  .venv/bin/python -m cli place cook_nuggets pieces=12 --wait
 
 A file in chalicelib/tasks/ is a task; it is live a moment after you save it.
 Logs: {folder}/cloud.log (the worker), {folder}/http.log. Ctrl-C stops all; orders are kept in {folder}/.
@@ -116,7 +120,8 @@ def _changed(path: Path) -> int:
 
 def _template(snapshot: dict[str, int]) -> dict[str, int]:
     """The part of a snapshot whose change needs the stack to be made anew."""
-    return {path: when for path, when in snapshot.items() if not path.endswith(".py")}
+    code = (str(ROOT / "app.py"), str(ROOT / "chalicelib"))
+    return {path: when for path, when in snapshot.items() if not path.startswith(code)}
 
 
 @contextmanager

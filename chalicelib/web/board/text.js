@@ -1,0 +1,44 @@
+// Words for what the API says, and elements that hold them: every value goes in as text.
+
+export const byId = (id) => document.getElementById(id);
+
+export function element(name, className, ...children) {
+  const made = document.createElement(name);
+  if (className) made.className = className;
+  made.append(...children);
+  return made;
+}
+
+// An element's text, written only when it differs: what is unchanged is not announced and not painted.
+export function write(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+export function span(ms) {
+  const s = Math.max(0, Math.floor(ms / 1000));
+  if (s < 120) return `${s} s`;
+  if (s < 7200) return `${Math.floor(s / 60)} min`;
+  return s < 172800 ? `${Math.floor(s / 3600)} h` : `${Math.floor(s / 86400)} d`;
+}
+
+export function took(ms) {
+  return ms < 10_000 ? `${(ms / 1000).toFixed(2)} s` : span(ms);
+}
+
+export const clock = (ms) => new Date(ms).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+
+export const moment = (text) => new Date(text).toLocaleString([], { dateStyle: "medium", timeStyle: "medium" });
+
+// The shortest endings, of at least four characters, that tell the ids apart. One that grew stays so.
+const lengths = new Map();
+export function references(ids) {
+  const taken = new Map();
+  for (const id of ids) {
+    let length = lengths.get(id) ?? 4;
+    while (length < id.length && ids.some((other) => other !== id && other.endsWith(id.slice(-length)))) length += 1;
+    taken.set(id, id.slice(-length));
+    lengths.set(id, length);
+  }
+  for (const id of lengths.keys()) if (!taken.has(id)) lengths.delete(id);
+  return taken;
+}

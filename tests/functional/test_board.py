@@ -1,0 +1,66 @@
+"""The board's page and files as they are served. What they do is tested in a browser: tests/acceptance."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from chalicelib import config
+from chalicelib.web import board
+from tests.kit import Cloud
+
+FOLDER = Path(board.__file__).parent / "board"
+FILES = sorted(path.name for path in FOLDER.iterdir())
+
+
+def test_the_page_needs_no_token_and_each_file_of_it_is_served(cloud: Cloud) -> None:
+    page = cloud.http("GET", "/board", headers={"Authorization": ""})
+    named = set(re.findall(r'(?:href|src)="board/([^"]+)"', page.body))
+    for path in FOLDER.glob("*.js"):
+        named |= set(re.findall(r'from "\./([^"]+)"', path.read_text()))
+
+    assert page.status == 200
+    assert named | {"board.html"} == set(FILES)
+    for name in FILES:
+        reply = cloud.http("GET", f"/board/{name}", headers={"Authorization": ""})
+        assert (reply.status, reply.body != "") == (200, True)
+        assert reply.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_what_the_page_may_do_is_little_and_it_needs_no_more(cloud: Cloud) -> None:
+    policy = cloud.http("GET", "/board").headers["Content-Security-Policy"]
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+    sources = "\n".join((FOLDER / name).read_text() for name in FILES)
+
+    assert rules["default-src"] == rules["frame-ancestors"] == rules["base-uri"] == rules["form-action"] == "'none'"
+    assert rules["script-src"] == rules["style-src"] == rules["connect-src"] == "'self'"
+    assert "unsafe" not in policy
+    for forbidden in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "localStorage",
+                      "sessionStorage", "document.cookie", "style=", "onclick", "http://", "https://"):
+        assert forbidden not in sources.replace("http://www.w3.org/2000/svg", ""), forbidden
+
+
+def test_page_and_files_are_under_30_kb() -> None:
+    assert sum((FOLDER / name).stat().st_size for name in FILES) < 30_000
+
+
+def test_an_unchanged_file_is_not_sent_again(cloud: Cloud) -> None:
+    first = cloud.http("GET", "/board/board.css")
+    again = cloud.http("GET", "/board/board.css", headers={"If-None-Match": first.headers["ETag"]})
+    assert (again.status, again.body) == (304, "")
+
+
+@pytest.mark.parametrize("name", ["..", "board.py", "%2e%2e%2fboard.py", "..%2fviews.py", "board.HTML", "nothing.js"])
+def test_nothing_else_is_served(cloud: Cloud, name: str) -> None:
+    assert cloud.http("GET", f"/board/{name}").status == 404
+
+
+def test_how_long_ended_orders_stay_is_a_setting(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert 'data-keep-s="300"' in cloud.http("GET", "/board").body
+    monkeypatch.setattr(config, "SETTINGS", replace(config.SETTINGS, board_keep_s=20))
+    board._files.cache_clear()
+    assert 'data-keep-s="20"' in cloud.http("GET", "/board").body
+    board._files.cache_clear()
