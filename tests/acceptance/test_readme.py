@@ -41,7 +41,8 @@ def typed(stack: Stack, command: str) -> Any:
 def test_every_command_is_one_that_a_test_runs() -> None:
     first_words = {" ".join(block.split()[:2]) for block in blocks("sh")}
 
-    assert first_words == {"make run", "make test", "make check", "curl -s", "pip install"}
+    assert first_words == {"make run", "make test", "make check", "curl -s", "pip install",
+                           ".venv/bin/python -m"}
 
 
 def test_the_curl_lines_work_as_pasted(fresh: Stack) -> None:
@@ -66,6 +67,22 @@ def test_the_printed_curl_line_works_as_pasted(fresh: Stack) -> None:
 
     assert printed is not None
     assert typed(fresh, printed[1])["status"] == "PENDING"
+
+
+def test_the_client_s_line_works_as_pasted(fresh: Stack) -> None:
+    (command,) = (block for block in blocks("sh") if block.startswith(".venv"))
+    done = subprocess.run(["sh", "-c", command], cwd=fresh.project, capture_output=True, text=True, check=True)
+
+    assert "SUCCESS" in done.stdout
+    assert '"sauce": "curry"' in done.stdout
+
+
+def test_the_printed_link_leads_to_the_board(fresh: Stack) -> None:
+    printed = re.search(r"^  (http://.*/board)#token=(ol_\S+)\n", fresh.output, re.MULTILINE)
+
+    assert printed is not None
+    assert (printed[1], printed[2]) == (f"{fresh.url}/board", fresh.token)
+    assert "<title>Orderline</title>" in fresh.http("GET", "/board").body
 
 
 def test_in_a_clean_environment_pip_and_pytest_are_enough(tmp_path: Path) -> None:
