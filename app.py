@@ -13,7 +13,7 @@ from chalice.app import Chalice, CloudWatchEvent, Response, SQSEvent
 
 from chalicelib import deadletter, sweeper, worker
 from chalicelib.auth import READ, WRITE
-from chalicelib.web import board, http, views
+from chalicelib.web import board, headers, http, views
 
 app = Chalice(app_name="orderline")
 ANY_TYPE = ["*/*"]  # the views check the content type, and answer in problem+json
@@ -26,7 +26,7 @@ def place_order() -> Response:
 
 @app.route("/orders", methods=["GET"], content_types=ANY_TYPE)
 def list_orders() -> Response:
-    return _respond(views.answer(views.newest, READ, _request()))
+    return _respond(views.answer(views.index, READ, _request()))
 
 
 @app.route("/orders/{order_id}", methods=["GET"], content_types=ANY_TYPE)
@@ -64,6 +64,15 @@ def health() -> Response:
     return _respond(views.answer(views.health, None, _request()))
 
 
+def preflight(**params: str) -> Response:
+    methods = app.routes[_request().route]
+    return _respond(headers.preflight(_request(), ", ".join(methods)))
+
+
+for _path in list(app.routes):
+    app.route(_path, methods=["OPTIONS"], content_types=ANY_TYPE)(preflight)
+
+
 @app.on_sqs_message(queue_arn="set-in-resources.yaml", name="order_worker")
 def order_worker(event: SQSEvent) -> dict[str, Any]:
     return worker.work(event.to_dict()["Records"], _time_left_s(event.context))
@@ -86,16 +95,16 @@ def _time_left_s(context: Any) -> Callable[[], float]:
 def _request() -> http.Request:
     """Chalice's request in our terms."""
     given: Any = app.current_request
-    query = given.query_params
+    query, sent = given.query_params, {name.lower(): value for name, value in given.headers.items()}
     return http.Request(
         method=given.method,
         route=given.context["resourcePath"],
         path=given.context["path"],
-        headers={name.lower(): value for name, value in given.headers.items()},
+        headers=sent,
         query={name: query.getlist(name) for name in query} if query else {},
         params=given.uri_params or {},
         body=given.raw_body or b"",
-        id=given.context.get("requestId") or given.lambda_context.aws_request_id,
+        id=headers.request_id(sent, given.context.get("requestId") or given.lambda_context.aws_request_id),
     )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 
 from chalicelib.errors import SettingMistake
 
+MAX_WAIT_S = 25  # an integration ends after 29: https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
 MAX_VISIBILITY_S = 12 * 3600  # SQS hides a message no longer
 
 
@@ -42,7 +43,14 @@ class Settings:
     """The queue's maxReceiveCount: no task's max_attempts may reach it."""
     board_keep_s: int = 300
     """How long the board shows an order after its end."""
+    max_wait_s: int = 20
+    """How long an answer is held back at most for a client that prefers to wait; 0: not at all."""
+    cors_origins: str = ""
+    """Origins whose pages may call the API from a browser, with spaces between; empty: none."""
+    cursor_key: str = ""
+    """What the cursors of lists are signed with; the template gives the stack's id."""
     list_shards: int = 1
+    """Partitions of a client's list, a thousand new orders a second each. May only grow."""
     due_shards: int = 1
 
     @property
@@ -82,6 +90,10 @@ def _checked(settings: Settings, in_lambda: bool) -> Settings:
         raise SettingMistake(f"ACCESS={settings.access!r}: it is `token` or `open`")
     if in_lambda and settings.access == "open":
         raise SettingMistake("ACCESS is open: in Lambda it must be `token`, or everybody could place orders")
+    if settings.max_wait_s > MAX_WAIT_S:
+        raise SettingMistake(f"MAX_WAIT_S={settings.max_wait_s}: at most {MAX_WAIT_S}, API Gateway waits no longer")
+    if settings.list_shards < 1 or settings.due_shards < 1:
+        raise SettingMistake("LIST_SHARDS and DUE_SHARDS are at least 1")
     return settings
 
 

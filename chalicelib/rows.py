@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import fields
 from typing import Any
 
+from chalicelib import config
 from chalicelib.orders import Order, Status
 
 Item = dict[str, Any]
 _FIELDS = tuple(field.name for field in fields(Order))
+UNREAD: Item = {"input": {"S": ""}, "result": {"S": ""}, "history": {"L": []}}  # what may be large, and a list lacks
+_BRIEF_FIELDS = [name for name in _FIELDS if name not in UNREAD]
+BRIEF = {"ProjectionExpression": ", ".join(f"#{name}" for name in _BRIEF_FIELDS),
+         "ExpressionAttributeNames": {f"#{name}": name for name in _BRIEF_FIELDS}}
 
 
 def encode_order(order: Order) -> Item:
     """The order as DynamoDB's item, its index keys included; absent is what is None."""
     row = {name: getattr(order, name) for name in _FIELDS}
-    row |= {"pk": order.key, "time_shard": f"{order.client}#0", "time_key": f"{order.created_at:016d}#{order.id}"}
+    row |= {"pk": order.key, "time_shard": _time_shard(order), "time_key": time_key(order)}
     return {name: encode(value) for name, value in row.items() if value is not None}
 
 
@@ -23,6 +29,21 @@ def decode_order(item: Item) -> Order:
     row = {name: decode(item[name]) for name in _FIELDS if name in item}
     row |= {name: tuple(row[name]) for name in ("history", "follow_ups") if name in row}
     return Order(**{**row, "status": Status(row["status"])})
+
+
+def time_key(order: Order) -> str:
+    """The sort key of by_time: the order's place in its client's list."""
+    return f"{order.created_at:016d}#{order.id}"
+
+
+def time_shards(client_name: str) -> list[str]:
+    """The partitions of by_time that hold a client's orders. A row keeps the one it was made with, so LIST_SHARDS may
+    grow at any time, and never shrink."""
+    return [f"{client_name}#{shard}" for shard in range(config.SETTINGS.list_shards)]
+
+
+def _time_shard(order: Order) -> str:
+    return time_shards(order.client)[zlib.crc32(order.id.encode()) % config.SETTINGS.list_shards]
 
 
 def encode(value: Any) -> Item:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from chalicelib import config, orders
 from chalicelib.aws import client, translated
-from chalicelib.errors import Unavailable
 from chalicelib.orders import Order, Plan, Status, Transition
 from chalicelib.rows import Item, decode_order, encode
 from chalicelib.writes import end, put, update
@@ -33,35 +32,6 @@ def read(key: str) -> Order | None:
         )
     order = decode_order(answer["Item"]) if "Item" in answer else None
     return None if order is None or order.expired(orders.now()) else order
-
-
-def newest(client_name: str, limit: int) -> list[Order]:
-    """A client's newest orders, newest first: one query of the index by_time, one read of the rows that it names."""
-    with translated():
-        page = client("dynamodb").query(
-            TableName=config.SETTINGS.orders_table,
-            IndexName="by_time",
-            KeyConditionExpression="time_shard = :shard",
-            ExpressionAttributeValues={":shard": encode(f"{client_name}#0")},
-            ScanIndexForward=False,
-            Limit=limit,
-        )
-    return _read([item["pk"]["S"] for item in page["Items"]])
-
-
-def _read(keys: list[str]) -> list[Order]:
-    """The rows of these keys, in their order; expired ones left out."""
-    if not keys:
-        return []
-    table = config.SETTINGS.orders_table
-    wanted = {table: {"Keys": [{"pk": encode(key)} for key in keys]}}
-    with translated():
-        answer = client("dynamodb").batch_get_item(RequestItems=wanted)
-    if answer.get("UnprocessedKeys"):
-        raise Unavailable("AWS read only some of the orders: try again")  # a list must not lack any silently
-    found = {order.key: order for order in map(decode_order, answer["Responses"][table])}
-    now = orders.now()
-    return [found[key] for key in keys if key in found and not found[key].expired(now)]
 
 
 def claim(key: str, lease_until: int) -> Order:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from chalicelib import config
+
+_HOST = re.compile(r"[A-Za-z0-9.:_\[\]-]{1,255}")
 
 
 @dataclass(frozen=True)
@@ -27,9 +30,10 @@ class Request:
         """An absolute URL. What stands before the route in the path is the stage's prefix, and is kept."""
         if config.SETTINGS.public_url:
             return config.SETTINGS.public_url.rstrip("/") + path
-        scheme = self.headers.get("x-forwarded-proto", "http")
+        scheme = "https" if self.headers.get("x-forwarded-proto") == "https" else "http"
+        host = self.headers.get("host", "")
         above = self.path.rstrip("/").split("/")[: -self.route.count("/")]
-        return f"{scheme}://{self.headers.get('host', 'localhost')}{'/'.join(above)}{path}"
+        return f"{scheme}://{host if _HOST.fullmatch(host) else 'localhost'}{'/'.join(above)}{path}"
 
 
 @dataclass(frozen=True)

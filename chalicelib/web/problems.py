@@ -9,6 +9,7 @@ from chalicelib.web.http import Request, Response, json_response
 
 TYPES: dict[str, tuple[int, str]] = {
     "invalid-json": (400, "The body is no JSON"),
+    "invalid-cursor": (400, "The cursor can't be used"),
     "invalid-parameter": (400, "A parameter is wrong"),
     "idempotency-key-invalid": (400, "The Idempotency-Key can't be read"),
     "unauthorized": (401, "An access token is needed"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -12,24 +13,37 @@ from chalicelib.tasks import Task
 from chalicelib.web.http import Request
 
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_LONGEST_S = 30
 
 
-def order_json(order: Order, request: Request, brief: bool = False) -> dict[str, Any]:
-    """The order in an answer. In lists (`brief`) it comes without its result, which may be large."""
+def order_json(order: Order, request: Request, include: Collection[str] = ()) -> dict[str, Any]:
+    """The order in an answer, with its input and history only if they are asked for."""
+    shown = {**brief_json(order, request), "result": json.loads(order.result) if order.result is not None else None}
+    if "input" in include:
+        shown["input"] = json.loads(order.input)
+    if "history" in include:
+        shown["history"] = [_attempt(attempt) for attempt in order.history]
+    return shown
+
+
+def brief_json(order: Order, request: Request) -> dict[str, Any]:
+    """The order in a list: without its result, which may be large."""
     own = request.url(f"/orders/{order.id}")
-    shown = {
+    return {
         "id": order.id, "task": order.task, "status": order.status.value, "done": order.status.final,
         "attempts": order.attempts, "max_attempts": order.max_attempts,
         "created_at": time_text(order.created_at), "updated_at": time_text(order.updated_at),
         "run_at": time_text(order.run_at),
-        "result": json.loads(order.result) if order.result is not None else None,
         "error": order.error, "progress": order.progress,
         "expires_at": time_text(order.expires_at * SECOND if order.expires_at else None),
         "links": _links(order, request, own),
     }
-    if brief:
-        del shown["result"]
-    return shown
+
+
+def _attempt(attempt: dict[str, Any]) -> dict[str, Any]:
+    """One entry of the history. `ended_at` is null for an attempt that runs, or was never heard of again."""
+    return {"started_at": time_text(attempt["start"]), "ended_at": time_text(attempt.get("end")),
+            "code": attempt.get("code")}
 
 
 def _links(order: Order, request: Request, own: str) -> dict[str, Any]:
@@ -47,9 +61,12 @@ def task_json(task: Task) -> dict[str, Any]:
 
 
 def retry_after_s(order: Order, now: int) -> int:
-    """When to ask again: soon for a young order, later for an old one (1, 2, 4, 8 s)."""
-    age_s = max(0, now - order.created_at) // SECOND
-    return min(8, 1 << int(age_s + 1).bit_length() - 1)
+    """When to ask again: soon for a young order, later for an old one (1, 2, 4, 8, 16, 30 s). An order for later is
+    young when it may run, and worth a look every half minute until then."""
+    ahead_s = -(-(order.began_at - now) // SECOND)
+    if ahead_s > 0:
+        return min(_LONGEST_S, ahead_s)
+    return min(_LONGEST_S, 1 << (1 - ahead_s).bit_length() - 1)
 
 
 def time_text(time: int | None) -> str | None:

@@ -2,66 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import unquote, urlencode
 
-from chalicelib import auth, config, intake, orders, store, tasks
-from chalicelib.errors import InvalidOrder, NotFound, pointer_to
-from chalicelib.intake import Wanted
+from chalicelib import auth, intake, listing, orders, store, tasks
+from chalicelib.errors import NotFound
 from chalicelib.orders import Order
-from chalicelib.web import problems
+from chalicelib.web import body, cursor, etag, headers, problems, query, wait
 from chalicelib.web.http import Request, Response, json_response
-from chalicelib.web.problems import Problem
-from chalicelib.web.render import order_json, retry_after_s, task_json, time_of
-from chalicelib.web.strict_json import parse
-
-_MAX_LIST = 100
-_MEMBERS = {"task", "input", "delay_s", "run_at"}
-_LATEST_S = 10 * 366 * 86400  # ten years; what is later is rather a mistake
-_BODY_MARGIN = 4096  # what a body may have beside its input
+from chalicelib.web.render import brief_json, order_json, retry_after_s, task_json
 
 
 def answer(view: Callable[[Request, str], Response], scope: str | None, request: Request) -> Response:
     """A view's response; or the problem that its fault becomes. The token comes before anything else."""
     try:
         client = auth.authenticate(request.headers.get("authorization"), scope) if scope else ""
-        return view(request, client)
+        response = view(request, client)
     except Exception as fault:
-        return problems.response(fault, request)
+        response = problems.response(fault, request)
+    return headers.dressed(response, request)
 
 
 def place(request: Request, client: str) -> Response:
     """POST /orders"""
-    key = _idempotency_key(request)
-    wanted = _wanted(_json_body(request), orders.id_of(client, key) if key else None)
-    placed = intake.place(client, wanted)
-    headers = {"Idempotency-Replayed": "true"} if placed.replayed else {}
-    return _accepted(placed.order, request, headers)
+    query.check(request)
+    placed = intake.place(client, body.wanted(request, client))
+    wait_s = wait.wanted_s(request)
+    order = wait.until(_final, placed.order, lambda: store.get(client, placed.order.id), wait_s) or placed.order
+    said = {"Idempotency-Replayed": "true"} if placed.replayed else {}
+    return _accepted(order, request, {**said, **wait.applied(wait_s)}, 200 if wait_s and _final(order) else 202)
+
+
+def show(request: Request, client: str) -> Response:
+    """GET /orders/{order_id}"""
+    query.check(request, "include")
+    include, known, order_id = query.include(request), request.headers.get("if-none-match"), _order_id(request)
+    wait_s = wait.wanted_s(request)
+
+    def told(order: Order) -> bool:
+        return _final(order) or (known is not None and not etag.matches(known, etag.of_order(order, include)))
+
+    def read() -> Order | None:
+        return store.get(client, order_id)
+
+    order = _found(wait.until(told, _found(read()), read, wait_s, reads=1))
+    said = {**_again(order), **wait.applied(wait_s)}
+    return _unless_known(request, etag.of_order(order, include), order_json(order, request, include), said)
+
+
+def index(request: Request, client: str) -> Response:
+    """GET /orders: one page of the client's orders, the newest first."""
+    query.check(request, "status", "task", "limit", "cursor")
+    statuses, task, limit = query.statuses(request), query.single(request, "task"), query.limit(request)
+    filters = [("status", status.value) for status in sorted(statuses)] + ([] if task is None else [("task", task)])
+    bound = [f"{name}={value}" for name, value in filters]
+    given = query.single(request, "cursor")
+    after = None if given is None else cursor.place_of(given, client, bound)
+    page = listing.page(client, limit, after, task, (lambda order: order.status in statuses) if statuses else None)
+    shown: dict[str, Any] = {"items": [brief_json(order, request) for order in page.orders]}
+    said = {}
+    if page.end is not None:
+        again = [*filters, ("limit", str(limit)), ("cursor", cursor.made(page.end, client, bound))]
+        shown["next"] = request.url(f"/orders?{urlencode(again)}")
+        said["Link"] = f'<{shown["next"]}>; rel="next"'
+    return _unless_known(request, etag.of_list(page.orders, shown.get("next")), shown, said)
 
 
 def cancel(request: Request, client: str) -> Response:
     """POST /orders/{order_id}/cancel"""
-    return json_response(200, order_json(intake.cancel(client, _order_id(request)), request))
+    order = intake.cancel(client, _order_id(request))
+    return json_response(200, order_json(order, request), {"ETag": etag.of_order(order)})
 
 
 def retry(request: Request, client: str) -> Response:
     """POST /orders/{order_id}/retry"""
     return _accepted(intake.retry(client, _order_id(request)), request, {})
-
-
-def show(request: Request, client: str) -> Response:
-    """GET /orders/{order_id}"""
-    order = store.get(client, _order_id(request))
-    if order is None:
-        raise NotFound(NotFound.__doc__)
-    headers = {} if order.status.final else {"Retry-After": str(retry_after_s(order, orders.now()))}
-    return json_response(200, order_json(order, request), headers)
-
-
-def newest(request: Request, client: str) -> Response:
-    """GET /orders"""
-    found = store.newest(client, _limit(request))
-    return json_response(200, {"items": [order_json(order, request, brief=True) for order in found]})
 
 
 def task_list(request: Request, client: str) -> Response:
@@ -74,76 +90,38 @@ def health(request: Request, client: str) -> Response:
     return json_response(200, {"status": "ok"})
 
 
-def _json_body(request: Request) -> Any:
-    most = config.SETTINGS.max_input_bytes + _BODY_MARGIN
-    if len(request.body) > most:
-        raise Problem("too-large", f"The body has {len(request.body)} bytes; at most {most} are read.")
-    media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
-    if media_type != "application/json":
-        raise Problem("unsupported-media-type", f"The body is {media_type!r}; send `Content-Type: application/json`.")
-    return parse(request.body)
+def _accepted(order: Order, request: Request, said: Mapping[str, str], status: int = 202) -> Response:
+    said = {"Location": request.url(f"/orders/{order.id}"), "ETag": etag.of_order(order), **_again(order), **said}
+    return json_response(status, order_json(order, request), said)
 
 
-def _accepted(order: Order, request: Request, headers: dict[str, str]) -> Response:
-    headers = {"Location": request.url(f"/orders/{order.id}"), "Retry-After": str(retry_after_s(order, orders.now())),
-               **headers}
-    return json_response(202, order_json(order, request), headers)
+def _unless_known(request: Request, tag: str, shown: Any, said: Mapping[str, str]) -> Response:
+    """200 with what is shown, or 304 if the client has it. It may keep it, and asks each time."""
+    said = {"ETag": tag, "Cache-Control": "private, no-cache", **said}
+    if etag.matches(request.headers.get("if-none-match"), tag):
+        return Response(304, "", dict(said))
+    return json_response(200, shown, said)
+
+
+def _again(order: Order) -> dict[str, str]:
+    """When to ask again, while there is something to wait for."""
+    return {} if _final(order) else {"Retry-After": str(retry_after_s(order, orders.now()))}
+
+
+def _final(order: Order) -> bool:
+    return order.status.final
+
+
+def _found(order: Order | None) -> Order:
+    if order is None:
+        raise NotFound(NotFound.__doc__)
+    return order
 
 
 def _order_id(request: Request) -> str:
-    """The id in the path, in either case. What can't be an id is not looked up."""
-    order_id = request.params["order_id"].upper()
-    if not orders.is_id(order_id):
+    """The id in the path, in either case. What can't be an id is not looked up. API Gateway decodes the path's escapes,
+    Chalice's own server doesn't."""
+    order_id = unquote(request.params["order_id"])
+    if not order_id.isascii() or not orders.is_id(order_id := order_id.upper()):
         raise NotFound(NotFound.__doc__)
     return order_id
-
-
-def _wanted(body: Any, order_id: str | None) -> Wanted:
-    """The order that a body asks for; its input is checked later, by its task."""
-    if not isinstance(body, dict):
-        raise InvalidOrder('an order is an object: {"task": ..., "input": {...}}')
-    unknown = sorted(set(body) - _MEMBERS)
-    if unknown:
-        raise InvalidOrder(f"an order has no member {unknown[0]!r}; it has {', '.join(sorted(_MEMBERS))}",
-                           pointer_to(unknown[0]))
-    if not isinstance(body.get("task"), str):
-        raise InvalidOrder("an order names its task, as a string", "/task")
-    if "delay_s" in body and "run_at" in body:
-        raise InvalidOrder("an order has delay_s or run_at, not both", "/run_at")
-    return Wanted(body["task"], body.get("input", {}), _delay_s(body), _run_at(body), order_id)
-
-
-def _delay_s(body: dict[str, Any]) -> float | None:
-    delay_s = body.get("delay_s")
-    if delay_s is None or (isinstance(delay_s, (int, float)) and not isinstance(delay_s, bool)
-                           and 0 <= delay_s <= _LATEST_S):
-        return delay_s
-    raise InvalidOrder(f"delay_s is a number of seconds from 0 to {_LATEST_S}", "/delay_s")
-
-
-def _run_at(body: dict[str, Any]) -> int | None:
-    text = body.get("run_at")
-    if text is None:
-        return None
-    try:
-        return time_of(text)
-    except ValueError as fault:
-        raise InvalidOrder(f"run_at is a time such as 2030-01-31T09:00:00Z (RFC 3339): {fault}", "/run_at") from None
-
-
-def _idempotency_key(request: Request) -> str | None:
-    key = request.headers.get("idempotency-key")
-    if key is None:
-        return None
-    bare = key[1:-1] if len(key) > 1 and key[0] == key[-1] == '"' else key
-    if not 1 <= len(bare) <= 255 or not all("!" <= letter <= "~" for letter in bare):
-        raise Problem("idempotency-key-invalid", "An Idempotency-Key has 1 to 255 visible ASCII characters.")
-    return bare
-
-
-def _limit(request: Request) -> int:
-    text = request.query.get("limit", ["50"])[-1]
-    digits = text.lstrip("0")[:9]
-    if not (text.isascii() and text.isdigit() and digits):
-        raise Problem("invalid-parameter", f"limit={text[:40]!r}: it is a whole number from 1 to {_MAX_LIST}.")
-    return min(int(digits), _MAX_LIST)

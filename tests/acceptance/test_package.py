@@ -51,7 +51,8 @@ class Packaged:
         if name not in self._running:
             handler = self.made.template["Resources"][name]["Properties"]["Handler"]
             environment = runtime.variables(self.made.template, name,
-                                            {"AWS::StackName": STACK, "OrdersQueue": self.queue})
+                                            {"AWS::StackName": STACK, "AWS::StackId": STACK,
+                                             "OrdersQueue": self.queue})
             self._running[name] = self._stack.enter_context(runtime.running(
                 self.root, handler, {**self.cloud.environment, **environment}, self.folder / f"{name}.log"))
         return self._running[name]

@@ -113,7 +113,7 @@ def test_another_clients_order_answers_as_one_that_never_was(cloud: Cloud) -> No
 
     assert foreign.status == unknown.status == 404
     assert foreign.json | {"request_id": ""} == unknown.json | {"request_id": ""}
-    assert {**foreign.headers, "x-amzn-RequestId": ""} == {**unknown.headers, "x-amzn-RequestId": ""}
+    assert {**foreign.headers, "X-Request-Id": ""} == {**unknown.headers, "X-Request-Id": ""}
 
 
 def test_no_client_name_reaches_into_anothers_keys(cloud: Cloud) -> None:

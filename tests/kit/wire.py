@@ -66,9 +66,9 @@ class Wire:
         """AWS answers that it was asked too often."""
         self._of_operation[operation] = (throttled, times)
 
-    def answers(self, operation: str, change: Callable[[Any], Any]) -> None:
-        """Its next answer is changed on its way."""
-        self._of_operation[operation] = (lambda _, answer: _changed(answer(), change), 1)
+    def answers(self, operation: str, change: Callable[[Any], Any], times: int = 1) -> None:
+        """Its next so many answers are changed on their way."""
+        self._of_operation[operation] = (lambda _, answer: _changed(answer(), change), times)
 
     def killed(self, call: Call, answer: Answer) -> AWSResponse:
         """A fault: the process dies here. Whatever it still tries over the wire dies too, until `reborn`."""
