@@ -127,7 +127,7 @@ def test_ctrl_c_leaves_the_order_running_and_says_how_to_find_it(cloud: Cloud, t
     waiting = subprocess.Popen(
         [sys.executable, "-m", "cli", "wait", order["id"], "--json"], cwd=ROOT, text=True,
         env={**os.environ, **terminal.environment}, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    until(lambda: terminal.front.asked.count(("GET", f"/orders/{order['id']}", 200)) > 1, 10)
+    until(lambda: [path for _, path, _ in terminal.front.asked].count(f"/orders/{order['id']}") > 1, 10)
     waiting.send_signal(signal.SIGINT)
     _, said = waiting.communicate(timeout=20)
 
