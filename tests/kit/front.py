@@ -17,7 +17,7 @@ class Front(ThreadingHTTPServer):
     """Answers requests as `chalice local` does, but for the next `lose` answers, which are lost on their way.
     `asked` is what was asked: (method, path, status of the answer)."""
 
-    daemon_threads = True
+    daemon_threads = False  # closing waits for what is being answered: it must not reach into the next test
 
     def __init__(self, cloud: Cloud) -> None:
         super().__init__((HOST, 0), _Handler)
