@@ -1,0 +1,101 @@
+"""What the app asks of AWS: each call with the function that made it, the resource, and the line of code."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+import chalicelib
+from chalicelib import aws, config
+
+SOURCE = Path(chalicelib.__file__).parent
+Way = tuple[tuple[str, int], ...]  # (file, line), the calling line first
+_AS_OF_LAMBDA = "GetQueueUrl"  # in Lambda the template tells the queue's address
+
+
+@dataclass(frozen=True)
+class Call:
+    """`action` and `resource` as a policy names them: dynamodb:Query on OrdersTable/index/by_time."""
+
+    function: str
+    action: str
+    resource: str
+
+
+@dataclass
+class Recorder:
+    """Notes calls as they leave. Every call from `fail_from` on (0: the first) fails as one that AWS throttled."""
+
+    calls: list[Call] = field(default_factory=list)
+    paths: list[Way] = field(default_factory=list)
+    fail_from: float = float("inf")
+    function: str = ""
+
+    @contextmanager
+    def of(self, function: str) -> Iterator[None]:
+        """What is called in the block is that function's doing, by its name in the template."""
+        self.function = function
+        yield
+        self.function = ""
+
+    def note(self, params: dict[str, Any], model: Any, **_: Any) -> None:
+        service = model.service_model.service_name
+        if not self.function or model.name == _AS_OF_LAMBDA:
+            return
+        self.calls.append(Call(self.function, f"{service}:{model.name}", _resource(params)))
+        self.paths.append(_path())
+        if len(self.calls) > self.fail_from:
+            raise ClientError({"Error": {"Code": "ThrottlingException", "Message": "made by a test"}}, model.name)
+
+
+@contextmanager
+def recorded() -> Iterator[Recorder]:
+    """Listens to every client that the app makes."""
+    recorder, session = Recorder(), aws._session()
+    aws.client.cache_clear()
+    session.register("provide-client-params.*.*", recorder.note)
+    try:
+        yield recorder
+    finally:
+        session.unregister("provide-client-params.*.*", recorder.note)
+        aws.client.cache_clear()
+
+
+def call_sites() -> set[tuple[str, int]]:
+    """Every line of the package that asks something of AWS: `client("dynamodb").get_item(...)`."""
+    found = set()
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                inner = node.func.value
+                if isinstance(inner, ast.Call) and isinstance(inner.func, ast.Name) and inner.func.id == "client":
+                    found.add((path.name, node.lineno))
+    return found
+
+
+def _path() -> Way:
+    """The way through the package to a call, the calling line first."""
+    frame: Any = sys._getframe(1)
+    lines = []
+    while frame is not None:
+        if frame.f_code.co_filename.startswith(str(SOURCE)):
+            lines.append((Path(frame.f_code.co_filename).name, frame.f_lineno))
+        frame = frame.f_back
+    return tuple(lines)
+
+
+def _resource(params: dict[str, Any]) -> str:
+    settings = config.SETTINGS
+    if "QueueUrl" in params:
+        queues = {settings.orders_queue: "OrdersQueue", settings.dead_queue: "DeadQueue"}
+        return queues[params["QueueUrl"].split("/")[-1]]
+    (table,) = params.get("RequestItems", [params.get("TableName")])
+    name = {settings.orders_table: "OrdersTable", settings.tokens_table: "TokensTable"}[table]
+    return f"{name}/index/{params['IndexName']}" if "IndexName" in params else name
