@@ -43,7 +43,7 @@ destroy: ## a stage's stack: make destroy STAGE=dev
 	@$(PYTHON) cli/bootstrap.py $(RUN)
 	@$(VENV) -m cli destroy --stage $(or $(STAGE),dev)
 
-COMPILE = .venv/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.10 --no-annotate \
+COMPILE = UV_FORK_STRATEGY=fewest .venv/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.10 --no-annotate \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 lock: ## make the lock files anew from requirements/*.in; UPGRADE=--upgrade takes newer versions
 	@$(PYTHON) cli/bootstrap.py requirements/check.txt
@@ -53,7 +53,7 @@ lock: ## make the lock files anew from requirements/*.in; UPGRADE=--upgrade take
 	$(COMPILE) $(UPGRADE) requirements/check.in -o requirements/check.txt
 	$(COMPILE) $(UPGRADE) requirements/runtime.in -o requirements/runtime.txt
 	$(COMPILE) $(UPGRADE) requirements/image.in -o requirements/image.txt
-	$(COMPILE) $(UPGRADE) requirements/train.in -o requirements/train.txt
+	$(COMPILE) --fork-strategy requires-python $(UPGRADE) requirements/train.in -o requirements/train.txt
 	$(COMPILE) $(UPGRADE) requirements/browser.in -o requirements/browser.txt
 
 train: ## make the weights of classify_image anew
