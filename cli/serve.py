@@ -9,21 +9,19 @@ import signal
 import socket
 import sys
 import threading
-from typing import Any
 
 from chalice.cli.factory import CLIFactory
-from chalice.local import ChaliceRequestHandler, create_local_server
 
+from cli import gateway
 from cli.cloud import HOST, follow
 from cli.package import ROOT
 
 
 def serve(listening: socket.socket, stage: str) -> None:
     """Serve until SIGTERM. Says `ready` on standard output once the app is loaded."""
-    ChaliceRequestHandler.disable_nagle_algorithm = True  # or each kept-alive answer takes 44 ms
     factory = CLIFactory(str(ROOT))
     config = factory.create_config_obj(stage)
-    server: Any = create_local_server(factory.load_chalice_app(), config, HOST, 0).server
+    server = gateway.server(factory.load_chalice_app(), config, HOST, 0)
     server.socket.close()
     server.socket = listening
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())

@@ -14,7 +14,8 @@ TYPES: dict[str, tuple[int, str]] = {
     "idempotency-key-invalid": (400, "The Idempotency-Key can't be read"),
     "unauthorized": (401, "An access token is needed"),
     "forbidden": (403, "This access token won't do"),
-    "not-found": (404, "No such order"),
+    "not-found": (404, "Not found"),
+    "method-not-allowed": (405, "This route doesn't know the method"),
     "not-cancellable": (409, "The order can't be cancelled any more"),
     "not-retryable": (409, "The order can't be retried"),
     "too-large": (413, "Too large"),
@@ -23,6 +24,7 @@ TYPES: dict[str, tuple[int, str]] = {
     "unknown-task": (422, "No such task"),
     "invalid-input": (422, "The input doesn't fit the task"),
     "idempotency-key-reused": (422, "The Idempotency-Key belongs to another request"),
+    "too-many-requests": (429, "Too many requests"),
     "internal": (500, "A fault of ours"),
     "unavailable": (503, "AWS isn't there"),
 }

@@ -1,0 +1,72 @@
+"""`make run`'s own HTTP front in this process, before the mocked cloud: real sockets, real threads."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from typing import Any
+from unittest.mock import patch
+
+from chalice.cli.factory import CLIFactory
+from moto.core.botocore_stubber import BotocoreStubber
+
+from cli import gateway
+from tests.kit import template
+from tests.kit.cloud import Cloud, Reply
+
+HOST = "127.0.0.1"
+
+
+class LocalFront:
+    """A server and whoever speaks to it."""
+
+    def __init__(self, cloud: Cloud, port: int) -> None:
+        self.cloud, self.port = cloud, port
+
+    def http(self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Reply:
+        given = {"Authorization": f"Bearer {self.cloud.token}", "Content-Type": "application/json", **(headers or {})}
+        connection = HTTPConnection(HOST, self.port, timeout=20)
+        try:
+            connection.request(method, path, body, given)
+            answer = connection.getresponse()
+            return Reply(answer.status, dict(answer.getheaders()), answer.read().decode())
+        finally:
+            connection.close()
+
+    def raw(self, request: bytes) -> bytes:
+        """What comes back for these bytes, until the server closes the connection."""
+        with socket.create_connection((HOST, self.port), timeout=20) as connection:
+            connection.sendall(request)
+            connection.shutdown(socket.SHUT_WR)
+            parts = []
+            while part := connection.recv(65536):
+                parts.append(part)
+        return b"".join(parts)
+
+
+@contextmanager
+def serving(cloud: Cloud) -> Iterator[LocalFront]:
+    """On a free port, until the block ends. Moto's writes aren't atomic between threads: they go one at a time."""
+    import app as orderline  # noqa: PLC0415 (the server changes the app's class)
+
+    config = CLIFactory(str(template.RESOURCES.parents[1])).create_config_obj("dev")
+    server: Any = gateway.server(orderline.app, config, HOST, 0)
+    server.daemon_threads = False
+    lock, original = threading.Lock(), BotocoreStubber.__call__
+
+    def one_at_a_time(*arguments: Any, **more: Any) -> Any:
+        with lock:
+            return original(*arguments, **more)
+
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        with patch.object(BotocoreStubber, "__call__", one_at_a_time):
+            yield LocalFront(cloud, server.server_address[1])
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
