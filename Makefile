@@ -24,7 +24,15 @@ check: ## style, types, the direction of imports, the packaged template
 	$(VENV) -m cli package --stage prod
 	.venv/bin/cfn-lint build/dev/out/template.json build/prod/out/template.json
 
-proof: proof-model ## nothing is lost, nothing ends twice: the long form of every layer (hours)
+proof: proof-model proof-faults proof-mutants ## nothing is lost, nothing ends twice: every layer, whole (hours)
+
+proof-faults: ## any fault at any AWS call, any order of two actors' steps, long walks (about an hour)
+	@$(PYTHON) cli/bootstrap.py requirements.txt
+	PROOF=1 $(VENV) -m pytest -q -s --durations=0 tests/faults --deselect tests/faults/test_mutants.py 2>/dev/null
+
+proof-mutants: ## each guard taken out in turn must turn the suite red; prints the kill matrix (about 20 minutes)
+	@$(PYTHON) cli/bootstrap.py requirements.txt
+	$(VENV) -m tests.faults.mutants
 
 proof-model: ## every interleaving of the state machine within small bounds, then weakened ones (about 10 minutes)
 	@$(PYTHON) cli/bootstrap.py requirements.txt
@@ -66,4 +74,4 @@ clean: ## forget what was built; orders in .local stay
 help:
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /	/'
 
-.PHONY: run test check proof proof-model package deploy destroy lock train clean help
+.PHONY: run test check proof proof-model proof-faults proof-mutants package deploy destroy lock train clean help
