@@ -4,7 +4,7 @@ VENV = .venv/bin/python
 export GOAL = $(firstword $(MAKECMDGOALS))
 
 RUN = requirements/local.txt
-TEST = $(RUN) requirements.txt requirements/image.txt
+TEST = $(RUN) requirements.txt requirements/image.txt requirements/fuzz.txt
 CHECK = $(TEST) requirements/check.txt
 
 run: ## the whole of Orderline on this machine, until Ctrl-C
@@ -63,6 +63,7 @@ lock: ## make the lock files anew from requirements/*.in; UPGRADE=--upgrade take
 	$(COMPILE) $(UPGRADE) requirements/image.in -o requirements/image.txt
 	$(COMPILE) --fork-strategy requires-python $(UPGRADE) requirements/train.in -o requirements/train.txt
 	$(COMPILE) $(UPGRADE) requirements/browser.in -o requirements/browser.txt
+	$(COMPILE) $(UPGRADE) requirements/fuzz.in -o requirements/fuzz.txt
 
 train: ## make the weights of classify_image anew
 	@$(PYTHON) cli/bootstrap.py $(TEST) requirements/train.txt

@@ -13,7 +13,7 @@ from chalice.app import Chalice, CloudWatchEvent, Response, SQSEvent
 
 from chalicelib import deadletter, sweeper, worker
 from chalicelib.auth import READ, WRITE
-from chalicelib.web import board, headers, http, views
+from chalicelib.web import board, docs, headers, http, openapi, views
 
 app = Chalice(app_name="orderline")
 ANY_TYPE = ["*/*"]  # the views check the content type, and answer in problem+json
@@ -59,14 +59,23 @@ def board_file(file: str) -> Response:
     return _respond(views.answer(board.file, None, _request()))
 
 
+@app.route("/openapi.json", methods=["GET"], content_types=ANY_TYPE)
+def openapi_json() -> Response:
+    return _respond(views.answer(openapi.show, None, _request()))
+
+
+@app.route("/docs", methods=["GET"], content_types=ANY_TYPE)
+def docs_page() -> Response:
+    return _respond(views.answer(docs.show, None, _request()))
+
+
 @app.route("/health", methods=["GET"], content_types=ANY_TYPE)
 def health() -> Response:
     return _respond(views.answer(views.health, None, _request()))
 
 
 def preflight(**params: str) -> Response:
-    methods = app.routes[_request().route]
-    return _respond(headers.preflight(_request(), ", ".join(methods)))
+    return _respond(headers.preflight(_request(), ", ".join(app.routes[_request().route])))
 
 
 for _path in list(app.routes):
@@ -97,13 +106,10 @@ def _request() -> http.Request:
     given: Any = app.current_request
     query, sent = given.query_params, {name.lower(): value for name, value in given.headers.items()}
     return http.Request(
-        method=given.method,
-        route=given.context["resourcePath"],
-        path=given.context["path"],
+        method=given.method, route=given.context["resourcePath"], path=given.context["path"],
         headers=sent,
         query={name: query.getlist(name) for name in query} if query else {},
-        params=given.uri_params or {},
-        body=given.raw_body or b"",
+        params=given.uri_params or {}, body=given.raw_body or b"",
         id=headers.request_id(sent, given.context.get("requestId") or given.lambda_context.aws_request_id),
     )
 

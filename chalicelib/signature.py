@@ -51,6 +51,13 @@ class Signature:
         except msgspec.ValidationError as fault:
             raise _invalid(str(fault)) from None
 
+    def accepts(self, value: Any) -> bool:
+        try:
+            self.check(value)
+        except InvalidInput:
+            return False
+        return True
+
     def arguments(self, text: str, context: Context) -> dict[str, Any]:
         """The keyword arguments that an input's text stands for. Raises InvalidInput if it fits no more."""
         try:

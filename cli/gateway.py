@@ -1,8 +1,8 @@
 """API Gateway on the laptop: Chalice's own server, with the answers that are the gateway's as problem+json.
 
-Chalice answers an unknown route with 403 and a sentence about credentials, sends a body to HEAD, reads no chunked body, and
-drops the connection at a Content-Length that is no number. Here all are answered as the stack on AWS answers them, but
-for one thing: API Gateway says 404 where the method is wrong, and here it is 405 with what is allowed.
+Chalice answers an unknown route with 403 and a sentence about credentials, sends a body to HEAD, reads no chunked one,
+and drops the connection at a Content-Length that is no number. Here all are answered as the stack on AWS does, but for
+one thing: API Gateway says 404 where the method is wrong, and here it is 405 with what is allowed.
 """
 
 from __future__ import annotations

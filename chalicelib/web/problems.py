@@ -43,9 +43,10 @@ _NAMES: dict[type[errors.OrderlineError], str] = {
     errors.Unavailable: "unavailable",
     errors.NoCloud: "unavailable",
 }
-_HEADERS = {
+HEADERS = {
     "unauthorized": {"WWW-Authenticate": 'Bearer realm="orderline"'},
     "unavailable": {"Retry-After": "2"},
+    "too-many-requests": {"Retry-After": "2"},
 }
 
 
@@ -81,5 +82,5 @@ def _members(fault: Exception) -> dict[str, Any]:
 def _response(name: str, detail: str, request: Request, members: dict[str, Any]) -> Response:
     status, title = TYPES[name]
     body = {"type": f"/problems/{name}", "title": title, "status": status, "detail": detail, "request_id": request.id}
-    headers = {"Content-Type": "application/problem+json", **_HEADERS.get(name, {})}
+    headers = {"Content-Type": "application/problem+json", **HEADERS.get(name, {})}
     return json_response(status, {**body, **members}, headers)

@@ -1,0 +1,94 @@
+"""GET /openapi.json: the description of the API, made from the routes' data and the registry of tasks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chalicelib.web import problems, schemas
+from chalicelib.web.http import Request, Response, json_response
+from chalicelib.web.operations import OPERATIONS, STANDING, Answer, Operation
+
+_ABOUT = """A client places an order and gets a reference number; a worker runs the task; the client polls.
+Every answer that is no success is a problem (RFC 9457), whose `type` says which. OPTIONS is answered on every route."""
+
+
+def show(request: Request, client: str) -> Response:
+    """GET /openapi.json"""
+    return json_response(200, document(request.url("")))
+
+
+def document(base_url: str) -> dict[str, Any]:
+    """OpenAPI 3.1."""
+    paths: dict[str, dict[str, Any]] = {}
+    for route, operation in OPERATIONS.items():
+        method, path = route.split()
+        paths.setdefault(path, {})[method.lower()] = _operation(route, operation)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Orderline", "version": "1", "description": _ABOUT},
+        "servers": [{"url": base_url}],
+        "paths": paths,
+        "components": {
+            "schemas": schemas.components(),
+            "headers": {name: {"description": text, "schema": {"type": "string"}}
+                        for name, text in schemas.HEADERS.items()},
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def _operation(route: str, operation: Operation) -> dict[str, Any]:
+    made: dict[str, Any] = {
+        "operationId": route.replace("/", "_").replace(" ", "").replace("{", "").replace("}", ""),
+        "summary": operation.summary,
+        "security": [{"token": []}] if operation.scope else [],
+        "parameters": [_parameter(name) for name in operation.parameters],
+        "responses": {**{str(status): _answer(answer) for status, answer in operation.answers.items()},
+                      **_problems(operation.all_problems)},
+    }
+    if operation.scope:
+        made["description"] = f"The token needs the scope `{operation.scope}`."
+    if operation.body:
+        made["requestBody"] = {"required": True, "content": {"application/json": {"schema": _ref(operation.body)}}}
+    return made
+
+
+def _parameter(name: str) -> dict[str, Any]:
+    place, text, schema = schemas.PARAMETERS[name]
+    return {"name": name, "in": place, "description": text, "schema": schema, "required": place == "path",
+            **({"style": "form", "explode": False} if name == "include" else {})}
+
+
+def _answer(answer: Answer) -> dict[str, Any]:
+    content = {}
+    if answer.body:
+        text = "/" in answer.body
+        content = {answer.body if text else "application/json":
+                   {"schema": {"type": "string"} if text else _ref(answer.body)}}
+    return {"description": answer.meaning, "headers": _headers(answer.headers),
+            **({"content": content} if content else {})}
+
+
+def _problems(names: tuple[str, ...]) -> dict[str, Any]:
+    """By status, since a status may have several."""
+    by_status: dict[int, list[str]] = {}
+    for name in names:
+        by_status.setdefault(problems.TYPES[name][0], []).append(name)
+    return {str(status): _problem(of_status) for status, of_status in sorted(by_status.items())}
+
+
+def _problem(names: list[str]) -> dict[str, Any]:
+    types = {"properties": {"type": {"enum": [f"/problems/{name}" for name in names]}}}
+    return {
+        "description": "; ".join(f"{name}: {problems.TYPES[name][1]}" for name in names),
+        "headers": _headers(tuple(header for name in names for header in problems.HEADERS.get(name, {}))),
+        "content": {"application/problem+json": {"schema": {"allOf": [_ref("Problem"), types]}}},
+    }
+
+
+def _headers(names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in (*names, *STANDING)}
+
+
+def _ref(name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{name}"}

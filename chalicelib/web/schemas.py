@@ -1,0 +1,126 @@
+"""JSON Schemas of what goes in and out, and the parameters and headers by name. The tasks' own are made from them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from chalicelib import orders, tasks
+from chalicelib.orders import Status
+from chalicelib.web.body import LATEST_S
+from chalicelib.web.problems import TYPES
+from chalicelib.web.query import INCLUDABLE, MOST, USUAL
+
+Schema = dict[str, Any]
+_TIME: Schema = {"type": "string", "format": "date-time"}
+_URL: Schema = {"type": "string", "format": "uri"}
+
+PARAMETERS: dict[str, tuple[str, str, Schema]] = {
+    "order_id": ("path", "The reference number, in either case", {"type": "string", "minLength": 1}),
+    "file": ("path", "A file of the board", {"type": "string", "minLength": 1}),
+    "include": ("query", "Members that are left out otherwise",
+                {"type": "array", "items": {"enum": list(INCLUDABLE)}, "minItems": 1}),
+    "status": ("query", "Only orders of this status; may be repeated",
+               {"type": "array", "items": {"enum": [status.value for status in Status]}}),
+    "task": ("query", "Only orders of this task", {"type": "string"}),
+    "limit": ("query", f"So many at most; above {MOST} it is {MOST}",
+              {"type": "integer", "minimum": 1, "default": USUAL}),
+    "cursor": ("query", "From `next` of the page before, as it is", {"type": "string"}),
+    "Idempotency-Key": ("header", "1 to 255 visible ASCII characters, bare or in quotes: same key, same order",
+                        {"type": "string", "pattern": '^(?!""$)[!-~]{1,255}$'}),
+    "Prefer": ("header", "`wait=N`: hold the answer back until the order is over, N seconds at most (RFC 7240)",
+               {"type": "string", "examples": ["wait=5"]}),
+    "If-None-Match": ("header", "Tags that the client has", {"type": "string"}),
+}
+
+HEADERS: dict[str, str] = {
+    "Location": "The order's URL",
+    "Retry-After": "In how many seconds to ask again; none once the order is over",
+    "ETag": "Strong; changes with every write",
+    "Link": 'The next page, rel="next"',
+    "Idempotency-Replayed": "`true` if an earlier request with this key had placed the order",
+    "Preference-Applied": "What of Prefer was honoured",
+    "WWW-Authenticate": "How to authenticate",
+    "Cache-Control": "`no-store`, or `private, no-cache` beside an ETag",
+    "X-Request-Id": "The client's own, or the platform's; in the logs too",
+    "Vary": "Authorization, Origin",
+    "Content-Security-Policy": "Nothing may be loaded, but by the board and the docs",
+    "Referrer-Policy": "no-referrer",
+    "Strict-Transport-Security": "For HTTPS alone",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+
+def components() -> dict[str, Schema]:
+    """Every schema by name."""
+    brief = _order()
+    full = {**brief, "properties": {**brief["properties"], **_LARGE}, "required": [*brief["required"], "result"]}
+    inputs, named = _inputs()
+    return {
+        **named, "NewOrder": {"oneOf": [_new_order(name, schema) for name, schema in inputs.items()]},
+        "Order": full, "OrderInList": brief,
+        "Page": _object(items={"type": "array", "items": _ref("OrderInList")}, next_=_URL),
+        "Tasks": _object(items={"type": "array", "items": _object(
+            name={"type": "string"}, description={"type": "string"}, input_schema={"type": "object"},
+            max_attempts={"type": "integer"}, timeout_s={"type": ["number", "null"]})}),
+        "Problem": _object(
+            type={"enum": [f"/problems/{name}" for name in TYPES]}, title={"type": "string"},
+            status={"type": "integer"}, detail={"type": "string"}, request_id={"type": "string"},
+            pointer_={"type": "string"}, known_={"type": "array", "items": {"type": "string"}},
+            order_status_={"enum": [status.value for status in Status]}),
+        "Health": _object(status={"const": "ok"}), "Anything": {"type": "object"},
+    }
+
+
+def _inputs() -> tuple[dict[str, Schema], dict[str, Schema]]:
+    """The schema of each task's input, by the task's name, and what these refer to."""
+    known = tasks.known().values()
+    made, named = msgspec.json.schema_components(
+        [task.signature.input_type for task in known], ref_template="#/components/schemas/{name}")
+    return {task.name: schema for task, schema in zip(known, made, strict=True)}, dict(named)
+
+
+def _new_order(task: str, its_input: Schema) -> Schema:
+    needs_input = not tasks.find(task).signature.accepts({})
+    return {
+        "title": task, "type": "object", "additionalProperties": False,
+        "properties": {"task": {"const": task}, "input": its_input,
+                       "delay_s": {"type": ["number", "null"], "minimum": 0, "maximum": LATEST_S},
+                       "run_at": {"anyOf": [_TIME, {"type": "null"}]}},
+        "required": ["task", "input"] if needs_input else ["task"],
+        "not": {"required": ["delay_s", "run_at"]},
+    }
+
+
+def _order() -> Schema:
+    return _object(
+        id={"type": "string", "pattern": "^[0-9A-Z]{26}$"}, task={"type": "string"},
+        status={"enum": [status.value for status in Status],
+                "description": " ".join(f"{status.value}: {orders.MEANING[status]}" for status in Status)},
+        done={"type": "boolean"}, attempts={"type": "integer"}, max_attempts={"type": "integer"}, created_at=_TIME,
+        updated_at=_TIME, run_at=_or_null(_TIME),
+        error=_or_null(_object(code={"type": "string"}, message={"type": "string"}, attempt={"type": "integer"})),
+        progress=_or_null({"type": "object"}), expires_at=_or_null(_TIME),
+        links=_object(self=_URL, cancel=_URL, retry=_URL, parent_=_URL, follow_ups_={"type": "array", "items": _URL}))
+
+
+_LARGE: dict[str, Schema] = {
+    "result": {"description": "What the task returned"}, "input": {"description": "With ?include=input"},
+    "history": {"description": "With ?include=history: its attempts", "type": "array", "items": {"type": "object"}},
+}
+
+
+def _object(**members: Schema) -> Schema:
+    """An object with these members; one whose name ends in _ may be absent."""
+    return {"type": "object", "properties": {name.rstrip("_"): schema for name, schema in members.items()},
+            "required": [name for name in members if not name.endswith("_")]}
+
+
+def _or_null(schema: Schema) -> Schema:
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
