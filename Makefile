@@ -24,7 +24,7 @@ check: ## style, types, the direction of imports, the packaged template
 	$(VENV) -m cli package --stage prod
 	.venv/bin/cfn-lint build/dev/out/template.json build/prod/out/template.json
 
-proof: proof-model proof-faults proof-mutants ## nothing is lost, nothing ends twice: every layer, whole (hours)
+proof: proof-model proof-faults proof-mutants proof-recovery proof-soak ## nothing is lost, nothing ends twice: every layer, whole (hours)
 
 proof-faults: ## any fault at any AWS call, any order of two actors' steps, long walks (about an hour)
 	@$(PYTHON) cli/bootstrap.py requirements.txt
@@ -38,6 +38,14 @@ proof-model: ## every interleaving of the state machine within small bounds, the
 	@$(PYTHON) cli/bootstrap.py requirements.txt
 	$(VENV) -m tests.model
 	$(VENV) -m tests.model --mutate
+
+proof-recovery: ## killed, stopped and badly mapped workers, late deadlines: the numbers (ORDERS=5000 in the backlog)
+	@$(PYTHON) cli/bootstrap.py $(TEST)
+	$(VENV) -m tests.soak.measure $(or $(ORDERS),5000)
+
+proof-soak: ## an hour of load and kill -9; SECONDS=600 makes it shorter, SEED=1 repeats its chances
+	@$(PYTHON) cli/bootstrap.py $(TEST)
+	$(VENV) -m tests.soak $(or $(SECONDS),3600) $(SEED)
 
 package: ## the template and the zip of a stage: make package STAGE=dev
 	@$(PYTHON) cli/bootstrap.py $(RUN)
@@ -75,4 +83,4 @@ clean: ## forget what was built; orders in .local stay
 help:
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /	/'
 
-.PHONY: run test check proof proof-model proof-faults proof-mutants package deploy destroy lock train clean help
+.PHONY: run test check proof proof-model proof-faults proof-mutants proof-recovery proof-soak package deploy destroy lock train clean help

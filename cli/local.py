@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from cli.tokens import Tokens
 NAME = "orderline-dev"
 STAGE = "dev"
 IDLE_WAIT_S = 3
+REVIVALS = 5
 
 
 @dataclass(frozen=True)
@@ -125,12 +127,20 @@ class LocalStack:
         if self._cloud:
             cloud.stop(self._cloud)
 
-    def dead(self) -> str | None:
-        """Which part ended by itself, if one did."""
-        for name, process in (("local cloud", self._cloud), ("HTTP front", self._http)):
-            if process and process.poll() is not None:
-                return name
-        return None
+    def cloud_ended(self) -> bool:
+        """Whether the cloud ended by itself; what it did not save is lost."""
+        return self._cloud is not None and self._cloud.poll() is not None
+
+    def revive(self) -> bool:
+        """Start the HTTP front anew if it ended by itself: its socket outlives it, so nobody is refused meanwhile."""
+        if self._http is None or self._http.poll() is None:
+            return False
+        for _ in range(REVIVALS - 1):  # whatever ended it may end the next one as it starts
+            with suppress(cloud.CloudError):
+                self.serve()
+                return True
+        self.serve()
+        return True
 
     def _wait_idle(self) -> None:
         sqs = boto3.client("sqs")

@@ -79,8 +79,10 @@ def _follow_changes(local: LocalStack) -> NoReturn:
     seen = _snapshot()
     while True:
         time.sleep(_LOOK_S)
-        if dead := local.dead():
-            raise CloudError(f"the {dead} ended by itself; see the logs in {local.options.local}/")
+        if local.cloud_ended():
+            raise CloudError(f"the local cloud ended by itself; see {local.options.local}/cloud.log")
+        if local.revive():
+            say(f"the HTTP front ended by itself, another took over; see {local.options.local}/http.log")
         now = _snapshot()
         if now == seen:
             continue

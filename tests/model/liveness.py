@@ -50,10 +50,8 @@ def components(nodes: set[int], edges: Edges) -> Iterator[set[int]]:
 
     https://en.wikipedia.org/wiki/Tarjan%27s_strongly_connected_components_algorithm
     """
-    order: dict[int, int] = {}
-    low: dict[int, int] = {}
-    stack: list[int] = []
-    on: set[int] = set()
+    order, low = dict[int, int](), dict[int, int]()
+    stack, on = list[int](), set[int]()
     for root in nodes:
         work = [] if root in order else [(root, 0)]
         while work:

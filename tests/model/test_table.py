@@ -9,8 +9,9 @@ import pytest
 from chalicelib import orders, store
 from chalicelib.orders import SECOND, Order, Plan
 from tests.kit import Cloud
-from tests.model import wire
-from tests.model.table import CLAUSES, RULES, Rule
+from tests.kit.wire import tapped
+from tests.model import words
+from tests.model.table import CLAUSES, RULES
 
 ERROR = {"code": "task_error", "message": "", "attempt": 1}
 NUGGETS = {"pieces": 1}
@@ -24,7 +25,7 @@ def test_the_model_s_transitions_are_the_code_s() -> None:
 
 
 def test_every_clause_has_a_meaning_in_the_model() -> None:
-    assert {clause for rule in RULES.values() for clause in rule.clauses} == set(CLAUSES) == set(wire.WORDS.values())
+    assert {clause for rule in RULES.values() for clause in rule.clauses} == set(CLAUSES) == set(words.WORDS.values())
 
 
 def _waiting(cloud: Cloud) -> Order:
@@ -67,11 +68,10 @@ WRITES: dict[str, Write] = {
 
 @pytest.mark.parametrize("label", RULES)
 def test_the_condition_that_is_sent_is_the_model_s(cloud: Cloud, label: str) -> None:
-    with wire.recorded() as last:
+    with tapped() as wire:
         WRITES[label](cloud)
-        sent: Rule = last()
 
-    assert sent == RULES[label]
+    assert words.rule(wire.requests) == RULES[label]
 
 
 @pytest.mark.parametrize("ahead_s", [0.5, 1, 60, 897, 898, 898.5, 899, 3600, 90 * 86400])
