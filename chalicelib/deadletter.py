@@ -20,18 +20,19 @@ def settle(records: list[dict[str, Any]]) -> dict[str, list[dict[str, str]]]:
     kept = []
     for record in records:
         message = queue.decode(record)
-        try:
-            _settle(message)
-        except Unavailable as fault:
-            logs.event("aws_unavailable", message=message.id, reason=str(fault))
-            kept.append({"itemIdentifier": message.id})
+        with logs.about(**message.about()):
+            try:
+                _settle(message)
+            except Unavailable as fault:
+                logs.event("aws_unavailable", reason=str(fault))
+                kept.append({"itemIdentifier": message.id})
     return {"batchItemFailures": kept}
 
 
 def _settle(message: Message) -> None:
     order = store.read(message.key) if message.key else None
     now = orders.now()
-    logs.event("dead_letter", message=message.id, order=order.id if order else None)
+    logs.event("dead_letter", status=order.status.value if order else None)
     if order is None or order.status.final or order.held(now):
         return  # nothing to end, or somebody is at it: the row's own timer stands
     error = _doom(order, now)

@@ -49,6 +49,7 @@ def place(client: str, wanted: Wanted, parent: Order | None = None) -> Placed:
     order, plan = _made(client, wanted, parent)
     kept = store.insert(order)
     if kept.writer == order.writer:
+        logs.event("order_accepted", order=order.id, task=order.task)
         _send(order, plan)
     elif kept.fingerprint != order.fingerprint:
         raise KeyReused(KeyReused.__doc__)

@@ -1,20 +1,57 @@
-"""One JSON line an event on standard error. Never an input, a result or a token."""
+"""One JSON line an event on standard error. Never an input, a result or a token; of a client only a hash.
+
+`about` names what the lines of a block are about: the order, the message, the request that began it all.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
+from chalicelib import config, metrics
+
+Value = str | int | float | None
 _log = logging.getLogger("chalicelib")  # not the app's name: Chalice takes that logger, and sets it to ERROR
 _log.setLevel(logging.INFO)
 _log.propagate = False  # Lambda's root handler would print each line again, in a format of its own
 _log.addHandler(logging.StreamHandler())
+_about: ContextVar[dict[str, Value]] = ContextVar("about", default={})  # noqa: B039  it is replaced, never changed
 
 
-def event(name: str, **members: str | int | float | None) -> None:
-    _log.info("%s", json.dumps({"event": name, **members}))
+def event(name: str, **members: Value) -> None:
+    _log.info("%s", _line(name, members))
 
 
-def fault(name: str, **members: str | int | float | None) -> None:
+def fault(name: str, **members: Value) -> None:
     """An error that nobody expected, with its traceback."""
-    _log.exception("%s", json.dumps({"event": name, **members}))
+    _log.exception("%s", _line(name, members))
+
+
+@contextmanager
+def about(**members: Value) -> Iterator[None]:
+    """Every line of the block has these members too."""
+    before = _about.set({**_about.get(), **members})
+    try:
+        yield
+    finally:
+        _about.reset(before)
+
+
+def request_id() -> str | None:
+    """The id of the HTTP request that all this is done for, if there was one."""
+    found = _about.get().get("request")
+    return str(found) if found else None
+
+
+def hashed(client: str) -> str:
+    """A client as lines name it: the same for the same client, and no name."""
+    return hashlib.sha256(client.encode()).hexdigest()[:12]
+
+
+def _line(name: str, members: dict[str, Value]) -> str:
+    told = {**_about.get(), **members}
+    return json.dumps({"event": name, **told, **metrics.members(name, told, config.SETTINGS.stack)})

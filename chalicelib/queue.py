@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from chalicelib import config
+from chalicelib import config, logs
 from chalicelib.aws import client, translated
 from chalicelib.orders import Order
 
@@ -24,18 +24,27 @@ class Message:
     key: str | None
     task: str
     version: int
+    request: str | None = None
+
+    def about(self) -> dict[str, str | None]:
+        """How log lines name it: the message, its order, a hash of the client, and the request that placed it."""
+        client, _, order = (self.key or "").partition("#")
+        return {"message": self.id, "order": order or None, "client": logs.hashed(client) if client else None,
+                "request": self.request}
 
 
 def send(order: Order, delay_s: int = 0) -> None:
     """T2. The group makes a standard queue fair between clients:
     https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-fair-queues.html
     """
+    request = logs.request_id()
     with translated():
         client("sqs").send_message(
             QueueUrl=url(),
             MessageBody=json.dumps({"v": VERSION, "pk": order.key, "task": order.task}),
             MessageGroupId=order.client,
             **({"DelaySeconds": delay_s} if delay_s else {}),
+            **({"MessageAttributes": {"request": {"DataType": "String", "StringValue": request}}} if request else {}),
         )
 
 
@@ -64,7 +73,8 @@ def decode(record: dict[str, Any]) -> Message:
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         key, task, version = None, "", 0
     receives = int(record.get("attributes", {}).get("ApproximateReceiveCount", 1))
-    return Message(record["messageId"], record["receiptHandle"], receives, key, task, version)
+    request = record.get("messageAttributes", {}).get("request", {}).get("stringValue")
+    return Message(record["messageId"], record["receiptHandle"], receives, key, task, version, request)
 
 
 def url() -> str:

@@ -42,12 +42,13 @@ def work(records: list[dict[str, Any]], time_left_s: Callable[[], float]) -> dic
 
 def _acknowledged(message: Message, time_left_s: Callable[[], float], first: bool) -> bool:
     """Whether the message is done with. An error here concerns this message alone, never the rest of its batch."""
-    try:
-        return _settle(message, time_left_s, first)
-    except Unavailable as fault:
-        logs.event("aws_unavailable", message=message.id, reason=str(fault))
-    except Exception:
-        logs.fault("worker_fault", message=message.id)
+    with logs.about(**message.about()):
+        try:
+            return _settle(message, time_left_s, first)
+        except Unavailable as fault:
+            logs.event("aws_unavailable", reason=str(fault))
+        except Exception:
+            logs.fault("worker_fault")
     return False
 
 
@@ -73,7 +74,7 @@ def _refused(message: Message, row: Order | None) -> bool:
     """The claim met an order that it can't take. The first reason that holds decides."""
     now = orders.now()
     if row is None or row.status.final or (row.run_at or 0) > now:
-        logs.event("claim_refused", message=message.id, status=row.status.value if row else None)
+        logs.event("claim_refused", status=row.status.value if row else None)
         return True
     if row.held(now):
         return _keep(message, ((row.lease_until or 0) - now) // SECOND + 1, "live_lease")
@@ -86,6 +87,8 @@ def _refused(message: Message, row: Order | None) -> bool:
 
 
 def _attempt(order: Order, task: Task, message: Message, time_left_s: Callable[[], float]) -> bool:
+    logs.event("attempt_began", task=task.name, attempt=order.attempts,
+               age_ms=(order.updated_at - order.began_at) // 1000)
     began = time.monotonic()
     limit_s = min(task.timeout_s or float("inf"), time_left_s() - MARGIN_S)
     placed: list[str] = []
@@ -94,10 +97,10 @@ def _attempt(order: Order, task: Task, message: Message, time_left_s: Callable[[
     try:
         ended = _finish(order, task, result, error, again)
     except Stale:
-        logs.event("finish_refused", order=order.id, task=task.name, attempt=order.attempts)
+        logs.event("finish_refused", task=task.name, attempt=order.attempts)
         return True
-    logs.event("attempt_ended", order=order.id, task=task.name, attempt=order.attempts, status=ended.status.value,
-               code=error["code"] if error else None, ms=round((time.monotonic() - began) * 1000, 1))
+    logs.event("attempt_ended", task=task.name, attempt=order.attempts, status=ended.status.value,
+               code=error["code"] if error else None, duration_ms=round((time.monotonic() - began) * 1000, 1))
     if ended.status is not Status.PENDING:
         return True
     wait_us = (ended.due_at or 0) - ended.updated_at - config.SETTINGS.grace_s * SECOND
@@ -151,11 +154,11 @@ def _finish(order: Order, task: Task, result: str, error: Error | None, again: b
 
 def _keep(message: Message, seconds: int, reason: str) -> bool:
     """Not acknowledged; visible after so many seconds. If that can't be said, the queue's own timeout does it."""
-    logs.event("message_kept", message=message.id, reason=reason, seconds=seconds)
+    logs.event("message_kept", reason=reason, seconds=seconds)
     try:
         queue.hide(message, seconds)
     except Unavailable:
-        logs.event("hide_failed", message=message.id)
+        logs.event("hide_failed")
     return False
 
 

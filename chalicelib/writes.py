@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from botocore.exceptions import ClientError
 
-from chalicelib import config, orders
+from chalicelib import config, logs, orders
 from chalicelib.aws import client, translated
 from chalicelib.errors import Stale
 from chalicelib.orders import Order, Transition
@@ -36,8 +36,11 @@ def put(order: Order, condition: str, values: Item) -> Order:
 def end(key: str, transition: Transition, now: int, where: str, values: Item, sets: Item) -> Order:
     """Every transition to a final status: sets the TTL, takes the row off the sweeper's index, ends the lease."""
     expires_at = now // orders.SECOND + config.SETTINGS.keep_s
-    return update(key, transition, now, where, values, sets={**sets, "expires_at": expires_at},
+    order = update(key, transition, now, where, values, sets={**sets, "expires_at": expires_at},
                    removes=("due_at", "due_shard", "lease_until"))
+    logs.event("order_ended", order=order.id, client=logs.hashed(order.client), task=order.task,
+               status=order.status.value, code=order.error["code"] if order.error else None)
+    return order
 
 
 def update(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import unquote, urlencode
 
-from chalicelib import auth, intake, listing, orders, store, tasks
+from chalicelib import auth, intake, listing, logs, orders, store, tasks
 from chalicelib.errors import NotFound
 from chalicelib.orders import Order
 from chalicelib.web import body, cursor, etag, headers, problems, query, wait
@@ -16,11 +16,13 @@ from chalicelib.web.render import brief_json, order_json, retry_after_s, task_js
 
 def answer(view: Callable[[Request, str], Response], scope: str | None, request: Request) -> Response:
     """A view's response; or the problem that its fault becomes. The token comes before anything else."""
-    try:
-        client = auth.authenticate(request.headers.get("authorization"), scope) if scope else ""
-        response = view(request, client)
-    except Exception as fault:
-        response = problems.response(fault, request)
+    with logs.about(request=request.id):
+        try:
+            client = auth.authenticate(request.headers.get("authorization"), scope) if scope else ""
+            with logs.about(client=logs.hashed(client)):
+                response = view(request, client)
+        except Exception as fault:
+            response = problems.response(fault, request)
     return headers.dressed(response, request)
 
 

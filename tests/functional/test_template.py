@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import json
+import re
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from chalicelib import tasks
+from chalicelib import metrics, tasks
 from cli import package
 from cli.timings import Timings
 
@@ -126,6 +128,32 @@ def test_every_function_asks_for_a_token_is_traced_and_logs_where_lines_expire(s
 def test_the_api_is_regional_and_traced(stage: str) -> None:
     (api,) = resources(stage, "AWS::Serverless::Api").values()
     assert (api["Properties"]["EndpointConfiguration"], api["Properties"]["TracingEnabled"]) == ("REGIONAL", True)
+
+
+@each_stage
+def test_alarms_watch_what_the_code_publishes_and_go_to_the_topic(stage: str) -> None:
+    alarms = resources(stage, "AWS::CloudWatch::Alarm")
+    watched = {(alarm["Properties"]["Namespace"], alarm["Properties"]["MetricName"]) for alarm in alarms.values()}
+    assert {("AWS/SQS", "ApproximateAgeOfOldestMessage"), ("AWS/Lambda", "Errors"), ("AWS/Lambda", "Throttles"),
+            ("Orderline", "largest_overdue_s"), ("Orderline", "dead_letters")} == watched
+    ours = {metric for _, units in metrics.EVENTS.values() for metric in units}
+    assert {name for space, name in watched if space == "Orderline"} <= ours
+    for alarm in alarms.values():
+        assert alarm["Properties"]["AlarmActions"]["Fn::If"][:2] == ["HasAlarmTopic", [{"Ref": "AlarmTopic"}]]
+    failing = {alarm["Properties"]["Dimensions"][0]["Value"].get("Ref") for alarm in alarms.values()
+               if alarm["Properties"]["MetricName"] == "Errors"}
+    assert failing == set(functions(stage))
+
+
+@each_stage
+def test_the_dashboard_shows_metrics_that_the_code_publishes(stage: str) -> None:
+    (dashboard,) = resources(stage, "AWS::CloudWatch::Dashboard").values()
+    text = dashboard["Properties"]["DashboardBody"]["Fn::Sub"]
+    ours = {metric for _, units in metrics.EVENTS.values() for metric in units}
+    shown = re.findall(r'"Orderline", "(\w+)"', text) + re.findall(r'MetricName=\\"(\w+)', text)
+    assert len(json.loads(text)["widgets"]) == 5
+    assert len(shown) >= 8
+    assert set(shown) <= ours
 
 
 def test_a_stage_that_is_unknown_or_misspells_a_resource_is_refused() -> None:

@@ -166,7 +166,9 @@ def _record(message: dict[str, Any]) -> dict[str, Any]:
     """A received message as Lambda's SQS event shows it."""
     return {
         "messageId": message["MessageId"], "receiptHandle": message["ReceiptHandle"], "body": message["Body"],
-        "attributes": message["Attributes"], "messageAttributes": {}, "md5OfBody": message["MD5OfBody"],
+        "attributes": message["Attributes"], "md5OfBody": message["MD5OfBody"],
+        "messageAttributes": {name: {"stringValue": value["StringValue"], "dataType": value["DataType"]}
+                              for name, value in message.get("MessageAttributes", {}).items()},
         "eventSource": "aws:sqs", "eventSourceARN": f"arn:aws:sqs:{REGION}:123456789012:orders", "awsRegion": REGION,
     }
 

@@ -1,0 +1,37 @@
+"""Metrics as members of log lines: CloudWatch reads them there, so they cost no call and no library.
+
+https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+Each combination of dimensions is billed as a metric of its own: tasks and statuses are few, orders and clients are not.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+NAMESPACE = "Orderline"
+_BY_STACK, _BY_TASK, _BY_STATUS = ["stack"], ["stack", "task"], ["stack", "task", "status"]
+
+# event -> (dimensions, {metric: unit}). A metric that its event doesn't bring counts the event itself.
+EVENTS: dict[str, tuple[list[list[str]], dict[str, str]]] = {
+    "order_accepted": ([_BY_STACK, _BY_TASK], {"orders_accepted": "Count"}),
+    "attempt_began": ([_BY_STACK, _BY_TASK], {"attempts": "Count", "age_ms": "Milliseconds"}),
+    "attempt_ended": ([_BY_STACK, _BY_TASK], {"duration_ms": "Milliseconds"}),
+    "order_ended": ([_BY_STATUS], {"orders_ended": "Count"}),
+    "send_failed": ([_BY_STACK], {"sends_failed": "Count"}),
+    "swept": ([_BY_STACK], {"largest_overdue_s": "Seconds", "resent": "Count"}),
+    "dead_letter": ([_BY_STACK], {"dead_letters": "Count"}),
+}
+
+
+def members(event: str, given: Mapping[str, Any], stack: str) -> dict[str, Any]:
+    """What makes a log line a metric; nothing for an event that is none."""
+    if event not in EVENTS:
+        return {}
+    dimensions, units = EVENTS[event]
+    block = {"Namespace": NAMESPACE, "Dimensions": dimensions,
+             "Metrics": [{"Name": name, "Unit": unit} for name, unit in units.items()]}
+    counted = {name: 1 for name in units if name not in given}
+    return {**counted, "stack": stack,
+            "_aws": {"Timestamp": time.time_ns() // 1_000_000, "CloudWatchMetrics": [block]}}
