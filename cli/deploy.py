@@ -12,6 +12,7 @@ import click
 from botocore.exceptions import BotoCoreError, ClientError
 
 from cli import bucket, stack
+from cli.formation import describe
 from cli.package import Package, package
 from cli.stack import Change, Plan
 from cli.template import table_names
@@ -106,7 +107,7 @@ def _require_fit(made: Package, given: Mapping[str, str]) -> None:
 
 def _tables_to_adopt(name: str, made: Package, adopt: bool) -> list[str]:
     """Tables that an earlier stack of this name left. Raises Refused if they are there and nobody said what to do."""
-    if stack.describe(name) is not None:
+    if describe(name) is not None:
         return []
     left = {logical: table for logical, table in table_names(made.template, name).items() if _exists(table)}
     if left and not adopt:

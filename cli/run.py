@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from cli.cloud import HOST, CloudError
+from cli.formation import StackError
 from cli.local import LocalStack, Options
 from cli.package import ROOT, PackageError, own_files
-from cli.stack import StackError
 
 FAULTS = (CloudError, PackageError, StackError)
 _LOOK_S = 0.3

@@ -7,24 +7,18 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import boto3
-from botocore.exceptions import ClientError
 
 from cli import bucket
+from cli.formation import Say, StackError, describe, settled, wait
 from cli.package import Package
-from cli.template import literal_names, located, numbered
+from cli.template import literal_names, located, numbered, table_names
 
-Say = Callable[[str], None]
 _CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
-_PATIENCE_S = 3600
-
-
-class StackError(Exception):
-    """The stack could not be made; the message is CloudFormation's own reason."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +39,7 @@ class Plan:
     change_set: str
     new: bool
     changes: tuple[Change, ...]
+    template: Mapping[str, Any]
 
 
 def deploy(name: str, package: Package, parameters: Mapping[str, str]) -> dict[str, str]:
@@ -58,20 +53,20 @@ def plan(name: str, package: Package, parameters: Mapping[str, str], adopt: bool
     formation = boto3.client("cloudformation")
     new = _is_new(name)
     template = package.template if not adopt else literal_names(package.template, name)
-    if "AWS_ENDPOINT_URL" in os.environ:
+    if _local():
         template = numbered(template, parameters)
     made = formation.create_change_set(
         StackName=name, ChangeSetName=f"orderline-{time.time_ns()}", ChangeSetType="CREATE" if new else "UPDATE",
         TemplateURL=bucket.upload(name, package.zip, lambda where: located(template, where)),
         Capabilities=_CAPABILITIES, ImportExistingResources=adopt,
         Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()])
-    described = _settled(made["Id"])
+    described = settled(made["Id"])
     if described["Status"] == "FAILED":
-        drop(Plan(name, made["Id"], new, ()))
+        drop(Plan(name, made["Id"], new, (), template))
         if _NO_CHANGE.intersection(described.get("StatusReason", "").split()):
             return None
         raise StackError(f"CloudFormation refuses the change: {described.get('StatusReason')}")
-    return Plan(name, made["Id"], new, tuple(_changes(described)))
+    return Plan(name, made["Id"], new, tuple(_changes(described)), template)
 
 
 def drop(planned: Plan) -> None:
@@ -86,7 +81,9 @@ def carry_out(planned: Plan, say: Say = lambda _: None) -> dict[str, str]:
     """Make the changes, say each resource as it is done. Returns the outputs; raises StackError with the reasons."""
     began = time.time()
     boto3.client("cloudformation").execute_change_set(ChangeSetName=planned.change_set)
-    _wait(planned.stack, ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE"), began, say)
+    wait(planned.stack, ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE"), began, say)
+    if _local():
+        _expire(planned.template, planned.stack)
     return outputs(planned.stack)
 
 
@@ -96,18 +93,8 @@ def destroy(name: str, say: Say = lambda _: None) -> None:
     if described:
         began = time.time()
         boto3.client("cloudformation").delete_stack(StackName=described["StackId"])
-        _wait(described["StackId"], ("DELETE_COMPLETE",), began, say)
+        wait(described["StackId"], ("DELETE_COMPLETE",), began, say)
     bucket.forget(name)
-
-
-def describe(name: str) -> dict[str, Any] | None:
-    """CloudFormation's description of the stack, or None: there is none."""
-    try:
-        return boto3.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]  # type: ignore[no-any-return]
-    except ClientError as error:
-        if "does not exist" in str(error):
-            return None
-        raise
 
 
 def outputs(name: str) -> dict[str, str]:
@@ -116,7 +103,7 @@ def outputs(name: str) -> dict[str, str]:
     if described is None:
         raise StackError(f"there is no stack {name}; make deploy makes it")
     found = {output["OutputKey"]: output["OutputValue"] for output in described.get("Outputs", [])}
-    local = os.environ.get("AWS_ENDPOINT_URL")
+    local = _local()
     api = f"{local}/_aws/execute-api/{found['RestAPIId']}/api" if local else found["EndpointURL"].rstrip("/")
     return {**found, "API": api}
 
@@ -131,6 +118,19 @@ def resources(name: str) -> dict[str, tuple[str, str]]:
 def functions(name: str) -> list[str]:
     """The names of the stack's Lambda functions."""
     return [id for kind, id in resources(name).values() if kind == "AWS::Lambda::Function"]
+
+
+def _local() -> str | None:
+    """The local cloud's address, if it is the one spoken to."""
+    return os.environ.get("AWS_ENDPOINT_URL")
+
+
+def _expire(template: Mapping[str, Any], name: str) -> None:
+    """The local cloud reads a table's TTL in no template; rows shall expire there too."""
+    for logical, table in table_names(template, name).items():
+        ttl = template["Resources"][logical]["Properties"].get("TimeToLiveSpecification")
+        if ttl:
+            boto3.client("dynamodb").update_time_to_live(TableName=table, TimeToLiveSpecification=ttl)
 
 
 def _is_new(name: str) -> bool:
@@ -149,55 +149,7 @@ def _is_new(name: str) -> bool:
 _NO_CHANGE = {"didn't", "No"}  # "The submitted information didn't contain changes", "No updates are to be performed"
 
 
-def _settled(change_set: str) -> dict[str, Any]:
-    formation = boto3.client("cloudformation")
-    for _ in _beats():
-        described: dict[str, Any] = formation.describe_change_set(ChangeSetName=change_set)
-        if described["Status"] in ("CREATE_COMPLETE", "FAILED"):
-            return described
-    raise StackError("CloudFormation made no change set in time")
-
-
 def _changes(described: Mapping[str, Any]) -> Iterator[Change]:
     for change in described["Changes"]:
         made = change["ResourceChange"]
         yield Change(made["Action"], made["LogicalResourceId"], made["ResourceType"], made.get("Replacement", "False"))
-
-
-def _wait(stack: str, good: tuple[str, ...], since: float, say: Say) -> None:
-    """Until the stack rests. Raises StackError with what failed first, unless it rests well."""
-    seen: set[str] = set()
-    failed: list[str] = []
-    status = ""
-    for _ in _beats():
-        described = describe(stack)
-        status = described["StackStatus"] if described else "DELETE_COMPLETE"
-        for event in _events(stack, seen, since):
-            say(f"  {event['ResourceStatus']:<24} {event['LogicalResourceId']}")
-            if event["ResourceStatus"].endswith("_FAILED"):
-                failed.append(f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', 'no reason')}")
-        if not status.endswith("IN_PROGRESS"):
-            break
-    if status not in good:
-        raise StackError("\n  ".join([f"the stack {stack} is {status}", *failed]))
-
-
-def _events(stack: str, seen: set[str], since: float) -> list[dict[str, Any]]:
-    """What ended since the last look, the oldest first."""
-    try:
-        found = boto3.client("cloudformation").describe_stack_events(StackName=stack)["StackEvents"]
-    except ClientError:
-        return []  # the stack is gone, and its events with it
-    new = [event for event in reversed(found) if event["EventId"] not in seen
-           and event["Timestamp"].timestamp() >= since - 1 and not event["ResourceStatus"].endswith("IN_PROGRESS")]
-    seen.update(event["EventId"] for event in new)
-    return new
-
-
-def _beats() -> Iterator[None]:
-    """Looks at growing distances: a local cloud is done in a moment, AWS asks not to be asked too often."""
-    began, wait_s = time.monotonic(), 0.05
-    while time.monotonic() - began < _PATIENCE_S:
-        yield
-        time.sleep(wait_s)
-        wait_s = min(wait_s * 1.5, 3)

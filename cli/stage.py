@@ -1,4 +1,4 @@
-"""The commands on a stage: package, deploy, destroy. Each imports what it needs, so that the others start fast."""
+"""The commands on a stage. Each imports what it needs, so that the others start fast."""
 
 from __future__ import annotations
 
@@ -48,14 +48,32 @@ def destroy_stage(stage: str, yes: bool) -> None:
         destroy(stage, yes)
 
 
+@click.command("doctor")
+@click.option("--stage", help="A deployed stage; left out, the stack of `make run`, with `. .local/env`.")
+@click.option("--stack", "name", help="A deployed stack, by its name.")
+def examine_stack(stage: str | None, name: str | None) -> None:
+    """Say what is wrong with a stack that runs, and how to mend it. Changes nothing."""
+    from cli.deploy import stack_name, whereabouts
+    from cli.doctor import examine
+
+    name = name or stack_name(stage or "dev")
+    with _plain_faults():
+        where, findings = whereabouts(), examine(name)
+    for finding in findings:
+        click.echo(f"{finding.fault}\n  mend: {finding.mend}")
+    if findings:
+        raise click.ClickException(f"{len(findings)} findings on {name} in {where}")
+    click.echo(f"{name} in {where} is healthy")
+
+
 @contextmanager
 def _plain_faults() -> Iterator[None]:
     """What can go wrong on the way to AWS, as one message instead of a traceback."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     from cli.deploy import Refused
+    from cli.formation import StackError
     from cli.package import PackageError
-    from cli.stack import StackError
 
     try:
         yield

@@ -9,7 +9,10 @@ from typing import Any
 
 def table_names(template: Mapping[str, Any], name: str) -> dict[str, str]:
     """The tables that a template has: logical name -> what it is called in the stack of that name."""
-    return {logical: made["Properties"]["TableName"]["Fn::Sub"].replace("${AWS::StackName}", name)
+    def called(table: Any) -> str:
+        return str(table if isinstance(table, str) else table["Fn::Sub"]).replace("${AWS::StackName}", name)
+
+    return {logical: called(made["Properties"]["TableName"])
             for logical, made in template["Resources"].items() if made["Type"] == "AWS::DynamoDB::Table"}
 
 

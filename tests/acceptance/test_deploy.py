@@ -16,6 +16,7 @@ import pytest
 
 from chalicelib import auth
 from cli import stack
+from cli.formation import describe
 from cli.package import ROOT
 from tests.acceptance.conftest import LocalCloud
 
@@ -156,4 +157,4 @@ def test_without_a_region_or_credentials_nothing_begins(options: Any, environmen
 def test_what_cannot_work_is_refused_and_nothing_is_made(clean: LocalCloud, options: Any, said: str) -> None:
     done = typed("deploy", *options)
     assert (done.returncode, said in done.stderr, "Traceback" in done.stderr) == (1, True, False), done.stderr
-    assert stack.describe("orderline-dev") is None
+    assert describe("orderline-dev") is None
