@@ -4,7 +4,7 @@ VENV = .venv/bin/python
 export GOAL = $(firstword $(MAKECMDGOALS))
 
 RUN = requirements/local.txt
-TEST = $(RUN) requirements.txt requirements/image.txt requirements/fuzz.txt
+TEST = $(RUN) requirements.txt requirements/image.txt requirements/fuzz.txt requirements/browser.txt
 CHECK = $(TEST) requirements/check.txt
 
 run: ## the whole of Orderline on this machine, until Ctrl-C

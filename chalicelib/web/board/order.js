@@ -48,7 +48,7 @@ function draw(order) {
   const progress = order.done ? null : order.progress;
   optional("order-progress", progress, (node) => {
     write(node.querySelector("label"), `${progress.percent} % ${progress.word ?? ""}`);
-    byId("bar").value = progress.percent;
+    byId("bar").value = Number(progress.percent) || 0;
   });
   optional("order-error", order.error, (node) => write(node, `${order.error.code}: ${order.error.message}`));
   byId("cancel").hidden = order.status !== "PENDING";

@@ -102,7 +102,7 @@ function label(item, order, name) {
       meter.ariaLabel = "How far it is";
       item.firstChild.append(meter);
     }
-    meter.value = order.progress.percent;
+    meter.value = Number(order.progress.percent) || 0;
   }
 }
 
