@@ -8,6 +8,7 @@ from pathlib import Path
 
 from chalicelib import config
 from chalicelib.errors import NotFound
+from chalicelib.web import etag
 from chalicelib.web.http import Request, Response
 
 _FOLDER = Path(__file__).parent / "board"
@@ -18,8 +19,6 @@ _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self';"
                                " img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "Cache-Control": "no-cache",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
 }
 
 
@@ -37,9 +36,9 @@ def _answer(name: str, request: Request) -> Response:
     files = _files()
     if name not in files:
         raise NotFound(f"the board has no file {name!r}")
-    text, etag = files[name]
-    headers = {**_HEADERS, "ETag": etag, "Content-Type": f"{_TYPES[Path(name).suffix]}; charset=utf-8"}
-    if request.headers.get("if-none-match") == etag:
+    text, tag = files[name]
+    headers = {**_HEADERS, "ETag": tag, "Content-Type": f"{_TYPES[Path(name).suffix]}; charset=utf-8"}
+    if etag.matches(request.headers.get("if-none-match"), tag):
         return Response(304, "", headers)
     return Response(200, text, headers)
 

@@ -92,8 +92,8 @@ function picture(input) {
 }
 
 function attempt(entry, place) {
-  const [start, end] = [Date.parse(entry.start), Date.parse(entry.end ?? "")];
+  const [start, end] = [Date.parse(entry.started_at), Date.parse(entry.ended_at ?? "")];
   const length = took((Number.isNaN(end) ? now() : end) - start);
-  const how = entry.code ?? (entry.end ? "success" : shown.status === "RUNNING" ? "under way" : "did not report");
-  return element("tr", "", ...[String(place + 1), moment(entry.start), length, how].map((text) => element("td", "", text)));
+  const how = entry.code ?? (entry.ended_at ? "success" : shown.status === "RUNNING" ? "under way" : "did not report");
+  return element("tr", "", ...[String(place + 1), moment(entry.started_at), length, how].map((text) => element("td", "", text)));
 }
