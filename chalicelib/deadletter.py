@@ -26,6 +26,9 @@ def settle(records: list[dict[str, Any]]) -> dict[str, list[dict[str, str]]]:
             except Unavailable as fault:
                 logs.event("aws_unavailable", reason=str(fault))
                 kept.append({"itemIdentifier": message.id})
+            except Exception:  # it concerns this message alone, never the rest of its batch
+                logs.fault("dead_letter_fault")
+                kept.append({"itemIdentifier": message.id})
     return {"batchItemFailures": kept}
 
 

@@ -108,7 +108,7 @@ def retry(seen: Order, plan: Plan) -> Order:
         seen.key, orders.RETRY, now, "rounds = :rounds AND expires_at > :now_s",
         {":rounds": seen.rounds, ":now_s": now // orders.SECOND},
         sets={"attempts": 0, "resends": 0, "rounds": seen.rounds + 1, "round_at": now, "due_at": plan.due_at,
-              "due_shard": plan.due_shard},
+              "due_shard": plan.due_shard, "history": list(seen.history[-orders.MAX_HISTORY:])},
         removes=("expires_at", "lease_until", "result", "error", "progress"),
     )
 

@@ -62,7 +62,12 @@ def _sweep(shard: str, swept: Swept, budget: float, time_left_s: Callable[[], fl
         if time_left_s() < STOP_S or (budget <= 0 and now - due_at < LONG_OVERDUE):
             break
         swept.largest_overdue_s = max(swept.largest_overdue_s, (now - due_at) // SECOND)
-        budget -= _look_at(key, swept)
+        try:
+            budget -= _look_at(key, swept)
+        except Unavailable:
+            raise
+        except Exception:  # a row that can't be read, say: it is always the first, and must not hide all others
+            logs.fault("sweep_fault", key=key)
     return budget
 
 
