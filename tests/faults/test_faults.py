@@ -5,20 +5,15 @@ PROOF=1 (`make proof`) runs all of them; a plain run takes a sample, by a seed t
 
 from __future__ import annotations
 
-import os
 import random
-import sys
-from collections.abc import Iterator
 
 import pytest
 
 from tests.faults.flows import FLOWS, KINDS
-from tests.faults.world import World, proven
+from tests.faults.world import SEED, WHOLE, World
 from tests.kit import wire
 from tests.kit.wire import ATTEMPTS, Fault, Wire
 
-WHOLE = bool(os.environ.get("PROOF"))
-SEED = int(os.environ.get("SEED", random.randrange(10**6)))
 SAMPLE = 12  # scenarios of each flow and kind in a plain run
 RANDOM = 4000 if WHOLE else 60
 
@@ -30,13 +25,6 @@ def faults(tap: Wire) -> dict[str, tuple[Fault, int]]:
     shown = {name: (fault, ATTEMPTS) for name, fault in kinds.items()}
     return {**hidden, **shown, "denied": (wire.denied, 1), "killed before": (tap.killed, 1),
             "killed after": (tap.killed_after, 1)}
-
-
-@pytest.fixture(scope="module")
-def world() -> Iterator[World]:
-    sys.stdout.write(f"\nSEED={SEED}\n")
-    with proven() as made:
-        yield made
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import sys
 from pathlib import Path
@@ -10,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.faults.mutants import LAYERS, MUTANTS, ROOT, Mutant, seconds_to_red, weakened
+from tests.faults.world import SEED, WHOLE
 
-SEED = int(os.environ.get("SEED", random.randrange(10**6)))
-CHOSEN = random.Random(SEED).sample(MUTANTS, len(MUTANTS) if os.environ.get("PROOF") else 1)
+CHOSEN = random.Random(SEED).sample(MUTANTS, len(MUTANTS) if WHOLE else 1)
 
 
 @pytest.mark.parametrize("mutant", CHOSEN, ids=lambda mutant: mutant.name)

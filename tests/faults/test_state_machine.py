@@ -5,29 +5,26 @@ What must hold is looked at by the bystander at each write and each run; at the 
 
 from __future__ import annotations
 
-import os
-from contextlib import ExitStack
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from chalicelib.orders import SECOND
 from tests.faults.flows import KINDS
-from tests.faults.world import World, proven
+from tests.faults.world import WHOLE, World
 
-WHOLE = bool(os.environ.get("PROOF"))
-_open = ExitStack()
-_world: list[World] = []
+_shared: list[World] = []
 
 
-def setup_module() -> None:
-    _world.append(_open.enter_context(proven()))
-
-
-def teardown_module() -> None:
-    _world.clear()
-    _open.close()
+@pytest.fixture(scope="module", autouse=True)
+def shared(world: World) -> Iterator[None]:
+    """Hypothesis makes its machines itself: they find the module's world here."""
+    _shared.append(world)
+    yield
+    _shared.clear()
 
 
 class Orderline(RuleBasedStateMachine):
@@ -37,7 +34,7 @@ class Orderline(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.world = _world[0]
+        self.world = _shared[0]
         self.world.fresh()
 
     @rule(target=placed, kind=st.sampled_from(KINDS))

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
+import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -27,6 +29,8 @@ from tests.kit.registry import restored
 from tests.kit.wire import Call, Killed, Wire, tapped
 
 CLIENT = "kit"
+WHOLE = bool(os.environ.get("PROOF"))  # every scenario; else a sample, by a seed that is printed
+SEED = int(os.environ.get("SEED", random.randrange(10**6)))
 MOST_STEPS = 80
 STEP_S = 61
 
@@ -38,6 +42,7 @@ class World:
         self.cloud, self.wire = cloud, wire
         self.bystander = Bystander(cloud.clock)
         self.accepted: dict[str, str] = {}
+        self.scenarios = 0
         self._keys = itertools.count()
         wire.seen = self._seen
 
@@ -142,6 +147,7 @@ class World:
 
     def fresh(self) -> None:
         """Forget everything, for the next scenario."""
+        self.scenarios += 1
         self.bystander.forget()
         self.accepted.clear()
         self.wire.faults.clear()
