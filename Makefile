@@ -73,6 +73,14 @@ lock: ## make the lock files anew from requirements/*.in; UPGRADE=--upgrade take
 	$(COMPILE) $(UPGRADE) requirements/browser.in -o requirements/browser.txt
 	$(COMPILE) $(UPGRADE) requirements/fuzz.in -o requirements/fuzz.txt
 
+screenshots: ## the pictures of the board and the terminal's text in docs/
+	@$(PYTHON) cli/bootstrap.py $(TEST)
+	$(VENV) -m tools.board screenshots
+
+measure-board: ## how soon an order is seen to be ready, and how 500 open ones weigh (about 6 minutes)
+	@$(PYTHON) cli/bootstrap.py $(TEST)
+	$(VENV) -m tools.board measure
+
 train: ## make the weights of classify_image anew
 	@$(PYTHON) cli/bootstrap.py $(TEST) requirements/train.txt
 	$(VENV) -m tools.train_digits
@@ -83,4 +91,4 @@ clean: ## forget what was built; orders in .local stay
 help:
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /	/'
 
-.PHONY: run test check proof proof-model proof-faults proof-mutants proof-recovery proof-soak package deploy destroy lock train clean help
+.PHONY: run test check proof proof-model proof-faults proof-mutants proof-recovery proof-soak package deploy destroy lock train screenshots measure-board clean help

@@ -1,0 +1,68 @@
+"""docs/from-celery.md: its snippets, run in their order against the mocked cloud over real HTTP."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from chalicelib import tasks
+from cli.client import Orderline
+from tests.kit import Cloud
+from tests.kit.front import serving
+
+PAGE = (Path(__file__).parents[2] / "docs" / "from-celery.md").read_text()
+SNIPPETS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+
+
+@contextmanager
+def working(cloud: Cloud) -> Iterator[None]:
+    """A worker: whatever is on the queue is done, until the end."""
+    over = threading.Event()
+
+    def work() -> None:
+        while not over.wait(0.02):
+            cloud.drain()
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    try:
+        yield
+    finally:
+        over.set()
+        worker.join()
+
+
+def test_the_snippets_do_what_they_say(cloud: Cloud, tmp_path: Path) -> None:
+    celery = [snippet for snippet in SNIPPETS if snippet.startswith("# Celery")]
+    declared = [snippet for snippet in SNIPPETS if "@task" in snippet and snippet not in celery]
+    used = [snippet for snippet in SNIPPETS if snippet not in celery + declared]
+    for number, snippet in enumerate(declared):
+        load(tmp_path / f"snippet_{number}.py", snippet)
+    with serving(cloud) as front, working(cloud):
+        names = {"orderline": Orderline(front.url, cloud.token)}
+        for snippet in used:
+            exec(snippet, names)
+
+    assert (len(celery), len(declared), len(used)) == (1, 3, 4)
+
+
+def test_every_name_of_ours_on_the_page_exists() -> None:
+    page_methods = set(re.findall(r"orderline\.(\w+)\(", PAGE))
+    options = set(re.findall(r"@task\((\w+)=", PAGE))
+
+    assert {"place", "get", "wait", "cancel", "retry"} <= page_methods
+    assert all(callable(getattr(Orderline, method)) for method in page_methods)
+    assert all(option in str(tasks.task.__doc__) for option in options)
+
+
+def load(path: Path, source: str) -> None:
+    """Import a file, as the tasks package does; a task's type hints need a real module."""
+    path.write_text(source)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    spec.loader.exec_module(importlib.util.module_from_spec(spec))
