@@ -103,7 +103,7 @@ def seconds_to_red(project: Path, tests: list[str]) -> float | None:
     """How long these tests took to fail; None if they did not."""
     began = time.monotonic()
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
-    run = subprocess.run(command, cwd=project, env={**os.environ, "SEED": "1"}, capture_output=True, check=False)
+    run = subprocess.run(command, cwd=project, env={**os.environ, "SEED": "1", "MUTANT": "1"}, capture_output=True, check=False)
     assert run.returncode in (0, 1), run.stdout.decode()[-2000:]
     return time.monotonic() - began if run.returncode else None
 

@@ -5,10 +5,11 @@ What must hold is looked at by the bystander at each write and each run; at the 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
@@ -96,5 +97,6 @@ class Orderline(RuleBasedStateMachine):
 TestOrderline = Orderline.TestCase
 TestOrderline.settings = settings(
     max_examples=1500 if WHOLE else 25, stateful_step_count=40 if WHOLE else 20, deadline=None,
+    phases=[Phase.generate] if os.environ.get("MUTANT") else list(Phase),  # to shrink a mutant's walk takes minutes
     suppress_health_check=list(HealthCheck), print_blob=True, database=None,
 )
