@@ -85,6 +85,32 @@ def test_the_last_characters_find_an_order(cloud: Cloud, orderline: Orderline) -
         orderline.find("0000000000")
 
 
+def test_the_list_goes_on_over_pages_and_what_is_unchanged_is_not_sent_again(
+    front: Front, orderline: Orderline,
+) -> None:
+    ids = [orderline.place("cook_nuggets", {"pieces": 1})["id"] for _ in range(103)]
+    front.asked.clear()
+
+    assert sorted(order["id"] for order in orderline.list()) == sorted(ids)
+    assert [order["id"] for order in orderline.list(limit=2)] == [order["id"] for order in orderline.list()][:2]
+    assert [status for _, path, status in front.asked if "limit=100" in path] == [200, 200, 304, 304]
+    assert not list(orderline.list(status=["FAILED"]))
+    assert len(list(orderline.list(status=["PENDING", "RUNNING"], task="cook_nuggets", limit=5))) == 5
+
+
+def test_waiting_takes_few_requests(cloud: Cloud, front: Front, orderline: Orderline) -> None:
+    """The server holds a waiting request until something changes, and says 304 when nothing did."""
+    order = orderline.place("cook_nuggets", {"pieces": 1})
+    changes = orderline.watch(order["id"])
+    assert next(changes)["status"] == "PENDING"
+    cloud.drain()
+    assert next(changes)["status"] == "SUCCESS"
+
+    assert [status for method, _, status in front.asked if method == "GET"] == [200, 200]
+    assert orderline.get(order["id"]) is orderline.get(order["id"])
+    assert front.asked[-1][2] == 304
+
+
 def test_progress_reaches_the_client(cloud: Cloud, orderline: Orderline) -> None:
     seen = []
 

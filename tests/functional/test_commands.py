@@ -5,16 +5,21 @@ from __future__ import annotations
 import base64
 import json
 import os
+import pty
+import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
+from chalicelib import store
 from cli.__main__ import main
 from tests.acceptance.stack import until
 from tests.kit import Cloud
@@ -38,6 +43,42 @@ class Terminal:
         ended = self.type(*words, "--json", stdin=stdin)
         assert ended.exit_code == 0, ended.output
         return json.loads(ended.stdout)
+
+
+class Screen:
+    """A command that believes it has a terminal."""
+
+    def __init__(self, process: subprocess.Popen[bytes], controller: int) -> None:
+        self._process, self._controller, self.text = process, controller, ""
+
+    def reads(self, words: str, within_s: float = 20) -> None:
+        end = time.monotonic() + within_s
+        while words not in self.text:
+            ready, _, _ = select.select([self._controller], [], [], max(0, end - time.monotonic()))
+            assert ready, f"{words!r} was not shown within {within_s} s: {self.text}"
+            self.text += os.read(self._controller, 65536).decode(errors="replace")
+
+    def interrupt(self) -> None:
+        self._process.send_signal(signal.SIGINT)
+
+    @property
+    def exit_code(self) -> int:
+        return self._process.wait(20)
+
+
+@contextmanager
+def at_a_screen(terminal: Terminal, *words: str) -> Iterator[Screen]:
+    controller, screen = pty.openpty()
+    environment = {**os.environ, **terminal.environment, "TERM": "xterm", "NO_COLOR": "1"}
+    process = subprocess.Popen([sys.executable, "-m", "cli", *words], cwd=ROOT, env=environment, stdin=screen,
+                               stdout=screen, stderr=screen)
+    os.close(screen)
+    try:
+        yield Screen(process, controller)
+        process.wait(20)
+    finally:
+        process.kill()
+        os.close(controller)
 
 
 @pytest.fixture
@@ -133,6 +174,31 @@ def test_ctrl_c_leaves_the_order_running_and_says_how_to_find_it(cloud: Cloud, t
 
     assert (waiting.returncode, said.strip().split(": ")[1]) == (130, f"python -m cli wait {order['id']}")
     assert cloud.get(order["id"])["status"] == "PENDING"
+
+
+@pytest.mark.local
+def test_a_terminal_shows_how_far_an_order_is(cloud: Cloud, terminal: Terminal) -> None:
+    order = terminal.json("place", "cook_nuggets", "pieces=1")
+    running = cloud.claim(order["id"], lease_s=60)
+    with at_a_screen(terminal, "wait", order["id"]) as waiting:
+        waiting.reads("RUNNING")
+        store.report(running, {"percent": 40, "word": "in the oven"})
+        waiting.reads("in the oven")
+        store.succeed(running, '"crisp"')
+        waiting.reads('"crisp"')
+    assert waiting.exit_code == 0
+
+
+@pytest.mark.local
+def test_a_watched_list_changes_by_itself_until_ctrl_c(cloud: Cloud, terminal: Terminal) -> None:
+    with at_a_screen(terminal, "list", "--watch") as watching:
+        watching.reads("attempts")
+        order = terminal.json("place", "cook_nuggets", "pieces=1")
+        watching.reads(order["id"])
+        cloud.drain()
+        watching.reads("SUCCESS")
+        watching.interrupt()
+    assert watching.exit_code == 0
 
 
 @pytest.mark.local

@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from tests.kit.cloud import Cloud
+from tests.kit.wire import one_call_at_a_time
 
 HOST = "127.0.0.1"
 
@@ -55,7 +56,8 @@ def serving(cloud: Cloud) -> Iterator[Front]:
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     try:
-        yield server
+        with one_call_at_a_time():
+            yield server
     finally:
         server.shutdown()
         thread.join()

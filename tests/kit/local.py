@@ -8,14 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from typing import Any
-from unittest.mock import patch
 
 from chalice.cli.factory import CLIFactory
-from moto.core.botocore_stubber import BotocoreStubber
 
 from cli import gateway
 from tests.kit import template
 from tests.kit.cloud import Cloud, Reply
+from tests.kit.wire import one_call_at_a_time
 
 HOST = "127.0.0.1"
 
@@ -49,22 +48,16 @@ class LocalFront:
 
 @contextmanager
 def serving(cloud: Cloud) -> Iterator[LocalFront]:
-    """On a free port, until the block ends. Moto's writes aren't atomic between threads: they go one at a time."""
+    """On a free port, until the block ends."""
     import app as orderline  # noqa: PLC0415 (the server changes the app's class)
 
     config = CLIFactory(str(template.RESOURCES.parents[1])).create_config_obj("dev")
     server: Any = gateway.server(orderline.app, config, HOST, 0)
     server.daemon_threads = False
-    lock, original = threading.Lock(), BotocoreStubber.__call__
-
-    def one_at_a_time(*arguments: Any, **more: Any) -> Any:
-        with lock:
-            return original(*arguments, **more)
-
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     try:
-        with patch.object(BotocoreStubber, "__call__", one_at_a_time):
+        with one_call_at_a_time():
             yield LocalFront(cloud, server.server_address[1])
     finally:
         server.shutdown()

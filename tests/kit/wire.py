@@ -7,6 +7,7 @@ before the call's effect, after it (the answer is lost), instead of it (an answe
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -152,6 +153,19 @@ def _refusal(call: Call, status: int, code: str) -> AWSResponse:
 def _changed(given: AWSResponse, change: Callable[[Any], Any]) -> AWSResponse:
     body = json.dumps(change(json.loads(given.content)))
     return AWSResponse(given.url, given.status_code, {}, MockRawResponse(body))
+
+
+@contextmanager
+def one_call_at_a_time() -> Iterator[None]:
+    """Moto's writes aren't atomic between threads: another one may read half of them."""
+    lock, original = threading.Lock(), BotocoreStubber.__call__
+
+    def call(*arguments: Any, **more: Any) -> Any:
+        with lock:
+            return original(*arguments, **more)
+
+    with patch.object(BotocoreStubber, "__call__", call):
+        yield
 
 
 @contextmanager
