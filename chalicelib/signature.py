@@ -14,6 +14,7 @@ import msgspec
 
 from chalicelib.context import Context
 from chalicelib.errors import InvalidInput, NoJSON, TaskMistake, pointer_to
+from chalicelib.nesting import MAX_DEPTH, too_deep
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Signature:
     @classmethod
     def of(cls, function: Callable[..., Any]) -> Signature:
         """Raises TaskMistake for a parameter that no JSON member can fill."""
-        hints = typing.get_type_hints(function, include_extras=True)
+        hints = _hints(function)
         parameters = inspect.signature(function).parameters.values()
         contexts = [parameter.name for parameter in parameters if hints.get(parameter.name) is Context]
         members = [_member(function, parameter, hints) for parameter in parameters if parameter.name not in contexts]
@@ -69,17 +70,27 @@ class Signature:
 
 
 def as_json(result: Any) -> str:
-    """Dataclasses, structs, dates and the like as msgspec writes them. Raises NoJSON: NaN, lone surrogates, cycles."""
+    """Dataclasses, structs, dates and the like as msgspec writes them. Raises NoJSON: NaN, lone surrogates, cycles, or
+    nested so deep that a reader may give up."""
     try:
         text = json.dumps(msgspec.to_builtins(result, str_keys=True), allow_nan=False, ensure_ascii=False)
         text.encode()
     except (TypeError, ValueError, RecursionError) as fault:
         raise NoJSON(f"the result is no JSON: {fault}") from fault
+    if too_deep(text):
+        raise NoJSON(f"the result is nested deeper than {MAX_DEPTH} levels")
     return text
 
 
 def place_of(function: Callable[..., Any]) -> str:
     return f"{function.__module__}.{function.__qualname__}"
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(function, include_extras=True)
+    except NameError as fault:
+        raise TaskMistake(f"{place_of(function)}: a type hint that can't be found: {fault}") from fault
 
 
 def _member(function: Callable[..., Any], parameter: inspect.Parameter, hints: dict[str, Any]) -> Any:

@@ -122,7 +122,8 @@ def report(order: Order, progress: Item) -> Order:
 def _finish(order: Order, transition: Transition, code: str | None, sets: Item) -> Order:
     now = orders.now()
     sets = {**sets, "history": _ended(order, now, code), **_placed(order)}
-    return end(order.key, transition, now, *_held_by(order), sets)
+    stale = () if "error" in sets else ("error",)  # of an attempt before the one that succeeded
+    return end(order.key, transition, now, *_held_by(order), sets, stale)
 
 
 def _held_by(order: Order) -> tuple[str, Item]:

@@ -33,11 +33,13 @@ def put(order: Order, condition: str, values: Item) -> Order:
     return order
 
 
-def end(key: str, transition: Transition, now: int, where: str, values: Item, sets: Item) -> Order:
+def end(
+    key: str, transition: Transition, now: int, where: str, values: Item, sets: Item, removes: tuple[str, ...] = (),
+) -> Order:
     """Every transition to a final status: sets the TTL, takes the row off the sweeper's index, ends the lease."""
     expires_at = now // orders.SECOND + config.SETTINGS.keep_s
     order = update(key, transition, now, where, values, sets={**sets, "expires_at": expires_at},
-                   removes=("due_at", "due_shard", "lease_until"))
+                   removes=("due_at", "due_shard", "lease_until", *removes))
     logs.event("order_ended", order=order.id, client=logs.hashed(order.client), task=order.task,
                status=order.status.value, code=order.error["code"] if order.error else None)
     return order

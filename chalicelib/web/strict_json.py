@@ -6,9 +6,9 @@ import json
 import re
 from typing import Any, NoReturn
 
+from chalicelib.nesting import MAX_DEPTH, too_deep
 from chalicelib.web.problems import Problem
 
-MAX_DEPTH = 64
 _LONE = re.compile("[\ud800-\udfff]")
 
 
@@ -22,7 +22,8 @@ def parse(body: bytes) -> Any:
         _refuse(f"it is no UTF-8 (byte {fault.start})")
     if not text.strip():
         _refuse("the body is empty; send an object such as {\"task\": \"cook_nuggets\", \"input\": {\"pieces\": 6}}")
-    _check_depth(text)
+    if too_deep(text):
+        _refuse(f"it is nested deeper than {MAX_DEPTH} levels")
     try:
         value = json.loads(text, object_pairs_hook=_object, parse_constant=_constant, parse_float=_number)
     except json.JSONDecodeError as fault:
@@ -30,18 +31,6 @@ def parse(body: bytes) -> Any:
     except ValueError:
         _refuse("a whole number has too many digits")
     return value
-
-
-def _check_depth(text: str) -> None:
-    """Counted before parsing, since the parser itself recurses. Brackets in strings don't count.
-
-    A string that never ends matches too, to the end of the text: else every quote in it would be tried as far.
-    """
-    depth = 0
-    for token in re.finditer(r'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', text, re.DOTALL):
-        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0], 0)
-        if depth > MAX_DEPTH:
-            _refuse(f"it is nested deeper than {MAX_DEPTH} levels")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -57,7 +57,8 @@ MUTANTS = (
     _one("an unknown task is acknowledged", "worker.py",
          'return _keep(message, min(60, 5 * 2 ** (message.receives - 1)), "unknown_task_or_version")', "return True"),
     _one("a retry keeps its lease", "store.py", 'removes=("lease_until", "progress")', 'removes=("progress",)'),
-    _one("a final order keeps its timer", "writes.py", '("due_at", "due_shard", "lease_until")', '("lease_until",)'),
+    _one("a final order keeps its timer", "writes.py", '("due_at", "due_shard", "lease_until", *removes)',
+         '("lease_until", *removes)'),
     _one("giving up ignores what came since", "store.py", 'f"writer = :seen AND {_NOT_HELD}"',
          'f"writer <> :now AND version <> :seen AND {_NOT_HELD}"'),
     Mutant("giving up ignores a live lease", (
@@ -103,7 +104,8 @@ def seconds_to_red(project: Path, tests: list[str]) -> float | None:
     """How long these tests took to fail; None if they did not."""
     began = time.monotonic()
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
-    run = subprocess.run(command, cwd=project, env={**os.environ, "SEED": "1", "MUTANT": "1"}, capture_output=True, check=False)
+    environment = {**os.environ, "SEED": "1", "MUTANT": "1"}
+    run = subprocess.run(command, cwd=project, env=environment, capture_output=True, check=False)
     assert run.returncode in (0, 1), run.stdout.decode()[-2000:]
     return time.monotonic() - began if run.returncode else None
 

@@ -263,6 +263,32 @@ def _cyclic() -> Any:
     return ring
 
 
+def test_a_success_carries_no_error_of_an_attempt_before_it(cloud: Cloud) -> None:
+    @task(backoff_s=0)
+    def flaky(order: Context) -> str:
+        if order.attempt == 1:
+            raise RuntimeError("once")
+        return "done"
+
+    order = cloud.place("flaky")
+    cloud.drain()
+
+    assert (cloud.get(order["id"])["status"], cloud.get(order["id"])["error"]) == ("SUCCESS", None)
+    assert cloud.order(order["id"]).history[0]["code"] == "task_error"
+
+
+@pytest.mark.parametrize(("levels", "status"), [(64, "SUCCESS"), (65, "FAILED")])
+def test_a_result_is_nested_no_deeper_than_an_input_may_be(cloud: Cloud, levels: int, status: str) -> None:
+    @task
+    def nest() -> Any:
+        value: Any = "]"
+        for _ in range(levels):
+            value = [value]
+        return value
+
+    assert ended(cloud, "nest")["status"] == status
+
+
 @pytest.mark.parametrize(
     "result",
     [object(), float("nan"), [float("inf")], "\ud800", {"\ud800": 1}, _cyclic(), {(1, 2): 3}, 10**5000, print],

@@ -146,6 +146,15 @@ def test_what_does_not_fit_is_refused_at_intake_and_at_the_worker(member: str, v
         assert caught.value.pointer == f"/input/{member}"
 
 
+def test_a_hint_that_is_not_there_is_a_mistake() -> None:
+    def lost(n): ...  # type: ignore[no-untyped-def]
+
+    lost.__annotations__["n"] = "NoSuchType"
+
+    with pytest.raises(TaskMistake, match="NoSuchType"):
+        Signature.of(lost)
+
+
 def test_a_hint_that_json_cannot_carry_is_a_mistake() -> None:
     def takes(handler: object) -> None: ...
     def mixes(value: list[int] | list[str]) -> None: ...
