@@ -23,6 +23,7 @@ check: ## style, types, the direction of imports, the packaged template
 	$(VENV) -m cli package --stage dev
 	$(VENV) -m cli package --stage prod
 	.venv/bin/cfn-lint build/dev/out/template.json build/prod/out/template.json
+	$(VENV) -m cli.audit requirements-lambda.txt requirements.txt
 
 proof: proof-model proof-faults proof-mutants proof-recovery proof-soak ## nothing is lost, nothing ends twice: every layer, whole (hours)
 
@@ -54,6 +55,14 @@ package: ## the template and the zip of a stage: make package STAGE=dev
 deploy: ## to AWS: make deploy STAGE=dev; YES=1 asks nothing, SET="WorkerTimeout=30 Visibility=180" sets parameters
 	@$(PYTHON) cli/bootstrap.py $(RUN)
 	@$(VENV) -m cli deploy --stage $(or $(STAGE),dev)
+
+cold-start: ## milliseconds of each function's first and later answers, under AWS's runtime client, on this machine
+	@$(PYTHON) cli/bootstrap.py $(TEST)
+	@$(VENV) -m benchmarks.cold_start
+
+verify-aws: ## deploy, check, measure, destroy, in the account that AWS's tools use; YES=1 asks nothing
+	@$(PYTHON) cli/bootstrap.py $(TEST)
+	@$(VENV) -m cli verify
 
 destroy: ## a stage's stack: make destroy STAGE=dev
 	@$(PYTHON) cli/bootstrap.py $(RUN)
@@ -91,4 +100,4 @@ clean: ## forget what was built; orders in .local stay
 help:
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /	/'
 
-.PHONY: run test check proof proof-model proof-faults proof-mutants proof-recovery proof-soak package deploy destroy lock train screenshots measure-board clean help
+.PHONY: run test check proof proof-model proof-faults proof-mutants proof-recovery proof-soak package deploy destroy cold-start verify-aws lock train screenshots measure-board clean help

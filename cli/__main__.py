@@ -84,7 +84,7 @@ def revoke_token(token_id: str, stack: str | None, stage: str | None) -> None:
         click.echo(f"{token_id} of {revoked.client} is revoked; functions may remember it for up to a minute")
 
 
-for _command in (*ordering.COMMANDS, stage.package_stage, stage.deploy_stage, stage.destroy_stage, stage.examine_stack):
+for _command in (*ordering.COMMANDS, *stage.COMMANDS):
     main.add_command(_command)
 
 

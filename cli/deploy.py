@@ -29,7 +29,7 @@ def deploy(stage: str, given: Mapping[str, str], yes: bool, adopt: bool) -> None
     """Package, show the change set, ask, carry it out, say what to type next."""
     name, began = stack_name(stage), time.monotonic()
     where = whereabouts()
-    made = package(stage, this_machine="AWS_ENDPOINT_URL" in os.environ)
+    made = made_for_here(stage)
     _require_fit(made, given)
     adopting = _tables_to_adopt(name, made, adopt)
     planned = stack.plan(name, made, given, adopt=bool(adopting))
@@ -37,7 +37,7 @@ def deploy(stage: str, given: Mapping[str, str], yes: bool, adopt: bool) -> None
         click.echo(f"{name} in {where} is as it should be: nothing to change")
     else:
         click.echo(summary(planned, where, given))
-        if not (yes or _agreed("Make these changes?")):
+        if not (yes or agreed("Make these changes?")):
             stack.drop(planned)
             raise Refused("nothing was changed; YES=1 agrees without a question")
         stack.carry_out(planned, click.echo)
@@ -47,7 +47,7 @@ def deploy(stage: str, given: Mapping[str, str], yes: bool, adopt: bool) -> None
 def destroy(stage: str, yes: bool) -> None:
     """Delete the stack and its code. What the stage retains stays, and is named with what can be done with it."""
     name, where = stack_name(stage), whereabouts()
-    if not (yes or _agreed(f"Delete the stack {name} in {where}, its orders with it unless the stage retains them?")):
+    if not (yes or agreed(f"Delete the stack {name} in {where}, its orders with it unless the stage retains them?")):
         raise Refused("nothing was changed; YES=1 agrees without a question")
     stack.destroy(name, click.echo)
     kept = [table for table in (f"{name}-orders", f"{name}-tokens") if _exists(table)]
@@ -55,6 +55,11 @@ def destroy(stage: str, yes: bool) -> None:
     if kept:
         click.echo(f"Kept: the tables {', '.join(kept)}. The next deploy takes them up: make deploy STAGE={stage}"
                    " ADOPT=1. To delete them for good, see docs/deploy.md.")
+
+
+def made_for_here(stage: str) -> Package:
+    """The stage's package: with Lambda's wheels, or for the local cloud with this machine's."""
+    return package(stage, this_machine="AWS_ENDPOINT_URL" in os.environ)
 
 
 def stack_name(stage: str) -> str:
@@ -129,8 +134,9 @@ def _exists(table: str) -> bool:
     return True
 
 
-def _agreed(question: str) -> bool:
-    return sys.stdin.isatty() and click.confirm(question)  # where nobody can answer nobody agrees
+def agreed(question: str) -> bool:
+    """Whether a person says yes. Where nobody can answer nobody agrees."""
+    return sys.stdin.isatty() and click.confirm(question)
 
 
 def _next_steps(stage: str, api: str, seconds: float) -> str:

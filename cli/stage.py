@@ -66,6 +66,16 @@ def examine_stack(stage: str | None, name: str | None) -> None:
     click.echo(f"{name} in {where} is healthy")
 
 
+@click.command("verify")
+@_yes
+def verify_stack(yes: bool) -> None:
+    """Deploy a stack of its own, check and measure it, destroy it."""
+    from cli.verify import verify
+
+    with _plain_faults():
+        verify(yes)
+
+
 @contextmanager
 def _plain_faults() -> Iterator[None]:
     """What can go wrong on the way to AWS, as one message instead of a traceback."""
@@ -79,3 +89,6 @@ def _plain_faults() -> Iterator[None]:
         yield
     except (Refused, StackError, PackageError, ClientError, BotoCoreError) as fault:
         raise click.ClickException(str(fault)) from fault
+
+
+COMMANDS = (package_stage, deploy_stage, destroy_stage, examine_stack, verify_stack)

@@ -2,104 +2,28 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import re
 import sys
 import zipfile
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from chalicelib import auth
 from cli import package
 from tests.acceptance.conftest import LocalCloud
-from tests.kit import runtime, template
+from tests.acceptance.packaged import STACK, Packaged, message, records, sample
+from tests.kit import runtime
 
 pytestmark = pytest.mark.local
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="AWS's runtime client is built for Linux alone")
-STACK = "packaged"
-EVENTS = Path(__file__).parent / "events"
-
-
-def sample(name: str) -> Any:
-    """An event with the members that AWS sends, null ones too, and some that it doesn't send yet."""
-    return json.loads((EVENTS / f"{name}.json").read_text())
-
-
-class Packaged:
-    """The functions of one package, each started when it is first needed, against tables and queues of their own."""
-
-    def __init__(self, folder: Path, cloud: LocalCloud) -> None:
-        self.folder, self.cloud = folder, cloud
-        self.made = package.package("dev", this_machine=True)
-        self.root = runtime.unzipped(self.made, folder / "zip")
-        self.dynamodb, self.sqs = cloud.client("dynamodb"), cloud.client("sqs")
-        template.create(STACK, self.dynamodb, self.sqs)
-        self.queue = self.sqs.get_queue_url(QueueName=f"{STACK}-orders")["QueueUrl"]
-        text, token = auth.issue("kit")
-        self.dynamodb.put_item(TableName=f"{STACK}-tokens", Item=auth.encode(token))
-        self.token = text
-        self._running: dict[str, runtime.Function] = {}
-        self._stack = ExitStack()
-
-    def function(self, name: str) -> runtime.Function:
-        """By its name in the template."""
-        if name not in self._running:
-            handler = self.made.template["Resources"][name]["Properties"]["Handler"]
-            environment = runtime.variables(self.made.template, name,
-                                            {"AWS::StackName": STACK, "AWS::StackId": STACK,
-                                             "OrdersQueue": self.queue})
-            self._running[name] = self._stack.enter_context(runtime.running(
-                self.root, handler, {**self.cloud.environment, **environment}, self.folder / f"{name}.log"))
-        return self._running[name]
-
-    def http(self, method: str, path: str, body: str | None = None, headers: dict[str, str] | None = None,
-             resource: str = "", params: dict[str, str] | None = None) -> Any:
-        event = sample("api")
-        event.update(httpMethod=method, path=path, resource=resource or path, body=body, pathParameters=params)
-        event["requestContext"].update(httpMethod=method, path=f"/api{path}", resourcePath=resource or path)
-        event["headers"].update(headers or {})
-        event["multiValueHeaders"] = {name: [value] for name, value in event["headers"].items()}
-        answer = self.function("APIHandler").invoke(event)
-        assert answer.error is None, answer.error
-        return answer.value
-
-    def place(self, pieces: int) -> str:
-        reply = self.http("POST", "/orders", json.dumps({"task": "cook_nuggets", "input": {"pieces": pieces}}),
-                          {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"})
-        assert reply["statusCode"] == 202, reply
-        return str(json.loads(reply["body"])["id"])
-
-    def show(self, order_id: str) -> Any:
-        reply = self.http("GET", f"/orders/{order_id}", None, {"Authorization": f"Bearer {self.token}"},
-                          "/orders/{order_id}", {"order_id": order_id})
-        return json.loads(reply["body"])
-
-    def close(self) -> None:
-        self._stack.close()
-
-
 @pytest.fixture(scope="module")
 def packaged(tmp_path_factory: pytest.TempPathFactory, local_cloud: LocalCloud) -> Iterator[Packaged]:
-    made = Packaged(tmp_path_factory.mktemp("packaged"), local_cloud)
+    made = Packaged(tmp_path_factory.mktemp("packaged"), local_cloud.environment)
     yield made
     made.close()
-
-
-def records(*bodies: str) -> Any:
-    event = sample("sqs")
-    (record,) = event["Records"]
-    event["Records"] = [{**copy.deepcopy(record), "messageId": f"message-{n}", "body": body}
-                        for n, body in enumerate(bodies)]
-    return event
-
-
-def message(order_id: str, task: str = "cook_nuggets") -> str:
-    return json.dumps({"v": 1, "pk": f"kit#{order_id}", "task": task})
 
 
 @on_linux
@@ -110,8 +34,18 @@ def test_http_without_a_token_is_401_as_problem_json(packaged: Packaged) -> None
 
 
 @on_linux
+def test_a_browser_gets_the_board_as_html_without_a_token(packaged: Packaged) -> None:
+    reply = packaged.http("GET", "/board")
+    assert reply["statusCode"] == 200
+    headers = {name.lower(): value for name, value in {**reply["headers"], **{
+        name: values[0] for name, values in reply.get("multiValueHeaders", {}).items()}}.items()}
+    assert headers["content-type"].startswith("text/html")
+    assert "<html" in reply["body"]
+
+
+@on_linux
 def test_an_order_goes_its_way_through_the_packaged_functions(packaged: Packaged) -> None:
-    order_id = packaged.place(6)
+    order_id = packaged.place()
     assert packaged.show(order_id)["status"] == "PENDING"
 
     answer = packaged.function("OrderWorker").invoke(records(message(order_id)))
@@ -122,7 +56,7 @@ def test_an_order_goes_its_way_through_the_packaged_functions(packaged: Packaged
 
 @on_linux
 def test_one_bad_record_keeps_no_other_from_its_end(packaged: Packaged) -> None:
-    first, last = packaged.place(1), packaged.place(1)
+    first, last = packaged.place(), packaged.place()
 
     answer = packaged.function("OrderWorker").invoke(records(message(first), "no JSON", message(last)), time_left_s=60)
 
@@ -132,7 +66,7 @@ def test_one_bad_record_keeps_no_other_from_its_end(packaged: Packaged) -> None:
 
 @on_linux
 def test_a_dead_letter_of_an_unknown_task_ends_its_order(packaged: Packaged) -> None:
-    order_id = packaged.place(1)
+    order_id = packaged.place()
     packaged.dynamodb.update_item(TableName=f"{STACK}-orders", Key={"pk": {"S": f"kit#{order_id}"}},
                                   UpdateExpression="SET #task = :gone", ExpressionAttributeNames={"#task": "task"},
                                   ExpressionAttributeValues={":gone": {"S": "renamed"}})
@@ -145,7 +79,7 @@ def test_a_dead_letter_of_an_unknown_task_ends_its_order(packaged: Packaged) -> 
 
 @on_linux
 def test_the_schedule_sends_again_what_is_overdue(packaged: Packaged) -> None:
-    order_id = packaged.place(1)
+    order_id = packaged.place()
     packaged.dynamodb.update_item(TableName=f"{STACK}-orders", Key={"pk": {"S": f"kit#{order_id}"}},
                                   UpdateExpression="SET due_at = :past",
                                   ExpressionAttributeValues={":past": {"N": "1"}})
@@ -166,7 +100,7 @@ def test_no_dev_dependency_can_be_imported(packaged: Packaged) -> None:
         "def handler(event, context):\n"
         "    return {name: importlib.util.find_spec(name) is not None for name in event}\n")
     names = ["moto", "pytest", "cli", "tests", "yaml", "click", "boto3"]
-    with runtime.running(spy, "spy.handler", packaged.cloud.environment, packaged.folder / "spy.log") as function:
+    with runtime.running(spy, "spy.handler", packaged.environment, packaged.folder / "spy.log") as function:
         found = function.invoke(names).value
     assert found == {**dict.fromkeys(names, False), "boto3": True}
 

@@ -1,0 +1,102 @@
+"""The package's functions under AWS's runtime client, against tables and queues of the local cloud."""
+
+from __future__ import annotations
+
+import copy
+import json
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+from chalicelib import auth
+from cli import package
+from tests.kit import runtime, template
+
+STACK = "packaged"
+EVENTS = Path(__file__).parent / "events"
+
+
+def sample(name: str) -> Any:
+    """An event with the members that AWS sends, null ones too, and some that it doesn't send yet."""
+    return json.loads((EVENTS / f"{name}.json").read_text())
+
+
+class Packaged:
+    """The functions of one package, each started when it is first needed, against tables and queues of their own."""
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self.folder, self.environment = folder, environment
+        self.made = package.package("dev", this_machine=True)
+        self.root = runtime.unzipped(self.made, folder / "zip")
+        self.dynamodb, self.sqs = boto3.client("dynamodb"), boto3.client("sqs")
+        template.create(STACK, self.dynamodb, self.sqs)
+        self.queue = self.sqs.get_queue_url(QueueName=f"{STACK}-orders")["QueueUrl"]
+        text, token = auth.issue("kit")
+        self.dynamodb.put_item(TableName=f"{STACK}-tokens", Item=auth.encode(token))
+        self.token = text
+        self._running: dict[str, runtime.Function] = {}
+        self._stack = ExitStack()
+
+    def function(self, name: str) -> runtime.Function:
+        """By its name in the template."""
+        if name not in self._running:
+            handler = self.made.template["Resources"][name]["Properties"]["Handler"]
+            environment = runtime.variables(self.made.template, name,
+                                            {"AWS::StackName": STACK, "AWS::StackId": STACK,
+                                             "OrdersQueue": self.queue})
+            self._running[name] = self._stack.enter_context(runtime.running(
+                self.root, handler, {**self.environment, **environment}, self.folder / f"{name}.log"))
+        return self._running[name]
+
+    def event(self, method: str, path: str, body: str | None = None, headers: dict[str, str] | None = None,
+              resource: str = "", params: dict[str, str] | None = None) -> Any:
+        """A request as API Gateway hands it over."""
+        event = sample("api")
+        event.update(httpMethod=method, path=path, resource=resource or path, body=body, pathParameters=params)
+        event["requestContext"].update(httpMethod=method, path=f"/api{path}", resourcePath=resource or path)
+        event["headers"].update(headers or {})
+        event["multiValueHeaders"] = {name: [value] for name, value in event["headers"].items()}
+        return event
+
+    def order_event(self, task: str, input: Any) -> Any:
+        return self.event("POST", "/orders", json.dumps({"task": task, "input": input}),
+                          {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"})
+
+    def http(self, *request: Any) -> Any:
+        return self.answered(self.event(*request))
+
+    def answered(self, event: Any) -> Any:
+        answer = self.function("APIHandler").invoke(event)
+        assert answer.error is None, answer.error
+        return answer.value
+
+    def place(self, task: str = "cook_nuggets", input: Any = None) -> str:
+        reply = self.answered(self.order_event(task, input or {"pieces": 1}))
+        assert reply["statusCode"] == 202, reply
+        return str(json.loads(reply["body"])["id"])
+
+    def show(self, order_id: str) -> Any:
+        reply = self.http("GET", f"/orders/{order_id}", None, {"Authorization": f"Bearer {self.token}"},
+                          "/orders/{order_id}", {"order_id": order_id})
+        return json.loads(reply["body"])
+
+    def stop(self, name: str) -> None:
+        """The next use of the function is a cold start again."""
+        self._running.pop(name).stop()
+
+    def close(self) -> None:
+        self._stack.close()
+
+
+def records(*bodies: str) -> Any:
+    event = sample("sqs")
+    (record,) = event["Records"]
+    event["Records"] = [{**copy.deepcopy(record), "messageId": f"message-{n}", "body": body}
+                        for n, body in enumerate(bodies)]
+    return event
+
+
+def message(order_id: str, task: str = "cook_nuggets") -> str:
+    return json.dumps({"v": 1, "pk": f"kit#{order_id}", "task": task})
