@@ -48,6 +48,11 @@ proof-soak: ## an hour of load and kill -9; SECONDS=600 makes it shorter, SEED=1
 	@$(PYTHON) cli/bootstrap.py $(TEST)
 	$(VENV) -m tests.soak $(or $(SECONDS),3600) $(SEED)
 
+CASES ?= 50000
+fuzz: ## so many hostile requests, made from /openapi.json, at the local stack: make fuzz CASES=50000 (hours)
+	@$(PYTHON) cli/bootstrap.py $(TEST)
+	CASES=$(CASES) $(VENV) -m pytest -m "" -s tests/fuzz
+
 package: ## the template and the zip of a stage: make package STAGE=dev
 	@$(PYTHON) cli/bootstrap.py $(RUN)
 	@$(VENV) -m cli package --stage $(or $(STAGE),dev)
@@ -100,4 +105,4 @@ clean: ## forget what was built; orders in .local stay
 help:
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /	/'
 
-.PHONY: run test check proof proof-model proof-faults proof-mutants proof-recovery proof-soak package deploy destroy cold-start verify-aws lock train screenshots measure-board clean help
+.PHONY: run test check proof proof-model proof-faults proof-mutants proof-recovery proof-soak fuzz package deploy destroy cold-start verify-aws lock train screenshots measure-board clean help

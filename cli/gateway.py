@@ -21,7 +21,7 @@ from chalicelib.web.http import Request
 from chalicelib.web.problems import Problem
 
 MOST_BYTES = 10 * 1024 * 1024  # https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
-_FAULTS = {414: "too-large", 431: "too-large", 501: "method-not-allowed"}  # of the server itself; else: the request's
+_FAULTS = {414: "too-large", 431: "too-large"}  # of the server itself; else: the request's
 
 
 class Gateway(LocalGateway):
@@ -75,7 +75,13 @@ class Handler(ChaliceRequestHandler):
         path = self.path if self.path.startswith("/") else f"{url.path}?{url.query}"
         self._send(self.local_gateway.handle_request(self.command, path, dict(self.headers), body))
 
-    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = do_PATCH = do_OPTIONS = do_TRACE = _generic_handle
+    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = do_PATCH = do_OPTIONS = _generic_handle  # as the parent has them
+
+    def __getattr__(self, name: str) -> Any:
+        """Every method there may be, so that one that no route knows is answered as such."""
+        if name.startswith("do_"):
+            return self._generic_handle
+        raise AttributeError(name)
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """What the server can't read, or has no method for."""

@@ -30,7 +30,7 @@ PARAMETERS: dict[str, tuple[str, str, Schema]] = {
     "Idempotency-Key": ("header", "1 to 255 visible ASCII characters, bare or in quotes: same key, same order",
                         {"type": "string", "pattern": '^(?!""$)[!-~]{1,255}$'}),
     "Prefer": ("header", "`wait=N`: hold the answer back until the order is over, N seconds at most (RFC 7240)",
-               {"type": "string", "examples": ["wait=5"]}),
+               {"type": "string", "examples": ["wait=1"]}),
     "If-None-Match": ("header", "Tags that the client has", {"type": "string"}),
 }
 

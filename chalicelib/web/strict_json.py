@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 from chalicelib.nesting import MAX_DEPTH, too_deep
 from chalicelib.web.problems import Problem
 
+_WHOLE = 2**53  # below it a double holds every whole number
 _LONE = re.compile("[\ud800-\udfff]")
 
 
@@ -58,10 +59,13 @@ def _constant(name: str) -> NoReturn:
 
 
 def _number(text: str) -> float:
+    """A fraction, or a whole number that is written as one: to JSON Schema 4.0 is an integer, so it is one to a task.
+    https://json-schema.org/draft/2020-12/json-schema-validation#section-6.1.1
+    """
     number = float(text)
     if number in (float("inf"), float("-inf")):
         _refuse(f"the number {text[:40]} is too large for a double")
-    return number
+    return int(number) if number.is_integer() and 0 < abs(number) < _WHOLE else number
 
 
 def _refuse(why: str) -> NoReturn:

@@ -1,0 +1,29 @@
+"""docs/http.md, pasted line by line: what stands below a line is what it answers."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+import pytest
+
+from tests.acceptance.stack import ROOT, Stack
+
+pytestmark = pytest.mark.local
+LINES = [line for block in re.findall(r"^```sh\n(.*?)^```$", (ROOT / "docs" / "http.md").read_text(), re.S | re.M)
+         for line in block.splitlines()]
+
+
+def test_each_line_answers_what_the_page_says(stack: Stack) -> None:
+    script, expected = [], []
+    for line in LINES:
+        if line.startswith("# "):
+            expected.append(line[2:].replace("http://127.0.0.1:8000", stack.url))
+        else:
+            script.append(line.replace("http://127.0.0.1:8000", stack.url) + ("; echo" if "curl" in line else ""))
+
+    done = subprocess.run(["sh", "-c", "\n".join(script)], cwd=stack.project, capture_output=True, text=True, check=False)
+    answered = [line.strip() for line in done.stdout.splitlines() if line.strip()]
+
+    assert answered == expected, done.stderr
+    assert len(expected) >= 15
