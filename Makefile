@@ -25,7 +25,7 @@ check: ## style, types, the direction of imports, the packaged template
 	.venv/bin/cfn-lint build/dev/out/template.json build/prod/out/template.json
 	$(VENV) -m cli.audit requirements-lambda.txt requirements.txt
 
-proof: proof-model proof-faults proof-mutants proof-recovery proof-soak ## nothing is lost, nothing ends twice: every layer, whole (hours)
+proof: proof-model proof-faults proof-mutants proof-recovery proof-soak fuzz ## nothing is lost, nothing ends twice: every layer, whole (hours)
 
 proof-faults: ## any fault at any AWS call, any order of two actors' steps, long walks (about an hour)
 	@$(PYTHON) cli/bootstrap.py requirements.txt
