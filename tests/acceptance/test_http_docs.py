@@ -22,7 +22,8 @@ def test_each_line_answers_what_the_page_says(stack: Stack) -> None:
         else:
             script.append(line.replace("http://127.0.0.1:8000", stack.url) + ("; echo" if "curl" in line else ""))
 
-    done = subprocess.run(["sh", "-c", "\n".join(script)], cwd=stack.project, capture_output=True, text=True, check=False)
+    shell = ["sh", "-c", "\n".join(script)]
+    done = subprocess.run(shell, cwd=stack.project, capture_output=True, text=True, check=False)
     answered = [line.strip() for line in done.stdout.splitlines() if line.strip()]
 
     assert answered == expected, done.stderr
