@@ -78,6 +78,7 @@ class LocalStack:
         _require_same_port(options.folder / "cloud-port", options.cloud_port)
         cloud.require_free(options.port, "PORT")
         self._cloud = cloud.start(options.cloud_port, options.folder / "state", options.folder / "cloud.log")
+        (options.folder / "cloud-port").write_text(str(options.cloud_port))
 
     def deploy(self) -> None:
         """Package and create or update the stack; write .local/env, .local/token and .local/url."""
@@ -168,7 +169,6 @@ def _require_same_port(kept: Path, port: int) -> None:
         raise cloud.CloudError(
             f"the orders kept in {kept.parent.name}/ belong to a cloud on port {kept.read_text().strip()}, not {port};"
             f" run with CLOUD_PORT={kept.read_text().strip()}, or forget them: rm -r {kept.parent.name}")
-    kept.write_text(str(port))
 
 
 def _serving(listening: socket.socket, log: Path) -> subprocess.Popen[bytes]:

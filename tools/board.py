@@ -81,7 +81,7 @@ def measure(stack: Stack, browser: Browser) -> None:
     with opened(browser, WALL) as page:
         page.add_init_script(LONGEST_TASK)
         _show(page, stack)
-        page.wait_for_function("document.querySelector('#preparing-title .count').textContent === '100+'")
+        page.wait_for_selector("#preparing-title .count:text-is('100+')")
         page.wait_for_timeout(30_000)
         began = time.monotonic()
         page.locator("#preparing .ticket").first.click()

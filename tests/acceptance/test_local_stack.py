@@ -157,6 +157,7 @@ def test_a_start_that_can_not_be_names_the_mend(project: Path, options: dict[str
     assert ended.returncode == 1
     assert all(word in ended.stdout for word in words), ended.stdout
     assert "Traceback" not in ended.stdout
+    assert not (project / ".local" / "cloud-port").exists()  # nothing is kept yet: the next ports are free to choose
 
 
 def test_another_cloud_port_over_kept_orders_is_refused_with_the_mend(project: Path) -> None:
