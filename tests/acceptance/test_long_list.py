@@ -1,0 +1,51 @@
+"""Ten thousand orders of one client on the local cloud: every page costs the same calls, and together they are all."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from chalice.test import Client
+
+import app as orderline
+from chalicelib import auth, aws, config, orders, rows
+from chalicelib.orders import SECOND, Order, Status
+from tests.acceptance.conftest import LocalCloud
+from tests.kit import template
+
+pytestmark = pytest.mark.local
+COUNT, STACK = 10_000, "long-list"
+
+
+def _order(created_at: int, n: int) -> Order:
+    return Order(client="kit", id=orders.id_of(str(n)), task="cook_nuggets", input="{}", status=Status.PENDING,
+                 created_at=created_at, updated_at=created_at, max_attempts=5, fingerprint="", writer="")
+
+
+def test_ten_thousand_orders(local_cloud: LocalCloud) -> None:
+    dynamodb = local_cloud.client("dynamodb")
+    with patch.object(config, "SETTINGS", replace(config.SETTINGS, stack=STACK)):
+        template.create(STACK, dynamodb, local_cloud.client("sqs"))
+        made = [_order(orders.now() - n * SECOND, n) for n in range(COUNT)]
+        for start in range(0, COUNT, 25):
+            puts = [{"PutRequest": {"Item": rows.encode_order(order)}} for order in made[start:start + 25]]
+            dynamodb.batch_write_item(RequestItems={f"{STACK}-orders": puts})
+        text, token = auth.issue("kit")
+        dynamodb.put_item(TableName=f"{STACK}-tokens", Item=auth.encode(token))
+        aws.client.cache_clear()
+        calls: list[str] = []
+        aws.client("dynamodb").meta.events.register("before-call", lambda model, **_: calls.append(model.name))
+        shown, costs, path = [], [], "/orders?limit=100"
+        http: Any = Client(orderline.app, stage_name="dev", project_dir=str(template.RESOURCES.parents[1])).http
+        while path:
+            page = http.get(path, headers={"Authorization": f"Bearer {text}"}).json_body
+            shown += [item["id"] for item in page["items"]]
+            costs.append([call for call in calls if call != "GetItem"])  # the token, once a minute
+            calls.clear()
+            path = page.get("next", "").removeprefix("http://localhost")
+        aws.client.cache_clear()
+
+    assert shown == [order.id for order in made]
+    assert costs == [["Query", "BatchGetItem"]] * (COUNT // 100)
