@@ -45,7 +45,7 @@ def claim(key: str, lease_until: int) -> Order:
         "(#status = :pending OR lease_until < :now) AND attempts < max_attempts"
         " AND (attribute_not_exists(run_at) OR run_at <= :now)",
         {":pending": Status.PENDING.value, ":now": now, ":attempt": [{"start": now}]},
-        sets={"lease_until": lease_until},
+        sets={"lease_until": lease_until, "resends": 0},  # it moves again: the next kill waits no longer than the first
         also="attempts = attempts + :one, history = list_append(history, :attempt)",
     )
 

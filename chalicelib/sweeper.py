@@ -30,17 +30,28 @@ class Swept:
 def sweep(time_left_s: Callable[[], float]) -> Swept:
     """Look at every order that is due, the longest overdue first, until all are seen or the time is nearly over."""
     swept = Swept()
-    try:
-        periodic.place_ticks(orders.now())
-        for shard in due.shards(LATER):
-            _sweep(shard, swept, float("inf"), time_left_s)
-        budget = _budget()
-        for shard in due.shards(SENT):
-            budget = _sweep(shard, swept, budget, time_left_s)
-    except Unavailable as fault:
-        logs.event("aws_unavailable", reason=str(fault))
+    for part in (_sweep_later, _sweep_sent, _place_ticks):
+        try:
+            part(swept, time_left_s)
+        except Unavailable as fault:  # of this part; another may fare better
+            logs.event("aws_unavailable", reason=str(fault))
     logs.event("swept", **vars(swept))
     return swept
+
+
+def _sweep_later(swept: Swept, time_left_s: Callable[[], float]) -> None:
+    for shard in due.shards(LATER):
+        _sweep(shard, swept, float("inf"), time_left_s)
+
+
+def _sweep_sent(swept: Swept, time_left_s: Callable[[], float]) -> None:
+    budget = _budget()
+    for shard in due.shards(SENT):
+        budget = _sweep(shard, swept, budget, time_left_s)
+
+
+def _place_ticks(swept: Swept, time_left_s: Callable[[], float]) -> None:
+    periodic.place_ticks(orders.now())
 
 
 def _budget() -> float:

@@ -16,13 +16,14 @@ from typing import Any
 from chalicelib import config, intake, logs, orders, queue, store
 from chalicelib.context import Context
 from chalicelib.deadline import TimeLimit, deadline
-from chalicelib.errors import InvalidInput, NoJSON, Stale, Unavailable, UnknownTask
+from chalicelib.errors import InvalidInput, InvalidOrder, NoJSON, Stale, Unavailable, UnknownTask
 from chalicelib.orders import SECOND, Order, Status
 from chalicelib.queue import Message
 from chalicelib.tasks import Task, find
 
 MARGIN_S = 0.6  # what the finish needs after the soft deadline, before Lambda's own
 LEASE_MARGIN_S = 2  # clocks may differ by so much
+MOST_FOLLOW_UPS = 1000  # their ids stand in the row, which DynamoDB bounds
 
 Error = dict[str, Any]
 
@@ -115,6 +116,8 @@ def _context(order: Order, limit_s: float, placed: list[str]) -> Context:
             store.report(order, progress)
 
     def place(task: str, value: Any, name: str) -> str:
+        if len(placed) >= MOST_FOLLOW_UPS:
+            raise InvalidOrder(f"an order places at most {MOST_FOLLOW_UPS} others; let one of them place the rest")
         placed.append(intake.follow_up(order, task, value, name).id)
         return placed[-1]
 

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from chalicelib import config, logs, orders
 from chalicelib.aws import client, translated
-from chalicelib.errors import Stale
+from chalicelib.errors import Stale, Unavailable
 from chalicelib.orders import Order, Transition
 from chalicelib.rows import Item, decode_order, encode, encode_order
 
@@ -29,7 +29,10 @@ def put(order: Order, condition: str, values: Item) -> Order:
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
     except ClientError as refusal:
-        return _refused_row(refusal) or order
+        row = _refused_row(refusal)
+        if row is None:
+            raise Unavailable("AWS refused the row and did not say for which: try again") from refusal
+        return row
     return order
 
 

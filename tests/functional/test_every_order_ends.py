@@ -6,7 +6,8 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from chalicelib import config, queue
-from tests.kit import Cloud
+from chalicelib.tasks import task
+from tests.kit import Cloud, Wire
 
 NUGGETS = {"pieces": 1}
 
@@ -36,6 +37,27 @@ def test_a_crashed_worker_s_order_is_claimed_again_after_its_lease(cloud: Cloud)
 
     ready = cloud.get(order["id"])
     assert (ready["status"], ready["attempts"]) == ("SUCCESS", 2)
+
+
+def test_a_second_crash_waits_no_longer_than_the_first(cloud: Cloud) -> None:
+    order = cloud.place("cook_nuggets", NUGGETS)
+    cloud.sqs.purge_queue(QueueUrl=queue.url())
+    for _ in range(2):
+        cloud.claim(order["id"], lease_s=60)
+        cloud.clock.advance(config.SETTINGS.grace_s + 1)
+        assert cloud.sweep()["resent"] == 1
+        cloud.clock.advance(1)
+        cloud.sqs.receive_message(QueueUrl=queue.url())  # taken by a worker that dies
+
+
+def test_what_one_part_of_a_sweep_can_not_do_keeps_no_other_from_its_work(cloud: Cloud, wire: Wire) -> None:
+    @task(every_s=3600)
+    def hourly() -> None: ...
+
+    wire.breaks("GetQueueAttributes")
+    cloud.sweep()
+
+    assert [order.task for order in cloud.rows()] == ["hourly"]
 
 
 def test_a_live_lease_is_left_alone_by_sweeper_and_dead_letters(cloud: Cloud) -> None:

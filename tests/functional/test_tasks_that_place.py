@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chalicelib import config
+from chalicelib import config, worker
 from chalicelib.errors import TaskMistake
 from chalicelib.tasks import Context, task
 from tests.kit import Cloud
@@ -44,6 +44,22 @@ def test_a_follow_up_that_would_be_refused_fails_its_parent_with_the_reason(clou
     cloud.drain()
 
     assert "the input doesn't fit" in cloud.get(placed["id"])["error"]["message"]
+
+
+def test_a_task_that_places_without_end_is_stopped(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "MOST_FOLLOW_UPS", 3)
+
+    @task(max_attempts=1)
+    def parent(order: Context) -> None:
+        for n in range(4):
+            order.place("cook_nuggets", {"pieces": 1}, str(n))
+
+    placed = cloud.place("parent")
+    cloud.drain()
+
+    failed = cloud.get(placed["id"])
+    assert "at most 3 others" in failed["error"]["message"]
+    assert len(failed["links"]["follow_ups"]) == 3
 
 
 def test_a_long_chain_is_passed_on_by_the_sweeper_before_lambda_would_stop_it(cloud: Cloud) -> None:
