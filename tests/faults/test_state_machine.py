@@ -96,7 +96,7 @@ class Orderline(RuleBasedStateMachine):
 
 TestOrderline = Orderline.TestCase
 TestOrderline.settings = settings(
-    max_examples=1500 if WHOLE else 25, stateful_step_count=40 if WHOLE else 20, deadline=None,
+    max_examples=400 if WHOLE else 25, stateful_step_count=40 if WHOLE else 20, deadline=None,
     phases=[Phase.generate] if os.environ.get("MUTANT") else list(Phase),  # to shrink a mutant's walk takes minutes
     suppress_health_check=list(HealthCheck), print_blob=True, database=None,
 )
