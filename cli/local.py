@@ -86,18 +86,19 @@ class LocalStack:
         os.environ.update(cloud.client_environment(self.options.cloud_port))
         parameters = self.options.parameters()
         outputs = stack.deploy(NAME, self.package, parameters)
-        environment = self.environment(outputs["OrdersQueueURL"])
+        environment = self.environment(outputs)
         os.environ.update(environment)
         lines = [f"export {name}='{value}'" for name, value in environment.items()]
         (self.options.folder / "env").write_text("\n".join(lines) + "\n")
         (self.options.folder / "url").write_text(f"http://{cloud.HOST}:{self.options.port}\n")
         self._write_token()
 
-    def environment(self, queue_url: str) -> dict[str, str]:
+    def environment(self, outputs: dict[str, str]) -> dict[str, str]:
         """What the app outside Lambda needs: the same settings as the functions have, and where the cloud is."""
         return {
             **cloud.client_environment(self.options.cloud_port),
-            "STACK": NAME, "ACCESS": "token", "QUEUE_URL": queue_url,
+            "STACK": NAME, "ACCESS": "token", "QUEUE_URL": outputs["OrdersQueueURL"],
+            "CURSOR_KEY": outputs["StackId"],
             "GRACE_S": str(self.options.grace_s), "WORKER_TIMEOUT_S": str(self.options.worker_timeout_s),
         }
 
