@@ -85,7 +85,13 @@ lock: ## make the lock files anew from requirements/*.in; UPGRADE=--upgrade take
 	$(COMPILE) $(UPGRADE) requirements/image.in -o requirements/image.txt
 	$(COMPILE) --fork-strategy requires-python $(UPGRADE) requirements/train.in -o requirements/train.txt
 	$(COMPILE) $(UPGRADE) requirements/browser.in -o requirements/browser.txt
+	$(COMPILE) $(UPGRADE) requirements/peers.in -o requirements/peers.txt
 	$(COMPILE) $(UPGRADE) requirements/fuzz.in -o requirements/fuzz.txt
+
+bench: ## CPU, cold starts, calls, units and dollars, beside Flask + Celery + Redis and Huey; QUICK=1: in 2 minutes
+	@$(PYTHON) cli/bootstrap.py $(TEST)
+	@INTO=build/peers $(PYTHON) cli/bootstrap.py requirements/peers.txt
+	@QUICK=$(QUICK) $(VENV) -m benchmarks
 
 screenshots: ## the pictures of the board and the terminal's text in docs/
 	@$(PYTHON) cli/bootstrap.py $(TEST)
@@ -105,4 +111,4 @@ clean: ## forget what was built; orders in .local stay
 help:
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /	/'
 
-.PHONY: run test check proof proof-model proof-faults proof-mutants proof-recovery proof-soak fuzz package deploy destroy cold-start verify-aws lock train screenshots measure-board clean help
+.PHONY: run test check proof proof-model proof-faults proof-mutants proof-recovery proof-soak fuzz package deploy destroy cold-start verify-aws lock train bench screenshots measure-board clean help

@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 OLDEST, NEWEST = (3, 10), (3, 14)  # what Lambda runs: https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html
-VENV = ".venv"
+VENV = os.environ.get("INTO", ".venv")
 PYTHON = os.path.join(VENV, "bin", "python")
 
 

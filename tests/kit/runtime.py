@@ -41,6 +41,7 @@ class Function:
 
     def __init__(self, server: _RuntimeAPI, process: subprocess.Popen[bytes], log: Path, began: float) -> None:
         self._server, self._process, self._log, self._began = server, process, log, began
+        self.pid = process.pid
         self.init_ms = self._initialised()
 
     def invoke(self, event: Any, time_left_s: float = 30) -> Answer:
@@ -81,6 +82,7 @@ class _RuntimeAPI(ThreadingHTTPServer):
 class _Endpoint(BaseHTTPRequestHandler):
     server: _RuntimeAPI
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or each answer waits 40 ms for the client's acknowledgement
 
     def do_GET(self) -> None:
         self.server.asked.set()

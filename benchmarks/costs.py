@@ -1,0 +1,158 @@
+"""Calls, units and dollars of an order, and how they grow: counted on a mocked cloud, so the same on every machine."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from moto.dynamodb.models import dynamodb_backends
+from moto.sqs.models import sqs_backends
+
+import app as orderline
+from chalicelib import config, queue, rows, tasks
+from tests.kit.cloud import REGION, Cloud, LambdaContext, running
+from tests.kit.registry import restored
+from tests.kit.units import Meter
+from tests.kit.wire import Wire, tapped
+
+# us-east-1, as AWS's pages had them in November 2025; each in dollars for a million
+PRICES = {
+    "api_gateway_request": 3.50,  # https://aws.amazon.com/api-gateway/pricing/ (REST)
+    "lambda_request": 0.20,  # https://aws.amazon.com/lambda/pricing/
+    "lambda_gb_s": 13.3334,  # arm64
+    "sqs_request": 0.40,  # https://aws.amazon.com/sqs/pricing/ (standard)
+    "write_unit": 0.625,  # https://aws.amazon.com/dynamodb/pricing/on-demand/
+    "read_unit": 0.125,
+    "log_gb": 500_000.0,  # https://aws.amazon.com/cloudwatch/pricing/
+}
+# Assumed, for no AWS was asked: what three short runs are billed, at 512 MB; and what Lambda logs of each run itself
+BILLED_S, MEMORY_GB, PLATFORM_LOG_BYTES = {"POST": 0.025, "worker": 0.025, "poll": 0.012}, 0.5, 350
+LARGE = "x" * 60 * 1024
+
+
+@dataclass(frozen=True)
+class Flow:
+    """What one order made: of each step its calls, and the units of the whole."""
+
+    calls: dict[str, list[str]]
+    write_units: int
+    read_units: float
+    log_bytes: int
+
+    @property
+    def order_calls(self) -> int:
+        return len(self.calls["POST"]) + len(self.calls["worker"])
+
+
+@dataclass
+class Scene:
+    """A mocked cloud whose orders go their way step by step, whatever waits in the queue."""
+
+    cloud: Cloud
+    wire: Wire
+    logged: list[str] = field(default_factory=list)
+
+    def flow(self, text: str = "") -> Flow:
+        self.cloud.http("GET", "/tasks")  # the token is read once a minute
+        self.wire.calls.clear()
+        self.logged.clear()
+        meter = Meter(self.cloud, self.wire)
+        order: dict[str, Any] = {}
+        steps = {
+            "POST": lambda: order.update(self.cloud.place("weigh", {"text": text})),
+            "worker": self._work,
+            "poll": lambda: self.cloud.get(order["id"]),
+        }
+        calls = {name: self._calls(step) for name, step in steps.items()}
+        assert self.cloud.order(order["id"]).status.final
+        flow = Flow(calls, sum(meter.writes), sum(meter.reads[:1]), sum(map(len, self.logged)))
+        return replace(flow, calls={**calls, "list page": self._calls(lambda: self.cloud.http("GET", "/orders")),
+                                    "sweep": self._calls(self.cloud.sweep)})
+
+    def _calls(self, step: Any) -> list[str]:
+        before = len(self.wire.calls)
+        step()
+        return self.wire.calls[before:]
+
+    def _work(self) -> None:
+        """The message that was sent last, as the mapping would bring it."""
+        body = next(asked["MessageBody"] for asked in reversed(self.wire.requests) if "MessageBody" in asked)
+        record = {"messageId": "m", "receiptHandle": "r", "body": body, "attributes": {}}
+        answer = orderline.order_worker({"Records": [record]}, LambdaContext(60))
+        assert answer == {"batchItemFailures": []}
+
+    def fill(self, number: int) -> None:
+        """So many other orders of the same client, all done."""
+        order = self.cloud.order(self.cloud.place("weigh", {"text": ""})["id"])
+        self._work()
+        backend = dynamodb_backends["123456789012"][REGION]
+        done = self.cloud.order(order.id)
+        for n in range(number):
+            item = rows.encode_order(replace(done, id=f"{n:026d}", created_at=done.created_at - n - 1))
+            backend.put_item(config.SETTINGS.orders_table, item)
+
+    def wait(self, number: int) -> None:
+        """So many messages in the queue that nobody takes."""
+        backend = sqs_backends["123456789012"][REGION]
+        held = backend.get_queue(config.SETTINGS.orders_queue)
+        message = backend.send_message(held.name, "{}")
+        held._messages.extend([message] * (number - 1))
+
+
+@contextmanager
+def scene() -> Iterator[Scene]:
+    with restored(), running() as cloud:
+        tasks.task(weigh)
+        queue.url()
+        with tapped() as wire:
+            made = Scene(cloud, wire)
+            with _lines(made.logged):
+                yield made
+
+
+def weigh(text: str) -> int:
+    return len(text)
+
+
+def flow(text: str = "", rows: int = 0, messages: int = 0) -> Flow:
+    with scene() as made:
+        if rows:
+            made.fill(rows)
+        if messages:
+            made.wait(messages)
+        return made.flow(text)
+
+
+def dollars(flow: Flow) -> dict[str, float]:
+    """Per million orders with one poll each."""
+    runs = len(BILLED_S)
+    return {
+        "API Gateway": 2 * PRICES["api_gateway_request"],
+        "DynamoDB": flow.write_units * PRICES["write_unit"] + flow.read_units * PRICES["read_unit"],
+        "SQS": 3 * PRICES["sqs_request"],  # sent, received, deleted
+        "Lambda": runs * PRICES["lambda_request"] + sum(BILLED_S.values()) * MEMORY_GB * PRICES["lambda_gb_s"],
+        "Logs": (flow.log_bytes + runs * PLATFORM_LOG_BYTES) / 1e9 * PRICES["log_gb"],
+    }
+
+
+class _Lines(logging.Handler):
+    def __init__(self, into: list[str]) -> None:
+        super().__init__()
+        self._into = into
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._into.append(record.getMessage() + "\n")
+
+
+@contextmanager
+def _lines(into: list[str]) -> Iterator[None]:
+    """The app's log lines, kept from the terminal."""
+    log = logging.getLogger("chalicelib")
+    before, log.handlers = log.handlers, [_Lines(into)]
+    try:
+        yield
+    finally:
+        log.handlers = before

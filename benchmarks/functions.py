@@ -1,0 +1,104 @@
+"""Orderline's functions, and the naive app's, as Lambda runs them: the unzipped package under AWS's runtime client."""
+
+from __future__ import annotations
+
+import compileall
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.canned import Canned
+from benchmarks.processes import cpu_ms
+from chalicelib import auth
+from cli import package
+from cli.package import ROOT
+from tests.kit import runtime
+from tests.kit.runtime import Function
+
+EVENTS = ROOT / "tests" / "acceptance" / "events"
+NOTHING = "from chalicelib.tasks import task\n\n\n@task\ndef nothing() -> None:\n    pass\n"
+KEYS = {"AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none", "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1"}
+
+
+@dataclass(frozen=True)
+class Cold:
+    """One cold start, up to the first answer. `ms` is wall time, of which a busy machine takes more."""
+
+    cpu_ms: float
+    ms: float
+
+
+class App:
+    """An unzipped app: `start` makes a cold function of it, and the events are such as it takes."""
+
+    def __init__(self, root: Path, environment: dict[str, str], aws: Canned, token: str) -> None:
+        self.root, self.aws, self._environment, self._token = root, aws, environment, token
+
+    @contextmanager
+    def start(self, handler: str) -> Iterator[Function]:
+        log = self.root.parent / f"{self.root.name}-{handler}.log"
+        with runtime.running(self.root, handler, self._environment, log) as function:
+            yield function
+
+    def cold(self, handler: str, event: Any) -> Cold:
+        with self.start(handler) as function:
+            answer = function.invoke(event)
+            assert answer.error is None, answer.error
+            return Cold(cpu_ms([function.pid]), function.init_ms + answer.ms)
+
+    def post(self) -> Any:
+        return self._http("POST", "/orders", "/orders", None, json.dumps({"task": "nothing", "input": {}}))
+
+    def poll(self, order_id: str) -> Any:
+        resource = next(iter(self._poll_routes))
+        return self._http("GET", resource, f"/orders/{order_id}", {self._poll_routes[resource]: order_id}, None)
+
+    def work(self, body: str) -> Any:
+        event = _sample("sqs")
+        event["Records"][0]["body"] = body
+        return event
+
+    @property
+    def _poll_routes(self) -> dict[str, str]:
+        name = "order_id" if self._token else "order"
+        return {f"/orders/{{{name}}}": name}
+
+    def _http(self, method: str, resource: str, path: str, params: Any, body: str | None) -> Any:
+        event = _sample("api")
+        event.update(httpMethod=method, path=path, resource=resource, body=body, pathParameters=params)
+        event["requestContext"].update(httpMethod=method, path=f"/api{path}", resourcePath=resource)
+        event["headers"].update({"Content-Type": "application/json", "Authorization": f"Bearer {self._token}"})
+        event["multiValueHeaders"] = {name: [value] for name, value in event["headers"].items()}
+        return event
+
+
+def schedule() -> Any:
+    return _sample("schedule")
+
+
+def apps(folder: Path, aws: Canned) -> tuple[App, App]:
+    """Orderline's package and the naive app, on the same canned cloud and with the same libraries beside them.
+    Lambda's own libraries are compiled in its image; so they are here."""
+    compileall.compile_dir(package.wheels_here(runtime.LOCK), quiet=1)
+    made = package.package("dev", this_machine=True)
+    root = runtime.unzipped(made, folder / "orderline")
+    (root / "chalicelib" / "tasks" / "nothing.py").write_text(NOTHING)
+    text, token = auth.issue("kit")
+    aws.rows[text[3:11]] = auth.encode(token)
+    queue = f"{aws.url}/123456789012/orderline-dev-orders"
+    settings = runtime.variables(made.template, "APIHandler", {
+        "AWS::StackName": "orderline-dev", "AWS::StackId": "bench", "OrdersQueue": queue})
+    environment = {**KEYS, "AWS_ENDPOINT_URL": aws.url, **settings}
+    naive = folder / "naive"
+    shutil.copytree(root / "chalice", naive / "chalice")
+    shutil.copyfile(ROOT / "benchmarks" / "naive" / "app.py", naive / "app.py")
+    return App(root, environment, aws, text), App(naive, environment, aws, "")
+
+
+def _sample(name: str) -> Any:
+    return json.loads((EVENTS / f"{name}.json").read_text())
