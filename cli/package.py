@@ -168,7 +168,10 @@ def _wheels(lock: Path, architecture: str, this_machine: bool) -> Path:
 def _chalice_package(source: Path, out: Path, stage: str) -> None:
     command = [sys.executable, "-c", "from chalice.cli import main; main()", "package", "--stage", stage,
                "--merge-template", ".chalice/resources.yaml", str(out)]
-    environment = {**os.environ, "AWS_DEFAULT_REGION": os.environ.get("AWS_DEFAULT_REGION", "us-east-1")}
+    environment = {
+        "AWS_DEFAULT_REGION": "us-east-1", **os.environ,
+        "PYTHONDONTWRITEBYTECODE": "1",  # Chalice imports the app, and would zip what that leaves, another each time
+    }
     done = subprocess.run(command, cwd=source, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise PackageError(f"chalice could not package the app:\n{(done.stderr or done.stdout).strip()}")

@@ -43,7 +43,7 @@ def free_port() -> int:
 def environment(**variables: str) -> dict[str, str]:
     """This process's, without any AWS variable."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    return {**kept, "PYTHONDONTWRITEBYTECODE": "1", **variables}
+    return {**kept, **variables}
 
 
 class Stack:
