@@ -11,9 +11,10 @@ run: ## the whole of Orderline on this machine, until Ctrl-C
 	@$(PYTHON) cli/bootstrap.py $(RUN)
 	@exec $(VENV) -m cli run
 
-test: ## every test: in process on a mocked cloud, then on the local cloud
+test: ## every test: in process on a mocked cloud, on the local cloud, and again as Lambda calls AWS
 	@$(PYTHON) cli/bootstrap.py $(TEST)
 	$(VENV) -m pytest -m ""
+	AWS_CALLS=direct $(VENV) -m pytest -q tests/functional tests/faults --ignore tests/functional/test_bare_use.py
 
 check: ## style, types, the direction of imports, the packaged template
 	@$(PYTHON) cli/bootstrap.py $(CHECK)

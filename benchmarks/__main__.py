@@ -48,10 +48,10 @@ def main() -> int:
 def _warm_and_cold(folder: Path, found: Found) -> None:
     """CPU of an order, then of a cold start; all that is compared takes turns."""
     with canned.answering() as aws:
-        mine, naive = functions.apps(folder, aws)
+        apps = functions.apps(folder, aws)
         with ExitStack() as stack:
-            batches = {"orderline": stack.enter_context(orders.functions(mine)),
-                       "naive": stack.enter_context(orders.functions(naive))}
+            batches = {name: stack.enter_context(orders.functions(apps[name]))
+                       for name in ("orderline", "sdk", "naive")}
             missing = orders.available()
             if missing:
                 say(f"without peers: {missing}")
@@ -59,7 +59,7 @@ def _warm_and_cold(folder: Path, found: Found) -> None:
                 batches |= {name: stack.enter_context(orders.peer(name, folder)) for name in ("celery", "huey")}
             rounds = [{name: batch(ORDERS) for name, batch in batches.items()} for _ in range(ROUNDS)]
         _orders(rounds, found)
-        _cold(mine, naive, aws.sent[-1], found)
+        _cold(apps, found)
 
 
 def _orders(rounds: list[dict[str, dict[str, float]]], found: Found) -> None:
@@ -69,30 +69,28 @@ def _orders(rounds: list[dict[str, dict[str, float]]], found: Found) -> None:
     for name, spent in middle.items():
         say(f"  {name:10}" + "  ".join(f"{what} {ms:.2f}" for what, ms in spent.items()))
     found["cpu_ms"] = middle
-    for peer in ("celery", "huey", "naive"):
+    for peer in ("celery", "huey", "naive", "sdk"):
         ratios = [turn["orderline"]["order"] / turn[peer]["order"] for turn in rounds if peer in turn]
         if ratios:
             _key(found, f"app_cpu_per_order_x_{peer}", statistics.median(ratios))
 
 
-def _cold(mine: functions.App, naive: functions.App, body: str, found: Found) -> None:
+def _cold(apps: dict[str, functions.App], found: Found) -> None:
     say("\ncold start up to the first answer, CPU ms (and wall ms), medians")
-    starts = {
-        "post": (mine, "app.app", mine.post()), "naive_post": (naive, "app.app", naive.post()),
-        "worker": (mine, "app.order_worker", mine.work(mine.aws.sent[0])),
-        "naive_worker": (naive, "app.order_worker", naive.work(body)),
-        "dead_letters": (mine, "app.dead_letters", mine.work("no order")),
-        "sweeper": (mine, "app.order_sweeper", functions.schedule()),
-    }
-    naive.aws.rows.setdefault(json.loads(body)["pk"], {})
+    mine, body = apps["orderline"], json.dumps({"v": 1, "pk": "kit#none", "task": "nothing"})
+    mine.aws.rows["kit#none"] = next(row for row in mine.aws.rows.values() if "fingerprint" in row)
+    starts = {f"{name} POST": (app, "app.app", app.post()) for name, app in apps.items()}
+    starts |= {f"{name} worker": (app, "app.order_worker", app.work(body)) for name, app in apps.items()}
+    starts |= {"orderline dead letters": (mine, "app.dead_letters", mine.work("no order")),
+               "orderline sweeper": (mine, "app.order_sweeper", functions.schedule())}
     rounds = [{name: app.cold(handler, event) for name, (app, handler, event) in starts.items()} for _ in range(COLD)]
-    middle = {name: statistics.median(turn[name].cpu_ms for turn in rounds) for name in starts}
-    for name, cpu in middle.items():
-        say(f"  {name:14}{cpu:6.0f}  ({statistics.median(turn[name].ms for turn in rounds):.0f})")
-    found["cold_cpu_ms"] = middle
-    for name in ("post", "worker"):
-        _key(found, f"cold_start_{name}_x_naive",
-             statistics.median(turn[name].cpu_ms / turn[f"naive_{name}"].cpu_ms for turn in rounds))
+    found["cold_cpu_ms"] = {name: statistics.median(turn[name].cpu_ms for turn in rounds) for name in starts}
+    for name, cpu in found["cold_cpu_ms"].items():
+        say(f"  {name:24}{cpu:6.0f}  ({statistics.median(turn[name].ms for turn in rounds):.0f})")
+    for what in ("POST", "worker"):
+        for beside in ("naive", "sdk", "sources"):
+            ratios = [turn[f"orderline {what}"].cpu_ms / turn[f"{beside} {what}"].cpu_ms for turn in rounds]
+            _key(found, f"cold_start_{what.lower()}_x_{beside}", statistics.median(ratios))
 
 
 def _local(seen: local.Seen, found: Found) -> None:

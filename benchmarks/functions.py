@@ -81,9 +81,9 @@ def schedule() -> Any:
     return _sample("schedule")
 
 
-def apps(folder: Path, aws: Canned) -> tuple[App, App]:
-    """Orderline's package and the naive app, on the same canned cloud and with the same libraries beside them.
-    Lambda's own libraries are compiled in its image; so they are here."""
+def apps(folder: Path, aws: Canned) -> dict[str, App]:
+    """On the same canned cloud and with the same libraries beside them, which are compiled as in Lambda's image:
+    Orderline's package; the same through botocore; the same without its bytecode; and the naive app."""
     compileall.compile_dir(package.wheels_here(runtime.LOCK), quiet=1)
     made = package.package("dev", this_machine=True)
     root = runtime.unzipped(made, folder / "orderline")
@@ -97,7 +97,11 @@ def apps(folder: Path, aws: Canned) -> tuple[App, App]:
     naive = folder / "naive"
     shutil.copytree(root / "chalice", naive / "chalice")
     shutil.copyfile(ROOT / "benchmarks" / "naive" / "app.py", naive / "app.py")
-    return App(root, environment, aws, text), App(naive, environment, aws, "")
+    sources = folder / "sources"
+    shutil.copytree(root, sources, ignore=shutil.ignore_patterns("__pycache__"))
+    return {"orderline": App(root, environment, aws, text),
+            "sdk": App(root, {**environment, "AWS_CALLS": "sdk"}, aws, text),
+            "sources": App(sources, environment, aws, text), "naive": App(naive, environment, aws, "")}
 
 
 def _sample(name: str) -> Any:

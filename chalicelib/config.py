@@ -52,6 +52,8 @@ class Settings:
     list_shards: int = 1
     """Partitions of a client's list, a thousand new orders a second each. May only grow."""
     due_shards: int = 1
+    aws_calls: str = ""
+    """`direct`: signed by the app itself; `sdk`: botocore; empty: direct in Lambda, sdk elsewhere."""
 
     @property
     def orders_table(self) -> str:
@@ -88,6 +90,8 @@ def read(environ: Mapping[str, str]) -> Settings:
 def _checked(settings: Settings, in_lambda: bool) -> Settings:
     if settings.access not in ("open", "token"):
         raise SettingMistake(f"ACCESS={settings.access!r}: it is `token` or `open`")
+    if settings.aws_calls not in ("", "direct", "sdk"):
+        raise SettingMistake(f"AWS_CALLS={settings.aws_calls!r}: it is `direct` or `sdk`")
     if in_lambda and settings.access == "open":
         raise SettingMistake("ACCESS is open: in Lambda it must be `token`, or everybody could place orders")
     if settings.max_wait_s > MAX_WAIT_S:
@@ -111,6 +115,12 @@ def cloud(environ: Mapping[str, str]) -> str | None:
     if key and not key.startswith(("AKIA", "ASIA")):
         return None
     return "no cloud is set here: type `make run`, or with the local cloud running `. .local/env`"
+
+
+def signs_itself(settings: Settings, environ: Mapping[str, str]) -> bool:
+    """Whether calls to AWS go without botocore: see direct.py. Outside Lambda moto must see them, and it sees botocore
+    alone."""
+    return (settings.aws_calls or ("direct" if environ.get("AWS_LAMBDA_FUNCTION_NAME") else "sdk")) == "direct"
 
 
 def region(environ: Mapping[str, str]) -> str:

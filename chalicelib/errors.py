@@ -22,7 +22,7 @@ OrderlineError
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from chalicelib.orders import Order
@@ -103,6 +103,18 @@ class Forbidden(Refusal):
 
 class Unavailable(OrderlineError):
     """AWS isn't there, is too slow or throttles. Nothing is known of the call's effect."""
+
+
+class CallRefused(OrderlineError):
+    """AWS answered a call with an error. `item` is the row that refused a condition, `again`: it may pass later."""
+
+    def __init__(self, code: str, item: dict[str, Any] | None = None, again: bool = False) -> None:
+        super().__init__(code)
+        self.code, self.item, self.again = code, item, again
+
+
+class CallFailed(OrderlineError):
+    """No answer came to a call; the message is what happened instead."""
 
 
 class NoCloud(Unavailable):

@@ -8,11 +8,9 @@ https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_UpdateItem.ht
 
 from __future__ import annotations
 
-from botocore.exceptions import ClientError
-
 from chalicelib import config, logs, orders
 from chalicelib.aws import client, translated
-from chalicelib.errors import Stale, Unavailable
+from chalicelib.errors import CallRefused, Stale, Unavailable
 from chalicelib.orders import Order, Transition
 from chalicelib.rows import Item, decode_order, encode, encode_order
 
@@ -28,7 +26,7 @@ def put(order: Order, condition: str, values: Item) -> Order:
                 ExpressionAttributeValues=_encoded(values),
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
-    except ClientError as refusal:
+    except CallRefused as refusal:
         row = _refused_row(refusal)
         if row is None:
             raise Unavailable("AWS refused the row and did not say for which: try again") from refusal
@@ -78,7 +76,7 @@ def _write(key: str, change: str, condition: str, names: dict[str, str], values:
                 ReturnValues="ALL_NEW",
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
-    except ClientError as refusal:
+    except CallRefused as refusal:
         row = _refused_row(refusal)
         if row is not None and row.writer == writer:
             return row
@@ -86,9 +84,8 @@ def _write(key: str, change: str, condition: str, names: dict[str, str], values:
     return decode_order(answer["Attributes"])
 
 
-def _refused_row(refusal: ClientError) -> Order | None:
-    item: Item | None = refusal.response.get("Item")
-    return decode_order(item) if item else None
+def _refused_row(refusal: CallRefused) -> Order | None:
+    return decode_order(refusal.item) if refusal.item else None
 
 
 def _encoded(values: Item) -> Item:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import io
 import json
 import re
 import sys
@@ -18,6 +20,7 @@ from tests.acceptance.packaged import STACK, Packaged, message, records, sample
 from tests.kit import runtime
 
 pytestmark = pytest.mark.local
+UNCHECKED = (0b01).to_bytes(4, "little")  # https://peps.python.org/pep-0552/
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="AWS's runtime client is built for Linux alone")
 @pytest.fixture(scope="module")
 def packaged(tmp_path_factory: pytest.TempPathFactory, local_cloud: LocalCloud) -> Iterator[Packaged]:
@@ -114,7 +117,24 @@ def test_the_zip_is_small_and_holds_the_app_alone() -> None:
     tops = {name.split("/")[0] for name in names}
     assert {"app.py", "chalicelib", "chalice"} <= tops
     assert not tops & {"tests", "cli", "benchmarks", "docs", "requirements.txt", ".local", ".chalice", "vendor"}
-    assert not [name for name in names if name.endswith((".pyc", ".md", ".sh")) or "/test" in name]
+    assert not [name for name in names if name.endswith((".md", ".sh")) or "/test" in name]
+
+
+def test_every_module_is_compiled_and_a_change_of_code_leaves_nothing_stale() -> None:
+    made = package.package("dev")
+    with zipfile.ZipFile(made.zip) as opened:
+        sources = {name for name in opened.namelist() if name.endswith(".py")}
+        for source in sources:
+            with opened.open(importlib.util.cache_from_source(source)) as bytecode:
+                assert bytecode.read(8)[4:] == UNCHECKED
+    with zipfile.ZipFile(io.BytesIO(package.refreshed(made.zip))) as opened:
+        compiled = {name for name in opened.namelist() if name.endswith(".pyc")}
+    assert compiled
+    assert not [name for name in compiled if name.startswith(("__pycache__", "chalicelib"))]
+
+
+def test_a_package_made_again_is_the_same_to_the_byte() -> None:
+    assert package.package("dev").zip.read_bytes() == package.package("dev").zip.read_bytes()
 
 
 def test_the_local_zip_differs_in_native_wheels_alone() -> None:

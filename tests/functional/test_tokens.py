@@ -143,7 +143,7 @@ def test_no_token_is_in_any_log(cloud: Cloud) -> None:
 def _every_log() -> Iterator[io.StringIO]:
     """What all loggers write, at their most talkative, ours among them."""
     lines = io.StringIO()
-    handler, loggers = logging.StreamHandler(lines), [logging.getLogger(), logging.getLogger("orderline")]
+    handler, loggers = logging.StreamHandler(lines), [logging.getLogger(), logging.getLogger("chalicelib")]
     with ExitStack() as stack:
         for logger in loggers:
             logger.addHandler(handler)

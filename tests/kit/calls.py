@@ -9,11 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from botocore.exceptions import ClientError
 
 import chalicelib
-from chalicelib import aws, config
+from chalicelib import aws, config, sdk
 
 SOURCE = Path(chalicelib.__file__).parent
 Way = tuple[tuple[str, int], ...]  # (file, line), the calling line first
@@ -58,11 +59,12 @@ class Recorder:
 @contextmanager
 def recorded() -> Iterator[Recorder]:
     """Listens to every client that the app makes."""
-    recorder, session = Recorder(), aws._session()
+    recorder, session = Recorder(), sdk.session()
     aws.client.cache_clear()
     session.register("provide-client-params.*.*", recorder.note)
     try:
-        yield recorder
+        with patch.object(config, "signs_itself", return_value=False):  # it listens where botocore tells
+            yield recorder
     finally:
         session.unregister("provide-client-params.*.*", recorder.note)
         aws.client.cache_clear()
@@ -85,7 +87,7 @@ def _path() -> Way:
     frame: Any = sys._getframe(1)
     lines = []
     while frame is not None:
-        if frame.f_code.co_filename.startswith(str(SOURCE)):
+        if frame.f_code.co_filename.startswith(str(SOURCE)) and frame.f_code.co_filename != sdk.__file__:
             lines.append((Path(frame.f_code.co_filename).name, frame.f_lineno))
         frame = frame.f_back
     return tuple(lines)

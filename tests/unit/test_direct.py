@@ -1,0 +1,166 @@
+"""Calls that the app signs itself: their signature is botocore's to the letter, and lost connections are made anew."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from chalicelib import direct
+from chalicelib.errors import CallFailed, CallRefused
+
+ENVIRON = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"}
+NOW = 1_800_000_000
+
+
+@pytest.mark.parametrize("token", [None, "a/session+token=="])
+@pytest.mark.parametrize("body", [b"{}", '{"TableName": "é"}'.encode()])
+@pytest.mark.parametrize(("service", "region"), [("dynamodb", "us-east-1"), ("sqs", "eu-central-1")])
+def test_the_signature_is_botocores(service: str, region: str, body: bytes, token: str | None) -> None:
+    environ = {**ENVIRON, **({"AWS_SESSION_TOKEN": token} if token else {})}
+    host = f"{service}.{region}.amazonaws.com"
+
+    ours = direct.signed(environ, service, region, host, "T.Operation", body, time.gmtime(NOW))
+
+    unsigned = {"content-type": "application/x-amz-json-1.0", "x-amz-target": "T.Operation"}
+    request = AWSRequest("POST", f"https://{host}/", data=body, headers=unsigned)
+    with patch("botocore.auth.get_current_datetime", lambda *_: datetime.fromtimestamp(NOW, timezone.utc)):
+        SigV4Auth(Credentials(environ["AWS_ACCESS_KEY_ID"], environ["AWS_SECRET_ACCESS_KEY"], token), service,
+                  region).add_auth(request)
+    assert ours["authorization"] == request.headers["Authorization"]
+
+
+class Server(HTTPServer):
+    """Answers what is in `answers`, the next each time; `None` closes the connection without a word. It keeps a
+    connection until `hang_up` says otherwise. `connections` counts them."""
+
+    def __init__(self) -> None:
+        self.answers: list[tuple[int, Any] | None] = []
+        self.connections = 0
+        self.hang_up = False
+        self.asked: list[Any] = []
+        super().__init__(("127.0.0.1", 0), Endpoint)
+
+
+class Endpoint(BaseHTTPRequestHandler):
+    server: Server
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1
+
+    def setup(self) -> None:
+        super().setup()
+        self.server.connections += 1
+
+    def do_POST(self) -> None:
+        self.server.asked.append((self.headers["X-Amz-Target"], self.rfile.read(int(self.headers["Content-Length"]))))
+        answer = self.server.answers.pop(0)
+        self.close_connection = answer is None or self.server.hang_up
+        if answer is None:
+            return
+        body = answer[1] if isinstance(answer[1], bytes) else json.dumps(answer[1]).encode()
+        self.send_response(answer[0])
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None: ...
+
+
+@pytest.fixture
+def aws() -> Iterator[Server]:
+    server = Server()
+    thread = Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    with patch("chalicelib.direct.time.sleep"):
+        yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def client(aws: Server) -> Iterator[direct.Client]:
+    made = direct.Client("dynamodb", "us-east-1", {**ENVIRON, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{aws.server_port}"})
+    yield made
+    made._connection().close()  # the server handles one connection at a time
+
+
+def test_a_call_is_json_to_its_target_and_the_connection_is_kept(aws: Server, client: direct.Client) -> None:
+    aws.answers = [(200, {"Count": 1}), (200, b"")]
+
+    assert client.query(TableName="t") == {"Count": 1}
+    assert client.put_item(TableName="t") == {}
+
+    assert aws.asked == [("DynamoDB_20120810.Query", b'{"TableName": "t"}'),
+                         ("DynamoDB_20120810.PutItem", b'{"TableName": "t"}')]
+    assert aws.connections == 1
+
+
+@pytest.mark.parametrize("fault", [
+    None, (500, b"no JSON"), (503, {}), (400, {"__type": "com.amazonaws.dynamodb#ThrottlingException"}),
+])
+def test_what_may_pass_is_tried_three_times(aws: Server, client: direct.Client, fault: Any) -> None:
+    aws.answers = [fault, fault, (200, {})]
+    assert client.get_item(TableName="t") == {}
+
+    aws.answers = [fault] * 3
+    with pytest.raises((CallRefused, CallFailed)):
+        client.get_item(TableName="t")
+    assert aws.answers == []
+
+
+def test_a_refusal_is_told_at_once_with_its_row(aws: Server, client: direct.Client) -> None:
+    row = {"pk": {"S": "a"}}
+    aws.answers = [(400, {"__type": "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException", "Item": row})]
+
+    with pytest.raises(CallRefused) as caught:
+        client.put_item(TableName="t")
+
+    assert (caught.value.code, caught.value.item) == ("ConditionalCheckFailedException", row)
+
+
+def test_a_connection_that_aws_closed_meanwhile_costs_no_attempt(aws: Server, client: direct.Client) -> None:
+    aws.hang_up = True
+    aws.answers = [(200, {})] * 3
+    for _ in range(3):
+        client.get_item(TableName="t")
+        wait_until_closed(client)
+
+    assert aws.connections == 3
+
+
+def wait_until_closed(client: direct.Client) -> None:
+    """The server's end of the connection, as it is seen here."""
+    sock = client._of_thread.connection.sock
+    sock.settimeout(5)
+    assert sock is None or sock.recv(1) == b""
+
+
+def test_a_call_that_a_time_limit_ended_leaves_no_answer_for_the_next(aws: Server, client: direct.Client) -> None:
+    aws.answers = [(200, {"Count": 1}), (200, {"Count": 2})]
+    with patch("http.client.HTTPConnection.getresponse", side_effect=KeyboardInterrupt), \
+            pytest.raises(KeyboardInterrupt):
+        client.query(TableName="t")
+
+    assert client.query(TableName="t") == {"Count": 2}
+
+
+def test_nobody_there_is_a_failed_call() -> None:
+    nowhere = direct.Client("sqs", "us-east-1", {**ENVIRON, "AWS_ENDPOINT_URL": "http://127.0.0.1:1"})
+    with patch("chalicelib.direct.time.sleep"), pytest.raises(CallFailed, match="ConnectionRefusedError"):
+        nowhere.send_message(QueueUrl="q")
+
+
+def test_addresses_are_those_of_the_region() -> None:
+    assert direct.Client("sqs", "eu-west-1", {}).url == "https://sqs.eu-west-1.amazonaws.com"
+    assert direct.Client("sqs", "cn-north-1", {}).url == "https://sqs.cn-north-1.amazonaws.com.cn"
