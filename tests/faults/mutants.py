@@ -20,7 +20,7 @@ LAYERS = {
     "walks": ["tests/faults/test_state_machine.py"],
     "flows": ["tests/functional/test_every_order_ends.py", "tests/functional/test_messages.py",
               "tests/functional/test_attempts.py", "tests/functional/test_aws_faults.py",
-              "tests/functional/test_idempotency.py"],
+              "tests/functional/test_idempotency.py", "tests/functional/test_tasks_that_place.py"],
     "faults": ["tests/faults/test_faults.py"],
     "orders of steps": ["tests/faults/test_interleavings.py"],
     "model": ["tests/model"],

@@ -142,6 +142,8 @@ class World:
             assert order_id in found, f"accepted and gone: {order_id}"
             if attempts_to_spare and kind != "failing":
                 assert found[order_id].status in (Status.SUCCESS, Status.CANCELLED), found[order_id]
+        parents = [order.parent for order in found.values() if order.parent]
+        assert len(parents) == len(set(parents)), "a parent's follow-up is placed once, however often it runs"
         for order in found.values():
             self.bystander.ended(order)
 
