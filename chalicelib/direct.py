@@ -77,6 +77,7 @@ class Client:
         """One request and its answer. A connection that was left in the middle, by a time limit say, is closed."""
         connection = self._connection()
         try:
+            self._ready(connection)
             connection.request("POST", "/", body, headers)
             answer = connection.getresponse()
             return answer.status, answer.read()
@@ -85,16 +86,19 @@ class Client:
             raise
 
     def _connection(self) -> HTTPConnection:
-        """This thread's; a new one if AWS closed it while nobody used it."""
+        """This thread's."""
         connection: HTTPConnection | None = getattr(self._of_thread, "connection", None)
         if connection is None:
             connection = self._of_thread.connection = self._new_connection()
+        return connection
+
+    def _ready(self, connection: HTTPConnection) -> None:
+        """Connected; anew if AWS closed it while nobody used it."""
         if connection.sock and select.select([connection.sock], [], [], 0)[0]:
             connection.close()
         if not connection.sock:
             connection.connect()
             connection.sock.settimeout(READ_TIMEOUT_S)
-        return connection
 
     def _new_connection(self) -> HTTPConnection:
         scheme, place = urlsplit(self.url)[:2]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import ssl
 import time
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from ipaddress import IPv4Address
+from pathlib import Path
 from threading import Thread
 from typing import Any
 from unittest.mock import patch
@@ -15,6 +18,10 @@ import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from chalicelib import direct
 from chalicelib.errors import CallFailed, CallRefused
@@ -104,6 +111,47 @@ def test_a_call_is_json_to_its_target_and_the_connection_is_kept(aws: Server, cl
     assert aws.asked == [("DynamoDB_20120810.Query", b'{"TableName": "t"}'),
                          ("DynamoDB_20120810.PutItem", b'{"TableName": "t"}')]
     assert aws.connections == 1
+
+
+def test_tls_is_checked_and_its_connection_is_kept(
+    aws: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TLS 1.3 sends tickets of its own after the handshake: they must not look like a connection that ended."""
+    certificate = _certificate(tmp_path / "tls.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    aws.socket = context.wrap_socket(aws.socket, server_side=True)
+    aws.answers = [(200, {"n": n}) for n in range(3)]
+    place = {**ENVIRON, "AWS_ENDPOINT_URL": f"https://127.0.0.1:{aws.server_port}"}
+
+    direct._trust.cache_clear()
+    with pytest.raises(CallFailed, match="SSLCertVerificationError"):
+        direct.Client("dynamodb", "us-east-1", place).query()
+
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    direct._trust.cache_clear()
+    client, before = direct.Client("dynamodb", "us-east-1", place), aws.connections
+    assert [client.query() for _ in range(3)] == [{"n": 0}, {"n": 1}, {"n": 2}]
+    assert aws.connections == before + 1
+    client._connection().close()
+    direct._trust.cache_clear()
+
+
+def _certificate(path: Path) -> Path:
+    """A key and a certificate for 127.0.0.1 that it signed itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(timezone.utc)
+    made = (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
+        .not_valid_before(now - timedelta(hours=1)).not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    path.write_bytes(secret + made.public_bytes(pem))
+    return path
 
 
 @pytest.mark.parametrize("fault", [
