@@ -36,7 +36,7 @@ def test_ten_thousand_orders(local_cloud: LocalCloud) -> None:
         dynamodb.put_item(TableName=f"{STACK}-tokens", Item=auth.encode(token))
         aws.client.cache_clear()
         calls: list[str] = []
-        aws.client("dynamodb").meta.events.register("before-call", lambda model, **_: calls.append(model.name))
+        aws.client("dynamodb")._client.meta.events.register("before-call", lambda model, **_: calls.append(model.name))
         shown, costs, path = [], [], "/orders?limit=100"
         http: Any = Client(orderline.app, stage_name="dev", project_dir=str(template.RESOURCES.parents[1])).http
         while path:
