@@ -34,6 +34,8 @@ CHANGES = (
 def next_version(old: Package, target: Path) -> Package:
     with zipfile.ZipFile(old.zip) as before, zipfile.ZipFile(target, "w") as after:
         for name in before.namelist():
+            if "__pycache__" in name:
+                continue  # version 1's bytecode, which trusts its sources unlooked at
             text = before.read(name)
             for path, was, becomes in CHANGES:
                 if name == path:
