@@ -22,6 +22,8 @@ from tests.acceptance.conftest import LocalCloud
 
 pytestmark = pytest.mark.local
 
+SCHEDULE = ROOT / "tests/acceptance/events/schedule.json"  # what EventBridge sends the sweeper
+
 
 def typed(command: str, *options: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """`python -m cli COMMAND`, with nobody at the keyboard."""
@@ -127,9 +129,10 @@ def test_prod_keeps_its_tables_and_the_next_deploy_takes_them_up(clean: LocalClo
     api = stack.outputs("orderline-prod")["API"]
     assert call(f"{api}/orders/{first['id']}", token)["status"] == "SUCCESS"  # the old token, the old order
     # Its message went with the queue. The sweeper finds the row: accepted is kept
-    made = stack.resources("orderline-prod")["OrderSweeper"][1]
+    made, tick = stack.resources("orderline-prod")["OrderSweeper"][1], SCHEDULE.read_bytes()
     for _ in range(10):
-        clean.client("lambda").invoke(FunctionName=made, Payload=b'{"detail": {}}')
+        swept = clean.client("lambda").invoke(FunctionName=made, Payload=tick)
+        assert "FunctionError" not in swept, swept["Payload"].read()
         if call(f"{api}/orders/{waiting['id']}", token)["done"]:
             break
         time.sleep(1)
