@@ -94,6 +94,10 @@ def follow(parent: int) -> None:
 
 if __name__ == "__main__":
     from ministack.app import main
+    from ministack.services import lambda_svc
 
+    # After an order its mapping looks once more, finds nothing, and would then be deaf for 50 ms: half of the next
+    # order's way, if that is placed at once
+    lambda_svc._ESM_IDLE_WAKE_GAP_SECONDS = 0.005
     follow(int(sys.argv.pop()))  # ministack reads what is left
     main()

@@ -45,6 +45,12 @@ def test_short_orders_do_not_wait_for_a_long_one(stack: Stack) -> None:
     assert stack.ended_order(long["id"])["status"] == "SUCCESS"
 
 
+def test_the_local_cloud_still_has_the_pause_that_cli_cloud_shortens() -> None:
+    from ministack.services import lambda_svc  # noqa: PLC0415  a second of import, for this test alone
+
+    assert lambda_svc._ESM_IDLE_WAKE_GAP_SECONDS > 0.005
+
+
 def test_a_token_is_asked_for(stack: Stack) -> None:
     assert stack.http("GET", "/orders", headers={"Authorization": ""}).status == 401
 
