@@ -7,7 +7,9 @@ import ssl
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
+from http.client import HTTPException
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from io import BytesIO
 from ipaddress import IPv4Address
 from pathlib import Path
 from threading import Thread
@@ -198,11 +200,37 @@ def wait_until_closed(client: direct.Client) -> None:
 
 def test_a_call_that_a_time_limit_ended_leaves_no_answer_for_the_next(aws: Server, client: direct.Client) -> None:
     aws.answers = [(200, {"Count": 1}), (200, {"Count": 2})]
-    with patch("http.client.HTTPConnection.getresponse", side_effect=KeyboardInterrupt), \
-            pytest.raises(KeyboardInterrupt):
+    with patch("chalicelib.direct._answer", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
         client.query(TableName="t")
 
     assert client.query(TableName="t") == {"Count": 2}
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+@pytest.mark.parametrize(("raw", "kept"), [
+    (OK + b"Content-Length: 2\r\n\r\n{}", True),
+    (OK + b"CONTENT-LENGTH:2\r\nconnection: Close\r\n\r\n{}", False),
+    (b"HTTP/1.1 200\r\ncontent-length: 2\r\n\r\n{}", True),
+    (OK + b"Transfer-Encoding: chunked\r\n\r\n1;name=value\r\n{\r\n1\r\n}\r\n0\r\nTrailer: t\r\n\r\n", True),
+])
+def test_an_answer_is_read_to_its_end_and_no_further(raw: bytes, kept: bool) -> None:
+    stream = BytesIO(raw + b"HTTP/1.1 the next")
+    assert direct._answer(stream) == (200, b"{}", kept)
+    assert stream.read() == b"HTTP/1.1 the next"
+
+
+@pytest.mark.parametrize("raw", [
+    b"", b"HTTP/1.1 200", b"\r\n\r\n", b"SSH-2.0-OpenSSH_9\r\n", b"HTTP/1.1 fine\r\n\r\n", b"H" * 70_000 + b"\r\n",
+    OK, OK + b"\r\n", OK + b"Content-Length: 2",
+    OK + b"Content-Length: two\r\n\r\n{}", OK + b"Content-Length: 2\r\n\r\n{",
+    OK + b"Transfer-Encoding: chunked\r\n\r\n", OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n",
+    OK + b"Transfer-Encoding: chunked\r\n\r\ntwo\r\n{}\r\n",
+])
+def test_a_broken_answer_is_a_failure_never_half_an_answer(raw: bytes) -> None:
+    with pytest.raises(HTTPException):
+        direct._answer(BytesIO(raw))
 
 
 def test_nobody_there_is_a_failed_call() -> None:
