@@ -36,7 +36,7 @@ def deploy(stage: str, given: Mapping[str, str], yes: bool, adopt: bool) -> None
     if planned is None:
         click.echo(f"{name} in {where} is as it should be: nothing to change")
     else:
-        click.echo(summary(planned, where, given))
+        click.echo(summary(planned, where))
         if not (yes or agreed("Make these changes?")):
             stack.drop(planned)
             raise Refused("nothing was changed; YES=1 agrees without a question")
@@ -82,11 +82,12 @@ def whereabouts() -> str:
         raise Refused(f"AWS doesn't take these credentials: {error}") from error
 
 
-def summary(planned: Plan, where: str, given: Mapping[str, str]) -> str:
+def summary(planned: Plan, where: str) -> str:
     """The change set in lines: what is added, changed, removed; what loses its content stands out."""
     lines = [f"{planned.stack} in {where}: {'a new stack' if planned.new else 'changes'}"]
     lines += [_line(change) for change in sorted(planned.changes, key=lambda change: (change.kind, change.name))]
-    lines += [f"  parameter {name} = {value}" for name, value in given.items()]
+    lines += [f"  parameter {name} = {after}" + (f", was {before}" if before is not None else "")
+              for name, (before, after) in planned.parameters.items()]
     return "\n".join(lines)
 
 

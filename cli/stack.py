@@ -33,13 +33,14 @@ class Change:
 
 @dataclass(frozen=True)
 class Plan:
-    """A change set, ready to be carried out or dropped."""
+    """A change set, ready to be carried out or dropped. `parameters`: those that change, (before, after)."""
 
     stack: str
     change_set: str
     new: bool
     changes: tuple[Change, ...]
     template: Mapping[str, Any]
+    parameters: Mapping[str, tuple[str | None, str]]
 
 
 def deploy(name: str, package: Package, parameters: Mapping[str, str]) -> dict[str, str]:
@@ -62,11 +63,12 @@ def plan(name: str, package: Package, parameters: Mapping[str, str], adopt: bool
         Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()])
     described = settled(made["Id"])
     if described["Status"] == "FAILED":
-        drop(Plan(name, made["Id"], new, (), template))
-        if _NO_CHANGE.intersection(described.get("StatusReason", "").split()):
+        drop(Plan(name, made["Id"], new, (), template, {}))
+        reason = described.get("StatusReason", "")
+        if any(sentence in reason for sentence in _NO_CHANGE):
             return None
-        raise StackError(f"CloudFormation refuses the change: {described.get('StatusReason')}")
-    return Plan(name, made["Id"], new, tuple(_changes(described)), template)
+        raise StackError(f"CloudFormation refuses the change: {reason}")
+    return Plan(name, made["Id"], new, tuple(_changes(described)), template, _parameters(name, template, parameters))
 
 
 def drop(planned: Plan) -> None:
@@ -146,7 +148,17 @@ def _is_new(name: str) -> bool:
     return False
 
 
-_NO_CHANGE = {"didn't", "No"}  # "The submitted information didn't contain changes", "No updates are to be performed"
+_NO_CHANGE = ("didn't contain changes", "No updates are to be performed")
+
+
+def _parameters(name: str, template: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, tuple[str | None, str]]:
+    """What differs from the stack as it is, or for a new one from the template. What isn't given has its default."""
+    known = template["Parameters"]
+    described = describe(name) or {}
+    before = {each["ParameterKey"]: each["ParameterValue"] for each in described.get("Parameters", [])}
+    after = {each: given.get(each, str(known[each]["Default"])) for each in known}
+    return {each: (before.get(each), value) for each, value in after.items()
+            if value != before.get(each, str(known[each]["Default"]))}
 
 
 def _changes(described: Mapping[str, Any]) -> Iterator[Change]:

@@ -65,7 +65,7 @@ def verify(yes: bool) -> None:
     planned = stack.plan(NAME, made_for_here("dev"), {})
     if planned is None or not planned.new:
         raise Refused(f"the stack {NAME} is there already; python -m cli verify makes its own: destroy that one first")
-    click.echo(summary(planned, where, {}))
+    click.echo(summary(planned, where))
     if not (yes or agreed("Make this stack, measure it and destroy it?")):
         stack.drop(planned)
         raise Refused("nothing was changed; YES=1 agrees without a question")

@@ -87,6 +87,11 @@ def test_dev_is_deployed_takes_orders_at_its_gateway_and_leaves_nothing(clean: L
     again = typed("deploy", "--stage", "dev", "--yes", "--set", "WorkerTimeout=10", "--set", "Visibility=60")
     assert "nothing to change" in again.stdout, again.stdout + again.stderr
 
+    forgotten = typed("deploy", "--stage", "dev", "--yes", "--set", "Visibility=60", "--set", "WorkerTimeout=9")
+    assert "parameter WorkerTimeout = 9, was 10" in forgotten.stdout, forgotten.stdout + forgotten.stderr
+    forgotten = typed("deploy", "--stage", "dev", "--yes")
+    assert "parameter Visibility = 360, was 60" in forgotten.stdout, forgotten.stdout + forgotten.stderr
+
     gone = typed("destroy", "--stage", "dev", "--yes")
     assert gone.returncode == 0, gone.stderr
     assert left_of(clean, "orderline-dev") == []
