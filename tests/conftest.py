@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -12,6 +13,9 @@ from tests.kit import Cloud, Wire
 from tests.kit.cloud import running
 from tests.kit.registry import restored
 from tests.kit.wire import tapped
+
+# In a shell's background Ctrl-C is ignored, and so it would be by all that a test starts and then interrupts
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

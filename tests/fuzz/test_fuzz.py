@@ -1,6 +1,7 @@
 """Schemathesis, with all its checks, at `make run`'s stack: nothing that a client sends breaks it.
 
-2,000 cases in `make test`; `make fuzz CASES=50000` for more.
+2,000 cases in `make test`; `make fuzz CASES=50000` for more. One worker: with two, CPython's parser, which hypothesis
+asks for the source of lambdas, trips over its threads now and then (https://github.com/python/cpython/issues/106905).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def test_nothing_that_a_client_sends_breaks_it(stack: Stack, tmp_path: Path) -> 
     phases = ["examples", "coverage", "fuzzing", *(["stateful"] if CASES > 2000 else [])]
     command = [
         str(Path(sys.executable).with_name("schemathesis")), "--config-file", "tests/fuzz/schemathesis.toml", "run",
-        f"{stack.url}/openapi.json", "--header", f"Authorization: Bearer {stack.token}", "--no-color", "--workers", "2",
+        f"{stack.url}/openapi.json", "--header", f"Authorization: Bearer {stack.token}", "--no-color",
         "--phases", ",".join(phases), "--max-examples", str(CASES // len(OPERATIONS) * 2),
     ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
