@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -35,10 +36,13 @@ def start(port: int, state: Path, log: Path) -> subprocess.Popen[bytes]:
     """Start it and wait until it answers. It has none of the user's AWS variables, and is no part of our Ctrl-C."""
     require_free(port, "CLOUD_PORT")
     state.mkdir(parents=True, exist_ok=True)
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR", "LC_ALL") if name in os.environ}
+    scratch = state.with_name("tmp")  # the functions' unzipped code, which killed ones leave
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir()
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "LC_ALL") if name in os.environ}
     environment = {
         **kept, **KEYS, "BIND_HOST": HOST, "GATEWAY_PORT": str(port), "PERSIST_STATE": "1", "STATE_DIR": str(state),
-        "MINISTACK_REGION": REGION, "SERVICES": _SERVICES, "PYTHONUNBUFFERED": "1",
+        "MINISTACK_REGION": REGION, "SERVICES": _SERVICES, "PYTHONUNBUFFERED": "1", "TMPDIR": str(scratch),
     }
     with log.open("wb") as output:
         process = subprocess.Popen([sys.executable, "-m", "cli.cloud", str(os.getpid())], env=environment, cwd=ROOT,

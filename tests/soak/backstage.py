@@ -35,9 +35,7 @@ def soaked(folder: Path, **options: str) -> Stack:
     """A stack of a copy of the project with the soak's tasks, not yet started."""
     project = copy_of_the_project(folder / "project")
     shutil.copyfile(Path(__file__).with_name("tasks.py"), project / "chalicelib" / "tasks" / "soak.py")
-    scratch = folder / "scratch"  # killed functions leave their code there
-    scratch.mkdir()
-    return Stack(project, TMPDIR=str(scratch), **{**TIMINGS, **options})
+    return Stack(project, **{**TIMINGS, **options})
 
 
 @dataclass(frozen=True)
