@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import logging
+import io
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -53,12 +53,13 @@ class Scene:
 
     cloud: Cloud
     wire: Wire
-    logged: list[str] = field(default_factory=list)
+    logged: io.StringIO = field(default_factory=io.StringIO)
 
     def flow(self, text: str = "") -> Flow:
         self.cloud.http("GET", "/tasks")  # the token is read once a minute
         self.wire.calls.clear()
-        self.logged.clear()
+        self.logged.seek(0)
+        self.logged.truncate()
         meter = Meter(self.cloud, self.wire)
         order: dict[str, Any] = {}
         steps = {
@@ -68,7 +69,7 @@ class Scene:
         }
         calls = {name: self._calls(step) for name, step in steps.items()}
         assert self.cloud.order(order["id"]).status.final
-        flow = Flow(calls, sum(meter.writes), sum(meter.reads[:1]), sum(map(len, self.logged)))
+        flow = Flow(calls, sum(meter.writes), sum(meter.reads[:1]), len(self.logged.getvalue()))
         return replace(flow, calls={**calls, "list page": self._calls(lambda: self.cloud.http("GET", "/orders")),
                                     "sweep": self._calls(self.cloud.sweep)})
 
@@ -109,7 +110,7 @@ def scene() -> Iterator[Scene]:
         queue.url()
         with tapped() as wire:
             made = Scene(cloud, wire)
-            with _lines(made.logged):
+            with redirect_stderr(made.logged):
                 yield made
 
 
@@ -136,23 +137,3 @@ def dollars(flow: Flow) -> dict[str, float]:
         "Lambda": runs * PRICES["lambda_request"] + sum(BILLED_S.values()) * MEMORY_GB * PRICES["lambda_gb_s"],
         "Logs": (flow.log_bytes + runs * PLATFORM_LOG_BYTES) / 1e9 * PRICES["log_gb"],
     }
-
-
-class _Lines(logging.Handler):
-    def __init__(self, into: list[str]) -> None:
-        super().__init__()
-        self._into = into
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._into.append(record.getMessage() + "\n")
-
-
-@contextmanager
-def _lines(into: list[str]) -> Iterator[None]:
-    """The app's log lines, kept from the terminal."""
-    log = logging.getLogger("chalicelib")
-    before, log.handlers = log.handlers, [_Lines(into)]
-    try:
-        yield
-    finally:
-        log.handlers = before

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 from collections.abc import Iterator
 
@@ -38,12 +37,3 @@ def own_tasks() -> Iterator[None]:
     """A task that a test registers is gone after it."""
     with restored():
         yield
-
-
-@pytest.fixture
-def logged(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
-    """The app's log, which passes nothing on to the root logger that caplog hears."""
-    log = logging.getLogger("chalicelib")
-    log.addHandler(caplog.handler)
-    yield caplog
-    log.removeHandler(caplog.handler)

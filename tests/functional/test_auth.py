@@ -146,9 +146,7 @@ def test_guessed_ids_do_not_fill_the_memory(cloud: Cloud, monkeypatch: pytest.Mo
     assert len(auth._memory) <= 5
 
 
-def test_no_token_stands_in_a_log(
-    cloud: Cloud, logged: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_no_token_stands_in_a_log(cloud: Cloud, capfd: pytest.CaptureFixture[str]) -> None:
     """Nor an input or a result: not where all goes well, nor where a fault that nobody expected is logged."""
     order = cloud.place("cook_nuggets", {"pieces": 6, "sauce": "curry"})
     cloud.drain()
@@ -163,9 +161,8 @@ def test_no_token_stands_in_a_log(
 
     assert (broken.status, problem_of(broken)["type"]) == (500, "/problems/internal")
     assert "BURNT" not in broken.body
-    assert "attempt_ended" in logged.text
-    assert broken.json["request_id"] in logged.text
-    assert "curry" not in logged.text
-    secret = cloud.token.rpartition("_")[2][:-1]
-    captured = capfd.readouterr()
-    assert not [text for text in (logged.text, captured.out, captured.err) if secret in text]
+    out, logged = capfd.readouterr()
+    assert "attempt_ended" in logged
+    assert broken.json["request_id"] in logged
+    assert "curry" not in logged
+    assert cloud.token.rpartition("_")[2][:-1] not in out + logged

@@ -3,36 +3,35 @@
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Iterator
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
-from chalicelib import logs, metrics, queue
+from chalicelib import config, logs, metrics, queue
 from tests.kit import Cloud
 
 SECRET = "a-sauce-that-nobody-may-read"
 
 
-class _Lines(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__()
-        self.text: list[str] = []
+class _Lines:
+    """What was written to standard error so far."""
 
-    def emit(self, record: logging.LogRecord) -> None:
-        self.text.append(record.getMessage())
+    def __init__(self, captured: pytest.CaptureFixture[str]) -> None:
+        self._captured, self._text = captured, ""
+
+    @property
+    def text(self) -> list[str]:
+        self._text += self._captured.readouterr().err
+        return self._text.splitlines()
 
     def of(self, event: str) -> list[Any]:
         return [line for line in map(json.loads, self.text) if line["event"] == event]
 
 
 @pytest.fixture
-def lines() -> Iterator[_Lines]:
-    handler = _Lines()
-    logging.getLogger("chalicelib").addHandler(handler)
-    yield handler
-    logging.getLogger("chalicelib").removeHandler(handler)
+def lines(capsys: pytest.CaptureFixture[str]) -> _Lines:
+    return _Lines(capsys)
 
 
 def published(line: Any) -> dict[str, Any]:
@@ -105,3 +104,23 @@ def test_no_metric_has_a_dimension_that_grows_with_use() -> None:
     for dimensions, units in metrics.EVENTS.values():
         assert {name for names in dimensions for name in names} <= {"stack", "task", "status"}
         assert units
+
+
+def test_a_fault_that_nobody_expected_is_one_line_with_its_traceback(cloud: Cloud, lines: _Lines) -> None:
+    order_id = cloud.place("cook_nuggets", {"pieces": 1})["id"]
+    cloud.dynamodb.update_item(
+        TableName=config.SETTINGS.orders_table, Key={"pk": {"S": f"kit#{order_id}"}}, UpdateExpression="SET #s = :s",
+        ExpressionAttributeNames={"#s": "status"}, ExpressionAttributeValues={":s": {"S": "BURNT"}})
+    assert cloud.http("GET", f"/orders/{order_id}").status == 500
+
+    (fault,) = lines.of("internal")
+    assert fault["traceback"].startswith("Traceback")
+    assert "'BURNT'" in fault["traceback"].splitlines()[-1]
+
+
+def test_no_order_fails_for_its_log(cloud: Cloud) -> None:
+    with patch("sys.stderr", None):
+        order = cloud.place("cook_nuggets", {"pieces": 1})
+        cloud.drain()
+
+    assert cloud.get(order["id"])["status"] == "SUCCESS"

@@ -199,11 +199,12 @@ def wait_until_closed(client: direct.Client) -> None:
 
 
 def test_a_call_that_a_time_limit_ended_leaves_no_answer_for_the_next(aws: Server, client: direct.Client) -> None:
-    aws.answers = [(200, {"Count": 1}), (200, {"Count": 2})]
-    with patch("chalicelib.direct._answer", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+    aws.answers = [(200, {"Count": n}) for n in (1, 2, 3)]
+    assert client.query(TableName="t") == {"Count": 1}
+    with patch("socket.socket.makefile", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
         client.query(TableName="t")
 
-    assert client.query(TableName="t") == {"Count": 2}
+    assert client.query(TableName="t") == {"Count": 3}
 
 
 OK = b"HTTP/1.1 200 OK\r\n"
