@@ -68,7 +68,8 @@ def plan(name: str, package: Package, parameters: Mapping[str, str], adopt: bool
         if any(sentence in reason for sentence in _NO_CHANGE):
             return None
         raise StackError(f"CloudFormation refuses the change: {reason}")
-    return Plan(name, made["Id"], new, tuple(_changes(described)), template, _parameters(name, template, parameters))
+    return Plan(name, made["Id"], new, tuple(_changes(described)), template,
+                _parameters(None if new else describe(name), template, parameters))
 
 
 def drop(planned: Plan) -> None:
@@ -151,14 +152,15 @@ def _is_new(name: str) -> bool:
 _NO_CHANGE = ("didn't contain changes", "No updates are to be performed")
 
 
-def _parameters(name: str, template: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, tuple[str | None, str]]:
-    """What differs from the stack as it is, or for a new one from the template. What isn't given has its default."""
-    known = template["Parameters"]
-    described = describe(name) or {}
-    before = {each["ParameterKey"]: each["ParameterValue"] for each in described.get("Parameters", [])}
-    after = {each: given.get(each, str(known[each]["Default"])) for each in known}
-    return {each: (before.get(each), value) for each, value in after.items()
-            if value != before.get(each, str(known[each]["Default"]))}
+def _parameters(
+    running: Mapping[str, Any] | None, template: Mapping[str, Any], given: Mapping[str, str],
+) -> dict[str, tuple[str | None, str]]:
+    """What differs from the running stack, or for a new one from the template. What isn't given has its default."""
+    defaults = {name: str(parameter["Default"]) for name, parameter in template["Parameters"].items()}
+    before = {each["ParameterKey"]: each["ParameterValue"] for each in (running or {}).get("Parameters", [])}
+    after = {**defaults, **given}
+    return {name: (before.get(name), after[name]) for name, default in defaults.items()
+            if after[name] != before.get(name, default)}
 
 
 def _changes(described: Mapping[str, Any]) -> Iterator[Change]:
