@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from moto.core.model_instances import reset_model_data
 from moto.dynamodb.models import dynamodb_backends
 from moto.dynamodb.models.dynamo_type import DynamoType
 from moto.sqs.models import sqs_backends
@@ -158,6 +159,7 @@ class World:
         self.wire.reborn()
         self._table().items.clear()
         self.lose_messages()
+        reset_model_data()  # moto's lists of all that it ever made: gigabytes, in a whole proof
 
     def rows(self) -> list[Order]:
         return [decoded for decoded in map(self._row, [f"{CLIENT}#{id}" for id in self.ids()]) if decoded]
