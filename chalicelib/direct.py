@@ -1,4 +1,4 @@
-"""Calls to AWS signed and read here: a third of botocore's CPU for a call, and of a cold start.
+"""Calls to AWS signed and read here: a third of botocore's CPU for an order, and two fifths for a cold start.
 
 Only what our few calls need: JSON over one kept connection for each thread, Signature Version 4, botocore's timeouts
 and its standard retries. AWS_CALLS=sdk takes botocore instead; the whole suite holds both to the same.
