@@ -52,7 +52,8 @@ def deploy(name: str, package: Package, parameters: Mapping[str, str]) -> dict[s
 def plan(name: str, package: Package, parameters: Mapping[str, str], adopt: bool = False) -> Plan | None:
     """Upload the package and ask CloudFormation what it would do; None: nothing. `adopt`: take up tables that exist."""
     formation = boto3.client("cloudformation")
-    new = _is_new(name)
+    running = describe(name)
+    new = _is_new(name, running)
     template = package.template if not adopt else literal_names(package.template, name)
     if _local():
         template = numbered(template, parameters)
@@ -69,7 +70,7 @@ def plan(name: str, package: Package, parameters: Mapping[str, str], adopt: bool
             return None
         raise StackError(f"CloudFormation refuses the change: {reason}")
     return Plan(name, made["Id"], new, tuple(_changes(described)), template,
-                _parameters(None if new else describe(name), template, parameters))
+                _parameters(None if new else running, template, parameters))
 
 
 def drop(planned: Plan) -> None:
@@ -136,9 +137,8 @@ def _expire(template: Mapping[str, Any], name: str) -> None:
             boto3.client("dynamodb").update_time_to_live(TableName=table, TimeToLiveSpecification=ttl)
 
 
-def _is_new(name: str) -> bool:
+def _is_new(name: str, described: Mapping[str, Any] | None) -> bool:
     """Whether a stack must be created. Raises StackError where neither that nor an update can work now."""
-    described = describe(name)
     status = described["StackStatus"] if described else "REVIEW_IN_PROGRESS"
     if status == "REVIEW_IN_PROGRESS":
         return True

@@ -19,10 +19,9 @@ from cli import stack
 from cli.formation import describe
 from cli.package import ROOT
 from tests.acceptance.conftest import LocalCloud
+from tests.soak.backstage import SCHEDULE
 
 pytestmark = pytest.mark.local
-
-SCHEDULE = ROOT / "tests/acceptance/events/schedule.json"  # what EventBridge sends the sweeper
 
 
 def typed(command: str, *options: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -134,9 +133,9 @@ def test_prod_keeps_its_tables_and_the_next_deploy_takes_them_up(clean: LocalClo
     api = stack.outputs("orderline-prod")["API"]
     assert call(f"{api}/orders/{first['id']}", token)["status"] == "SUCCESS"  # the old token, the old order
     # Its message went with the queue. The sweeper finds the row: accepted is kept
-    made, tick = stack.resources("orderline-prod")["OrderSweeper"][1], SCHEDULE.read_bytes()
+    made = stack.resources("orderline-prod")["OrderSweeper"][1]
     for _ in range(10):
-        swept = clean.client("lambda").invoke(FunctionName=made, Payload=tick)
+        swept = clean.client("lambda").invoke(FunctionName=made, Payload=SCHEDULE)
         assert "FunctionError" not in swept, swept["Payload"].read()
         if call(f"{api}/orders/{waiting['id']}", token)["done"]:
             break

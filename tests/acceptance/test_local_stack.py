@@ -75,7 +75,9 @@ def test_orders_are_still_there_after_a_restart_and_nothing_is_left_running(proj
     assert stack.stop() == 0
     assert not [pid for pid in below if _alive(pid)]
 
+    (left := project / ".local" / "tmp" / "left").touch()  # by a function that was killed, say
     stack.start()
+    assert not left.exists()
     assert stack.token == token
     assert stack.get(order["id"])["status"] == "SUCCESS"
     assert stack.ended_order(later["id"])["status"] == "SUCCESS"

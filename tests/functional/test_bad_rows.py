@@ -8,18 +8,10 @@ from tests.kit import Cloud
 NUGGETS = {"pieces": 1}
 
 
-def _garble(cloud: Cloud, order_id: str) -> None:
-    """A status that this code doesn't know: a newer version's, or somebody's hand."""
-    cloud.dynamodb.update_item(
-        TableName=config.SETTINGS.orders_table, Key={"pk": {"S": f"kit#{order_id}"}},
-        UpdateExpression="SET #status = :odd", ExpressionAttributeNames={"#status": "status"},
-        ExpressionAttributeValues={":odd": {"S": "PAUSED"}})
-
-
 def test_the_sweeper_passes_over_a_row_that_it_can_not_read(cloud: Cloud) -> None:
     garbled, order = (cloud.place("cook_nuggets", NUGGETS)["id"] for _ in range(2))
     cloud.sqs.purge_queue(QueueUrl=queue.url())
-    _garble(cloud, garbled)
+    cloud.garble(garbled)
 
     cloud.clock.advance(config.SETTINGS.grace_s + 1)
     assert cloud.sweep()["resent"] == 1
@@ -32,7 +24,7 @@ def test_a_dead_letter_of_a_row_that_can_not_be_read_keeps_no_other(cloud: Cloud
     garbled, order = (cloud.place("cook_nuggets", NUGGETS)["id"] for _ in range(2))
     for order_id in (garbled, order):
         cloud.bury(order_id)
-    _garble(cloud, garbled)
+    cloud.garble(garbled)
 
     assert cloud.deliver(batch=2, dead=True) == (2, 1)
 

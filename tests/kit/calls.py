@@ -6,7 +6,7 @@ import ast
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -63,7 +63,7 @@ def recorded() -> Iterator[Recorder]:
     aws.client.cache_clear()
     session.register("provide-client-params.*.*", recorder.note)
     try:
-        with patch.object(config, "signs_itself", return_value=False):  # it listens where botocore tells
+        with patch.object(config, "SETTINGS", replace(config.SETTINGS, aws_calls="sdk")):  # where it can listen
             yield recorder
     finally:
         session.unregister("provide-client-params.*.*", recorder.note)

@@ -114,6 +114,13 @@ class Cloud:
         body = {"v": queue.VERSION, "pk": key_of(client, order_id), "task": self.order(order_id, client).task}
         self.sqs.send_message(QueueUrl=self.dead_url, MessageBody=json.dumps(body))
 
+    def garble(self, order_id: str) -> None:
+        """Its row gets a status that this code doesn't know, PAUSED: a newer version's, or somebody's hand."""
+        self.dynamodb.update_item(
+            TableName=config.SETTINGS.orders_table, Key={"pk": {"S": key_of("kit", order_id)}},
+            UpdateExpression="SET #status = :odd", ExpressionAttributeNames={"#status": "status"},
+            ExpressionAttributeValues={":odd": {"S": "PAUSED"}})
+
     def rows(self) -> list[Order]:
         """Every row of the table."""
         return [rows.decode_order(item) for item in self.dynamodb.scan(TableName=config.SETTINGS.orders_table)["Items"]]

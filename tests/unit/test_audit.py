@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -24,7 +23,7 @@ FAULTY = {"name": "chalice", "version": "1.0.0", "vulns": [{"id": "CVE-1", "fix_
     (json.dumps({"dependencies": [UNKNOWN]}), 0, "warning: some.txt: 1 of 1 packages could not be looked up"),
     ("", 0, "warning: some.txt was not audited: no network"),
 ])
-def test_an_audit(tmp_path: Path, answer: str, code: int, said: Any) -> None:
+def test_an_audit(tmp_path: Path, answer: str, code: int, said: str) -> None:
     (tmp_path / "pip_audit.py").write_text(f"import sys\nsys.stderr.write('no network')\nprint({answer!r})\n")
 
     done = subprocess.run([sys.executable, "-m", "cli.audit", "some.txt"], cwd=ROOT, capture_output=True, text=True,
