@@ -45,7 +45,7 @@ _memory: dict[str, tuple[int, Token | None]] = {}
 
 def authenticate(header: str | None, scope: str) -> str:
     """The client whose request this is. Raises Unauthorized without a token, Forbidden with one that won't do."""
-    if header is None and config.SETTINGS.access == "open":
+    if header is None and config.settings().access == "open":
         return LOCAL_CLIENT
     scheme, _, text = (header or "").partition(" ")
     parts = _TOKEN.fullmatch(text.strip()) if scheme.lower() == "bearer" else None
@@ -98,5 +98,5 @@ def _remembered(token_id: str) -> Token | None:
 
 def _read(token_id: str) -> Token | None:
     with translated():
-        answer = client("dynamodb").get_item(TableName=config.SETTINGS.tokens_table, Key={"pk": {"S": token_id}})
+        answer = client("dynamodb").get_item(TableName=config.settings().tokens_table, Key={"pk": {"S": token_id}})
     return decode(answer["Item"]) if "Item" in answer else None

@@ -43,11 +43,11 @@ def _settle(message: Message) -> None:
         if error:
             store.give_up(order, error)
         else:
-            store.postpone(order, orders.plan(order.id, now, order.run_at, config.SETTINGS.grace_s,
-                                              config.SETTINGS.due_shards))
+            store.postpone(order, orders.plan(order.id, now, order.run_at, config.settings().grace_s,
+                                              config.settings().due_shards))
 
 
 def _doom(order: Order, now: int) -> dict[str, Any] | None:
     if order.task not in known():
         return orders.failure(order, "unknown_task", f"this version knows no task {order.task!r}: was it renamed?")
-    return orders.doom(order, now, config.SETTINGS.give_up_s)
+    return orders.doom(order, now, config.settings().give_up_s)

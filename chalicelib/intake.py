@@ -95,8 +95,8 @@ def _made(client: str, wanted: Wanted, parent: Order | None) -> tuple[Order, Pla
     task = find(wanted.task)
     task.signature.check(wanted.input)
     text = json.dumps(wanted.input, ensure_ascii=False, separators=(",", ":"))
-    if len(text.encode()) > config.SETTINGS.max_input_bytes:
-        raise TooLarge(config.SETTINGS.max_input_bytes)
+    if len(text.encode()) > config.settings().max_input_bytes:
+        raise TooLarge(config.settings().max_input_bytes)
     now, order_id = orders.now(), wanted.id or orders.new_id()
     generation = parent.generation + 1 if parent else 0
     run_at = now + int(wanted.delay_s * SECOND) if wanted.delay_s else wanted.run_at
@@ -114,7 +114,7 @@ def _made(client: str, wanted: Wanted, parent: Order | None) -> tuple[Order, Pla
 
 
 def _plan(order_id: str, now: int, run_at: int | None) -> Plan:
-    return orders.plan(order_id, now, run_at, config.SETTINGS.grace_s, config.SETTINGS.due_shards)
+    return orders.plan(order_id, now, run_at, config.settings().grace_s, config.settings().due_shards)
 
 
 def _send(order: Order, plan: Plan) -> None:

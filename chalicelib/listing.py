@@ -67,7 +67,7 @@ def _keys(client_name: str, before: str, most: int) -> list[_Key]:
 def _shard(shard: str, before: str, most: int) -> list[_Key]:
     with translated():
         answer = client("dynamodb").query(
-            TableName=config.SETTINGS.orders_table,
+            TableName=config.settings().orders_table,
             IndexName="by_time",
             KeyConditionExpression="time_shard = :shard AND time_key < :before",
             ExpressionAttributeValues={":shard": encode(shard), ":before": encode(before)},
@@ -94,7 +94,7 @@ def _read(keys: list[_Key]) -> list[tuple[_Key, Order | None]]:
 
 def _rows(keys: list[_Key]) -> Iterator[Item]:
     """A list must lack none silently: what AWS leaves out, since it is too much at once, is asked for again."""
-    table = config.SETTINGS.orders_table
+    table = config.settings().orders_table
     once = dict.fromkeys(key.row for key in keys)  # AWS refuses a read that names a row twice
     wanted: Item = {table: {"Keys": [{"pk": encode(row)} for row in once], **BRIEF}} if once else {}
     for _ in range(_MOST_READS):

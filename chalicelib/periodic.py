@@ -22,7 +22,7 @@ def place_ticks(now: int) -> None:
 
 
 def _place(task: Task, now: int) -> None:
-    client, tick = config.SETTINGS.periodic_client, last_tick(task, now)
+    client, tick = config.settings().periodic_client, last_tick(task, now)
     if tick is None or store.get(client, _id(task, tick)):
         return
     try:
@@ -31,7 +31,7 @@ def _place(task: Task, now: int) -> None:
         logs.event("tick_refused", task=task.name, reason=str(fault))
         return
     before = last_tick(task, tick - 1)
-    if before and now - before < config.SETTINGS.keep_s * SECOND and not store.get(client, _id(task, before)):
+    if before and now - before < config.settings().keep_s * SECOND and not store.get(client, _id(task, before)):
         logs.event("ticks_skipped", task=task.name, tick=tick, before=before)
 
 

@@ -79,10 +79,11 @@ def decode(record: dict[str, Any]) -> Message:
 
 def url() -> str:
     """The queue's address: told by the template, or asked once by its name."""
-    return config.SETTINGS.queue_url or _ask(config.SETTINGS.orders_queue)
+    return config.settings().queue_url or _ask(config.settings().orders_queue, config.aws())
 
 
 @functools.lru_cache(maxsize=4)
-def _ask(name: str) -> str:
+def _ask(name: str, aws: config.Aws) -> str:
+    """Return the address of the queue in that AWS."""
     with translated():
         return str(client("sqs").get_queue_url(QueueName=name)["QueueUrl"])

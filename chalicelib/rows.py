@@ -39,11 +39,11 @@ def time_key(order: Order) -> str:
 def time_shards(client_name: str) -> list[str]:
     """The partitions of by_time that hold a client's orders. A row keeps the one it was made with, so LIST_SHARDS may
     grow at any time, and never shrink."""
-    return [f"{client_name}#{shard}" for shard in range(config.SETTINGS.list_shards)]
+    return [f"{client_name}#{shard}" for shard in range(config.settings().list_shards)]
 
 
 def _time_shard(order: Order) -> str:
-    return time_shards(order.client)[zlib.crc32(order.id.encode()) % config.SETTINGS.list_shards]
+    return time_shards(order.client)[zlib.crc32(order.id.encode()) % config.settings().list_shards]
 
 
 def encode(value: Any) -> Item:

@@ -28,7 +28,7 @@ def read(key: str) -> Order | None:
     """The order of a row key, or None: there is none, or it expired."""
     with translated():
         answer = client("dynamodb").get_item(
-            TableName=config.SETTINGS.orders_table, Key={"pk": encode(key)}, ConsistentRead=True
+            TableName=config.settings().orders_table, Key={"pk": encode(key)}, ConsistentRead=True
         )
     order = decode_order(answer["Item"]) if "Item" in answer else None
     return None if order is None or order.expired(orders.now()) else order
@@ -63,7 +63,7 @@ def fail(order: Order, error: Item) -> Order:
 def put_back(order: Order, error: Item, backoff_s: float) -> Order:
     """T5: another attempt, once the backoff is over. Raises Stale as succeed does."""
     now = orders.now()
-    due_at = now + int((backoff_s + config.SETTINGS.grace_s) * orders.SECOND)
+    due_at = now + int((backoff_s + config.settings().grace_s) * orders.SECOND)
     return update(
         order.key, orders.PUT_BACK, now, *_held_by(order),
         sets={"error": error, "due_at": due_at, "history": _ended(order, now, error["code"]), **_placed(order)},

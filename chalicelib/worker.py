@@ -61,7 +61,7 @@ def _settle(message: Message, time_left_s: Callable[[], float], first: bool) -> 
     if task is None or message.key is None or message.version != queue.VERSION:
         # An old worker just after a deploy, or a stranger's message: a newer worker may know better
         return _keep(message, min(60, 5 * 2 ** (message.receives - 1)), "unknown_task_or_version")
-    if not first and time_left_s() < (task.timeout_s or config.SETTINGS.worker_timeout_s / 2) + MARGIN_S:
+    if not first and time_left_s() < (task.timeout_s or config.settings().worker_timeout_s / 2) + MARGIN_S:
         return _keep(message, 0, "no_time_left")
     lease_until = orders.now() + int((time_left_s() + LEASE_MARGIN_S) * SECOND)
     try:
@@ -79,7 +79,7 @@ def _refused(message: Message, row: Order | None) -> bool:
         return True
     if row.held(now):
         return _keep(message, ((row.lease_until or 0) - now) // SECOND + 1, "live_lease")
-    error = orders.doom(row, now, config.SETTINGS.give_up_s)
+    error = orders.doom(row, now, config.settings().give_up_s)
     if error is None:
         return _keep(message, 0, "claim_again")  # what stood in the way ended just after the claim was refused
     with suppress(Stale):
@@ -104,7 +104,7 @@ def _attempt(order: Order, task: Task, message: Message, time_left_s: Callable[[
                code=error["code"] if error else None, duration_ms=round((time.monotonic() - began) * 1000, 1))
     if ended.status is not Status.PENDING:
         return True
-    wait_us = (ended.due_at or 0) - ended.updated_at - config.SETTINGS.grace_s * SECOND
+    wait_us = (ended.due_at or 0) - ended.updated_at - config.settings().grace_s * SECOND
     return _keep(message, -(-wait_us // SECOND), "retry")
 
 
@@ -138,7 +138,7 @@ def _run(order: Order, task: Task, limit_s: float, context: Context) -> tuple[st
         return "", orders.failure(order, "invalid_input", f"{fault} ({fault.pointer})"), False
     except BaseException as fault:  # SystemExit and its like too: no task ends the worker, and the batch with it
         return "", orders.failure(order, "task_error", _sentence(fault)), task.retries(fault)
-    size, most = len(result.encode()), config.SETTINGS.max_result_bytes
+    size, most = len(result.encode()), config.settings().max_result_bytes
     if size > most:
         sentence = f"the result has {size} bytes; at most {most} are kept"
         return "", orders.failure(order, "result_too_large", sentence), False

@@ -120,7 +120,7 @@ def _declare(
     retry_on: tuple[type[BaseException], ...] = (BaseException,), no_retry_on: tuple[type[BaseException], ...] = (),
     backoff_s: float = 2, max_backoff_s: float = 3600, every_s: float | None = None, cron: str | None = None,
 ) -> Task:
-    name, settings = function.__name__, config.SETTINGS
+    name, settings = function.__name__, config.settings()
     if not _NAME.fullmatch(name) or inspect.iscoroutinefunction(function):
         raise TaskMistake(f"{place_of(function)}: a task is a plain `def`, its name in lower case, at most 64 letters")
     if not 1 <= max_attempts < settings.max_receives:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 
 from chalicelib import auth, config
@@ -27,7 +25,7 @@ def bare(cloud: Cloud, method: str, path: str, body: bytes = b"") -> Reply:
 @pytest.fixture
 def closed(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Cloud:
     """As deployed: ACCESS is token."""
-    monkeypatch.setattr(config, "SETTINGS", dataclasses.replace(config.SETTINGS, access="token"))
+    monkeypatch.setenv("ACCESS", "token")
     return cloud
 
 
@@ -86,7 +84,7 @@ def test_a_revoked_token_serves_no_longer_than_it_is_remembered(cloud: Cloud) ->
     assert asking(cloud, header).status == 202
 
     cloud.dynamodb.update_item(
-        TableName=config.SETTINGS.tokens_table, Key={"pk": {"S": cloud.token[3:11]}},
+        TableName=config.settings().tokens_table, Key={"pk": {"S": cloud.token[3:11]}},
         UpdateExpression="SET disabled = :yes", ExpressionAttributeValues={":yes": {"BOOL": True}},
     )
 
@@ -132,7 +130,7 @@ def test_with_access_open_who_brings_no_token_is_the_client_local(cloud: Cloud) 
 
 
 def test_the_table_holds_no_secret(cloud: Cloud) -> None:
-    (item,) = cloud.dynamodb.scan(TableName=config.SETTINGS.tokens_table)["Items"]
+    (item,) = cloud.dynamodb.scan(TableName=config.settings().tokens_table)["Items"]
 
     assert cloud.token.rpartition("_")[2] not in str(item)
 

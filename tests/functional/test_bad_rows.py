@@ -13,7 +13,7 @@ def test_the_sweeper_passes_over_a_row_that_it_can_not_read(cloud: Cloud) -> Non
     cloud.sqs.purge_queue(QueueUrl=queue.url())
     cloud.garble(garbled)
 
-    cloud.clock.advance(config.SETTINGS.grace_s + 1)
+    cloud.clock.advance(config.settings().grace_s + 1)
     assert cloud.sweep()["resent"] == 1
     cloud.drain()
 
@@ -35,7 +35,7 @@ def test_the_history_is_bounded_though_no_attempt_ever_reports(cloud: Cloud) -> 
         for _ in range(order["max_attempts"]):
             cloud.claim(order["id"], lease_s=10)
             cloud.clock.advance(11)
-        cloud.clock.advance(config.SETTINGS.grace_s * 2)
+        cloud.clock.advance(config.settings().grace_s * 2)
         cloud.sweep()
         assert cloud.get(order["id"])["error"]["code"] == "attempts_exhausted"
         assert cloud.http("POST", f"/orders/{order['id']}/retry").status == 202

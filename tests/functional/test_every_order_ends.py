@@ -16,7 +16,7 @@ def test_a_lost_message_is_sent_again_once_its_order_is_overdue(cloud: Cloud) ->
     order = cloud.place("cook_nuggets", NUGGETS)
     cloud.sqs.purge_queue(QueueUrl=queue.url())
 
-    cloud.clock.advance(config.SETTINGS.grace_s - 1)
+    cloud.clock.advance(config.settings().grace_s - 1)
     assert cloud.sweep()["resent"] == 0
     cloud.clock.advance(2)
     assert cloud.sweep()["resent"] == 1
@@ -31,7 +31,7 @@ def test_a_crashed_worker_s_order_is_claimed_again_after_its_lease(cloud: Cloud)
     cloud.claim(order["id"], lease_s=60)
     cloud.sqs.purge_queue(QueueUrl=queue.url())
 
-    cloud.clock.advance(config.SETTINGS.grace_s + 1)
+    cloud.clock.advance(config.settings().grace_s + 1)
     cloud.sweep()
     cloud.drain()
 
@@ -44,7 +44,7 @@ def test_a_second_crash_waits_no_longer_than_the_first(cloud: Cloud) -> None:
     cloud.sqs.purge_queue(QueueUrl=queue.url())
     for _ in range(2):
         cloud.claim(order["id"], lease_s=60)
-        cloud.clock.advance(config.SETTINGS.grace_s + 1)
+        cloud.clock.advance(config.settings().grace_s + 1)
         assert cloud.sweep()["resent"] == 1
         cloud.clock.advance(1)
         cloud.sqs.receive_message(QueueUrl=queue.url())  # taken by a worker that dies
@@ -65,7 +65,7 @@ def test_a_live_lease_is_left_alone_by_sweeper_and_dead_letters(cloud: Cloud) ->
     cloud.claim(order["id"], lease_s=3600)
     before = cloud.order(order["id"])
 
-    cloud.clock.advance(config.SETTINGS.grace_s + 1)
+    cloud.clock.advance(config.settings().grace_s + 1)
     cloud.sweep()
     cloud.sqs.purge_queue(QueueUrl=queue.url())
     cloud.bury(order["id"])
@@ -80,7 +80,7 @@ def test_attempts_that_never_report_end_in_failure(cloud: Cloud) -> None:
         cloud.claim(order["id"], lease_s=10)
         cloud.clock.advance(11)
 
-    cloud.clock.advance(config.SETTINGS.grace_s)
+    cloud.clock.advance(config.settings().grace_s)
     assert cloud.sweep()["ended"] == 1
 
     failed = cloud.get(order["id"])
@@ -91,7 +91,7 @@ def test_an_order_that_nobody_ends_is_given_up_after_days(cloud: Cloud) -> None:
     order = cloud.place("cook_nuggets", NUGGETS)
     cloud.sqs.purge_queue(QueueUrl=queue.url())
 
-    cloud.clock.advance(config.SETTINGS.give_up_s + 1)
+    cloud.clock.advance(config.settings().give_up_s + 1)
     cloud.sweep()
 
     assert cloud.get(order["id"])["error"]["code"] == "gave_up"
@@ -100,7 +100,7 @@ def test_an_order_that_nobody_ends_is_given_up_after_days(cloud: Cloud) -> None:
 def test_a_dead_letter_of_a_task_that_is_gone_fails_its_order(cloud: Cloud) -> None:
     order = cloud.place("cook_nuggets", NUGGETS)
     cloud.dynamodb.update_item(
-        TableName=config.SETTINGS.orders_table, Key={"pk": {"S": f"kit#{order['id']}"}},
+        TableName=config.settings().orders_table, Key={"pk": {"S": f"kit#{order['id']}"}},
         UpdateExpression="SET task = :task", ExpressionAttributeValues={":task": {"S": "gone"}})
     cloud.sqs.purge_queue(QueueUrl=queue.url())
     cloud.bury(order["id"])
@@ -117,7 +117,7 @@ def test_a_dead_letter_with_attempts_left_gets_another_message(cloud: Cloud) -> 
     cloud.bury(order["id"])
 
     cloud.drain(dead=True)
-    cloud.clock.advance(config.SETTINGS.grace_s + 1)
+    cloud.clock.advance(config.settings().grace_s + 1)
     cloud.sweep()
     cloud.drain()
 
@@ -210,7 +210,7 @@ def test_a_backlog_is_not_multiplied_by_the_sweeper(cloud: Cloud) -> None:
         cloud.place("cook_nuggets", NUGGETS)
 
     for _ in range(10):
-        cloud.clock.advance(config.SETTINGS.grace_s + 1)
+        cloud.clock.advance(config.settings().grace_s + 1)
         cloud.sweep()
 
     assert cloud.messages() <= 150 * 1.1

@@ -342,4 +342,4 @@ def test_the_answer_is_lambdas_partial_batch_answer(cloud: Cloud) -> None:
 
     assert json.loads(json.dumps(answer)) == {"batchItemFailures": [{"itemIdentifier": message["MessageId"]}]}
     assert orderline.order_worker({"Records": []}, LambdaContext(60)) == {"batchItemFailures": []}
-    assert config.SETTINGS.max_receives == cloud.parameters["MaxReceives"]
+    assert config.settings().max_receives == cloud.parameters["MaxReceives"]

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
 from typing import Any
 
 import jsonschema
 import pytest
 
 import app as orderline
-from chalicelib import config
 from chalicelib.tasks import task
 from chalicelib.web import headers, problems, schemas
 from chalicelib.web.operations import OPERATIONS
@@ -172,7 +170,7 @@ def test_no_origin_is_allowed_unless_the_setting_lists_it(cloud: Cloud, monkeypa
     asking = {"Origin": "https://shop.example", "Access-Control-Request-Method": "POST", "Authorization": ""}
     closed = cloud.http("OPTIONS", "/orders", headers=asking)
     origins = "https://a.example https://shop.example"
-    monkeypatch.setattr(config, "SETTINGS", replace(config.SETTINGS, cors_origins=origins))
+    monkeypatch.setenv("CORS_ORIGINS", origins)
     opened = cloud.http("OPTIONS", "/orders", headers=asking)
     listed = cloud.http("GET", "/orders", headers={"Origin": "https://shop.example"})
     other = cloud.http("GET", "/orders", headers={"Origin": "https://shop.example.evil.example"})

@@ -111,7 +111,7 @@ def test_each_tick_has_one_order_whatever_sweepers_do(cloud: Cloud) -> None:
 
     ticks = [order for order in cloud.rows() if order.task == "hourly"]
     assert [order.status.value for order in ticks] == ["SUCCESS"] * 2
-    assert {order.client for order in ticks} == {config.SETTINGS.periodic_client}
+    assert {order.client for order in ticks} == {config.settings().periodic_client}
 
 
 def test_missed_ticks_are_skipped_and_the_log_says_so(cloud: Cloud, capsys: pytest.CaptureFixture[str]) -> None:

@@ -60,7 +60,7 @@ def _unknown(cloud: Cloud) -> dict[str, str]:
 
 def _revoked(cloud: Cloud) -> dict[str, str]:
     token = cloud.new_token("kit")
-    _cli("token", "revoke", token[3:11], "--stack", config.SETTINGS.stack)
+    _cli("token", "revoke", token[3:11], "--stack", config.settings().stack)
     return _token(token)
 
 
@@ -155,23 +155,23 @@ def test_a_revocation_holds_within_a_minute(cloud: Cloud) -> None:
     token = cloud.new_token("kit")
     assert cloud.http("GET", "/orders", headers=_token(token)).status == 200
 
-    _cli("token", "revoke", token[3:11], "--stack", config.SETTINGS.stack)
+    _cli("token", "revoke", token[3:11], "--stack", config.settings().stack)
     cloud.clock.advance(61)
 
     assert cloud.http("GET", "/orders", headers=_token(token)).status == 403
 
 
 def test_a_token_made_by_the_command_works_and_its_secret_is_shown_once(cloud: Cloud) -> None:
-    made = _cli("token", "create", "acme", "--scope", "orders:read", "--days", "1", "--stack", config.SETTINGS.stack)
+    made = _cli("token", "create", "acme", "--scope", "orders:read", "--days", "1", "--stack", config.settings().stack)
     token = made.stdout.strip()
-    listed = _cli("token", "list", "--stack", config.SETTINGS.stack).stdout
+    listed = _cli("token", "list", "--stack", config.settings().stack).stdout
 
     assert cloud.http("GET", "/orders", headers=_token(token)).status == 200
     assert cloud.http("POST", "/orders", {"task": "cook_nuggets"}, _token(token)).status == 403
     assert token[3:11] in listed
     assert "acme" in listed
     assert token[12:] not in listed
-    assert token[12:] not in str(cloud.dynamodb.scan(TableName=config.SETTINGS.tokens_table)["Items"])
+    assert token[12:] not in str(cloud.dynamodb.scan(TableName=config.settings().tokens_table)["Items"])
 
 
 @pytest.mark.parametrize(("words", "sentence"), [
@@ -179,7 +179,7 @@ def test_a_token_made_by_the_command_works_and_its_secret_is_shown_once(cloud: C
     (("revoke", "00000000"), "no token has this id"),
 ])
 def test_a_mistaken_command_says_what_is_wrong(cloud: Cloud, words: tuple[str, ...], sentence: str) -> None:
-    result = CliRunner().invoke(main, ["token", *words, "--stack", config.SETTINGS.stack])
+    result = CliRunner().invoke(main, ["token", *words, "--stack", config.settings().stack])
 
     assert result.exit_code == 1
     assert sentence in result.output
