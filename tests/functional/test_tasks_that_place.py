@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chalicelib import config, worker
+from chalicelib import worker
 from chalicelib.errors import TaskMistake
 from chalicelib.tasks import Context, task
 from tests.kit import Cloud
@@ -95,36 +95,6 @@ def test_progress_is_shown_while_the_task_runs(cloud: Cloud) -> None:
 
     assert shown == [{"percent": 42, "word": "frying"}]
     assert cloud.get(placed["id"])["status"] == "SUCCESS"
-
-
-def test_each_tick_has_one_order_whatever_sweepers_do(cloud: Cloud) -> None:
-    @task(every_s=3600)
-    def hourly() -> None: ...
-
-    for _ in range(3):
-        cloud.sweep()
-        cloud.drain()
-    cloud.clock.advance(3600)
-    cloud.sweep()
-    cloud.sweep()
-    cloud.drain()
-
-    ticks = [order for order in cloud.rows() if order.task == "hourly"]
-    assert [order.status.value for order in ticks] == ["SUCCESS"] * 2
-    assert {order.client for order in ticks} == {config.settings().periodic_client}
-
-
-def test_missed_ticks_are_skipped_and_the_log_says_so(cloud: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
-    @task(cron="0 * * * *")
-    def hourly() -> None: ...
-
-    cloud.sweep()
-    capsys.readouterr()
-    cloud.clock.advance(5 * 3600)
-    cloud.sweep()
-
-    assert len([order for order in cloud.rows() if order.task == "hourly"]) == 2
-    assert "ticks_skipped" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("options", [

@@ -122,9 +122,9 @@ class Cloud:
             ExpressionAttributeValues={":odd": {"S": "PAUSED"}})
 
     def rows(self) -> list[Order]:
-        """Every row of the table."""
+        """Every order of the table; the rows of ticks begin with #."""
         items = self.dynamodb.scan(TableName=config.settings().orders_table)["Items"]
-        return [rows.decode_order(item) for item in items]
+        return [rows.decode_order(item) for item in items if not item["pk"]["S"].startswith("#")]
 
     def deliver(self, batch: int = 1, time_left_s: float = 60, dead: bool = False) -> tuple[int, int] | None:
         """One turn of the mapping: (messages delivered, messages kept), or None if none is visible."""
