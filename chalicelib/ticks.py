@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from chalicelib import config
 from chalicelib.aws import client, translated
 from chalicelib.errors import CallRefused
-from chalicelib.rows import decode, encode
+from chalicelib.rows import Item, decode, encode
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def record(task_name: str, last: LastTick, previous: LastTick | None) -> bool:
     """Replace what was read by `last`. Return False if another sweeper was faster. Raises Unavailable."""
     item = {"pk": encode(_key(task_name)), "tick": encode(last.tick), "schedule": encode(last.schedule)}
     if previous is None:
-        expected = {"ConditionExpression": "attribute_not_exists(pk)"}
+        expected: Item = {"ConditionExpression": "attribute_not_exists(pk)"}
     else:
         expected = {
             "ConditionExpression": "tick = :tick AND schedule = :schedule",
