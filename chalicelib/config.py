@@ -14,6 +14,8 @@ from typing import Any
 from chalicelib.errors import SettingMistake
 
 MAX_WAIT_S = 25  # an integration ends after 29: https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
+MAX_ROW_BYTES = 409_600  # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
+ROW_RESERVE_BYTES = 106_496  # of a row for the links to follow-ups (94,500), the history and the error
 MAX_VISIBILITY_S = 12 * 3600  # SQS hides a message no longer
 
 
@@ -100,6 +102,9 @@ def _checked(settings: Settings, in_lambda: bool) -> Settings:
         raise SettingMistake("ACCESS is open: in Lambda it must be `token`, or everybody could place orders")
     if settings.max_wait_s > MAX_WAIT_S:
         raise SettingMistake(f"MAX_WAIT_S={settings.max_wait_s}: at most {MAX_WAIT_S}, API Gateway waits no longer")
+    stored, limit = settings.max_input_bytes + settings.max_result_bytes, MAX_ROW_BYTES - ROW_RESERVE_BYTES
+    if stored > limit:
+        raise SettingMistake(f"MAX_INPUT_BYTES + MAX_RESULT_BYTES = {stored}: at most {limit}, both are in one row")
     if settings.list_shards < 1 or settings.due_shards < 1:
         raise SettingMistake("LIST_SHARDS and DUE_SHARDS are at least 1")
     return settings

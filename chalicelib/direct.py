@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from http.client import BadStatusLine, HTTPConnection, HTTPException, HTTPSConnection, IncompleteRead, LineTooLong
+from time import gmtime  # bound here: a task may leave time.gmtime patched
 from typing import Any, BinaryIO
 from urllib.parse import quote, urlsplit
 
@@ -78,7 +79,7 @@ class Client:
 
     def _tried(self, operation: str, body: bytes) -> Any:
         target = f"{_TARGETS[self.service]}.{operation}"
-        headers = signed(self._aws, self.service, urlsplit(self.url).netloc, target, body, time.gmtime())
+        headers = signed(self._aws, self.service, urlsplit(self.url).netloc, target, body, gmtime())
         status, text = self._exchange({**headers, **_trace(self._aws)}, body)
         if status != 200:
             raise _refused(status, text)

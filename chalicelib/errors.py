@@ -14,6 +14,7 @@ OrderlineError
 │   └── Forbidden          the token is unknown, revoked, expired or lacks the scope
 ├── Unavailable            AWS isn't there, is too slow or throttles; try again
 │   └── NoCloud            no AWS is configured here
+├── UnreadableOrder        an order's row can't be decoded by this version
 ├── Stale                  a conditional write was refused: the row is not as the writer believed (`row`)
 ├── NoJSON                 a task's result can't be written as JSON
 ├── TaskMistake            a task is declared wrongly; raised at import
@@ -119,6 +120,10 @@ class CallFailed(OrderlineError):
 
 class NoCloud(Unavailable):
     """No AWS is configured here."""
+
+
+class UnreadableOrder(OrderlineError):
+    """This version can't read the order: a newer one wrote it, or it was changed by hand. Deploy the newer version."""
 
 
 class Stale(OrderlineError):

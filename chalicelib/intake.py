@@ -10,8 +10,19 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from chalicelib import config, logs, orders, queue, store
-from chalicelib.errors import KeyReused, NotCancellable, NotFound, NotRetryable, Stale, TooLarge, Unavailable
+from chalicelib.errors import (
+    InvalidInput,
+    KeyReused,
+    NoJSON,
+    NotCancellable,
+    NotFound,
+    NotRetryable,
+    Stale,
+    TooLarge,
+    Unavailable,
+)
 from chalicelib.orders import SECOND, Order, Plan, Status
+from chalicelib.signature import as_json
 from chalicelib.tasks import find
 
 DIRECT_GENERATIONS = 10
@@ -56,10 +67,18 @@ def place(client: str, wanted: Wanted, parent: Order | None = None) -> Placed:
     return Placed(kept, replayed=kept.writer != order.writer)
 
 
+def follow_up_id(parent: Order, name: str) -> str:
+    """Return the id of a running order's follow-up: the same parent and name always give the same order."""
+    return orders.id_of(parent.client, parent.id, str(parent.created_at), name)
+
+
 def follow_up(parent: Order, task: str, value: Any, name: str) -> Order:
-    """Place an order in the name of a running one. The same parent and name always give the same order."""
-    order_id = orders.id_of(parent.client, parent.id, str(parent.created_at), name)
-    return place(parent.client, Wanted(task, value, id=order_id), parent).order
+    """Place an order in the name of a running one. Raises as `place`; InvalidInput for what JSON can't carry, too."""
+    try:
+        value = json.loads(as_json(value))
+    except NoJSON as error:
+        raise InvalidInput(f"the input is not valid JSON: {error}", "/input") from error
+    return place(parent.client, Wanted(task, value, id=follow_up_id(parent, name)), parent).order
 
 
 def cancel(client: str, order_id: str) -> Order:

@@ -34,17 +34,18 @@ def read(key: str) -> Order | None:
     return None if order is None or order.expired(orders.now()) else order
 
 
-def claim(key: str, lease_until: int) -> Order:
-    """T3: take an order that waits, or whose lease is over. The claimed row comes back with it, so nobody reads.
+def claim(key: str, task: str, lease_until: int) -> Order:
+    """T3: take an order of that task that waits, or whose lease is over. The claimed row comes back with it, so nobody
+    reads.
 
-    Raises Stale with the row that refused: final, for later, under a live lease, or out of attempts.
+    Raises Stale with the row that refused: final, for later, under a live lease, out of attempts, or of another task.
     """
     now = orders.now()
     return update(
         key, orders.CLAIM, now,
         "(#status = :pending OR lease_until < :now) AND attempts < max_attempts"
-        " AND (attribute_not_exists(run_at) OR run_at <= :now)",
-        {":pending": Status.PENDING.value, ":now": now, ":attempt": [{"start": now}]},
+        " AND (attribute_not_exists(run_at) OR run_at <= :now) AND task = :task",
+        {":pending": Status.PENDING.value, ":now": now, ":task": task, ":attempt": [{"start": now}]},
         sets={"lease_until": lease_until, "resends": 0},  # it moves again: the next kill waits no longer than the first
         also="attempts = attempts + :one, history = list_append(history, :attempt)",
     )

@@ -35,7 +35,7 @@ class Operation:
     @property
     def all_problems(self) -> tuple[str, ...]:
         strangers = ("unauthorized", "forbidden") if self.scope else ()
-        absent = ("unavailable",) if self.cloud else ()
+        absent = ("unreadable-order", "unavailable") if self.cloud else ()
         return (*strangers, *self.problems, "too-many-requests", "internal", *absent)
 
 

@@ -26,6 +26,7 @@ TYPES: dict[str, tuple[int, str]] = {
     "idempotency-key-reused": (422, "The Idempotency-Key belongs to another request"),
     "too-many-requests": (429, "Too many requests"),
     "internal": (500, "A fault of ours"),
+    "unreadable-order": (500, "The order can't be read"),
     "unavailable": (503, "AWS isn't there"),
 }
 
@@ -40,6 +41,7 @@ _NAMES: dict[type[errors.OrderlineError], str] = {
     errors.NotRetryable: "not-retryable",
     errors.Unauthorized: "unauthorized",
     errors.Forbidden: "forbidden",
+    errors.UnreadableOrder: "unreadable-order",
     errors.Unavailable: "unavailable",
     errors.NoCloud: "unavailable",
 }

@@ -5,9 +5,14 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from chalicelib import config, queue
+import pytest
+
+import app as orderline
+from chalicelib import config, orders, queue
+from chalicelib.sweeper import ALWAYS
 from chalicelib.tasks import task
 from tests.kit import Cloud, Wire
+from tests.kit.cloud import LambdaContext
 
 NUGGETS = {"pieces": 1}
 
@@ -54,6 +59,8 @@ def test_what_one_part_of_a_sweep_can_not_do_keeps_no_other_from_its_work(cloud:
     @task(every_s=3600)
     def hourly() -> None: ...
 
+    cloud.sweep()
+    cloud.clock.advance(3600)
     wire.breaks("GetQueueAttributes")
     cloud.sweep()
 
@@ -214,6 +221,43 @@ def test_a_backlog_is_not_multiplied_by_the_sweeper(cloud: Cloud) -> None:
         cloud.sweep()
 
     assert cloud.messages() <= 150 * 1.1
+
+
+def test_an_order_that_is_overdue_by_an_hour_is_sent_again_whatever_waits(cloud: Cloud) -> None:
+    """More messages wait than orders can lack, so the sweeper sends none, but for one that is overdue for so long."""
+    cloud.place("cook_nuggets", NUGGETS)
+    cloud.sqs.purge_queue(QueueUrl=queue.url())
+    for _ in range(ALWAYS + 1):
+        cloud.sqs.send_message(QueueUrl=queue.url(), MessageBody="{}")
+
+    cloud.clock.advance(config.settings().grace_s + 1)
+    assert cloud.sweep()["resent"] == 0
+    cloud.clock.advance(3600)
+    assert cloud.sweep()["resent"] == 1
+    assert cloud.messages() == ALWAYS + 2
+
+
+def test_a_retry_of_an_order_for_later_waits_for_its_time(cloud: Cloud) -> None:
+    order = _post(cloud, delay_s=3600)
+    cloud.http("POST", f"/orders/{order['id']}/cancel")
+
+    assert cloud.http("POST", f"/orders/{order['id']}/retry").status == 202
+
+    assert cloud.messages() == 0, "its message would come an hour early"
+    assert str(cloud.order(order["id"]).due_shard).startswith(orders.LATER)
+
+
+def test_a_delayed_message_comes_2_s_late_since_clocks_differ(cloud: Cloud, wire: Wire) -> None:
+    _post(cloud, delay_s=300)
+
+    assert wire.requests[wire.calls.index("SendMessage")]["DelaySeconds"] == 302
+
+
+@pytest.mark.parametrize("event", [{}, {"key1": "value1"}])
+def test_the_console_s_test_button_sweeps(cloud: Cloud, event: dict[str, str]) -> None:
+    assert orderline.order_sweeper(event, LambdaContext(60))["resent"] == 0
+    assert orderline.order_worker(event, LambdaContext(60)) == {"batchItemFailures": []}
+    assert orderline.dead_letters(event, LambdaContext(60)) == {"batchItemFailures": []}
 
 
 def _post(cloud: Cloud, **when: Any) -> Any:

@@ -107,7 +107,8 @@ class Cloud:
 
     def claim(self, order_id: str, lease_s: float, client: str = "kit") -> Order:
         """A worker takes the order and is never heard of again."""
-        return store.claim(key_of(client, order_id), self.clock() + int(lease_s * SECOND))
+        task = self.order(order_id, client).task
+        return store.claim(key_of(client, order_id), task, self.clock() + int(lease_s * SECOND))
 
     def bury(self, order_id: str, client: str = "kit") -> None:
         """A dead letter of the order's arrives."""

@@ -44,6 +44,13 @@ def test_in_lambda_access_is_never_open() -> None:
     assert read({**function, "ACCESS": "token"}).access == "token"
 
 
+def test_input_and_result_must_fit_into_one_row_together() -> None:
+    most = config.MAX_ROW_BYTES - config.ROW_RESERVE_BYTES
+    assert read({"MAX_INPUT_BYTES": str(most - 65536)}).max_input_bytes == most - 65536
+    with pytest.raises(ValueError, match="both are in one row"):
+        read({"MAX_INPUT_BYTES": str(most - 65535)})
+
+
 def test_the_template_sets_only_what_is_a_setting() -> None:
     names = {field.name.upper() for field in fields(Settings)}
 
