@@ -4,7 +4,7 @@ VENV = .venv/bin/python
 export GOAL = $(firstword $(MAKECMDGOALS))
 
 RUN = requirements/local.txt
-TEST = $(RUN) requirements.txt requirements/image.txt requirements/fuzz.txt requirements/browser.txt
+TEST = $(RUN) requirements.txt requirements/parallel.txt requirements/image.txt requirements/fuzz.txt requirements/browser.txt
 CHECK = $(TEST) requirements/check.txt
 
 run: ## the whole of Orderline on this machine, until Ctrl-C
@@ -88,6 +88,7 @@ lock: ## make the lock files anew from requirements/*.in; UPGRADE=--upgrade take
 	$(COMPILE) $(UPGRADE) requirements/browser.in -o requirements/browser.txt
 	$(COMPILE) $(UPGRADE) requirements/peers.in -o requirements/peers.txt
 	$(COMPILE) $(UPGRADE) requirements/fuzz.in -o requirements/fuzz.txt
+	$(COMPILE) $(UPGRADE) requirements/parallel.in -o requirements/parallel.txt
 
 bench: ## CPU, cold starts, calls, units and dollars, beside Flask + Celery + Redis and Huey; QUICK=1: in 2 minutes
 	@$(PYTHON) cli/bootstrap.py $(TEST)

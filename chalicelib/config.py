@@ -170,7 +170,7 @@ _AWS_VARIABLES = (
     "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_SQS",
     "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
 )
-_VARIABLES = (*(each.name.upper() for each in fields(Settings)), *_AWS_VARIABLES)
+VARIABLES = (*(each.name.upper() for each in fields(Settings)), *_AWS_VARIABLES)
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,7 @@ def _reading() -> _Reading:
     global _last  # noqa: PLW0603
     raw = getattr(os.environ, "_data", os.environ)
     if _last is None or raw != _last.environment:
-        values = tuple(map(os.environ.get, _VARIABLES))
+        values = tuple(map(os.environ.get, VARIABLES))
         if _last is None or values != _last.values:
             settings = read(os.environ)
             _last = _Reading(dict(raw), values, settings, read_aws(os.environ, settings))
