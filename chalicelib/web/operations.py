@@ -34,7 +34,7 @@ class Operation:
 
     @property
     def all_problems(self) -> tuple[str, ...]:
-        strangers = ("unauthorized", "forbidden") if self.scope else ()
+        strangers = ("unauthorized", "invalid-token", "insufficient-scope") if self.scope else ()
         absent = ("unreadable-order", "unavailable") if self.cloud else ()
         return (*strangers, *self.problems, "too-many-requests", "internal", *absent)
 

@@ -41,7 +41,7 @@ HEADERS: dict[str, str] = {
     "Link": 'The next page, rel="next"',
     "Idempotency-Replayed": "`true` if an earlier request with this key had placed the order",
     "Preference-Applied": "What of Prefer was honoured",
-    "WWW-Authenticate": "How to authenticate",
+    "WWW-Authenticate": "How to authenticate, and what is wrong with the token (RFC 6750)",
     "Cache-Control": "`no-store`, or `private, no-cache` beside an ETag",
     "X-Request-Id": "The client's own, or the platform's; in the logs too",
     "Vary": "Authorization, Origin",
@@ -69,7 +69,7 @@ def components() -> dict[str, Schema]:
             type={"enum": [f"/problems/{name}" for name in TYPES]}, title={"type": "string"},
             status={"type": "integer"}, detail={"type": "string"}, request_id={"type": "string"},
             pointer_={"type": "string"}, known_={"type": "array", "items": {"type": "string"}},
-            order_status_={"enum": [status.value for status in Status]}),
+            order_status_={"enum": [status.value for status in Status]}, scope_={"type": "string"}),
         "Health": _object(status={"const": "ok"}), "Anything": {"type": "object"},
     }
 
