@@ -55,8 +55,8 @@ def test_a_header_without_a_bearer_token_is_401_though_access_is_open(cloud: Clo
 
 @pytest.mark.parametrize(
     "token",
-    ["ol_123_abc", "ol_{} x", "x" * 5000, "ol_0000000G_" + "0" * 64, "ol_00000000_" + "A" * 64, "öl_größe", "\U0001f600",
-     "ol_\uff10\uff10\uff10\uff10\uff10\uff10\uff10\uff10_" + "0" * 64],
+    ["ol_123_abc", "ol_{} x", "x" * 5000, "ol_0000000G_" + "0" * 64, "ol_00000000_" + "A" * 64, "öl_größe",
+     "\U0001f600", "ol_\uff10\uff10\uff10\uff10\uff10\uff10\uff10\uff10_" + "0" * 64],
 )
 def test_a_malformed_token_is_an_invalid_one_though_access_is_open(cloud: Cloud, token: str) -> None:
     assert_invalid_token(asking(cloud, "Bearer " + token.replace("{}", cloud.token[3:])))
