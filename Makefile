@@ -4,7 +4,8 @@ VENV = .venv/bin/python
 export GOAL = $(firstword $(MAKECMDGOALS))
 
 RUN = requirements/local.txt
-TEST = $(RUN) requirements.txt requirements/parallel.txt requirements/image.txt requirements/fuzz.txt requirements/browser.txt
+TEST = $(RUN) requirements.txt requirements/parallel.txt requirements/image.txt requirements/fuzz.txt requirements/browser.txt \
+	requirements/openapi.txt
 CHECK = $(TEST) requirements/check.txt
 
 run: ## the whole of Orderline on this machine, until Ctrl-C
@@ -77,7 +78,7 @@ destroy: ## a stage's stack: make destroy STAGE=dev
 COMPILE = UV_FORK_STRATEGY=fewest .venv/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.10 --no-annotate \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 lock: ## make the lock files anew from requirements/*.in; UPGRADE=--upgrade takes newer versions
-	@$(PYTHON) cli/bootstrap.py requirements/check.txt
+	@$(PYTHON) cli/bootstrap.py requirements/check.txt requirements/openapi.txt
 	$(COMPILE) $(UPGRADE) requirements/lambda.in -o requirements-lambda.txt
 	$(COMPILE) $(UPGRADE) requirements/local.in -o requirements/local.txt
 	$(COMPILE) $(UPGRADE) requirements/app.in -o requirements.txt
@@ -89,6 +90,8 @@ lock: ## make the lock files anew from requirements/*.in; UPGRADE=--upgrade take
 	$(COMPILE) $(UPGRADE) requirements/peers.in -o requirements/peers.txt
 	$(COMPILE) $(UPGRADE) requirements/fuzz.in -o requirements/fuzz.txt
 	$(COMPILE) $(UPGRADE) requirements/parallel.in -o requirements/parallel.txt
+	$(COMPILE) $(UPGRADE) requirements/openapi.in -o requirements/openapi.txt
+	PATH="$(CURDIR)/.venv/bin:$$PATH" npm install --package-lock-only --prefix tests/acceptance/openapi
 
 bench: ## CPU, cold starts, calls, units and dollars, beside Flask + Celery + Redis and Huey; QUICK=1: in 2 minutes
 	@$(PYTHON) cli/bootstrap.py $(TEST)
