@@ -168,7 +168,7 @@ def test_no_token_stands_in_a_log(cloud: Cloud, capfd: pytest.CaptureFixture[str
 
     broken = cloud.http("GET", f"/orders/{order['id']}")
 
-    assert (broken.status, problem_of(broken)["type"]) == (500, "/problems/internal")
+    assert (broken.status, problem_of(broken)["type"]) == (500, "/problems/unreadable-order")
     assert "PAUSED" not in broken.body
     out, logged = capfd.readouterr()
     assert "attempt_ended" in logged
