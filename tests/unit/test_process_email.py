@@ -15,6 +15,7 @@ import pytest
 
 from chalicelib.mail import MAX_MIME_HEADER, parsed
 from chalicelib.tasks.process_email import Email, NotAMessage, process_email
+from tests.kit import Cloud
 
 GMAIL = """\
 MIME-Version: 1.0
@@ -600,6 +601,17 @@ def test_lone_surrogates_become_question_marks() -> None:
 def test_what_is_no_message(text: str, mend: str) -> None:
     with pytest.raises(NotAMessage, match=rf"{mend}.*: send an email's whole source, headers first\.$"):
         process_email(text)
+
+
+@pytest.mark.parametrize("message", ["", "no headers", "\x89PNG\r\n\x1a\n\x00\x00"])
+def test_what_is_no_message_fails_at_its_first_attempt(cloud: Cloud, message: str) -> None:
+    order = cloud.place("process_email", {"message": message})
+
+    cloud.drain()
+
+    failed = cloud.get(order["id"])
+    assert (failed["status"], failed["attempts"]) == ("FAILED", 1)
+    assert "send an email's whole source" in failed["error"]["message"]
 
 
 @pytest.mark.parametrize("text", ["From: a@example.org\n\nx", "Zm9v!", "Zm9", "\ud800", "é"])
