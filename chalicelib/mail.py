@@ -23,7 +23,7 @@ from typing import TypedDict
 
 from chalicelib.charsets import decode
 
-MAX_MIME_HEADER = 4096  # characters: Python reads a header's parameters in quadratic time
+MAX_MIME_HEADER = 4096  # characters: Python reads a header's parameters in quadratic time. A long file name takes 3000
 _DEEPEST = 20  # multiparts in multiparts; real mail has five
 _FIELD = re.compile(r"([!-9;-~]+)[ \t]*:")
 # Repeats stop at 998, RFC 5322's longest line: a thousand words never closed would take quadratic time.
@@ -31,7 +31,7 @@ _WORD = r"=\?[^?\s]{1,998}\?[bBqQ]\?(?:[^?]|\?(?!=)){0,998}\?="
 _WORDS = re.compile(rf"{_WORD}(?:\s{{1,998}}{_WORD})*")
 _QUOTED = r'"(?:\\.|[^"\\])*"'
 _COMMENT = r"\((?:\\.|[^()\\])*\)"
-for _level in range(3):  # comments in comments
+for _ in range(3):  # comments in comments; a regular expression can't count, so four deep
     _COMMENT = rf"\((?:\\.|[^()\\]|{_COMMENT})*\)"
 _COMMENTS = re.compile(rf"({_QUOTED}|\\.)|{_COMMENT}", re.DOTALL)
 _GAPS = re.compile(rf"({_QUOTED}|\\.)| (?=[.@])|(?<=[.@]) ", re.DOTALL)
@@ -48,7 +48,7 @@ class Address(TypedDict):
 
 
 class _Headers(Compat32):
-    """Raw 8-bit headers are read (RFC 6532), where compat32 blanks them."""
+    """Read raw 8-bit headers (RFC 6532), which compat32 blanks, and cut the ones that have parameters."""
 
     def header_fetch_parse(self, name: str, value: str) -> str:
         text = decode(value.encode("latin-1"), "cp1252", raw=True)
@@ -72,14 +72,14 @@ def parsed(source: str, depth: int = 0) -> Message:
 
 
 def _repaired(source: str) -> str:
-    """Write the headers of an entity as HeaderParser takes them.
+    """Rewrite the headers so that HeaderParser, which stops at the first line that it doesn't know, reads them all.
 
-    As in other mail readers a space may precede the colon (RFC 5322, A.6.3), a line between headers that isn't one is
-    skipped, and a boundary ends them.
+    As in other mail readers a space may precede the colon (RFC 5322, A.6.3), a stray line between two headers is
+    skipped, and a boundary ends the headers.
     """
     lines = StringIO(source, newline="")
     headers: list[str] = []
-    strays: list[str] = []  # text, unless another header follows
+    strays: list[str] = []  # the start of the body, unless another header follows
     for line in lines:
         if _FIELD.match(line):
             headers.append(_FIELD.sub(r"\1:", line, count=1))
@@ -139,9 +139,9 @@ def addresses(message: Message, header: str) -> list[Address]:
     tokens: list[str] = []
     for token in [*_TOKENS.findall(value), ","]:
         if token in (",", ";"):
-            found.append(_address(tokens))
+            found += [_address(tokens)] if tokens else []
             tokens = []
-        elif token == ":" and not any("@" in before for before in tokens):
+        elif token == ":":
             tokens = []  # the name of a group
         else:
             tokens.append(token)

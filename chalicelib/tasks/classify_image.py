@@ -8,7 +8,6 @@ Decoding a picture takes Pillow, which is no part of the usual package: LOCK=req
 from __future__ import annotations
 
 import base64
-import binascii
 import functools
 import io
 import itertools

@@ -83,7 +83,8 @@ def test_a_phone_picture_is_turned_as_its_exif_says(orientation: int) -> None:
         stored = ImageOps.exif_transpose(upright)
         exif = Image.Exif()
         exif[EXIF_ORIENTATION] = orientation
-        assert classify_image(encoded(stored, "JPEG", exif=exif)).digit == classify_image(encoded(upright, "JPEG")).digit
+        reading = classify_image(encoded(stored, "JPEG", exif=exif))
+        assert reading.digit == classify_image(encoded(upright, "JPEG")).digit
 
 
 @pytest.mark.local

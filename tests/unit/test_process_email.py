@@ -229,8 +229,21 @@ JAPANESE = (
 RUSSIAN = (
     "From: ivan@example.ru\nContent-Type: text/plain; charset=koi8-r\nContent-Transfer-Encoding: 8bit\n\nПривет, мир!")
 
+OBSOLETE = """\
+From  : John Doe <jdoe@machine(comment).  example>
+To    : Mary Smith
+\x20\x20
+          <mary@example.net>
+Subject     : Saying Hello
+Date  : Fri, 21 Nov 1997 09(comment):   55  :  06 -0600
+Message-ID  : <1234   @   local(blah)  .machine .example>
+
+This is a message just to say hello.
+So, "Hello".
+"""
+
 QUOTED = "Content-Transfer-Encoding: quoted-printable"
-SAMPLES = [GMAIL, OUTLOOK, NEWSLETTER, BOUNCE, GITHUB, FORWARDED, JAPANESE, RUSSIAN]
+SAMPLES = [GMAIL, OUTLOOK, NEWSLETTER, BOUNCE, GITHUB, FORWARDED, JAPANESE, RUSSIAN, OBSOLETE]
 
 
 def plain(text: str, *headers: str) -> str:
@@ -455,20 +468,6 @@ def test_an_mbox_line_and_blank_lines_before_the_headers() -> None:
     mbox = "\ufeff\n\nFrom jane@example.org Thu Jun  6 12:00:00 2024\nFrom: jane@example.org\nSubject: Hi\n\nFrom here"
     email = process_email(mbox)
     assert (email["subject"], email["text"]) == ("Hi", "From here")
-
-
-OBSOLETE = """\
-From  : John Doe <jdoe@machine(comment).  example>
-To    : Mary Smith
-\x20\x20
-          <mary@example.net>
-Subject     : Saying Hello
-Date  : Fri, 21 Nov 1997 09(comment):   55  :  06 -0600
-Message-ID  : <1234   @   local(blah)  .machine .example>
-
-This is a message just to say hello.
-So, "Hello".
-"""
 
 
 def test_the_obsolete_message_of_rfc_5322() -> None:
