@@ -85,16 +85,25 @@ def test_a_relation_that_breaks_is_found_with_its_mend(wrong: dict[str, int], na
 
 
 @each_stage
-def test_queues_use_those_parameters_are_encrypted_and_speak_tls_only(stage: str) -> None:
+def test_queues_use_those_parameters_and_are_encrypted_with_the_free_key(stage: str) -> None:
     orders, dead = queue(stage, "OrdersQueue"), queue(stage, "DeadQueue")
     assert orders["VisibilityTimeout"] == dead["VisibilityTimeout"] == {"Ref": "Visibility"}
     assert orders["RedrivePolicy"] == {"deadLetterTargetArn": {"Fn::GetAtt": ["DeadQueue", "Arn"]},
                                        "maxReceiveCount": {"Ref": "MaxReceives"}}
-    assert orders["SqsManagedSseEnabled"] is dead["SqsManagedSseEnabled"] is True
-    (policy,) = resources(stage, "AWS::SQS::QueuePolicy").values()
-    assert policy["Properties"]["Queues"] == [{"Ref": "OrdersQueue"}, {"Ref": "DeadQueue"}]
-    (deny,) = policy["Properties"]["PolicyDocument"]["Statement"]
-    assert (deny["Effect"], deny["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
+    for properties in (orders, dead):
+        assert properties["SqsManagedSseEnabled"] is True  # the key that SQS owns is free
+        assert "KmsMasterKeyId" not in properties  # each call of KMS is billed, that of alias/aws/sqs too
+
+
+@each_stage
+def test_each_queue_has_a_policy_of_its_own_since_sqs_refuses_a_statement_with_two_resources(stage: str) -> None:
+    policies = [policy["Properties"] for policy in resources(stage, "AWS::SQS::QueuePolicy").values()]
+    assert sorted(policy["Queues"][0]["Ref"] for policy in policies) == ["DeadQueue", "OrdersQueue"]
+    for policy in policies:
+        (queue_name,), (deny,) = policy["Queues"], policy["PolicyDocument"]["Statement"]
+        assert deny == {"Effect": "Deny", "Principal": "*", "Action": "sqs:*",
+                        "Resource": {"Fn::GetAtt": [queue_name["Ref"], "Arn"]},
+                        "Condition": {"Bool": {"aws:SecureTransport": "false"}}}
 
 
 @each_stage
