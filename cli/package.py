@@ -8,6 +8,7 @@ import json
 import os
 import platform
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -114,29 +115,46 @@ def own_files() -> Iterator[tuple[Path, str]]:
 def refreshed(old: Path) -> bytes:
     """The zip with our own files as they are now: what a change of code needs, in milliseconds."""
     buffer = io.BytesIO()
-    own = dict((name, path) for path, name in own_files())
-    with zipfile.ZipFile(old) as before, zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as after:
-        for entry in before.infolist():
-            if not entry.filename.startswith(("app.py", "chalicelib/", "__pycache__/")):
-                after.writestr(entry, before.read(entry.filename))
-        for name, path in own.items():
-            after.write(path, name)
+    with zipfile.ZipFile(buffer, "w") as new:
+        for name, body, mode in _entries(old):
+            if not name.startswith(("app.py", "chalicelib/", "__pycache__/")):
+                _add(new, name, body, mode)
+        for path, name in own_files():
+            _add(new, name, path.read_bytes())
     return buffer.getvalue()
 
 
 def _compile(zip: Path, folder: Path) -> None:
     """Put bytecode beside the sources: a cold start that compiles them takes a third longer. Lambda's folder is
     read-only, so nothing there would keep it, and the bytecode trusts its source unlooked at."""
+    entries = list(_entries(zip))
     with zipfile.ZipFile(zip) as opened:
         opened.extractall(folder)
     command = [sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", "-s", str(folder),
                "-p", "/var/task", str(folder)]
     subprocess.run(command, env={**os.environ, "PYTHONHASHSEED": "0"}, check=False)  # the same bytes each time
-    with zipfile.ZipFile(zip, "a", zipfile.ZIP_DEFLATED) as opened:
+    with zipfile.ZipFile(zip, "w") as opened:
+        for name, body, mode in entries:
+            _add(opened, name, body, mode)
         for path in sorted(folder.rglob("*.pyc")):
-            entry = zipfile.ZipInfo(str(path.relative_to(folder)))
-            entry.external_attr, entry.compress_type = 0o644 << 16, zipfile.ZIP_DEFLATED
-            opened.writestr(entry, path.read_bytes())
+            _add(opened, str(path.relative_to(folder)), path.read_bytes())
+
+
+def _entries(zip: Path) -> Iterator[tuple[str, bytes, int]]:
+    """What is in the zip: (name, content, mode)."""
+    with zipfile.ZipFile(zip) as opened:
+        for entry in opened.infolist():
+            yield entry.filename, opened.read(entry), entry.external_attr >> 16
+
+
+def _add(zip: zipfile.ZipFile, name: str, body: bytes, mode: int = 0) -> None:
+    """Add an entry that everybody may read: Lambda's user is not its owner, and a umask of 077 would lock it out.
+    Its time is always the same, so that the same content gives the same zip."""
+    entry = zipfile.ZipInfo(name)
+    executable = name.endswith("/") or mode & stat.S_IXUSR
+    entry.external_attr = (0o755 if executable else 0o644) << 16
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    zip.writestr(entry, body)
 
 
 def _require_runtime() -> None:

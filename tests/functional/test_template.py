@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import functools
+import io
 import json
+import os
 import re
+import zipfile
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -170,3 +174,26 @@ def test_a_stage_that_is_unknown_or_misspells_a_resource_is_refused() -> None:
         package.template("staging")
     with pytest.raises(package.PackageError, match="/Resources/OrderTable"):
         package._merged({"Resources": {"OrdersTable": {}}}, {"Resources": {"OrderTable": {}}})
+
+
+def test_lambda_can_read_the_zip_whatever_the_umask_it_was_made_under() -> None:
+    before = os.umask(0o077)
+    try:
+        package.template("dev")
+    finally:
+        os.umask(before)
+    made = package.ROOT / "build" / "dev-template" / "out" / "deployment.zip"
+    assert modes(made) == modes(io.BytesIO(package.refreshed(made))) == {0o644}
+
+
+def test_what_can_be_executed_still_can(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "old.zip", "w") as opened:
+        package._add(opened, "plain", b"", 0o100600)
+        package._add(opened, "program", b"", 0o100700)
+        package._add(opened, "folder/", b"", 0o040700)
+    assert modes(tmp_path / "old.zip") == {0o644, 0o755}
+
+
+def modes(made: Any) -> set[int]:
+    with zipfile.ZipFile(made) as opened:
+        return {(entry.external_attr >> 16) & 0o777 for entry in opened.infolist()}
