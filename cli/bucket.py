@@ -9,12 +9,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import boto3
+from cli import aws
 
 
 def upload(stack: str, zip: Path, template: Callable[[Mapping[str, str]], Mapping[str, Any]]) -> str:
     """The zip, under its hash, and the template made with its place. Returns the template's URL."""
-    s3, owner, name = boto3.client("s3"), account(), bucket_name()
+    s3, owner, name = aws.client("s3"), account(), bucket_name()
     _require(s3, name)
     body = zip.read_bytes()
     key = f"{stack}/{hashlib.sha256(body).hexdigest()}.zip"
@@ -27,7 +27,7 @@ def upload(stack: str, zip: Path, template: Callable[[Mapping[str, str]], Mappin
 
 def forget(stack: str) -> None:
     """Remove what was uploaded for a stack, and the bucket with its last object."""
-    bucket = boto3.resource("s3").Bucket(bucket_name())
+    bucket = aws.resource("s3").Bucket(bucket_name())
     if bucket.creation_date is None:
         return
     bucket.objects.filter(Prefix=f"{stack}/").delete()
@@ -36,12 +36,12 @@ def forget(stack: str) -> None:
 
 
 def account() -> str:
-    return str(boto3.client("sts").get_caller_identity()["Account"])
+    return str(aws.client("sts").get_caller_identity()["Account"])
 
 
 def bucket_name() -> str:
     """S3's names are the world's: the account's number makes it ours."""
-    return f"orderline-code-{account()}-{boto3.session.Session().region_name}"
+    return f"orderline-code-{account()}-{aws.region()}"
 
 
 def _require(s3: Any, name: str) -> None:

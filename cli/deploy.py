@@ -7,11 +7,10 @@ import sys
 import time
 from collections.abc import Mapping
 
-import boto3
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cli import bucket, stack
+from cli import aws, bucket, stack
 from cli.formation import describe
 from cli.package import Package, package
 from cli.stack import Change, Plan
@@ -68,16 +67,15 @@ def stack_name(stage: str) -> str:
 
 def whereabouts() -> str:
     """Account and region that AWS's tools would use here. Raises Refused without either, or where AWS knows neither."""
-    session = boto3.session.Session()
-    if session.region_name is None:
+    region = aws.region()
+    if region is None:
         raise Refused("no AWS region is set; name one: AWS_REGION=eu-central-1 make deploy STAGE=...")
-    os.environ["AWS_DEFAULT_REGION"] = session.region_name  # a profile's region is every client's then
     try:
-        if session.get_credentials() is None:
+        if aws.credentials() is None:
             raise Refused("no AWS credentials were found; type `aws configure`, or name a profile: AWS_PROFILE=... make"
                           " deploy. To try it without an account: make run")
         local = os.environ.get("AWS_ENDPOINT_URL")
-        return f"account {bucket.account()}, {session.region_name}{f' at {local}' if local else ''}"
+        return f"account {bucket.account()}, {region}{f' at {local}' if local else ''}"
     except (BotoCoreError, ClientError) as error:
         raise Refused(f"AWS doesn't take these credentials: {error}") from error
 
@@ -127,7 +125,7 @@ def _tables_to_adopt(name: str, made: Package, adopt: bool) -> list[str]:
 
 
 def _exists(table: str) -> bool:
-    dynamodb = boto3.client("dynamodb")
+    dynamodb = aws.client("dynamodb")
     try:
         dynamodb.describe_table(TableName=table)
     except dynamodb.exceptions.ResourceNotFoundException:

@@ -7,9 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import boto3
-
-from cli import stack
+from cli import aws, stack
 from cli.timings import Finding, Timings
 
 _MAPPED = {"OrderWorker": "OrdersQueue", "DeadLetters": "DeadQueue"}
@@ -41,7 +39,7 @@ def examine(name: str) -> list[Finding]:
 def look(name: str) -> Seen:
     stack.outputs(name)
     made = stack.resources(name)
-    functions = {logical: boto3.client("lambda").get_function_configuration(FunctionName=id)
+    functions = {logical: aws.client("lambda").get_function_configuration(FunctionName=id)
                  for logical, (kind, id) in made.items() if kind == "AWS::Lambda::Function"}
     return Seen(
         name, functions,
@@ -117,30 +115,30 @@ def _silent_alarms(seen: Seen) -> Iterator[Finding]:
 
 
 def _mapping(function: str) -> Any:
-    found = boto3.client("lambda").list_event_source_mappings(FunctionName=function)["EventSourceMappings"]
+    found = aws.client("lambda").list_event_source_mappings(FunctionName=function)["EventSourceMappings"]
     return found[0] if found else None
 
 
 def _attributes(url: str) -> dict[str, str]:
-    answer = boto3.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
+    answer = aws.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
     return dict(answer["Attributes"])
 
 
 def _ttl(table: str) -> str:
-    answer = boto3.client("dynamodb").describe_time_to_live(TableName=table)
+    answer = aws.client("dynamodb").describe_time_to_live(TableName=table)
     return str(answer["TimeToLiveDescription"]["TimeToLiveStatus"])
 
 
 def _tokens(table: str) -> int:
-    return int(boto3.client("dynamodb").scan(TableName=table, Limit=1)["Count"])
+    return int(aws.client("dynamodb").scan(TableName=table, Limit=1)["Count"])
 
 
 def _retention(group: str) -> int | None:
-    found = boto3.client("logs").describe_log_groups(logGroupNamePrefix=group)["logGroups"]
+    found = aws.client("logs").describe_log_groups(logGroupNamePrefix=group)["logGroups"]
     return next((each.get("retentionInDays") for each in found if each["logGroupName"] == group), None)
 
 
 def _unheard(name: str) -> int:
     ids = [id for kind, id in stack.resources(name).values() if kind == "AWS::CloudWatch::Alarm"]
-    alarms = boto3.client("cloudwatch").describe_alarms(AlarmNames=ids)["MetricAlarms"] if ids else []
+    alarms = aws.client("cloudwatch").describe_alarms(AlarmNames=ids)["MetricAlarms"] if ids else []
     return sum(not alarm.get("AlarmActions") for alarm in alarms)

@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import boto3
 from botocore.exceptions import ClientError
+
+from cli import aws
 
 Say = Callable[[str], None]
 _PATIENCE_S = 3600
@@ -20,7 +21,7 @@ class StackError(Exception):
 def describe(name: str) -> dict[str, Any] | None:
     """CloudFormation's description of the stack, or None: there is none."""
     try:
-        return boto3.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]  # type: ignore[no-any-return]
+        return aws.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]  # type: ignore[no-any-return]
     except ClientError as error:
         if "does not exist" in str(error):
             return None
@@ -28,7 +29,7 @@ def describe(name: str) -> dict[str, Any] | None:
 
 
 def settled(change_set: str) -> dict[str, Any]:
-    formation = boto3.client("cloudformation")
+    formation = aws.client("cloudformation")
     for _ in _beats():
         described: dict[str, Any] = formation.describe_change_set(ChangeSetName=change_set)
         if described["Status"] in ("CREATE_COMPLETE", "FAILED"):
@@ -57,7 +58,7 @@ def wait(stack: str, good: tuple[str, ...], since: float, say: Say) -> None:
 def _events(stack: str, seen: set[str], since: float) -> list[dict[str, Any]]:
     """What ended since the last look, the oldest first."""
     try:
-        found = boto3.client("cloudformation").describe_stack_events(StackName=stack)["StackEvents"]
+        found = aws.client("cloudformation").describe_stack_events(StackName=stack)["StackEvents"]
     except ClientError:
         return []  # the stack is gone, and its events with it
     new = [event for event in reversed(found) if event["EventId"] not in seen

@@ -11,9 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import boto3
-
-from cli import bucket
+from cli import aws, bucket
 from cli.formation import Say, StackError, describe, settled, wait
 from cli.package import Package
 from cli.template import literal_names, located, numbered, table_names
@@ -51,7 +49,7 @@ def deploy(name: str, package: Package, parameters: Mapping[str, str]) -> dict[s
 
 def plan(name: str, package: Package, parameters: Mapping[str, str], adopt: bool = False) -> Plan | None:
     """Upload the package and ask CloudFormation what it would do; None: nothing. `adopt`: take up tables that exist."""
-    formation = boto3.client("cloudformation")
+    formation = aws.client("cloudformation")
     running = describe(name)
     new = _is_new(name, running)
     template = package.template if not adopt else literal_names(package.template, name)
@@ -75,7 +73,7 @@ def plan(name: str, package: Package, parameters: Mapping[str, str], adopt: bool
 
 def drop(planned: Plan) -> None:
     """Nothing was changed, and nothing is left of the question."""
-    formation = boto3.client("cloudformation")
+    formation = aws.client("cloudformation")
     formation.delete_change_set(ChangeSetName=planned.change_set)
     if planned.new:
         formation.delete_stack(StackName=planned.stack)  # the empty one that a first change set belongs to
@@ -84,7 +82,7 @@ def drop(planned: Plan) -> None:
 def carry_out(planned: Plan, say: Say = lambda _: None) -> dict[str, str]:
     """Make the changes, say each resource as it is done. Returns the outputs; raises StackError with the reasons."""
     began = time.time()
-    boto3.client("cloudformation").execute_change_set(ChangeSetName=planned.change_set)
+    aws.client("cloudformation").execute_change_set(ChangeSetName=planned.change_set)
     wait(planned.stack, ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE"), began, say)
     if _local():
         _expire(planned.template, planned.stack)
@@ -96,7 +94,7 @@ def destroy(name: str, say: Say = lambda _: None) -> None:
     described = describe(name)
     if described:
         began = time.time()
-        boto3.client("cloudformation").delete_stack(StackName=described["StackId"])
+        aws.client("cloudformation").delete_stack(StackName=described["StackId"])
         wait(described["StackId"], ("DELETE_COMPLETE",), began, say)
     bucket.forget(name)
 
@@ -114,7 +112,7 @@ def outputs(name: str) -> dict[str, str]:
 
 def resources(name: str) -> dict[str, tuple[str, str]]:
     """What the stack is made of: logical name -> (type, physical id)."""
-    pages = boto3.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=name)
+    pages = aws.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=name)
     return {made["LogicalResourceId"]: (made["ResourceType"], made["PhysicalResourceId"])
             for page in pages for made in page["StackResourceSummaries"]}
 
@@ -134,7 +132,7 @@ def _expire(template: Mapping[str, Any], name: str) -> None:
     for logical, table in table_names(template, name).items():
         ttl = template["Resources"][logical]["Properties"].get("TimeToLiveSpecification")
         if ttl:
-            boto3.client("dynamodb").update_time_to_live(TableName=table, TimeToLiveSpecification=ttl)
+            aws.client("dynamodb").update_time_to_live(TableName=table, TimeToLiveSpecification=ttl)
 
 
 def _is_new(name: str, described: Mapping[str, Any] | None) -> bool:

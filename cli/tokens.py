@@ -8,11 +8,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib import auth, orders
 from chalicelib.auth import Token
+from cli import aws
 from cli.package import ROOT
 
 DAY_S = 86400
@@ -35,12 +35,12 @@ class Tokens:
         """A deployed stack by its name or its stage, in the account that the AWS variables and profile name; with
         neither, the local stack that `make run` made. Raises TokenError if there is none."""
         if stack or stage:
-            return cls(stack or f"orderline-{stage}", boto3.client("dynamodb"))
+            return cls(stack or f"orderline-{stage}", _deployed())
         path = ROOT / os.environ.get("LOCAL", ".local") / "env"
         if not path.exists():
             raise TokenError("there is no local stack: type `make run`, or name a deployed one by --stage or --stack")
         local = _exported(path)
-        return cls(local.get("STACK", _LOCAL_STACK), boto3.client(
+        return cls(local.get("STACK", _LOCAL_STACK), aws.client(
             "dynamodb", endpoint_url=local["AWS_ENDPOINT_URL"], region_name=local["AWS_REGION"],
             aws_access_key_id=local["AWS_ACCESS_KEY_ID"], aws_secret_access_key=local["AWS_SECRET_ACCESS_KEY"]))
 
@@ -79,6 +79,13 @@ class Tokens:
             raise TokenError(_MENDS.get(error.response["Error"]["Code"], str(error)).format(table=table)) from error
         except BotoCoreError as error:
             raise TokenError(f"AWS can't be reached: {error}; locally: is `make run` running?") from error
+
+
+def _deployed() -> Any:
+    try:
+        return aws.client("dynamodb")
+    except BotoCoreError as error:  # no region, or a profile that isn't there
+        raise TokenError(f"{error} Name one: AWS_REGION=eu-central-1, or AWS_PROFILE=...") from error
 
 
 def state(token: Token) -> str:

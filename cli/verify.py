@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import boto3
 import click
 
-from cli import stack
+from cli import aws, stack
 from cli.deploy import Refused, agreed, made_for_here, summary, whereabouts
 from cli.doctor import examine
 from cli.formation import StackError
@@ -135,7 +134,7 @@ def measure(visit: Visitor) -> None:
 
 
 def _reports(group: str) -> str:
-    pages = boto3.client("logs").get_paginator("filter_log_events").paginate(
+    pages = aws.client("logs").get_paginator("filter_log_events").paginate(
         logGroupName=group, filterPattern='"REPORT RequestId"')
     found = [match for page in pages for event in page["events"] if (match := _REPORT.search(event["message"]))]
     cold = [float(match[2]) for match in found if match[2]]

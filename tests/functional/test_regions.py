@@ -1,0 +1,63 @@
+"""Which region a command speaks to: AWS_REGION's, as with AWS's own tools, then AWS_DEFAULT_REGION's, the profile's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import boto3
+import pytest
+from click.testing import CliRunner
+from moto import mock_aws
+
+from cli import bucket
+from cli.__main__ import main
+from cli.deploy import whereabouts
+from cli.package import ROOT
+
+
+@pytest.fixture
+def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A user's own configuration, whose region is us-west-2, and nothing else that names one."""
+    path = tmp_path / "config"
+    path.write_text("[default]\nregion = us-west-2\n")
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(path))
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it remembers a configuration that it has read
+    return path
+
+
+@pytest.mark.parametrize(("variables", "region"), [
+    ({"AWS_REGION": "eu-central-1", "AWS_DEFAULT_REGION": "eu-west-1"}, "eu-central-1"),
+    ({"AWS_DEFAULT_REGION": "eu-west-1"}, "eu-west-1"),
+    ({}, "us-west-2"),
+])
+def test_every_command_speaks_to_the_region_that_is_named_first(
+    profile: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], region: str
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with mock_aws():
+        tokens = boto3.client("dynamodb", region_name=region)
+        tokens.create_table(TableName="orderline-dev-tokens", BillingMode="PAY_PER_REQUEST",
+                            AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+                            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}])
+
+        made = CliRunner().invoke(main, ["token", "create", "--stage", "dev", "shop"])
+
+        assert made.exit_code == 0, made.output
+        assert tokens.scan(TableName="orderline-dev-tokens")["Count"] == 1
+        assert whereabouts() == f"account 123456789012, {region}"
+        assert bucket.bucket_name().endswith(f"-{region}")
+
+
+def test_a_command_without_a_region_says_what_to_set(profile: Path) -> None:
+    profile.write_text("")
+    done = CliRunner().invoke(main, ["token", "list", "--stage", "dev"])
+    assert (done.exit_code, "AWS_REGION=" in done.output) == (1, True), done.output
+
+
+def test_no_command_makes_its_clients_past_that() -> None:
+    apart = {"aws.py", "local.py"}  # the local cloud's region is what local.py sets
+    assert not [path.name for path in (ROOT / "cli").glob("*.py")
+                if path.name not in apart and "boto3" in path.read_text()]
