@@ -161,6 +161,8 @@ def test_alarms_watch_what_the_code_publishes_and_go_to_the_topic(stage: str) ->
 @each_stage
 def test_the_dashboard_shows_metrics_that_the_code_publishes(stage: str) -> None:
     (dashboard,) = resources(stage, "AWS::CloudWatch::Dashboard").values()
+    # Dashboards have no region: the same stage in another one would overwrite it
+    assert dashboard["Properties"]["DashboardName"] == {"Fn::Sub": "${AWS::StackName}-${AWS::Region}"}
     text = dashboard["Properties"]["DashboardBody"]["Fn::Sub"]
     ours = {metric for _, units in metrics.EVENTS.values() for metric in units}
     shown = re.findall(r'"Orderline", "(\w+)"', text) + re.findall(r'MetricName=\\"(\w+)', text)
