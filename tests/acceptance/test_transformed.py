@@ -45,6 +45,19 @@ def test_every_log_group_has_a_retention_and_every_function_one_of_them(resource
     assert {made["LoggingConfig"]["LogGroup"]["Ref"] for made in functions} == groups
 
 
+def test_there_is_no_stage_but_ours_which_has_the_throttle(resources: Any) -> None:
+    stages = [made["Properties"] for made in resources.values() if made["Type"] == "AWS::ApiGateway::Stage"]
+    assert [made["StageName"] for made in stages] == ["api"]
+    assert stages[0]["MethodSettings"][0]["ThrottlingRateLimit"] == {"Ref": "RequestsPerSecond"}
+    deployments = [made["Properties"] for made in resources.values() if made["Type"] == "AWS::ApiGateway::Deployment"]
+    assert all("StageName" not in made for made in deployments), "a deployment can make a stage too"
+
+
+def test_the_api_is_named_after_its_stack_so_that_its_metrics_are_its_own(resources: Any) -> None:
+    api = resources["RestAPI"]["Properties"]
+    assert api["Name"] == api["Body"]["info"]["title"] == {"Ref": "AWS::StackName"}
+
+
 def test_both_mappings_report_what_they_keep(resources: Any) -> None:
     mappings = [made["Properties"] for made in resources.values() if made["Type"] == "AWS::Lambda::EventSourceMapping"]
     assert [made["FunctionResponseTypes"] for made in mappings] == [["ReportBatchItemFailures"]] * 2

@@ -138,6 +138,22 @@ def test_every_function_asks_for_a_token_is_traced_and_logs_where_lines_expire(s
 
 
 @each_stage
+def test_every_function_is_told_the_domain_of_its_partition(stage: str) -> None:
+    """amazonaws.com is not AWS's domain in China, in the sovereign cloud or in the isolated regions."""
+    for name, function in functions(stage).items():
+        assert function["Environment"]["Variables"]["DNS_SUFFIX"] == {"Ref": "AWS::URLSuffix"}, name
+
+
+@each_stage
+def test_no_partition_or_domain_is_written_out(stage: str) -> None:
+    """But for the services' own names, which are the same everywhere."""
+    text = json.dumps(template(stage))
+    principals = re.findall(r'"(?:Service|Principal)": "[a-z]+\.amazonaws\.com"', text)
+    assert len(principals) == len(functions(stage)) + 1 == text.count("amazonaws.com")
+    assert "arn:aws" not in text
+
+
+@each_stage
 def test_the_api_is_regional_and_traced(stage: str) -> None:
     (api,) = resources(stage, "AWS::Serverless::Api").values()
     assert (api["Properties"]["EndpointConfiguration"], api["Properties"]["TracingEnabled"]) == ("REGIONAL", True)

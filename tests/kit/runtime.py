@@ -117,7 +117,8 @@ def unzipped(made: package.Package, folder: Path) -> Path:
 
 def variables(template: Mapping[str, Any], function: str, refs: Mapping[str, str]) -> dict[str, str]:
     """A function's environment variables as CloudFormation would fill them in."""
-    values = {name: str(parameter["Default"]) for name, parameter in template["Parameters"].items()} | dict(refs)
+    defaults = {name: str(parameter["Default"]) for name, parameter in template["Parameters"].items()}
+    values = {**defaults, "AWS::URLSuffix": "amazonaws.com", **refs}
     given = template["Resources"][function]["Properties"]["Environment"]["Variables"]
     return {name: values[value["Ref"]] if isinstance(value, dict) else str(value) for name, value in given.items()}
 
