@@ -201,13 +201,23 @@ def test_what_the_gateway_answers_itself_are_problems_of_ours() -> None:
 
     assert {"MISSING_AUTHENTICATION_TOKEN", "THROTTLED", "DEFAULT_4XX", "DEFAULT_5XX"} <= set(responses)
     for name, given in responses.items():
-        text = given["ResponseTemplates"]["application/json"].replace("$context.error.messageString", '"said"')
+        text = given["ResponseTemplates"]["application/json"]
+        assert "$context.error" not in text, "the gateway's own words name its insides"
         body, sent = json.loads(text), given["ResponseParameters"]["Headers"]
         status, title = problems.TYPES[body["type"].removeprefix("/problems/")]
         assert (given["StatusCode"], body["status"], body["title"]) == (status, status, title), name
         assert sent["Content-Type"] == "'application/problem+json'"
         assert set(headers.SECURITY) <= set(sent)
         assert ("Retry-After" in sent) == ("Retry-After" in problems.HEADERS.get(body["type"][10:], {}))
+
+
+def test_the_gateway_answers_an_unknown_route_with_404_whatever_authorization_was_sent() -> None:
+    """It takes any Authorization for a signature of AWS's where it has no route: no reason to speak of signatures."""
+    responses = template.load()["Resources"]["RestAPI"]["Properties"]["GatewayResponses"]
+
+    for name in ("MISSING_AUTHENTICATION_TOKEN", "INVALID_SIGNATURE", "EXPIRED_TOKEN", "ACCESS_DENIED"):
+        assert responses[name]["StatusCode"] == 404
+        assert '"/problems/not-found"' in responses[name]["ResponseTemplates"]["application/json"]
 
 
 def test_every_answer_names_its_request(cloud: Cloud) -> None:
