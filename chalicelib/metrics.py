@@ -22,6 +22,7 @@ EVENTS: dict[str, tuple[list[list[str]], dict[str, str]]] = {
     "send_failed": ([_BY_STACK], {"sends_failed": "Count"}),
     "swept": ([_BY_STACK], {"largest_overdue_s": "Seconds", "resent": "Count"}),
     "dead_letter": ([_BY_STACK], {"dead_letters": "Count"}),
+    "http_failed": ([_BY_STACK], {"http_failures": "Count"}),
 }
 
 

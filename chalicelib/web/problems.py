@@ -91,6 +91,8 @@ def _members(fault: Exception) -> dict[str, Any]:
 
 def _response(name: str, detail: str, request: Request, members: dict[str, Any]) -> Response:
     status, title = TYPES[name]
+    if status >= 500:  # Lambda counts no error for an answer
+        logs.event("http_failed", status=status, problem=name, reason=detail)
     body = {"type": f"/problems/{name}", "title": title, "status": status, "detail": detail, "request_id": request.id}
     own = {header: text.format(**members) for header, text in HEADERS.get(name, {}).items()}
     return json_response(status, {**body, **members}, {"Content-Type": "application/problem+json", **own})

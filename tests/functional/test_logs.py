@@ -100,6 +100,24 @@ def test_dead_letters_and_lost_sends_are_counted(cloud: Cloud, lines: _Lines) ->
     assert published(*lines.of("send_failed")) == {"sends_failed": 1}
 
 
+def test_each_answer_that_is_our_own_failure_is_counted_and_no_other(cloud: Cloud, lines: _Lines) -> None:
+    """Lambda counts no error for an answer, so at 100 % of 503 its own metric stays at zero."""
+    order_id = cloud.place("cook_nuggets", {"pieces": 1})["id"]
+    cloud.http("GET", "/orders/nothing")
+    assert lines.of("http_failed") == []
+
+    cloud.garble(order_id)
+    cloud.http("GET", f"/orders/{order_id}")
+    cloud.dynamodb.delete_table(TableName="orderline-dev-orders")
+    cloud.http("GET", f"/orders/{order_id}")
+
+    failed = lines.of("http_failed")
+    assert [(line["status"], line["problem"]) for line in failed] == [(500, "internal"), (503, "unavailable")]
+    assert [published(line) for line in failed] == [{"http_failures": 1}] * 2
+    assert "ResourceNotFoundException" in failed[1]["reason"]
+    assert all(line["request"] for line in failed)
+
+
 def test_no_metric_has_a_dimension_that_grows_with_use() -> None:
     for dimensions, units in metrics.EVENTS.values():
         assert {name for names in dimensions for name in names} <= {"stack", "task", "status"}

@@ -164,7 +164,7 @@ def test_alarms_watch_what_the_code_publishes_and_go_to_the_topic(stage: str) ->
     alarms = resources(stage, "AWS::CloudWatch::Alarm")
     watched = {(alarm["Properties"]["Namespace"], alarm["Properties"]["MetricName"]) for alarm in alarms.values()}
     assert {("AWS/SQS", "ApproximateAgeOfOldestMessage"), ("AWS/Lambda", "Errors"), ("AWS/Lambda", "Throttles"),
-            ("Orderline", "largest_overdue_s"), ("Orderline", "dead_letters")} == watched
+            ("Orderline", "largest_overdue_s"), ("Orderline", "dead_letters"), ("Orderline", "http_failures")} == watched
     ours = {metric for _, units in metrics.EVENTS.values() for metric in units}
     assert {name for space, name in watched if space == "Orderline"} <= ours
     for alarm in alarms.values():
