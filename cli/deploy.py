@@ -111,7 +111,7 @@ def _require_fit(made: Package, given: Mapping[str, str]) -> None:
 
 def _tables_to_adopt(name: str, made: Package, adopt: bool) -> list[str]:
     """Tables that an earlier stack of this name left. Raises Refused if they are there and nobody said what to do."""
-    if describe(name) is not None:
+    if not stack.is_new(name, describe(name)):
         return []
     left = {logical: table for logical, table in table_names(made.template, name).items() if _exists(table)}
     if left and not adopt:

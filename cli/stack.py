@@ -51,7 +51,7 @@ def plan(name: str, package: Package, parameters: Mapping[str, str], adopt: bool
     """Upload the package and ask CloudFormation what it would do; None: nothing. `adopt`: take up tables that exist."""
     formation = aws.client("cloudformation")
     running = describe(name)
-    new = _is_new(name, running)
+    new = is_new(name, running)
     template = package.template if not adopt else literal_names(package.template, name)
     if _local():
         template = numbered(template, parameters)
@@ -135,10 +135,10 @@ def _expire(template: Mapping[str, Any], name: str) -> None:
             aws.client("dynamodb").update_time_to_live(TableName=table, TimeToLiveSpecification=ttl)
 
 
-def _is_new(name: str, described: Mapping[str, Any] | None) -> bool:
+def is_new(name: str, described: Mapping[str, Any] | None) -> bool:
     """Whether a stack must be created. Raises StackError where neither that nor an update can work now."""
     status = described["StackStatus"] if described else "REVIEW_IN_PROGRESS"
-    if status == "REVIEW_IN_PROGRESS":
+    if status == "REVIEW_IN_PROGRESS":  # there is none, or an empty one that a question left which was interrupted
         return True
     if status in ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED"):
         raise StackError(f"the stack {name} is {status}: only its removal is possible now; make destroy, then deploy")

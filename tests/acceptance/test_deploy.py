@@ -17,7 +17,7 @@ import pytest
 from chalicelib import auth
 from cli import stack
 from cli.formation import describe
-from cli.package import ROOT
+from cli.package import ROOT, package
 from tests.acceptance.conftest import LocalCloud
 from tests.soak.backstage import SCHEDULE
 
@@ -141,6 +141,22 @@ def test_prod_keeps_its_tables_and_the_next_deploy_takes_them_up(clean: LocalClo
             break
         time.sleep(1)
     assert until_done(api, token, waiting["id"])["status"] == "SUCCESS"
+
+
+def test_tables_are_adopted_after_a_question_that_was_interrupted_too(clean: LocalCloud) -> None:
+    """Ctrl-C at the question leaves a stack in REVIEW_IN_PROGRESS: an empty one, which has no table of its own."""
+    quick = ("--stage", "prod", "--yes", "--set", "WorkerTimeout=10", "--set", "Visibility=60")
+    assert typed("deploy", *quick).returncode == 0
+    assert typed("destroy", "--stage", "prod", "--yes").returncode == 0
+    assert stack.plan("orderline-prod", package("prod", this_machine=True), {}, adopt=True)
+    described = describe("orderline-prod")
+    assert described
+    assert described["StackStatus"] == "REVIEW_IN_PROGRESS"
+
+    refused = typed("deploy", *quick)
+    assert (refused.returncode, "ADOPT=1" in refused.stderr) == (1, True), refused.stderr
+    taken = typed("deploy", *quick, "--adopt")
+    assert (taken.returncode, "< OrdersTable" in taken.stdout) == (0, True), taken.stdout + taken.stderr
 
 
 @pytest.mark.parametrize(("options", "environment", "said"), [
