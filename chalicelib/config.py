@@ -16,7 +16,7 @@ from chalicelib.errors import SettingMistake
 MAX_WAIT_S = 25  # an integration ends after 29: https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
 MAX_ROW_BYTES = 409_600  # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
 ROW_RESERVE_BYTES = 106_496  # of a row for the links to follow-ups (94,500), the history and the error
-MAX_VISIBILITY_S = 12 * 3600  # SQS hides a message no longer
+MAX_VISIBILITY_S = 11 * 3600  # SQS counts 12 hours from the receive: the attempt before, 15 minutes at most, counts too
 
 
 @dataclass(frozen=True)

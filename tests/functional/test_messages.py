@@ -410,3 +410,15 @@ def test_the_answer_is_lambdas_partial_batch_answer(cloud: Cloud) -> None:
     assert json.loads(json.dumps(answer)) == {"batchItemFailures": [{"itemIdentifier": message["MessageId"]}]}
     assert orderline.order_worker({"Records": []}, LambdaContext(60)) == {"batchItemFailures": []}
     assert config.settings().max_receives == cloud.parameters["MaxReceives"]
+
+
+def test_a_message_is_hidden_for_long_though_its_attempt_took_a_while(cloud: Cloud) -> None:
+    """SQS refuses a visibility that would end more than twelve hours after the receive."""
+    cloud.place("cook_nuggets", {"pieces": 1})
+    (received,) = cloud.sqs.receive_message(QueueUrl=queue.url())["Messages"]
+    cloud.clock.advance(300)
+
+    queue.hide(queue.Message(received["MessageId"], received["ReceiptHandle"], 1, None, "", 1), 1_000_000)
+
+    cloud.clock.advance(10 * 3600)
+    assert "Messages" not in cloud.sqs.receive_message(QueueUrl=queue.url())

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib import metrics, tasks
+from chalicelib import config, metrics, tasks
 from cli import package
 from cli.timings import Timings
 
@@ -74,6 +74,13 @@ def test_times_and_counts_fit_each_other(stage: str) -> None:
     assert timings.visibility_s >= 6 * timings.worker_timeout_s
     assert timings.max_receives > max(task.max_attempts for task in tasks.known().values())
     assert timings.dead_retention_s == 14 * 86400 > timings.retention_s
+
+
+@each_stage
+def test_what_a_worker_asks_for_after_its_longest_run_is_within_twelve_hours_of_the_receive(stage: str) -> None:
+    parameters = template(stage)["Parameters"]
+    assert parameters["WorkerTimeout"]["MaxValue"] + config.MAX_VISIBILITY_S < 12 * 3600
+    assert parameters["Visibility"]["MaxValue"] == config.MAX_VISIBILITY_S
 
 
 @pytest.mark.parametrize(("wrong", "named"), [
@@ -163,8 +170,10 @@ def test_the_api_is_regional_and_traced(stage: str) -> None:
 def test_alarms_watch_what_the_code_publishes_and_go_to_the_topic(stage: str) -> None:
     alarms = resources(stage, "AWS::CloudWatch::Alarm")
     watched = {(alarm["Properties"]["Namespace"], alarm["Properties"]["MetricName"]) for alarm in alarms.values()}
-    assert {("AWS/SQS", "ApproximateAgeOfOldestMessage"), ("AWS/Lambda", "Errors"), ("AWS/Lambda", "Throttles"),
-            ("Orderline", "largest_overdue_s"), ("Orderline", "dead_letters"), ("Orderline", "http_failures")} == watched
+    assert watched == {
+        ("AWS/SQS", "ApproximateAgeOfOldestMessage"), ("AWS/Lambda", "Errors"), ("AWS/Lambda", "Throttles"),
+        ("Orderline", "largest_overdue_s"), ("Orderline", "dead_letters"), ("Orderline", "http_failures"),
+    }
     ours = {metric for _, units in metrics.EVENTS.values() for metric in units}
     assert {name for space, name in watched if space == "Orderline"} <= ours
     for alarm in alarms.values():
