@@ -37,7 +37,7 @@ proof: proof-model proof-faults proof-mutants proof-recovery proof-soak fuzz ## 
 
 proof-faults: ## any fault at any AWS call, any order of two actors' steps, long walks (an hour and a half)
 	@$(PYTHON) cli/bootstrap.py requirements.txt
-	PROOF=1 $(VENV) -m pytest -q -s --durations=0 tests/faults --deselect tests/faults/test_mutants.py 2>/dev/null
+	PROOF=1 $(VENV) -m pytest -q -s --durations=0 tests/faults --deselect tests/faults/test_mutants.py
 
 proof-mutants: ## each guard taken out in turn must turn the suite red; prints the kill matrix (about 20 minutes)
 	@$(PYTHON) cli/bootstrap.py requirements.txt

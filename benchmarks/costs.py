@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -110,7 +110,7 @@ def scene() -> Iterator[Scene]:
         queue.url()
         with tapped() as wire:
             made = Scene(cloud, wire)
-            with redirect_stderr(made.logged):
+            with redirect_stdout(made.logged):
                 yield made
 
 

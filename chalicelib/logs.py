@@ -1,4 +1,4 @@
-"""One JSON line an event on standard error. Never an input, a result or a token; of a client only a hash.
+"""One JSON line an event on standard output. Never an input, a result or a token; of a client only a hash.
 
 `about` names what the lines of a block are about: the order, the message, the request that began it all.
 """
@@ -22,7 +22,7 @@ _about: ContextVar[dict[str, Value]] = ContextVar("about", default={})  # noqa: 
 def event(name: str, **members: Value) -> None:
     """Not through `logging`, whose records and handlers took an eighth of our code's CPU and had nothing to add."""
     with suppress(Exception):  # no order fails for a log that is full, closed, or replaced by a task
-        sys.stderr.write(_line(name, members) + "\n")
+        sys.stdout.write(_line(name, members) + "\n")
 
 
 def fault(name: str, **members: Value) -> None:

@@ -19,14 +19,16 @@ from cli.package import ROOT
 
 def serve(listening: socket.socket, stage: str) -> None:
     """Serve until SIGTERM. Says `ready` on standard output once the app is loaded."""
+    parent = sys.stdout
+    sys.stdout = sys.stderr  # the parent reads `ready` and no more; log lines are for http.log
     factory = CLIFactory(str(ROOT))
     config = factory.create_config_obj(stage)
     server = gateway.server(factory.load_chalice_app(), config, HOST, 0)
     server.socket.close()
     server.socket = listening
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
+    parent.write("ready\n")
+    parent.flush()
     server.serve_forever(poll_interval=0.1)
 
 

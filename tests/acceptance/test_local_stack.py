@@ -55,6 +55,16 @@ def test_a_token_is_asked_for(stack: Stack) -> None:
     assert stack.http("GET", "/orders", headers={"Authorization": ""}).status == 401
 
 
+def test_the_app_s_log_lines_are_in_the_files_that_make_run_names(stack: Stack) -> None:
+    order = stack.place("cook_nuggets", {"pieces": 1})
+    stack.ended_order(order["id"])
+
+    for file, event in (("http.log", "order_accepted"), ("cloud.log", "attempt_ended")):
+        lines = (stack.project / ".local" / file).read_text().splitlines()
+        assert [line for line in lines if f'"event": "{event}"' in line and order["id"] in line], file
+    assert '"event"' not in stack.output
+
+
 def test_the_worker_is_a_function_of_the_cloud_behind_127_0_0_1(stack: Stack) -> None:
     order = stack.place("cook_nuggets", {"pieces": 1})
     stack.ended_order(order["id"])

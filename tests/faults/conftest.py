@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 
 import pytest
 
 from tests.faults.world import SEED, World, proven
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """No log lines on the screen of `make proof-faults`: a whole proof makes millions."""
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -170,8 +170,8 @@ def test_no_token_stands_in_a_log(cloud: Cloud, capfd: pytest.CaptureFixture[str
 
     assert (broken.status, problem_of(broken)["type"]) == (500, "/problems/unreadable-order")
     assert "PAUSED" not in broken.body
-    out, logged = capfd.readouterr()
+    logged, errors = capfd.readouterr()
     assert "attempt_ended" in logged
     assert broken.json["request_id"] in logged
     assert "curry" not in logged
-    assert cloud.token.rpartition("_")[2][:-1] not in out + logged
+    assert cloud.token.rpartition("_")[2][:-1] not in logged + errors

@@ -15,14 +15,14 @@ SECRET = "a-sauce-that-nobody-may-read"
 
 
 class _Lines:
-    """What was written to standard error so far."""
+    """What was written to standard output so far."""
 
     def __init__(self, captured: pytest.CaptureFixture[str]) -> None:
         self._captured, self._text = captured, ""
 
     @property
     def text(self) -> list[str]:
-        self._text += self._captured.readouterr().err
+        self._text += self._captured.readouterr().out
         return self._text.splitlines()
 
     def of(self, event: str) -> list[Any]:
@@ -137,7 +137,7 @@ def test_a_fault_that_nobody_expected_is_one_line_with_its_traceback(cloud: Clou
 
 
 def test_no_order_fails_for_its_log(cloud: Cloud) -> None:
-    with patch("sys.stderr", None):
+    with patch("sys.stdout", None):
         order = cloud.place("cook_nuggets", {"pieces": 1})
         cloud.drain()
 

@@ -6,7 +6,7 @@ import hmac
 import io
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, redirect_stderr
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from unittest.mock import patch
 
 import pytest
@@ -128,7 +128,7 @@ def test_secrets_are_compared_in_constant_time(cloud: Cloud) -> None:
 def test_no_token_is_in_any_log(cloud: Cloud) -> None:
     order_id = cloud.place("cook_nuggets", {"pieces": 1})["id"]
     cloud.garble(order_id)
-    with _every_log() as lines, redirect_stderr(lines):
+    with _every_log() as lines, redirect_stdout(lines):
         assert _ask(cloud, "GET", "/orders/{order_id}", _token(cloud.token), order_id).status == 500
         _ask(cloud, "GET", "/orders", _wrong_secret(cloud))
 
