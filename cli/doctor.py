@@ -25,14 +25,16 @@ class Seen:
     ttl: str
     tokens: int
     retentions: dict[str, int | None]
+    concurrency: int
+    """How many functions of the account run at once, besides those that have concurrency of their own."""
     alarms_without_a_topic: int = field(default=0)
 
 
 def examine(name: str) -> list[Finding]:
     """Every finding, the gravest first. Raises StackError if there is no such stack."""
     seen = look(name)
-    checks = (_lost_failures, _sleeping_mappings, _open_doors, _times, _no_dead_letters, _no_expiry, _no_tokens,
-              _endless_logs, _silent_alarms)
+    checks = (_lost_failures, _sleeping_mappings, _open_doors, _times, _no_dead_letters, _too_many_workers, _no_expiry,
+              _no_tokens, _endless_logs, _silent_alarms)
     return [finding for check in checks for finding in check(seen)]
 
 
@@ -48,6 +50,7 @@ def look(name: str) -> Seen:
         ttl=_ttl(f"{name}-orders"), tokens=_tokens(f"{name}-tokens"),
         retentions={logical: _retention(function["LoggingConfig"]["LogGroup"])
                     for logical, function in functions.items()},
+        concurrency=aws.client("lambda").get_account_settings()["AccountLimit"]["UnreservedConcurrentExecutions"],
         alarms_without_a_topic=_unheard(name),
     )
 
@@ -88,6 +91,17 @@ def _times(seen: Seen) -> Iterator[Finding]:
 def _no_dead_letters(seen: Seen) -> Iterator[Finding]:
     if "RedrivePolicy" not in seen.queues["OrdersQueue"]:
         yield Finding("the orders queue has no dead-letter queue: what fails comes back until it is too old", _AGAIN)
+
+
+def _too_many_workers(seen: Seen) -> Iterator[Finding]:
+    mapping = seen.mappings["OrderWorker"] or {}
+    workers = mapping.get("ScalingConfig", {}).get("MaximumConcurrency", 0)
+    if workers >= seen.concurrency:
+        yield Finding(f"the account runs {seen.concurrency} functions at once, and {workers} workers may take them all:"
+                      " HTTP requests are refused meanwhile",
+                      "make deploy STAGE=... SET=WorkerConcurrency=... with a smaller number, or ask for more: aws"
+                      " service-quotas request-service-quota-increase --service-code lambda --quota-code L-B99A9384"
+                      " --desired-value 1000")
 
 
 def _no_expiry(seen: Seen) -> Iterator[Finding]:

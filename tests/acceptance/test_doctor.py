@@ -90,6 +90,8 @@ def test_a_healthy_stack_has_no_findings(patient: Patient) -> None:
 @pytest.mark.parametrize(("harm", "heal", "said"), [
     (lambda it: it.mapping(FunctionResponseTypes=[]),
      lambda it: it.mapping(FunctionResponseTypes=["ReportBatchItemFailures"]), "Lambda deletes them"),
+    (lambda it: it.mapping(ScalingConfig={"MaximumConcurrency": 1000}),
+     lambda it: it.mapping(ScalingConfig={"MaximumConcurrency": 10}), "1000 workers may take them all"),
     (lambda it: it.mapping(Enabled=False), lambda it: it.mapping(Enabled=True), "only grows"),
     (lambda it: it.worker(ACCESS="open"), lambda it: it.worker(ACCESS="token"), "ACCESS=token"),
     (lambda it: it.worker(WORKER_TIMEOUT_S="900"), lambda it: it.worker(WORKER_TIMEOUT_S="60"), "believes 900 s"),
