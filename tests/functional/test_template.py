@@ -38,12 +38,12 @@ def queue(stage: str, name: str) -> Any:
 
 
 @each_stage
-def test_tables_expire_final_rows_can_be_restored_and_are_encrypted(stage: str) -> None:
+def test_tables_expire_final_rows_can_be_restored_and_are_encrypted_with_the_free_key(stage: str) -> None:
     tables = resources(stage, "AWS::DynamoDB::Table")
     assert set(tables) == {"OrdersTable", "TokensTable"}
     for table in tables.values():
         assert table["Properties"]["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
-        assert table["Properties"]["SSESpecification"] == {"SSEEnabled": True}
+        assert "SSESpecification" not in table["Properties"]  # with it, KMS's own key and its charges
         assert table["Properties"]["BillingMode"] == "PAY_PER_REQUEST"
     ttl = tables["OrdersTable"]["Properties"]["TimeToLiveSpecification"]
     assert ttl == {"AttributeName": "expires_at", "Enabled": True}
