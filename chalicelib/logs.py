@@ -1,4 +1,4 @@
-"""One JSON line an event on standard output. Never an input, a result or a token; of a client only a hash.
+"""Write one JSON line per event to standard output. Never an input, a result or a token; of a client only a hash.
 
 `about` names what the lines of a block are about: the order, the message, the request that began it all.
 """

@@ -141,15 +141,15 @@ def _compile(zip: Path, folder: Path) -> None:
 
 
 def _entries(zip: Path) -> Iterator[tuple[str, bytes, int]]:
-    """What is in the zip: (name, content, mode)."""
+    """Yield the name, content and mode of each entry."""
     with zipfile.ZipFile(zip) as opened:
         for entry in opened.infolist():
             yield entry.filename, opened.read(entry), entry.external_attr >> 16
 
 
 def _add(zip: zipfile.ZipFile, name: str, body: bytes, mode: int = 0) -> None:
-    """Add an entry that everybody may read: Lambda's user is not its owner, and a umask of 077 would lock it out.
-    Its time is always the same, so that the same content gives the same zip."""
+    """Add an entry that every user may read. Lambda's user does not own the files, so those that were made under a
+    umask of 077 could not be imported. All entries have the same time: the same content gives the same zip."""
     entry = zipfile.ZipInfo(name)
     executable = name.endswith("/") or mode & stat.S_IXUSR
     entry.external_attr = (0o755 if executable else 0o644) << 16

@@ -82,6 +82,7 @@ class Tokens:
 
 
 def _deployed() -> Any:
+    """Make the client of a deployed stack's account and region. Raises TokenError if nothing names them."""
     try:
         return aws.client("dynamodb")
     except BotoCoreError as error:  # no region, or a profile that isn't there

@@ -15,7 +15,7 @@ from tests.faults.world import SEED, World, proven
 
 @pytest.fixture(autouse=True)
 def quiet() -> Iterator[None]:
-    """No log lines on the screen of `make proof-faults`: a whole proof makes millions."""
+    """Drop log lines: a whole proof makes millions, and `make proof-faults` shows what is printed."""
     with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
         yield
 

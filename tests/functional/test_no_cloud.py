@@ -44,7 +44,7 @@ def refusals(environment: dict[str, str], *arguments: str) -> list[Any]:
     """The problems of POST /orders, or of `all` routes that need AWS; those that need none answer."""
     done = python(ASK, environment, *arguments)
     assert done.returncode == 0, done.stderr
-    health, tasks, *others = json.loads(done.stdout)
+    health, tasks, *others = json.loads(done.stdout.splitlines()[-1])  # log lines are before it
     assert (health[0], tasks[0]) == (200, 200)
     for status, content_type, problem in others:
         assert (status, content_type, problem["type"]) == (503, "application/problem+json", "/problems/unavailable")

@@ -43,9 +43,9 @@ def test_every_command_speaks_to_the_region_that_is_named_first(
                             AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
                             KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}])
 
-        made = CliRunner().invoke(main, ["token", "create", "--stage", "dev", "shop"])
+        result = CliRunner().invoke(main, ["token", "create", "--stage", "dev", "shop"])
 
-        assert made.exit_code == 0, made.output
+        assert result.exit_code == 0, result.output
         assert tokens.scan(TableName="orderline-dev-tokens")["Count"] == 1
         assert whereabouts() == f"account 123456789012, {region}"
         assert bucket.bucket_name().endswith(f"-{region}")
@@ -53,11 +53,11 @@ def test_every_command_speaks_to_the_region_that_is_named_first(
 
 def test_a_command_without_a_region_says_what_to_set(profile: Path) -> None:
     profile.write_text("")
-    done = CliRunner().invoke(main, ["token", "list", "--stage", "dev"])
-    assert (done.exit_code, "AWS_REGION=" in done.output) == (1, True), done.output
+    result = CliRunner().invoke(main, ["token", "list", "--stage", "dev"])
+    assert (result.exit_code, "AWS_REGION=" in result.output) == (1, True), result.output
 
 
-def test_no_command_makes_its_clients_past_that() -> None:
-    apart = {"aws.py", "local.py"}  # the local cloud's region is what local.py sets
+def test_no_other_module_of_the_commands_makes_clients() -> None:
+    exempt = {"aws.py", "local.py"}  # local.py sets the region of the local cloud itself
     assert not [path.name for path in (ROOT / "cli").glob("*.py")
-                if path.name not in apart and "boto3" in path.read_text()]
+                if path.name not in exempt and "boto3" in path.read_text()]

@@ -209,18 +209,18 @@ def test_lambda_can_read_the_zip_whatever_the_umask_it_was_made_under() -> None:
         package.template("dev")
     finally:
         os.umask(before)
-    made = package.ROOT / "build" / "dev-template" / "out" / "deployment.zip"
-    assert modes(made) == modes(io.BytesIO(package.refreshed(made))) == {0o644}
+    path = package.ROOT / "build" / "dev-template" / "out" / "deployment.zip"
+    assert modes(path) == modes(io.BytesIO(package.refreshed(path))) == {0o644}
 
 
 def test_what_can_be_executed_still_can(tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / "old.zip", "w") as opened:
+    with zipfile.ZipFile(tmp_path / "code.zip", "w") as opened:
         package._add(opened, "plain", b"", 0o100600)
         package._add(opened, "program", b"", 0o100700)
         package._add(opened, "folder/", b"", 0o040700)
-    assert modes(tmp_path / "old.zip") == {0o644, 0o755}
+    assert modes(tmp_path / "code.zip") == {0o644, 0o755}
 
 
-def modes(made: Any) -> set[int]:
-    with zipfile.ZipFile(made) as opened:
+def modes(file: Any) -> set[int]:
+    with zipfile.ZipFile(file) as opened:
         return {(entry.external_attr >> 16) & 0o777 for entry in opened.infolist()}

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
+from chalicelib import logs
 from tests.kit.cloud import Cloud
 from tests.kit.wire import one_call_at_a_time
 
@@ -55,8 +59,9 @@ def serving(cloud: Cloud) -> Iterator[Front]:
     server = Front(cloud)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
+    own_output = SimpleNamespace(stdout=sys.stdout)  # as another process has: a command that a test runs prints apart
     try:
-        with one_call_at_a_time():
+        with one_call_at_a_time(), patch.object(logs, "sys", own_output):
             yield server
     finally:
         server.shutdown()
