@@ -112,7 +112,7 @@ def test_each_answer_that_is_our_own_failure_is_counted_and_no_other(cloud: Clou
     cloud.http("GET", f"/orders/{order_id}")
 
     failed = lines.of("http_failed")
-    assert [(line["status"], line["problem"]) for line in failed] == [(500, "internal"), (503, "unavailable")]
+    assert [(line["status"], line["problem"]) for line in failed] == [(500, "unreadable-order"), (503, "unavailable")]
     assert [published(line) for line in failed] == [{"http_failures": 1}] * 2
     assert "ResourceNotFoundException" in failed[1]["reason"]
     assert all(line["request"] for line in failed)

@@ -203,13 +203,12 @@ def test_a_stage_that_is_unknown_or_misspells_a_resource_is_refused() -> None:
         package._merged({"Resources": {"OrdersTable": {}}}, {"Resources": {"OrderTable": {}}})
 
 
-def test_lambda_can_read_the_zip_whatever_the_umask_it_was_made_under() -> None:
+def test_lambda_can_read_the_zip_whatever_the_umask_it_was_made_under(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
-        package.template("dev")
+        path = package._packaged("dev", tmp_path, None) / "deployment.zip"
     finally:
         os.umask(before)
-    path = package.ROOT / "build" / "dev-template" / "out" / "deployment.zip"
     assert modes(path) == modes(io.BytesIO(package.refreshed(path))) == {0o644}
 
 
