@@ -45,7 +45,7 @@ def start(port: int, state: Path, log: Path) -> subprocess.Popen[bytes]:
         "MINISTACK_REGION": REGION, "SERVICES": _SERVICES, "PYTHONUNBUFFERED": "1", "TMPDIR": str(scratch),
     }
     with log.open("wb") as output:
-        process = subprocess.Popen([sys.executable, "-m", "cli.cloud", str(os.getpid())], env=environment, cwd=ROOT,
+        process = subprocess.Popen([sys.executable, "-m", "cli.emulator", str(os.getpid())], env=environment, cwd=ROOT,
                                    stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
     for _ in range(300):
         if process.poll() is not None:
@@ -94,14 +94,3 @@ def follow(parent: int) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-if __name__ == "__main__":
-    from ministack.app import main
-    from ministack.services import lambda_svc
-
-    # After an order its mapping looks once more, finds nothing, and would then be deaf for 50 ms: half of the next
-    # order's way, if that is placed at once
-    lambda_svc._ESM_IDLE_WAKE_GAP_SECONDS = 0.005
-    follow(int(sys.argv.pop()))  # ministack reads what is left
-    main()
