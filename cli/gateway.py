@@ -8,6 +8,7 @@ one thing: API Gateway says 404 where the method is wrong, and here it is 405 wi
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,11 +17,15 @@ from chalice.app import Chalice
 from chalice.config import Config
 from chalice.local import ChaliceRequestHandler, LocalChalice, LocalDevServer, LocalGateway
 
+from chalicelib import config
 from chalicelib.web import headers, problems
 from chalicelib.web.http import Request
 from chalicelib.web.problems import Problem
+from cli import guard
 
 MOST_BYTES = 10 * 1024 * 1024  # https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
+MAX_CHUNKS = 50_000
+MAX_TRAILERS = 100
 _FAULTS = {414: "too-large", 431: "too-large"}  # of the server itself; else: the request's
 
 
@@ -66,13 +71,12 @@ class Handler(ChaliceRequestHandler):
 
     def _generic_handle(self) -> None:
         try:
-            body = self._body()
-        except Problem as fault:
+            self._require_own_host()
+            path, body = self._path(), self._body()
+        except Problem as problem:
             self.close_connection = True  # what is left of the request can't be told from the next one
-            self._send(self.local_gateway.refusal(fault, self.headers))
+            self._send(self.local_gateway.refusal(problem, self.headers))
             return
-        url = urlsplit(self.path)  # a proxy's form has the host in it too
-        path = self.path if self.path.startswith("/") else f"{url.path}?{url.query}"
         self._send(self.local_gateway.handle_request(self.command, path, dict(self.headers), body))
 
     do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = do_PATCH = do_OPTIONS = _generic_handle  # as the parent has them
@@ -89,20 +93,46 @@ class Handler(ChaliceRequestHandler):
         fault = Problem(_FAULTS.get(code, "invalid-parameter"), f"The request can't be read: {message or code}.")
         self._send(self.local_gateway.refusal(fault, self.headers))
 
+    def _require_own_host(self) -> None:
+        """Refuse a name that was rebound to this address, so that no other page can pose as one of ours."""
+        own_hosts = (*guard.OWN_HOSTS, *guard.host_of(config.SETTINGS.public_url))
+        if reason := guard.foreign_host(self.headers.get("host", ""), own_hosts):
+            hint = "If it is yours, set PUBLIC_URL to the address that clients use."
+            raise Problem("forbidden", f"{reason} {hint}", title="Foreign Host")
+
+    def _path(self) -> str:
+        """Return the path and the query. A proxy's form of the request has the host before them."""
+        target: str = self.path
+        if target.startswith("/"):
+            return target
+        try:
+            url = urlsplit(target)
+        except ValueError as error:
+            raise Problem("invalid-parameter", f"The URI can't be read: {error}.") from None
+        return f"{url.path}?{url.query}"
+
     def _body(self) -> bytes:
         if "chunked" in self.headers.get("transfer-encoding", "").lower():
-            return self._chunks()
+            return b"".join(self._chunks())
         return self._exactly(self._length(self.headers.get("content-length", "0"), 10))
 
-    def _chunks(self) -> bytes:
-        """RFC 9112, 7.1; extensions and trailers are left out."""
-        body = b""
-        while size := self._length(self.rfile.readline(100).partition(b";")[0].decode("latin-1"), 16, len(body)):
-            body += self._exactly(size)
+    def _chunks(self) -> Iterator[bytes]:
+        """Yield the chunks of the body (RFC 9112, 7.1), without extensions and trailers."""
+        received = 0
+        for _ in range(MAX_CHUNKS + 1):
+            size = self._length(self.rfile.readline(100).partition(b";")[0].decode("latin-1"), 16, received)
+            if size == 0:
+                return self._skip_trailers()
+            yield self._exactly(size)
+            received += size
             self.rfile.readline(3)
-        while self.rfile.readline(65537).strip():
-            pass
-        return body
+        raise Problem("too-large", f"A request has at most {MAX_CHUNKS} chunks.")
+
+    def _skip_trailers(self) -> None:
+        for _ in range(MAX_TRAILERS + 1):
+            if not self.rfile.readline(65537).strip():
+                return
+        raise Problem("too-large", f"A request has at most {MAX_TRAILERS} trailers.")
 
     def _length(self, text: str, base: int, already: int = 0) -> int:
         digits = text.strip()
