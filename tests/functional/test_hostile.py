@@ -65,8 +65,9 @@ HEADERS = [
 ]
 HARMLESS = [("Prefer", "\xff"), ("Prefer",
        "wait=" + "9" * 400), ("If-None-Match", '"' * 5000), ("If-None-Match", "é"),
-            ("X-Request-Id", "é\x80"), ("X-Forwarded-Proto", "javascript"), ("Host", "[::1]:80"),
-            ("Host", "LOCALHOST:8000"), ("Origin", "null"), ("Accept", "image/png"), ("Accept-Encoding", "\x01"), ("Range", "bytes=0-1")]
+            ("X-Request-Id", "é\x80"), ("X-Forwarded-Proto", "javascript"),
+            ("Host", "[::1]:80"), ("Host", "LOCALHOST:8000"), ("Origin", "null"),
+            ("Accept", "image/png"), ("Accept-Encoding", "\x01"), ("Range", "bytes=0-1")]
 
 
 @pytest.fixture
