@@ -7,15 +7,17 @@ one thing: API Gateway says 404 where the method is wrong, and here it is 405 wi
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
 from chalice.app import Chalice
 from chalice.config import Config
-from chalice.local import ChaliceRequestHandler, LocalChalice, LocalDevServer, LocalGateway
+from chalice.local import ChaliceRequestHandler, LocalChalice, LocalDevServer, LocalGateway, ThreadedHTTPServer
 
 from chalicelib import config
 from chalicelib.web import headers, problems
@@ -26,6 +28,8 @@ from cli import guard
 MOST_BYTES = 10 * 1024 * 1024  # https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
 MAX_CHUNKS = 50_000
 MAX_TRAILERS = 100
+MAX_CONNECTIONS = 1000  # at once, each with a thread
+MAX_WAITS = 500  # of them with a `Prefer`
 _FAULTS = {414: "too-large", 431: "too-large"}  # of the server itself; else: the request's
 
 
@@ -77,7 +81,8 @@ class Handler(ChaliceRequestHandler):
             self.close_connection = True  # what is left of the request can't be told from the next one
             self._send(self.local_gateway.refusal(problem, self.headers))
             return
-        self._send(self.local_gateway.handle_request(self.command, path, dict(self.headers), body))
+        with self._wait_allowed():
+            self._send(self.local_gateway.handle_request(self.command, path, dict(self.headers), body))
 
     do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = do_PATCH = do_OPTIONS = _generic_handle  # as the parent has them
 
@@ -99,6 +104,19 @@ class Handler(ChaliceRequestHandler):
         if reason := guard.foreign_host(self.headers.get("host", ""), own_hosts):
             hint = "If it is yours, set PUBLIC_URL to the address that clients use."
             raise Problem("forbidden", f"{reason} {hint}", title="Foreign Host")
+
+    @contextmanager
+    def _wait_allowed(self) -> Iterator[None]:
+        """Answer at once, as RFC 7240 allows, where so many wait already that those who don't would find no thread."""
+        waits = "prefer" in self.headers
+        allowed = waits and self.server.waits.acquire(blocking=False)
+        if waits and not allowed:
+            del self.headers["prefer"]
+        try:
+            yield
+        finally:
+            if allowed:
+                self.server.waits.release()
 
     def _path(self) -> str:
         """Return the path and the query. A proxy's form of the request has the host before them."""
@@ -166,10 +184,34 @@ class Handler(ChaliceRequestHandler):
             self.wfile.write(body)
 
 
+class Server(ThreadedHTTPServer):
+    """A thread for each connection, up to MAX_CONNECTIONS; further ones wait in the socket's backlog."""
+
+    daemon_threads = True
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        self.connections = threading.BoundedSemaphore(MAX_CONNECTIONS)
+        self.waits = threading.BoundedSemaphore(MAX_WAITS)
+        super().__init__(*arguments, **options)
+
+    def get_request(self) -> Any:
+        if not self.connections.acquire(timeout=0.1):
+            raise OSError("all threads are taken")  # the server's loop looks again, or ends if it was told to
+        try:
+            return super().get_request()
+        except OSError:
+            self.connections.release()
+            raise
+
+    def shutdown_request(self, request: Any) -> None:  # once for each that get_request returned
+        super().shutdown_request(request)
+        self.connections.release()
+
+
 def server(app: Chalice, config: Config, host: str, port: int) -> HTTPServer:
     """Chalice's local server, listening, with this gateway before the app."""
     if not isinstance(app, LocalChalice):  # which keeps a request for each thread
         app.__class__ = type("Local", (LocalChalice, type(app)), {})
-    made: HTTPServer = LocalDevServer(app, config, host, port, handler_cls=Handler).server
+    made: HTTPServer = LocalDevServer(app, config, host, port, handler_cls=Handler, server_cls=Server).server
     made.socket.listen(128)
     return made

@@ -101,7 +101,7 @@ class LocalStack:
         return {
             **cloud.client_environment(self.options.cloud_port),
             "STACK": NAME, "ACCESS": "token", "QUEUE_URL": outputs["OrdersQueueURL"],
-            "CURSOR_KEY": outputs["StackId"],
+            "CURSOR_KEY": outputs["StackId"], "AWS_CALLS": os.environ.get("AWS_CALLS", "direct"),
             "GRACE_S": str(self.options.grace_s), "WORKER_TIMEOUT_S": str(self.options.worker_timeout_s),
         }
 
