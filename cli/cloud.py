@@ -43,6 +43,7 @@ def start(port: int, state: Path, log: Path) -> subprocess.Popen[bytes]:
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "LC_ALL") if name in os.environ}
     environment = {
         **kept, **KEYS, "BIND_HOST": HOST, "GATEWAY_PORT": str(port), "PERSIST_STATE": "1", "STATE_DIR": str(state),
+        "IOT_MTLS_ENABLED": "0", "SFTP_ENABLED": "0",  # or it listens for these too, on all addresses
         "MINISTACK_REGION": REGION, "SERVICES": _SERVICES, "PYTHONUNBUFFERED": "1", "TMPDIR": str(scratch),
     }
     with log.open("wb") as output:

@@ -26,6 +26,7 @@ class LocalCloud:
 
     port: int
     log: Path
+    pid: int
 
     @property
     def environment(self) -> dict[str, str]:
@@ -42,7 +43,7 @@ def local_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     try:
         with patch.dict(os.environ, {**kept, **cloud.client_environment(port)}, clear=True):
-            yield LocalCloud(port, folder / "cloud.log")
+            yield LocalCloud(port, folder / "cloud.log", process.pid)
     finally:
         cloud.stop(process)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -14,6 +15,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +36,17 @@ def copy_of_the_project(target: Path) -> Path:
     return target
 
 
+_PORTS = itertools.count(os.getpid() % 300 * 40)
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port that nothing listens on. Tests of another process begin elsewhere, and none of these is given to an
+    outgoing connection before the server takes it: those ports begin at 32768."""
+    while True:
+        port = 20_000 + next(_PORTS) % 12_000
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def environment(**variables: str) -> dict[str, str]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -88,3 +91,16 @@ def test_a_request_of_this_machine_is_answered(local_cloud: LocalCloud, header: 
     answer = exchange(local_cloud.port, "GET /_ministack/health", header.format(port=local_cloud.port))
 
     assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_it_listens_on_one_port_of_127_0_0_1_alone(local_cloud: LocalCloud) -> None:
+    sockets = {os.readlink(path) for path in Path(f"/proc/{local_cloud.pid}/fd").iterdir() if path.is_symlink()}
+    listening = set[str]()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/{local_cloud.pid}/net/{table}").read_text().splitlines()[1:]:
+            _, address, _, state, *_, inode = line.split()[:10]
+            if state == "0A" and f"socket:[{inode}]" in sockets:  # LISTEN
+                listening.add(address)
+
+    assert listening == {f"0100007F:{local_cloud.port:04X}"}
