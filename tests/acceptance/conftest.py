@@ -50,8 +50,16 @@ def local_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Shared by all tests: whoever changes it starts one of its own, in `project`."""
+    """Shared by all tests: whoever changes it takes `own`, or starts one in `project`."""
     running = Stack(copy_of_the_project(tmp_path_factory.mktemp("project"))).start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack of the module's own, which its tests may change."""
+    running = Stack(copy_of_the_project(tmp_path_factory.mktemp("own"))).start()
     yield running
     running.stop()
 

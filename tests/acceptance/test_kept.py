@@ -7,13 +7,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from cli import snapshot
-from tests.acceptance.stack import Stack, copy_of_the_project, environment, free_port, until
+from tests.acceptance.stack import Stack, environment, free_port, until
 
 pytestmark = pytest.mark.local
 
@@ -23,14 +22,6 @@ import os, resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (1_200_000, 1_200_000))
 os.execv(sys.executable, [sys.executable, "-m", "cli", "run"])
 """
-
-
-@pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack of this module's own."""
-    stack = Stack(copy_of_the_project(tmp_path_factory.mktemp("kept"))).start()
-    yield stack
-    stack.stop()
 
 
 def test_a_state_that_can_be_saved_again_is(own: Stack) -> None:
