@@ -75,8 +75,9 @@ class Handler(ChaliceRequestHandler):
 
     def _generic_handle(self) -> None:
         try:
-            self._require_own_host()
-            path, body = self._path(), self._body()
+            path = self._path()
+            body = self._body()
+            self._require_own_host()  # not before: with the body unread the refusal may be lost
         except Problem as problem:
             self.close_connection = True  # what is left of the request can't be told from the next one
             self._send(self.local_gateway.refusal(problem, self.headers))

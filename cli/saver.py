@@ -11,6 +11,7 @@ import copy
 import json
 import os
 import re
+import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NoReturn
@@ -22,7 +23,8 @@ from ministack.services import cloudwatch_logs, lambda_svc
 from cli import snapshot
 
 SAVE_AFTER_S = 0.5
-DEPLOY_LIMIT_S = 10.0
+DEPLOY_LIMIT_S = 10
+WRITE_LIMIT_S = 20
 _READS = re.compile(r"\.(?:BatchGet|Describe|Get|List|Query|Scan)")
 
 
@@ -73,12 +75,12 @@ class Saver:
     async def save(self) -> None:
         """Save now. What went wrong is in `error` then, and is tried again."""
         async with self._one_at_a_time:
-            await _deployed()
-            self.changed.clear()
             try:
+                await _deployed()
+                self.changed.clear()
                 self.error = await _written_by_a_copy(self.folder)
-            except OSError as error:  # no process, no file descriptor
-                self.error = str(error)
+            except Exception as error:  # no process, no file descriptor; a state that ministack has otherwise now
+                self.error = repr(error)
             if self.error:
                 self.changed.set()
 
@@ -86,7 +88,7 @@ class Saver:
 async def _deployed() -> None:
     """Wait for running changes of stacks: half of a stack is nothing to start from."""
     stacks = ministack._get_module("cloudformation")._stacks
-    for _ in range(int(DEPLOY_LIMIT_S / 0.1)):
+    for _ in range(DEPLOY_LIMIT_S * 10):
         statuses = [stack.get("StackStatus", "") for stack in stacks.all_values()]
         if not any(status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS" for status in statuses):
             return
@@ -108,6 +110,7 @@ async def _written_by_a_copy(folder: Path) -> str:
 
 def _write_and_exit(folder: Path, errors: int) -> NoReturn:
     """In the copy: write the state, tell what went wrong, and end without any of the original's clean-up."""
+    signal.alarm(WRITE_LIMIT_S)  # a thread that is not in the copy may hold a lock
     status = 1
     try:
         _write(folder)

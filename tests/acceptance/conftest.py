@@ -57,11 +57,16 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack of the module's own, which its tests may change."""
+def _own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     running = Stack(copy_of_the_project(tmp_path_factory.mktemp("own"))).start()
     yield running
     running.stop()
+
+
+@pytest.fixture
+def own(_own: Stack) -> Stack:
+    """A stack of the module's own, which its tests may change and end: it is started again for the next one."""
+    return _own if _own.ended is None else _own.start()
 
 
 @pytest.fixture

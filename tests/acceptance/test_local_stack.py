@@ -45,7 +45,7 @@ def test_short_orders_do_not_wait_for_a_long_one(stack: Stack) -> None:
     assert stack.ended_order(long["id"])["status"] == "SUCCESS"
 
 
-def test_the_local_cloud_still_has_the_pause_that_cli_cloud_shortens() -> None:
+def test_the_local_cloud_still_has_the_pause_that_cli_emulator_shortens() -> None:
     from ministack.services import lambda_svc  # noqa: PLC0415  a second of import, for this test alone
 
     assert lambda_svc._ESM_IDLE_WAKE_GAP_SECONDS > 0.005
@@ -125,6 +125,7 @@ def test_a_new_task_is_live_without_a_restart_and_a_broken_one_changes_nothing(o
     until(lambda: "change is not live" in own.output, 10)
     assert "SyntaxError" in own.output
     assert own.ended_order(own.place("greet", {"name": "Bob"})["id"])["status"] == "SUCCESS"
+    task.unlink()
 
 
 def test_what_a_killed_run_leaves_ends_by_itself(own: Stack) -> None:
