@@ -83,7 +83,8 @@ class Handler(ChaliceRequestHandler):
             self._send(self.local_gateway.refusal(problem, self.headers))
             return
         with self._wait_allowed():
-            self._send(self.local_gateway.handle_request(self.command, path, dict(self.headers), body))
+            answer = self.local_gateway.handle_request(self.command, path, dict(self.headers), body)
+        self._send(answer)
 
     do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = do_PATCH = do_OPTIONS = _generic_handle  # as the parent has them
 
