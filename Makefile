@@ -4,17 +4,24 @@ VENV = .venv/bin/python
 export GOAL = $(firstword $(MAKECMDGOALS))
 
 RUN = requirements/local.txt
-TEST = $(RUN) requirements.txt requirements/image.txt requirements/fuzz.txt requirements/browser.txt
+TEST = $(RUN) requirements.txt requirements/parallel.txt requirements/image.txt requirements/fuzz.txt requirements/browser.txt \
+	requirements/openapi.txt
 CHECK = $(TEST) requirements/check.txt
 
 run: ## the whole of Orderline on this machine, until Ctrl-C
 	@$(PYTHON) cli/bootstrap.py $(RUN)
 	@exec $(VENV) -m cli run
 
+# What `. .local/env` leaves in a shell: the tests must not mind
+IN_A_SHELL = STACK=elsewhere ACCESS=token WORKER_TIMEOUT_S=20 AWS_ENDPOINT_URL=http://127.0.0.1:9 AWS_REGION=eu-west-1
+PARALLEL = -m pytest -n 4 -p randomly --durations=10
+
 test: ## every test: in process on a mocked cloud, on the local cloud, and again as Lambda calls AWS
 	@$(PYTHON) cli/bootstrap.py $(TEST)
-	$(VENV) -m pytest -m ""
-	AWS_CALLS=direct $(VENV) -m pytest -q tests/functional tests/faults --ignore-glob "*bare_use.py" --ignore-glob "*mutants.py"
+	$(VENV) $(PARALLEL)
+	$(VENV) -m pytest -m local --durations=10
+	$(IN_A_SHELL) AWS_CALLS=direct $(VENV) $(PARALLEL) tests/functional tests/faults \
+		--ignore-glob "*bare_use.py" --ignore-glob "*mutants.py"
 
 check: ## style, types, the direction of imports, the packaged template
 	@$(PYTHON) cli/bootstrap.py $(CHECK)
@@ -77,7 +84,7 @@ destroy: ## a stage's stack: make destroy STAGE=dev
 COMPILE = UV_FORK_STRATEGY=fewest .venv/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.10 --no-annotate \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 lock: ## make the lock files anew from requirements/*.in; UPGRADE=--upgrade takes newer versions
-	@$(PYTHON) cli/bootstrap.py requirements/check.txt
+	@$(PYTHON) cli/bootstrap.py requirements/check.txt requirements/openapi.txt
 	$(COMPILE) $(UPGRADE) requirements/lambda.in -o requirements-lambda.txt
 	$(COMPILE) $(UPGRADE) requirements/local.in -o requirements/local.txt
 	$(COMPILE) $(UPGRADE) requirements/app.in -o requirements.txt
@@ -88,6 +95,9 @@ lock: ## make the lock files anew from requirements/*.in; UPGRADE=--upgrade take
 	$(COMPILE) $(UPGRADE) requirements/browser.in -o requirements/browser.txt
 	$(COMPILE) $(UPGRADE) requirements/peers.in -o requirements/peers.txt
 	$(COMPILE) $(UPGRADE) requirements/fuzz.in -o requirements/fuzz.txt
+	$(COMPILE) $(UPGRADE) requirements/parallel.in -o requirements/parallel.txt
+	$(COMPILE) $(UPGRADE) requirements/openapi.in -o requirements/openapi.txt
+	PATH="$(CURDIR)/.venv/bin:$$PATH" npm install --package-lock-only --prefix tests/acceptance/openapi
 
 bench: ## CPU, cold starts, calls, units and dollars, beside Flask + Celery + Redis and Huey; QUICK=1: in 2 minutes
 	@$(PYTHON) cli/bootstrap.py $(TEST)

@@ -93,12 +93,12 @@ class Scene:
         done = self.cloud.order(order.id)
         for n in range(number):
             item = rows.encode_order(replace(done, id=f"{n:026d}", created_at=done.created_at - n - 1))
-            backend.put_item(config.SETTINGS.orders_table, item)
+            backend.put_item(config.settings().orders_table, item)
 
     def wait(self, number: int) -> None:
         """So many messages in the queue that nobody takes."""
         backend = sqs_backends["123456789012"][REGION]
-        held = backend.get_queue(config.SETTINGS.orders_queue)
+        held = backend.get_queue(config.settings().orders_queue)
         message = backend.send_message(held.name, "{}")
         held._messages.extend([message] * (number - 1))
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from chalicelib import config, orders
 from chalicelib.aws import client, translated
-from chalicelib.errors import Forbidden, Unauthorized
+from chalicelib.errors import InsufficientScope, InvalidToken, Unauthorized
 
 WRITE, READ = "orders:write", "orders:read"
 LOCAL_CLIENT = "local"
@@ -44,18 +44,15 @@ _memory: dict[str, tuple[int, Token | None]] = {}
 
 
 def authenticate(header: str | None, scope: str) -> str:
-    """The client whose request this is. Raises Unauthorized without a token, Forbidden with one that won't do."""
-    if header is None and config.SETTINGS.access == "open":
+    """Return the client who sent the request. Raises Unauthorized, InvalidToken or InsufficientScope."""
+    if header is None and config.settings().access == "open":
         return LOCAL_CLIENT
     scheme, _, text = (header or "").partition(" ")
-    parts = _TOKEN.fullmatch(text.strip()) if scheme.lower() == "bearer" else None
-    if parts is None:
+    if scheme.lower() != "bearer" or not text.strip():
         raise Unauthorized(Unauthorized.__doc__)
-    token = _remembered(parts[1])
-    given = hashlib.sha256(parts[2].encode()).hexdigest()
-    genuine = hmac.compare_digest(given, token.sha256 if token else "")
-    if token is None or not genuine or token.disabled or token.expired() or scope not in token.scopes:
-        raise Forbidden(Forbidden.__doc__)
+    token = _valid_token(text.strip())
+    if scope not in token.scopes:
+        raise InsufficientScope(scope)
     return token.client
 
 
@@ -86,6 +83,19 @@ def forget() -> None:
     _memory.clear()
 
 
+def _valid_token(text: str) -> Token:
+    """Return the token's record. Raises the same InvalidToken whatever the fault, so that ids can't be guessed."""
+    parts = _TOKEN.fullmatch(text)
+    if parts is None:
+        raise InvalidToken(InvalidToken.__doc__)
+    token = _remembered(parts[1])
+    digest = hashlib.sha256(parts[2].encode()).hexdigest()
+    genuine = hmac.compare_digest(digest, token.sha256 if token else "")
+    if token is None or not genuine or token.disabled or token.expired():
+        raise InvalidToken(InvalidToken.__doc__)
+    return token
+
+
 def _remembered(token_id: str) -> Token | None:
     now = orders.now()
     kept = _memory.get(token_id)
@@ -98,5 +108,5 @@ def _remembered(token_id: str) -> Token | None:
 
 def _read(token_id: str) -> Token | None:
     with translated():
-        answer = client("dynamodb").get_item(TableName=config.SETTINGS.tokens_table, Key={"pk": {"S": token_id}})
+        answer = client("dynamodb").get_item(TableName=config.settings().tokens_table, Key={"pk": {"S": token_id}})
     return decode(answer["Item"]) if "Item" in answer else None

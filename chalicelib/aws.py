@@ -1,4 +1,4 @@
-"""The only place that makes AWS clients: lazily, once each; and where AWS's errors become ours."""
+"""Make AWS clients, lazily, and translate AWS's errors into ours. No other module makes a client."""
 
 from __future__ import annotations
 
@@ -11,21 +11,26 @@ from chalicelib import config, direct
 from chalicelib.errors import CallFailed, CallRefused, NoCloud, Unavailable
 
 
-@functools.lru_cache(maxsize=4)
 def client(service: str) -> Any:
-    """The client of `dynamodb` or `sqs`. Raises NoCloud where none is configured: see config.cloud.
+    """Return the client of `dynamodb` or `sqs`: one for each environment that it can be made from.
 
-    Signed here in Lambda, botocore's elsewhere, unless AWS_CALLS says otherwise; both raise the same.
+    Signed here in Lambda, botocore's elsewhere, unless AWS_CALLS says otherwise; both raise the same errors. Raises
+    NoCloud where none is configured: see config.Aws.missing. That is checked for each call, so that a call made after
+    a mocked test reaches nothing.
     """
-    missing = config.cloud(config.ENVIRON)
-    if missing:
+    aws = config.aws()
+    if missing := aws.missing(service):
         raise NoCloud(missing)
-    region = config.region(config.ENVIRON)
-    if config.signs_itself(config.SETTINGS, config.ENVIRON):
-        return direct.Client(service, region, config.ENVIRON)
+    return _client(service, aws)
+
+
+@functools.lru_cache(maxsize=16)
+def _client(service: str, aws: config.Aws) -> Any:
+    if aws.sigv4:
+        return direct.Client(service, aws)
     from chalicelib import sdk  # noqa: PLC0415  half a cold start, where nobody may need it
 
-    return sdk.Client(service, region)
+    return sdk.Client(service, aws)
 
 
 @contextmanager
@@ -38,7 +43,7 @@ def translated() -> Iterator[None]:
             raise
         raise Unavailable(f"AWS answered {refusal.code}: {_MENDS.get(refusal.code, 'try again')}") from refusal
     except CallFailed as error:
-        local = bool(config.ENVIRON.get("AWS_ENDPOINT_URL"))
+        local = bool(config.aws().endpoint("dynamodb"))
         mend = "is the local cloud running? `make run`" if local else "try again"
         raise Unavailable(f"AWS can't be reached ({error}): {mend}") from error
 

@@ -1,17 +1,21 @@
 """Settings: everything that differs between a laptop, a test and AWS, read from the environment in one place.
 
-Every setting has a default, so that `import app` needs no environment. docs/settings.md lists them.
+Every setting has a default, so that `import app` needs no environment. docs/settings.md lists them. They are read when
+asked for, so a variable that a test sets takes effect at once.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 from chalicelib.errors import SettingMistake
 
 MAX_WAIT_S = 25  # an integration ends after 29: https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
+MAX_ROW_BYTES = 409_600  # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
+ROW_RESERVE_BYTES = 106_496  # of a row for the links to follow-ups (94,500), the history and the error
 MAX_VISIBILITY_S = 12 * 3600  # SQS hides a message no longer
 
 
@@ -52,6 +56,8 @@ class Settings:
     list_shards: int = 1
     """Partitions of a client's list, a thousand new orders a second each. May only grow."""
     due_shards: int = 1
+    dns_suffix: str = ""
+    """Domain of AWS's endpoints, `AWS::URLSuffix` in the template; empty: that of the region's partition, aws or cn."""
     aws_calls: str = ""
     """`direct`: signed by the app itself; `sdk`: botocore; empty: direct in Lambda, sdk elsewhere."""
 
@@ -75,14 +81,14 @@ class Settings:
 def read(environ: Mapping[str, str]) -> Settings:
     """Settings from an environment. Raises SettingMistake that names the variable and what it may hold."""
     values: dict[str, str | int] = {}
-    for field in fields(Settings):
-        name = field.name.upper()
+    for each in fields(Settings):
+        name = each.name.upper()
         text = environ.get(name, "")
         if not text:
             continue
-        if field.type == "int" and not text.isdigit():
+        if each.type == "int" and not text.isdigit():
             raise SettingMistake(f"{name}={text!r}: a whole number is needed")
-        values[field.name] = int(text) if field.type == "int" else text
+        values[each.name] = int(text) if each.type == "int" else text
     settings = Settings(**values)  # type: ignore[arg-type]
     return _checked(settings, in_lambda=bool(environ.get("AWS_LAMBDA_FUNCTION_NAME")))
 
@@ -96,36 +102,116 @@ def _checked(settings: Settings, in_lambda: bool) -> Settings:
         raise SettingMistake("ACCESS is open: in Lambda it must be `token`, or everybody could place orders")
     if settings.max_wait_s > MAX_WAIT_S:
         raise SettingMistake(f"MAX_WAIT_S={settings.max_wait_s}: at most {MAX_WAIT_S}, API Gateway waits no longer")
+    stored, limit = settings.max_input_bytes + settings.max_result_bytes, MAX_ROW_BYTES - ROW_RESERVE_BYTES
+    if stored > limit:
+        raise SettingMistake(f"MAX_INPUT_BYTES + MAX_RESULT_BYTES = {stored}: at most {limit}, both are in one row")
     if settings.list_shards < 1 or settings.due_shards < 1:
         raise SettingMistake("LIST_SHARDS and DUE_SHARDS are at least 1")
     return settings
 
 
-def cloud(environ: Mapping[str, str]) -> str | None:
-    """Why no AWS client may be made here, or None if it may.
+@dataclass(frozen=True)
+class Aws:
+    """Where AWS is and which credentials to use there: everything that an AWS client is made from."""
 
-    Nobody's real account is reached by accident: outside Lambda either AWS_ENDPOINT_URL says where the cloud is (the
-    local cloud), or the environment's credentials are such as no account has, as under moto. Profiles are never read.
-    Keys of real accounts begin with AKIA or ASIA:
-    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-unique-ids
+    in_lambda: bool
+    region: str
+    dynamodb_url: str
+    """Endpoint of DynamoDB; empty: the region's own."""
+    sqs_url: str
+    dns_suffix: str
+    sigv4: bool
+    """Sign calls in direct.py instead of going through botocore. Moto sees botocore alone, hence the default."""
+    key_id: str
+    secret: str = field(repr=False)
+    session_token: str = field(repr=False)
+
+    def endpoint(self, service: str) -> str:
+        """Return the configured endpoint of `dynamodb` or `sqs`, or an empty string for the region's own."""
+        return self.dynamodb_url if service == "dynamodb" else self.sqs_url
+
+    def missing(self, service: str) -> str | None:
+        """Return why no client of this service may be made here, or None if it may.
+
+        Nobody's real account is reached by accident: outside Lambda, either an endpoint is configured (the local
+        cloud) or the credentials are such as no account has, as under moto. Profiles are never read. Access keys of
+        real accounts begin with AKIA or ASIA:
+        https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-unique-ids
+        """
+        fake = self.key_id and not self.key_id.startswith(("AKIA", "ASIA"))
+        if self.in_lambda or self.endpoint(service) or fake:
+            return None
+        return "no cloud is configured here: run `make run`, or `. .local/env` while the local cloud runs"
+
+
+def read_aws(environ: Mapping[str, str], settings: Settings) -> Aws:
+    """Return how AWS is reached from an environment; variables as in botocore.
+
+    https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
     """
-    if environ.get("AWS_LAMBDA_FUNCTION_NAME") or environ.get("AWS_ENDPOINT_URL"):
-        return None
-    key = environ.get("AWS_ACCESS_KEY_ID", "")
-    if key and not key.startswith(("AKIA", "ASIA")):
-        return None
-    return "no cloud is set here: type `make run`, or with the local cloud running `. .local/env`"
+    in_lambda = bool(environ.get("AWS_LAMBDA_FUNCTION_NAME"))
+    region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+    shared_url = environ.get("AWS_ENDPOINT_URL", "")
+    return Aws(
+        in_lambda=in_lambda,
+        region=region,
+        dynamodb_url=environ.get("AWS_ENDPOINT_URL_DYNAMODB") or shared_url,
+        sqs_url=environ.get("AWS_ENDPOINT_URL_SQS") or shared_url,
+        dns_suffix=settings.dns_suffix or ("amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"),
+        sigv4=(settings.aws_calls or ("direct" if in_lambda else "sdk")) == "direct",
+        key_id=environ.get("AWS_ACCESS_KEY_ID", ""),
+        secret=environ.get("AWS_SECRET_ACCESS_KEY", ""),
+        session_token=environ.get("AWS_SESSION_TOKEN", ""),
+    )
 
 
-def signs_itself(settings: Settings, environ: Mapping[str, str]) -> bool:
-    """Whether calls to AWS go without botocore: see direct.py. Outside Lambda moto must see them, and it sees botocore
-    alone."""
-    return (settings.aws_calls or ("direct" if environ.get("AWS_LAMBDA_FUNCTION_NAME") else "sdk")) == "direct"
+_AWS_VARIABLES = (
+    "AWS_LAMBDA_FUNCTION_NAME", "AWS_REGION", "AWS_DEFAULT_REGION",
+    "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_SQS",
+    "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
+)
+VARIABLES = (*(each.name.upper() for each in fields(Settings)), *_AWS_VARIABLES)
 
 
-def region(environ: Mapping[str, str]) -> str:
-    return environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+@dataclass(frozen=True)
+class _Reading:
+    """What was read, and the environment that it was read from."""
+
+    environment: Mapping[Any, str | bytes]
+    values: tuple[str | None, ...]
+    settings: Settings
+    aws: Aws
 
 
-SETTINGS = read(os.environ)
-ENVIRON: Mapping[str, str] = os.environ
+_last: _Reading | None = None
+
+
+def _reading() -> _Reading:
+    """Return the last reading, or a new one if the environment has changed: a test may set a variable at any time.
+
+    Comparing the raw mapping takes under a microsecond; `os.environ == copy` would decode every entry. A change
+    elsewhere (Lambda sets a trace id for each invocation) keeps the same objects, so clients made from them stay.
+    """
+    global _last  # noqa: PLW0603
+    raw = getattr(os.environ, "_data", os.environ)
+    if _last is None or raw != _last.environment:
+        values = tuple(map(os.environ.get, VARIABLES))
+        if _last is None or values != _last.values:
+            settings = read(os.environ)
+            _last = _Reading(dict(raw), values, settings, read_aws(os.environ, settings))
+        else:
+            _last = replace(_last, environment=dict(raw))
+    return _last
+
+
+def settings() -> Settings:
+    """Return the settings of the environment as it is now. Raises SettingMistake."""
+    return _reading().settings
+
+
+def aws() -> Aws:
+    """Return how AWS is reached in the environment as it is now."""
+    return _reading().aws
+
+
+settings()  # a mistake shows at import, not at the first order

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from time import monotonic  # bound here: a task may leave time.monotonic patched
 from typing import Any
 
 REPORT_EVERY_S = 1.0
@@ -22,17 +22,17 @@ class Context:
         report: Callable[[dict[str, Any]], None], place: Callable[[str, Any, str], str],
     ) -> None:
         self.id, self.attempt, self.key = id, attempt, key
-        self._ends = time.monotonic() + limit_s
+        self._ends = monotonic() + limit_s
         self._report, self._place = report, place
         self._reported = float("-inf")
 
     def time_left_s(self) -> float:
         """Seconds until this attempt is ended with time_limit."""
-        return self._ends - time.monotonic()
+        return self._ends - monotonic()
 
     def progress(self, percent: float, word: str = "") -> None:
         """Show how far the task is: 0 to 100, and a word. What comes within a second of the last is dropped."""
-        now = time.monotonic()
+        now = monotonic()
         if now - self._reported >= REPORT_EVERY_S:
             self._reported = now
             self._report({"percent": round(min(max(percent, 0), 100)), "word": word[:100]})

@@ -6,48 +6,37 @@ from contextlib import suppress
 from typing import Any
 
 from chalicelib import config, logs, orders, queue, store
-from chalicelib.errors import Stale, Unavailable
+from chalicelib.errors import Stale
 from chalicelib.orders import Order
 from chalicelib.queue import Message
 from chalicelib.tasks import known
 
 
-def settle(records: list[dict[str, Any]]) -> dict[str, list[dict[str, str]]]:
-    """A batch of the dead-letter queue's records. Returns Lambda's partial batch answer, as worker.work does.
+def settle(records: list[Any]) -> dict[str, list[dict[str, str]]]:
+    """Settle a batch of the dead-letter queue's records. Returns Lambda's partial batch response.
 
     It sends nothing: Lambda stops functions that feed the queue which feeds them. The sweeper sends.
     """
-    kept = []
-    for record in records:
-        message = queue.decode(record)
-        with logs.about(**message.about()):
-            try:
-                _settle(message)
-            except Unavailable as fault:
-                logs.event("aws_unavailable", reason=str(fault))
-                kept.append({"itemIdentifier": message.id})
-            except Exception:  # it concerns this message alone, never the rest of its batch
-                logs.fault("dead_letter_fault")
-                kept.append({"itemIdentifier": message.id})
-    return {"batchItemFailures": kept}
+    return queue.process(records, lambda message, _: _settle(message))
 
 
-def _settle(message: Message) -> None:
+def _settle(message: Message) -> bool:
     order = store.read(message.key) if message.key else None
     now = orders.now()
     logs.event("dead_letter", status=order.status.value if order else None)
     if order is None or order.status.final or order.held(now):
-        return  # nothing to end, or somebody is at it: the row's own timer stands
+        return True  # nothing to end, or somebody is at it: the row's own timer stands
     error = _doom(order, now)
     with suppress(Stale):
         if error:
             store.give_up(order, error)
         else:
-            store.postpone(order, orders.plan(order.id, now, order.run_at, config.SETTINGS.grace_s,
-                                              config.SETTINGS.due_shards))
+            store.postpone(order, orders.plan(order.id, now, order.run_at, config.settings().grace_s,
+                                              config.settings().due_shards))
+    return True
 
 
 def _doom(order: Order, now: int) -> dict[str, Any] | None:
     if order.task not in known():
         return orders.failure(order, "unknown_task", f"this version knows no task {order.task!r}: was it renamed?")
-    return orders.doom(order, now, config.SETTINGS.give_up_s)
+    return orders.doom(order, now, config.settings().give_up_s)

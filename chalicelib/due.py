@@ -22,12 +22,12 @@ def count(shard: str, until: int) -> int:
 
 def shards(kind: str) -> list[str]:
     """The partitions of a kind, `sent` or `later`."""
-    return [f"{kind}#{n}" for n in range(config.SETTINGS.due_shards)]
+    return [f"{kind}#{n}" for n in range(config.settings().due_shards)]
 
 
 def _pages(shard: str, until: int, **options: str) -> Iterator[Item]:
     request: Item = {
-        "TableName": config.SETTINGS.orders_table,
+        "TableName": config.settings().orders_table,
         "IndexName": "by_due",
         "KeyConditionExpression": "due_shard = :shard AND due_at <= :until",
         "ExpressionAttributeValues": {":shard": encode(shard), ":until": encode(until)},

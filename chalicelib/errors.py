@@ -10,10 +10,12 @@ OrderlineError
 │   ├── NotCancellable     a worker has claimed it, or it is final
 │   ├── NotRetryable       it is neither FAILED nor CANCELLED
 │   ├── NotFound           no such order, or another client's
-│   ├── Unauthorized       no access token, or none that reads as one
-│   └── Forbidden          the token is unknown, revoked, expired or lacks the scope
+│   ├── Unauthorized       the request has no access token
+│   ├── InvalidToken       the token is malformed, unknown, revoked or expired
+│   └── InsufficientScope  the token is valid, but lacks the scope for this request (`scope`)
 ├── Unavailable            AWS isn't there, is too slow or throttles; try again
 │   └── NoCloud            no AWS is configured here
+├── UnreadableOrder        an order's row can't be decoded by this version
 ├── Stale                  a conditional write was refused: the row is not as the writer believed (`row`)
 ├── NoJSON                 a task's result can't be written as JSON
 ├── TaskMistake            a task is declared wrongly; raised at import
@@ -97,8 +99,16 @@ class Unauthorized(Refusal):
     """An access token is needed: `Authorization: Bearer ol_...`. `python -m cli token create` makes one."""
 
 
-class Forbidden(Refusal):
-    """This access token won't do: it is unknown, revoked, expired, or lacks the scope for this."""
+class InvalidToken(Refusal):
+    """This access token is not valid: it is malformed, unknown, revoked or expired."""
+
+
+class InsufficientScope(Refusal):
+    """The access token is valid, but does not have the scope that the request needs."""
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(f"this request needs an access token with the scope {scope}")
+        self.scope = scope
 
 
 class Unavailable(OrderlineError):
@@ -119,6 +129,10 @@ class CallFailed(OrderlineError):
 
 class NoCloud(Unavailable):
     """No AWS is configured here."""
+
+
+class UnreadableOrder(OrderlineError):
+    """This version can't read the order: a newer one wrote it, or it was changed by hand. Deploy the newer version."""
 
 
 class Stale(OrderlineError):

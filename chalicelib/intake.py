@@ -10,8 +10,19 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from chalicelib import config, logs, orders, queue, store
-from chalicelib.errors import KeyReused, NotCancellable, NotFound, NotRetryable, Stale, TooLarge, Unavailable
+from chalicelib.errors import (
+    InvalidInput,
+    KeyReused,
+    NoJSON,
+    NotCancellable,
+    NotFound,
+    NotRetryable,
+    Stale,
+    TooLarge,
+    Unavailable,
+)
 from chalicelib.orders import SECOND, Order, Plan, Status
+from chalicelib.signature import as_json
 from chalicelib.tasks import find
 
 DIRECT_GENERATIONS = 10
@@ -56,10 +67,18 @@ def place(client: str, wanted: Wanted, parent: Order | None = None) -> Placed:
     return Placed(kept, replayed=kept.writer != order.writer)
 
 
+def follow_up_id(parent: Order, name: str) -> str:
+    """Return the id of a running order's follow-up: the same parent and name always give the same order."""
+    return orders.id_of(parent.client, parent.id, str(parent.created_at), name)
+
+
 def follow_up(parent: Order, task: str, value: Any, name: str) -> Order:
-    """Place an order in the name of a running one. The same parent and name always give the same order."""
-    order_id = orders.id_of(parent.client, parent.id, str(parent.created_at), name)
-    return place(parent.client, Wanted(task, value, id=order_id), parent).order
+    """Place an order in the name of a running one. Raises as `place`; InvalidInput for what JSON can't carry, too."""
+    try:
+        value = json.loads(as_json(value))
+    except NoJSON as error:
+        raise InvalidInput(f"the input is not valid JSON: {error}", "/input") from error
+    return place(parent.client, Wanted(task, value, id=follow_up_id(parent, name)), parent).order
 
 
 def cancel(client: str, order_id: str) -> Order:
@@ -95,8 +114,8 @@ def _made(client: str, wanted: Wanted, parent: Order | None) -> tuple[Order, Pla
     task = find(wanted.task)
     task.signature.check(wanted.input)
     text = json.dumps(wanted.input, ensure_ascii=False, separators=(",", ":"))
-    if len(text.encode()) > config.SETTINGS.max_input_bytes:
-        raise TooLarge(config.SETTINGS.max_input_bytes)
+    if len(text.encode()) > config.settings().max_input_bytes:
+        raise TooLarge(config.settings().max_input_bytes)
     now, order_id = orders.now(), wanted.id or orders.new_id()
     generation = parent.generation + 1 if parent else 0
     run_at = now + int(wanted.delay_s * SECOND) if wanted.delay_s else wanted.run_at
@@ -114,7 +133,7 @@ def _made(client: str, wanted: Wanted, parent: Order | None) -> tuple[Order, Pla
 
 
 def _plan(order_id: str, now: int, run_at: int | None) -> Plan:
-    return orders.plan(order_id, now, run_at, config.SETTINGS.grace_s, config.SETTINGS.due_shards)
+    return orders.plan(order_id, now, run_at, config.settings().grace_s, config.settings().due_shards)
 
 
 def _send(order: Order, plan: Plan) -> None:

@@ -7,12 +7,12 @@ each hundred keys. The index is a moment behind the table, so an order is sure t
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from chalicelib import config, orders
+from chalicelib import config, logs, orders
 from chalicelib.aws import client, translated
-from chalicelib.errors import Unavailable
+from chalicelib.errors import Unavailable, UnreadableOrder
 from chalicelib.orders import Order
 from chalicelib.rows import BRIEF, UNREAD, Item, decode_order, encode, time_key, time_shards
 
@@ -67,7 +67,7 @@ def _keys(client_name: str, before: str, most: int) -> list[_Key]:
 def _shard(shard: str, before: str, most: int) -> list[_Key]:
     with translated():
         answer = client("dynamodb").query(
-            TableName=config.SETTINGS.orders_table,
+            TableName=config.settings().orders_table,
             IndexName="by_time",
             KeyConditionExpression="time_shard = :shard AND time_key < :before",
             ExpressionAttributeValues={":shard": encode(shard), ":before": encode(before)},
@@ -85,16 +85,25 @@ def _chunks(keys: list[_Key], first: int) -> Iterator[list[_Key]]:
 
 def _read(keys: list[_Key]) -> list[tuple[_Key, Order | None]]:
     """The rows of these keys, in their order; None for one that expired, or began anew since the index was written."""
-    found = {(time_key(order), order.key): order for order in map(decode_order, _rows(keys))}
+    found = {(time_key(order), order.key): order for order in _readable(_rows(keys))}
     current = [found.get((key.place, key.row)) for key in keys]
     now = orders.now()
     return [(key, None if order is None or order.expired(now) else order)
             for key, order in zip(keys, current, strict=True)]
 
 
+def _readable(items: Iterable[Item]) -> Iterator[Order]:
+    """Yield the orders of these rows. One that this version can't read must not hide the others of its owner."""
+    for item in items:
+        try:
+            yield decode_order(item)
+        except UnreadableOrder:
+            logs.event("row_unreadable", order=item.get("id", {}).get("S"))
+
+
 def _rows(keys: list[_Key]) -> Iterator[Item]:
     """A list must lack none silently: what AWS leaves out, since it is too much at once, is asked for again."""
-    table = config.SETTINGS.orders_table
+    table = config.settings().orders_table
     once = dict.fromkeys(key.row for key in keys)  # AWS refuses a read that names a row twice
     wanted: Item = {table: {"Keys": [{"pk": encode(row)} for row in once], **BRIEF}} if once else {}
     for _ in range(_MOST_READS):

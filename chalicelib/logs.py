@@ -53,4 +53,4 @@ def hashed(client: str) -> str:
 
 def _line(name: str, members: dict[str, Value]) -> str:
     told = {**_about.get(), **members}
-    return json.dumps({"event": name, **told, **metrics.members(name, told, config.SETTINGS.stack)})
+    return json.dumps({"event": name, **told, **metrics.members(name, told, config.settings().stack)})

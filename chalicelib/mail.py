@@ -1,7 +1,7 @@
 """Mail as it is in the wild: RFC 5322 headers, RFC 2045-2047 bodies and encoded words, RFC 2231 parameters.
 
-What can be read is read; nothing here raises for any text. `policy.default` raises on malformed headers and takes 40 s
-over 60 KB of quote marks; so this reads as compat32 does, and splits addresses itself, in linear time.
+Read what can be read, in linear time, and never fail. Python's `policy.default` reads these headers in quadratic time,
+ends in a RecursionError at nested comments, and loses addresses; so this reads them itself.
 """
 
 from __future__ import annotations
@@ -15,18 +15,27 @@ from email.header import decode_header
 from email.message import Message
 from email.parser import HeaderParser
 from email.policy import Compat32
-from email.utils import collapse_rfc2231_value, parsedate_to_datetime
+from email.utils import parsedate_to_datetime
 from html import unescape
 from html.parser import HTMLParser
+from io import StringIO
 from typing import TypedDict
 
+from chalicelib.charsets import decode
+
+MAX_MIME_HEADER = 4096  # characters: Python reads a header's parameters in quadratic time. A long file name takes 3000
 _DEEPEST = 20  # multiparts in multiparts; real mail has five
-# Charsets that mailers name when they mean a wider one: https://encoding.spec.whatwg.org/#names-and-labels
-_MEANT = {"iso-8859-1": "cp1252", "gb2312": "gb18030", "shift_jis": "cp932", "ks_c_5601-1987": "cp949"}
-# Repeats stop at 998, RFC 5322's longest line: a thousand words or quotes never closed would take quadratic time.
+_FIELD = re.compile(r"([!-9;-~]+)[ \t]*:")
+# Repeats stop at 998, RFC 5322's longest line: a thousand words never closed would take quadratic time.
 _WORD = r"=\?[^?\s]{1,998}\?[bBqQ]\?(?:[^?]|\?(?!=)){0,998}\?="
 _WORDS = re.compile(rf"{_WORD}(?:\s{{1,998}}{_WORD})*")
-_MAILBOX = re.compile(r'(?:"(?:\\.|[^"\\]){0,998}"|\([^()]{0,998}\)|<[^<>]{0,998}>|[^,;])+', re.DOTALL)
+_QUOTED = r'"(?:\\.|[^"\\])*"'
+_COMMENT = r"\((?:\\.|[^()\\])*\)"
+for _ in range(3):  # comments in comments; a regular expression can't count, so four deep
+    _COMMENT = rf"\((?:\\.|[^()\\]|{_COMMENT})*\)"
+_COMMENTS = re.compile(rf"({_QUOTED}|\\.)|{_COMMENT}", re.DOTALL)
+_GAPS = re.compile(rf"({_QUOTED}|\\.)| (?=[.@])|(?<=[.@]) ", re.DOTALL)
+_TOKENS = re.compile(rf'{_QUOTED}|{_COMMENT}|<[^<>]*>|\[[^][]*\]|\\.|[^"(<\[\\,;:]+|.', re.DOTALL)
 _BREAKS = {"br": "\n\n", "td": " ", **dict.fromkeys(("div", "tr", "li"), "\n"),
            **dict.fromkeys(("p", "h1", "h2", "h3", "table", "ul", "ol", "blockquote"), "\n\n\n")}
 
@@ -39,15 +48,16 @@ class Address(TypedDict):
 
 
 class _Headers(Compat32):
-    """Raw 8-bit headers are read (RFC 6532), where compat32 blanks them."""
+    """Read raw 8-bit headers (RFC 6532), which compat32 blanks, and cut the ones that have parameters."""
 
     def header_fetch_parse(self, name: str, value: str) -> str:
-        return decoded(value.encode("latin-1"), "cp1252", raw=True)
+        text = decode(value.encode("latin-1"), "cp1252", raw=True)
+        return text[:MAX_MIME_HEADER] if name.lower().startswith("content-") else text
 
 
 def parsed(source: str, depth: int = 0) -> Message:
-    """A message or a part of one. Enclosed messages stay unparsed: they are attachments."""
-    entity = HeaderParser(policy=_Headers()).parsestr(source)
+    """Parse a message, or a part of one. Enclosed messages stay unparsed: they are attachments."""
+    entity = HeaderParser(policy=_Headers()).parsestr(_repaired(source))
     if entity.get_content_maintype() != "multipart":
         return entity
     boundary = parameter(entity, "Content-Type", "boundary")
@@ -61,11 +71,38 @@ def parsed(source: str, depth: int = 0) -> Message:
     return entity
 
 
+def _repaired(source: str) -> str:
+    """Rewrite the headers so that HeaderParser, which stops at the first line that it doesn't know, reads them all.
+
+    As in other mail readers a space may precede the colon (RFC 5322, A.6.3), a stray line between two headers is
+    skipped, and a boundary ends the headers.
+    """
+    lines = StringIO(source, newline="")
+    headers: list[str] = []
+    strays: list[str] = []  # the start of the body, unless another header follows
+    for line in lines:
+        if _FIELD.match(line):
+            headers.append(_FIELD.sub(r"\1:", line, count=1))
+            strays = []
+        elif headers and not strays and line[0] in " \t":
+            headers.append(line)
+        else:
+            strays.append(line)
+            if not headers or line[0] in "\r\n" or line.startswith("--"):
+                break
+    body = strays[1:] if strays and strays[0][0] in "\r\n" else strays
+    return "".join([*headers, "\n", *body, lines.read()])
+
+
 def parameter(entity: Message, header: str, name: str) -> str:
     try:
-        return collapse_rfc2231_value(entity.get_param(name, "", header)).strip()
-    except (TypeError, ValueError):  # RFC 2231's charset, count or order is one that Python can't take
+        value = entity.get_param(name, "", header)
+    except (TypeError, ValueError):  # RFC 2231's count or order is one that Python can't take
         return ""
+    if isinstance(value, tuple):
+        charset, _, text = value
+        value = decode(text.encode("raw-unicode-escape"), charset or "", raw=False)
+    return value.strip()
 
 
 def content(part: Message) -> bytes:
@@ -79,18 +116,6 @@ def content(part: Message) -> bytes:
         return octets
 
 
-def decoded(octets: bytes, charset: str, raw: bool) -> str:
-    """Text. `raw`: not encoded for transfer; what is valid UTF-8 then is UTF-8, whatever charset it claims."""
-    codec = _MEANT.get(charset.lower(), charset)
-    first, second = ("utf-8", codec) if raw and not octets.isascii() else (codec, "utf-8")
-    for name, errors in ((first, "strict"), (second, "strict"), (codec, "replace")):
-        try:
-            return octets.decode(name, errors)
-        except (LookupError, ValueError):
-            continue
-    return octets.decode("utf-8", "replace")
-
-
 def _spoken(words: re.Match[str]) -> str:
     """A run of encoded words, decoded as one: mailers cut a character in two between them."""
     try:
@@ -99,7 +124,7 @@ def _spoken(words: re.Match[str]) -> str:
         return words[0]
     return "".join(
         chunk if isinstance(chunk, str)  # no word to decode_header, which reads line by line
-        else decoded(chunk, (charset or "").partition("*")[0], raw=False) for chunk, charset in chunks)
+        else decode(chunk, (charset or "").partition("*")[0], raw=False) for chunk, charset in chunks)
 
 
 def line(value: str) -> str:
@@ -110,24 +135,45 @@ def addresses(message: Message, header: str) -> list[Address]:
     # Each run of words becomes one base64 word first, so that a comma or a quote within divides nothing.
     value = _WORDS.sub(lambda words: header_encode(_spoken(words).encode("utf-8", "replace"), "utf-8"),
                        ", ".join(message.get_all(header, [])))
-    addresses = [_address(mailbox[0]) for mailbox in _MAILBOX.finditer(value)]
-    return [address for address in addresses if any(address.values())]
+    found: list[Address] = []
+    tokens: list[str] = []
+    for token in [*_TOKENS.findall(value), ","]:
+        if token in (",", ";"):
+            found += [_address(tokens)] if tokens else []
+            tokens = []
+        elif token == ":":
+            tokens = []  # the name of a group
+        else:
+            tokens.append(token)
+    return [address for address in found if any(address.values())]
 
 
-def _address(mailbox: str) -> Address:
-    name, address = "", re.sub(r'^[^"<(@:]*:', "", mailbox)  # without the name of a group
-    if angled := re.match(r"(.*)<([^<>]*)>", address, re.DOTALL):
-        name, address = angled.groups()
-    elif commented := re.match(r"([^()]*)\((.*)\)", address, re.DOTALL):
-        address, name = commented.groups()
-    elif "@" not in address and " " in address.strip():
-        name, address = address, ""
-    return {"name": line(re.sub(r'\\(.)|"', r"\1", name))[:255], "address": line(address)[:320]}
+def _address(tokens: list[str]) -> Address:
+    comments = [token[1:-1] for token in tokens if _is_enclosed(token, "(")]
+    angled = [number for number, token in enumerate(tokens) if _is_enclosed(token, "<")]
+    if angled:
+        name = "".join(tokens[: angled[-1]])
+        address = tokens[angled[-1]][1:-1]
+    else:
+        name = ""
+        address = "".join(token for token in tokens if not _is_enclosed(token, "("))
+        if "@" not in address and " " in address.strip():
+            name, address = address, ""
+    address = _GAPS.sub(r"\1", line(_COMMENTS.sub(r"\1 ", address)))
+    if address and not name.strip():
+        name = " ".join(comments)
+    address = re.sub(r"^@[^:]*:", "", address)  # a route, RFC 5322 4.4
+    return {"name": line(re.sub(r'\\(.)|"', r"\1", name))[:255], "address": address[:320]}
+
+
+def _is_enclosed(token: str, opening: str) -> bool:
+    return token.startswith(opening) and len(token) > 1
 
 
 def date_of(value: str) -> str | None:
+    text = re.sub(" ?: ?", ":", line(_COMMENTS.sub(" ", value)))
     try:
-        moment = parsedate_to_datetime(value)
+        moment = parsedate_to_datetime(text)
         moment = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
         return moment.astimezone(timezone.utc).isoformat().replace("+00:00", "Z")
     except (OverflowError, ValueError):

@@ -1,5 +1,9 @@
-"""Periodic tasks: the sweeper places an order for each tick, under an id made of task and tick. So however many
-sweepers run, a tick has one order. Ticks that nobody was there for are skipped, and the log says so.
+"""Periodic tasks: the sweeper places one order for each tick.
+
+An order's id is made from task and tick, so a tick has one order however many sweepers run. The last tick is recorded
+in a row that does not expire, after its order was placed: a sweeper that dies in between places the same order again.
+The first sweep after a deploy of a task, or of another schedule for it, only records the latest tick: a yearly task
+does not run on the day of its deploy. Ticks that passed while no sweeper ran are skipped, and the log says so.
 """
 
 from __future__ import annotations
@@ -8,31 +12,44 @@ from datetime import datetime, timedelta, timezone
 
 from cronsim import CronSim
 
-from chalicelib import config, intake, logs, orders, store
+from chalicelib import config, intake, logs, orders, ticks
 from chalicelib.errors import Refusal
 from chalicelib.orders import SECOND
 from chalicelib.tasks import Task, known
+from chalicelib.ticks import LastTick
 
 
 def place_ticks(now: int) -> None:
-    """Place each periodic task's order for its latest tick, unless it is placed already."""
+    """Place each periodic task's order for its latest tick, unless that has been done. Raises Unavailable."""
     for task in known().values():
         if task.every_s or task.cron:
-            _place(task, now)
+            _place_tick(task, now)
 
 
-def _place(task: Task, now: int) -> None:
-    client, tick = config.SETTINGS.periodic_client, last_tick(task, now)
-    if tick is None or store.get(client, _id(task, tick)):
+def _place_tick(task: Task, now: int) -> None:
+    tick = last_tick(task, now) or 0
+    schedule = f"every {task.every_s:g} s" if task.every_s else f"cron {task.cron}"
+    previous = ticks.read(task.name)
+    current = LastTick(tick, schedule)
+    if previous is None or previous.schedule != schedule:
+        ticks.record(task.name, current, previous)
         return
-    try:
-        intake.place(client, intake.Wanted(task.name, {}, id=_id(task, tick)))
-    except Refusal as fault:
-        logs.event("tick_refused", task=task.name, reason=str(fault))
+    if tick <= previous.tick or not _placed(task, tick):
         return
+    recorded = ticks.record(task.name, current, previous)
     before = last_tick(task, tick - 1)
-    if before and now - before < config.SETTINGS.keep_s * SECOND and not store.get(client, _id(task, before)):
+    if recorded and before and before > previous.tick:
         logs.event("ticks_skipped", task=task.name, tick=tick, before=before)
+
+
+def _placed(task: Task, tick: int) -> bool:
+    """Place the tick's order, whether or not it was there. Return False if it is refused."""
+    try:
+        intake.place(config.settings().periodic_client, intake.Wanted(task.name, {}, id=_id(task, tick)))
+    except Refusal as refusal:
+        logs.event("tick_refused", task=task.name, reason=str(refusal))
+        return False
+    return True
 
 
 def last_tick(task: Task, now: int) -> int | None:

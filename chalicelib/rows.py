@@ -7,6 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from chalicelib import config
+from chalicelib.errors import UnreadableOrder
 from chalicelib.orders import Order, Status
 
 Item = dict[str, Any]
@@ -25,10 +26,16 @@ def encode_order(order: Order) -> Item:
 
 
 def decode_order(item: Item) -> Order:
-    """Members that this code doesn't know are left out: a newer version may have written the row."""
-    row = {name: decode(item[name]) for name in _FIELDS if name in item}
-    row |= {name: tuple(row[name]) for name in ("history", "follow_ups") if name in row}
-    return Order(**{**row, "status": Status(row["status"])})
+    """Return the order of a row. Members that this code doesn't know are left out: a newer version may have written it.
+
+    Raises UnreadableOrder, for a newer status say.
+    """
+    try:
+        row = {name: decode(item[name]) for name in _FIELDS if name in item}
+        row |= {name: tuple(row[name]) for name in ("history", "follow_ups") if name in row}
+        return Order(**{**row, "status": Status(row["status"])})
+    except (ValueError, TypeError, KeyError) as error:
+        raise UnreadableOrder(UnreadableOrder.__doc__) from error
 
 
 def time_key(order: Order) -> str:
@@ -39,11 +46,11 @@ def time_key(order: Order) -> str:
 def time_shards(client_name: str) -> list[str]:
     """The partitions of by_time that hold a client's orders. A row keeps the one it was made with, so LIST_SHARDS may
     grow at any time, and never shrink."""
-    return [f"{client_name}#{shard}" for shard in range(config.SETTINGS.list_shards)]
+    return [f"{client_name}#{shard}" for shard in range(config.settings().list_shards)]
 
 
 def _time_shard(order: Order) -> str:
-    return time_shards(order.client)[zlib.crc32(order.id.encode()) % config.SETTINGS.list_shards]
+    return time_shards(order.client)[zlib.crc32(order.id.encode()) % config.settings().list_shards]
 
 
 def encode(value: Any) -> Item:

@@ -10,6 +10,7 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
+from chalicelib.config import Aws
 from chalicelib.errors import CallFailed, CallRefused
 
 _TUNED = Config(
@@ -31,8 +32,16 @@ def session() -> botocore.session.Session:
 class Client:
     """A botocore client whose errors are CallRefused and CallFailed."""
 
-    def __init__(self, service: str, region: str) -> None:
-        self._client = session().create_client(service, region_name=region, config=_TUNED)
+    def __init__(self, service: str, aws: Aws) -> None:
+        self._client = session().create_client(
+            service,
+            region_name=aws.region,
+            endpoint_url=aws.endpoint(service) or None,
+            aws_access_key_id=aws.key_id or None,
+            aws_secret_access_key=aws.secret or None,
+            aws_session_token=aws.session_token or None,
+            config=_TUNED,
+        )
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         operation = getattr(self._client, name)

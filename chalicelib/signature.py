@@ -76,9 +76,9 @@ def as_json(result: Any) -> str:
         text = json.dumps(msgspec.to_builtins(result, str_keys=True), allow_nan=False, ensure_ascii=False)
         text.encode()
     except (TypeError, ValueError, RecursionError) as fault:
-        raise NoJSON(f"the result is no JSON: {fault}") from fault
+        raise NoJSON(str(fault)) from fault
     if too_deep(text):
-        raise NoJSON(f"the result is nested deeper than {MAX_DEPTH} levels")
+        raise NoJSON(f"nested deeper than {MAX_DEPTH} levels")
     return text
 
 

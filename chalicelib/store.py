@@ -28,23 +28,24 @@ def read(key: str) -> Order | None:
     """The order of a row key, or None: there is none, or it expired."""
     with translated():
         answer = client("dynamodb").get_item(
-            TableName=config.SETTINGS.orders_table, Key={"pk": encode(key)}, ConsistentRead=True
+            TableName=config.settings().orders_table, Key={"pk": encode(key)}, ConsistentRead=True
         )
     order = decode_order(answer["Item"]) if "Item" in answer else None
     return None if order is None or order.expired(orders.now()) else order
 
 
-def claim(key: str, lease_until: int) -> Order:
-    """T3: take an order that waits, or whose lease is over. The claimed row comes back with it, so nobody reads.
+def claim(key: str, task: str, lease_until: int) -> Order:
+    """T3: take an order of that task that waits, or whose lease is over. The claimed row comes back with it, so nobody
+    reads.
 
-    Raises Stale with the row that refused: final, for later, under a live lease, or out of attempts.
+    Raises Stale with the row that refused: final, for later, under a live lease, out of attempts, or of another task.
     """
     now = orders.now()
     return update(
         key, orders.CLAIM, now,
         "(#status = :pending OR lease_until < :now) AND attempts < max_attempts"
-        " AND (attribute_not_exists(run_at) OR run_at <= :now)",
-        {":pending": Status.PENDING.value, ":now": now, ":attempt": [{"start": now}]},
+        " AND (attribute_not_exists(run_at) OR run_at <= :now) AND task = :task",
+        {":pending": Status.PENDING.value, ":now": now, ":task": task, ":attempt": [{"start": now}]},
         sets={"lease_until": lease_until, "resends": 0},  # it moves again: the next kill waits no longer than the first
         also="attempts = attempts + :one, history = list_append(history, :attempt)",
     )
@@ -63,7 +64,7 @@ def fail(order: Order, error: Item) -> Order:
 def put_back(order: Order, error: Item, backoff_s: float) -> Order:
     """T5: another attempt, once the backoff is over. Raises Stale as succeed does."""
     now = orders.now()
-    due_at = now + int((backoff_s + config.SETTINGS.grace_s) * orders.SECOND)
+    due_at = now + int((backoff_s + config.settings().grace_s) * orders.SECOND)
     return update(
         order.key, orders.PUT_BACK, now, *_held_by(order),
         sets={"error": error, "due_at": due_at, "history": _ended(order, now, error["code"]), **_placed(order)},

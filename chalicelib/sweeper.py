@@ -88,7 +88,7 @@ def _look_at(key: str, swept: Swept) -> int:
     if order is None or order.status.final or order.held(now) or (order.due_at or 0) > now:
         return 0
     try:
-        if error := orders.doom(order, now, config.SETTINGS.give_up_s):
+        if error := orders.doom(order, now, config.settings().give_up_s):
             store.give_up(order, error)
             swept.ended += 1
             return 0
@@ -102,8 +102,8 @@ def _look_at(key: str, swept: Swept) -> int:
 
 def _resend(order: Order, now: int) -> None:
     """T9, then T2: a crash between them costs a wait, never the order."""
-    wait_s = min(config.SETTINGS.grace_s * 2**order.resends, 3600)
-    plan = orders.plan(order.id, now, order.run_at, wait_s, config.SETTINGS.due_shards)
+    wait_s = min(config.settings().grace_s * 2**order.resends, 3600)
+    plan = orders.plan(order.id, now, order.run_at, wait_s, config.settings().due_shards)
     moved = store.resend(order, plan)
     if plan.delay_s is not None:
         queue.send(moved, plan.delay_s)

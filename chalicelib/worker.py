@@ -7,10 +7,10 @@ An order is claimed just before its task runs, so what waits behind it in a batc
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from time import monotonic  # bound here: a task may leave time.monotonic patched
 from typing import Any
 
 from chalicelib import config, intake, logs, orders, queue, store
@@ -23,37 +23,20 @@ from chalicelib.tasks import Task, find
 
 MARGIN_S = 0.6  # what the finish needs after the soft deadline, before Lambda's own
 LEASE_MARGIN_S = 2  # clocks may differ by so much
-MOST_FOLLOW_UPS = 1000  # their ids stand in the row, which DynamoDB bounds
+MAX_FOLLOW_UPS = 3500  # of all attempts: their ids are in the row, 27 bytes each; see config.MAX_ROW_BYTES
 
 Error = dict[str, Any]
 
 
-def work(records: list[dict[str, Any]], time_left_s: Callable[[], float]) -> dict[str, list[dict[str, str]]]:
-    """A batch of SQS records, one after the other. Returns Lambda's partial batch answer: the messages to keep.
-
-    https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html#services-sqs-batchfailurereporting
-    """
-    kept = []
-    for n, record in enumerate(records):
-        message = queue.decode(record)
-        if not _acknowledged(message, time_left_s, first=n == 0):
-            kept.append({"itemIdentifier": message.id})
-    return {"batchItemFailures": kept}
+def work(records: list[Any], time_left_s: Callable[[], float]) -> dict[str, list[dict[str, str]]]:
+    """Run the orders that a batch of SQS records names, one after the other. Return Lambda's partial batch response."""
+    half_s = time_left_s() / 2
+    return queue.process(records, lambda message, first: _settle(message, time_left_s, 0 if first else half_s))
 
 
-def _acknowledged(message: Message, time_left_s: Callable[[], float], first: bool) -> bool:
-    """Whether the message is done with. An error here concerns this message alone, never the rest of its batch."""
-    with logs.about(**message.about()):
-        try:
-            return _settle(message, time_left_s, first)
-        except Unavailable as fault:
-            logs.event("aws_unavailable", reason=str(fault))
-        except Exception:
-            logs.fault("worker_fault")
-    return False
-
-
-def _settle(message: Message, time_left_s: Callable[[], float], first: bool) -> bool:
+def _settle(message: Message, time_left_s: Callable[[], float], needed_s: float) -> bool:
+    """Claim the message's order and run it. `needed_s`: the time that a task without a timeout_s must have; 0 for the
+    first of a batch, which runs with whatever there is, or a long task would never run."""
     try:
         task = find(message.task)
     except UnknownTask:
@@ -61,12 +44,16 @@ def _settle(message: Message, time_left_s: Callable[[], float], first: bool) -> 
     if task is None or message.key is None or message.version != queue.VERSION:
         # An old worker just after a deploy, or a stranger's message: a newer worker may know better
         return _keep(message, min(60, 5 * 2 ** (message.receives - 1)), "unknown_task_or_version")
-    if not first and time_left_s() < (task.timeout_s or config.SETTINGS.worker_timeout_s / 2) + MARGIN_S:
+    if needed_s:
+        needed_s = task.timeout_s or needed_s
+    if time_left_s() <= needed_s + MARGIN_S:
         return _keep(message, 0, "no_time_left")
     lease_until = orders.now() + int((time_left_s() + LEASE_MARGIN_S) * SECOND)
     try:
-        order = store.claim(message.key, lease_until)
+        order = store.claim(message.key, task.name, lease_until)
     except Stale as refusal:
+        if refusal.row and refusal.row.task != task.name:  # not our message: the row decides what runs
+            return _settle(replace(message, task=refusal.row.task), time_left_s, needed_s)
         return _refused(message, refusal.row)
     return _attempt(order, task, message, time_left_s)
 
@@ -79,7 +66,7 @@ def _refused(message: Message, row: Order | None) -> bool:
         return True
     if row.held(now):
         return _keep(message, ((row.lease_until or 0) - now) // SECOND + 1, "live_lease")
-    error = orders.doom(row, now, config.SETTINGS.give_up_s)
+    error = orders.doom(row, now, config.settings().give_up_s)
     if error is None:
         return _keep(message, 0, "claim_again")  # what stood in the way ended just after the claim was refused
     with suppress(Stale):
@@ -90,7 +77,7 @@ def _refused(message: Message, row: Order | None) -> bool:
 def _attempt(order: Order, task: Task, message: Message, time_left_s: Callable[[], float]) -> bool:
     logs.event("attempt_began", task=task.name, attempt=order.attempts,
                age_ms=(order.updated_at - order.began_at) // 1000)
-    began = time.monotonic()
+    began = monotonic()
     limit_s = min(task.timeout_s or float("inf"), time_left_s() - MARGIN_S)
     placed: list[str] = []
     result, error, again = _run(order, task, limit_s, _context(order, limit_s, placed))
@@ -101,10 +88,10 @@ def _attempt(order: Order, task: Task, message: Message, time_left_s: Callable[[
         logs.event("finish_refused", task=task.name, attempt=order.attempts)
         return True
     logs.event("attempt_ended", task=task.name, attempt=order.attempts, status=ended.status.value,
-               code=error["code"] if error else None, duration_ms=round((time.monotonic() - began) * 1000, 1))
+               code=error["code"] if error else None, duration_ms=round((monotonic() - began) * 1000, 1))
     if ended.status is not Status.PENDING:
         return True
-    wait_us = (ended.due_at or 0) - ended.updated_at - config.SETTINGS.grace_s * SECOND
+    wait_us = (ended.due_at or 0) - ended.updated_at - config.settings().grace_s * SECOND
     return _keep(message, -(-wait_us // SECOND), "retry")
 
 
@@ -115,10 +102,13 @@ def _context(order: Order, limit_s: float, placed: list[str]) -> Context:
         with suppress(Unavailable):  # the next report may be seen
             store.report(order, progress)
 
+    links = {*order.follow_ups}
+
     def place(task: str, value: Any, name: str) -> str:
-        if len(placed) >= MOST_FOLLOW_UPS:
-            raise InvalidOrder(f"an order places at most {MOST_FOLLOW_UPS} others; let one of them place the rest")
+        if len(links) >= MAX_FOLLOW_UPS and intake.follow_up_id(order, name) not in links:
+            raise InvalidOrder(f"an order places at most {MAX_FOLLOW_UPS} others; let one of them place the rest")
         placed.append(intake.follow_up(order, task, value, name).id)
+        links.add(placed[-1])
         return placed[-1]
 
     key = f"{order.id}.{order.created_at}.{order.rounds}"
@@ -133,12 +123,12 @@ def _run(order: Order, task: Task, limit_s: float, context: Context) -> tuple[st
     except TimeLimit:
         return "", orders.failure(order, "time_limit", f"it ran for its limit of {limit_s:.1f} s and was ended"), True
     except NoJSON as fault:
-        return "", orders.failure(order, "result_not_json", str(fault)), False
+        return "", orders.failure(order, "result_not_json", f"the result is not valid JSON: {fault}"), False
     except InvalidInput as fault:
         return "", orders.failure(order, "invalid_input", f"{fault} ({fault.pointer})"), False
     except BaseException as fault:  # SystemExit and its like too: no task ends the worker, and the batch with it
         return "", orders.failure(order, "task_error", _sentence(fault)), task.retries(fault)
-    size, most = len(result.encode()), config.SETTINGS.max_result_bytes
+    size, most = len(result.encode()), config.settings().max_result_bytes
     if size > most:
         sentence = f"the result has {size} bytes; at most {most} are kept"
         return "", orders.failure(order, "result_too_large", sentence), False

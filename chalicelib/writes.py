@@ -20,7 +20,7 @@ def put(order: Order, condition: str, values: Item) -> Order:
     try:
         with translated():
             client("dynamodb").put_item(
-                TableName=config.SETTINGS.orders_table,
+                TableName=config.settings().orders_table,
                 Item=encode_order(order),
                 ConditionExpression=condition,
                 ExpressionAttributeValues=_encoded(values),
@@ -38,7 +38,7 @@ def end(
     key: str, transition: Transition, now: int, where: str, values: Item, sets: Item, removes: tuple[str, ...] = (),
 ) -> Order:
     """Every transition to a final status: sets the TTL, takes the row off the sweeper's index, ends the lease."""
-    expires_at = now // orders.SECOND + config.SETTINGS.keep_s
+    expires_at = now // orders.SECOND + config.settings().keep_s
     order = update(key, transition, now, where, values, sets={**sets, "expires_at": expires_at},
                    removes=("due_at", "due_shard", "lease_until", *removes))
     logs.event("order_ended", order=order.id, client=logs.hashed(order.client), task=order.task,
@@ -67,7 +67,7 @@ def _write(key: str, change: str, condition: str, names: dict[str, str], values:
     try:
         with translated():
             answer = client("dynamodb").update_item(
-                TableName=config.SETTINGS.orders_table,
+                TableName=config.settings().orders_table,
                 Key={"pk": encode(key)},
                 UpdateExpression=change,
                 ConditionExpression=condition,

@@ -18,7 +18,7 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 NOT_DONE = 3
 PATIENCE_S = 10
 _HINTS = {401: "\n  --token, ORDERLINE_TOKEN; `python -m cli token create` makes one",
-          403: "\n  --token, ORDERLINE_TOKEN; `python -m cli token create` makes one"}
+          403: "\n  `python -m cli token create CLIENT` makes a token with every scope"}
 
 
 def client(command: Callable[..., None]) -> Callable[..., None]:

@@ -7,6 +7,7 @@ one thing: API Gateway says 404 where the method is wrong, and here it is 405 wi
 
 from __future__ import annotations
 
+import json
 import threading
 import uuid
 from collections.abc import Iterator
@@ -75,12 +76,14 @@ class Handler(ChaliceRequestHandler):
 
     def _generic_handle(self) -> None:
         try:
-            path = self._path()
-            body = self._body()
-            self._require_own_host()  # not before: with the body unread the refusal may be lost
+            path, body = self._path(), self._body()
         except Problem as problem:
             self.close_connection = True  # what is left of the request can't be told from the next one
             self._send(self.local_gateway.refusal(problem, self.headers))
+            return
+        own_hosts = (*guard.OWN_HOSTS, *guard.host_of(config.settings().public_url))
+        if reason := guard.foreign_host(self.headers.get("host", ""), own_hosts):
+            self._send(forbidden(f"{reason} If it is yours, set PUBLIC_URL to the address that clients use."))
             return
         with self._wait_allowed():
             answer = self.local_gateway.handle_request(self.command, path, dict(self.headers), body)
@@ -99,13 +102,6 @@ class Handler(ChaliceRequestHandler):
         self.close_connection = True
         fault = Problem(_FAULTS.get(code, "invalid-parameter"), f"The request can't be read: {message or code}.")
         self._send(self.local_gateway.refusal(fault, self.headers))
-
-    def _require_own_host(self) -> None:
-        """Refuse a name that was rebound to this address, so that no other page can pose as one of ours."""
-        own_hosts = (*guard.OWN_HOSTS, *guard.host_of(config.SETTINGS.public_url))
-        if reason := guard.foreign_host(self.headers.get("host", ""), own_hosts):
-            hint = "If it is yours, set PUBLIC_URL to the address that clients use."
-            raise Problem("forbidden", f"{reason} {hint}", title="Foreign Host")
 
     @contextmanager
     def _wait_allowed(self) -> Iterator[None]:
@@ -184,6 +180,13 @@ class Handler(ChaliceRequestHandler):
         self.end_headers()
         if self.command != "HEAD" and answer["statusCode"] not in (204, 304):
             self.wfile.write(body)
+
+
+def forbidden(detail: str) -> dict[str, Any]:
+    """Return the answer to a name that was rebound to this address. The API itself has no such problem."""
+    problem = {"type": "about:blank", "title": "Forbidden", "status": 403, "detail": detail}
+    return {"statusCode": 403, "headers": {**headers.SECURITY, "Content-Type": "application/problem+json"},
+            "multiValueHeaders": {}, "body": json.dumps(problem)}
 
 
 class Server(ThreadedHTTPServer):

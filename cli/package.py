@@ -10,6 +10,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -48,8 +49,9 @@ def package(stage: str, this_machine: bool = False, lock: Path = LOCK) -> Packag
 
 def template(stage: str) -> dict[str, Any]:
     """The template of a stage's package alone: it needs no wheels, so no network."""
-    out = _packaged(stage, ROOT / "build" / f"{stage}-template", None)
-    return json.loads((out / "template.json").read_text())  # type: ignore[no-any-return]
+    with tempfile.TemporaryDirectory() as folder:  # one of its own for each process that asks
+        out = _packaged(stage, Path(folder), None)
+        return json.loads((out / "template.json").read_text())  # type: ignore[no-any-return]
 
 
 def stages() -> list[str]:

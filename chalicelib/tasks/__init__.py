@@ -90,7 +90,8 @@ def task(function: Function | None = None, **options: Any) -> Any:
     no_retry_on    those that none can: the order fails at once; none
     backoff_s      before attempt n + 1 a random wait of at most backoff_s * 2^(n-1) seconds; 2
     max_backoff_s  and of at most so many; 3600
-    every_s, cron  place an order for it every so many seconds, or by five cron fields in UTC (`0 6 * * mon`)
+    every_s, cron  place an order for it every so many seconds, or by five cron fields in UTC (`0 6 * * mon`); the first
+                   is for the first tick after the deploy
 
     Raises TaskMistake, at import, for a name twice or an option that can't work.
     """
@@ -120,7 +121,7 @@ def _declare(
     retry_on: tuple[type[BaseException], ...] = (BaseException,), no_retry_on: tuple[type[BaseException], ...] = (),
     backoff_s: float = 2, max_backoff_s: float = 3600, every_s: float | None = None, cron: str | None = None,
 ) -> Task:
-    name, settings = function.__name__, config.SETTINGS
+    name, settings = function.__name__, config.settings()
     if not _NAME.fullmatch(name) or inspect.iscoroutinefunction(function):
         raise TaskMistake(f"{place_of(function)}: a task is a plain `def`, its name in lower case, at most 64 letters")
     if not 1 <= max_attempts < settings.max_receives:

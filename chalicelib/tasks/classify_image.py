@@ -8,7 +8,6 @@ Decoding a picture takes Pillow, which is no part of the usual package: LOCK=req
 from __future__ import annotations
 
 import base64
-import binascii
 import functools
 import io
 import itertools
@@ -28,7 +27,7 @@ Grid = list[list[float]]
 
 
 class NotReadable(ValueError):
-    """Not a PNG or JPEG in base64, too large, or an empty page."""
+    """The image is not a PNG or JPEG in base64, too large, or an empty page."""
 
 
 class PillowMissing(RuntimeError):
@@ -50,19 +49,27 @@ def classify_image(image: str) -> Reading:
 
 
 def shades(image: str) -> Grid:
-    """The picture as rows of grey, 0 black to 255 white, no larger than a thumbnail."""
+    """Return the picture as rows of grey, 0 black to 255 white, no larger than a thumbnail.
+
+    Raises NotReadable, or PillowMissing.
+    """
     try:
-        from PIL import Image, UnidentifiedImageError  # noqa: PLC0415 the other tasks must not pay for it
+        from PIL import Image, ImageOps  # noqa: PLC0415 the other tasks must not pay for it
     except ImportError:
         raise PillowMissing("classify_image needs Pillow, which this package lacks: make it with"
                             " LOCK=requirements/image.txt, as in `make run LOCK=requirements/image.txt`") from None
     try:
         file = Image.open(io.BytesIO(base64.b64decode(image, validate=True)), formats=("PNG", "JPEG"))
         if file.width * file.height > MAX_PIXELS:
-            raise NotReadable(f"the picture is {file.width} x {file.height}; at most {MAX_PIXELS} pixels are read")
-        picture = Image.alpha_composite(Image.new("RGBA", file.size, "white"), file.convert("RGBA")).convert("L")
-    except (binascii.Error, UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as fault:
-        raise NotReadable("the image is no PNG or JPEG in base64, or a broken one") from fault
+            raise Image.DecompressionBombError
+        upright = ImageOps.exif_transpose(file)  # a phone stores its pictures as the sensor lay
+        if upright.mode.startswith("I"):  # 16 bits of grey, which Pillow would clip to 8
+            upright = upright.convert("I").point(lambda shade: shade / 256).convert("L")
+        picture = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright.convert("RGBA")).convert("L")
+    except Image.DecompressionBombError:
+        raise NotReadable(f"the picture is too large: scale it down to at most {MAX_PIXELS:,} pixels") from None
+    except Exception as error:  # Pillow raises errors of many kinds over a broken file
+        raise NotReadable("the image is not a PNG or JPEG in base64, or it is damaged: send the whole file") from error
     picture.thumbnail((THUMBNAIL, THUMBNAIL))
     pixels = picture.tobytes()
     return [[float(shade) for shade in pixels[row * picture.width:(row + 1) * picture.width]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -32,7 +33,7 @@ def cook_nuggets(
     sauce: Literal["barbecue", "curry", "sweet and sour", "none"] = "barbecue",
 ) -> Receipt:
     """Fry nuggets, half a second for each six of them, and print the receipt."""
-    batches = -(-pieces // PER_BATCH)
+    batches = math.ceil(pieces / PER_BATCH)
     time.sleep(batches * BATCH_S)
     total_cents = pieces * PRICES_CENTS["nugget"] + (0 if sauce == "none" else PRICES_CENTS["sauce"])
     lines = f"{pieces} nuggets, sauce: {sauce}. Total {total_cents // 100}.{total_cents % 100:02d}. Enjoy!"

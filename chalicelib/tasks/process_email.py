@@ -10,11 +10,14 @@ from bisect import bisect_right
 from email.message import Message
 from typing import Literal, TypedDict, TypeVar, cast
 
-from chalicelib.mail import Address, addresses, content, date_of, decoded, html_text, line, parameter, parsed
+from chalicelib.charsets import decode
+from chalicelib.mail import Address, addresses, content, date_of, html_text, line, parameter, parsed
 from chalicelib.tasks import task
 
 _KIB = 1024
-_TELLING = ("From", "To", "Subject", "Date", "Message-ID", "Received")
+_SENDERS = ("From", "Sender", "Resent-From")  # the first that a message has; RFC 5322 asks for the first
+_TELLING = (*_SENDERS, "To", "Cc", "Subject", "Date", "Message-ID", "Received")
+_MBOX_LINE = re.compile(rb"\A>?From (?![ \t]*:)[^\r\n]*[\r\n]+")
 
 
 class NotAMessage(ValueError):
@@ -22,7 +25,11 @@ class NotAMessage(ValueError):
 
 
 class Attachment(TypedDict):
-    """A part that isn't the text: a file, an inline picture, a forwarded message. Its size is in decoded bytes."""
+    """A file, an inline picture, a forwarded message. Its size is in decoded bytes.
+
+    As mail programs show it, a text with a file name is listed here and read as part of the text, unless its
+    disposition is `attachment`.
+    """
 
     name: str | None
     type: str
@@ -46,8 +53,9 @@ def process_email(message: str, encoding: Literal["text", "base64"] = "text") ->
     if not any(name in root for name in _TELLING):
         raise NotAMessage("The message must begin with header lines (`Name: value`), one of them "
                           f"{', '.join(_TELLING)}: send an email's whole source, headers first.")
+    senders = (addresses(root, header) for header in _SENDERS)
     email: Email = {
-        "from": addresses(root, "From"), "to": addresses(root, "To"), "cc": addresses(root, "Cc"),
+        "from": next(filter(None, senders), []), "to": addresses(root, "To"), "cc": addresses(root, "Cc"),
         "subject": line(root.get("Subject", "")), "date": date_of(root.get("Date", "")), "text": _text(root),
         "truncated": False, "attachments": [_attachment(part) for part in root.walk() if _is_attachment(part)]}
     # Some charsets, utf-7 for one, decode to lone surrogates: no UTF-8 can hold them.
@@ -63,16 +71,19 @@ def _octets(message: str, encoding: str) -> bytes:
             raise NotAMessage('The message is no base64: encode its bytes, or set `encoding` to "text".') from None
     if not octets.strip():
         raise NotAMessage("The message is empty: send an email's whole source, headers first.")
-    return octets.removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n")
+    return _MBOX_LINE.sub(b"", octets.removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n"))
 
 
 def _name(part: Message) -> str:
     return line(parameter(part, "Content-Disposition", "filename") or parameter(part, "Content-Type", "name"))[:255]
 
 
+def _is_text(part: Message) -> bool:
+    return part.get_content_type() in ("text/plain", "text/html") and part.get_content_disposition() != "attachment"
+
+
 def _is_attachment(part: Message) -> bool:
-    shown = part.get_content_type() in ("text/plain", "text/html") and part.get_content_disposition() != "attachment"
-    return not part.is_multipart() and (not shown or _name(part) != "")
+    return not part.is_multipart() and (not _is_text(part) or _name(part) != "")
 
 
 def _attachment(part: Message) -> Attachment:
@@ -81,7 +92,7 @@ def _attachment(part: Message) -> Attachment:
 
 def _text(entity: Message) -> str:
     if not entity.is_multipart():
-        return "" if _is_attachment(entity) else _read(entity)
+        return _read(entity) if _is_text(entity) else ""
     parts = cast("list[Message]", entity.get_payload())
     if entity.get_content_subtype() != "alternative":
         return "\n\n".join(filter(None, map(_text, parts)))
@@ -92,7 +103,7 @@ def _text(entity: Message) -> str:
 def _read(part: Message) -> str:
     octets, charset = content(part), parameter(part, "Content-Type", "charset")
     raw = not charset or octets == str(part.get_payload()).encode("latin-1")
-    text = decoded(octets, charset or "cp1252", raw)
+    text = decode(octets, charset or "cp1252", raw)
     text = html_text(text) if part.get_content_subtype() == "html" else text
     return re.sub(r"\r\n?", "\n", text).rstrip().lstrip("\n")
 

@@ -47,5 +47,5 @@ def _answer(name: str, request: Request) -> Response:
 def _files() -> dict[str, tuple[str, str]]:
     """Each file's text and ETag, by its name: what isn't there can't be asked for."""
     texts = {path.name: path.read_text(encoding="utf-8") for path in _FOLDER.iterdir() if path.suffix in _TYPES}
-    texts["board.html"] = texts["board.html"].replace(_KEEP, f'data-keep-s="{config.SETTINGS.board_keep_s}"')
+    texts["board.html"] = texts["board.html"].replace(_KEEP, f'data-keep-s="{config.settings().board_keep_s}"')
     return {name: (text, f'"{hashlib.sha256(text.encode()).hexdigest()[:20]}"') for name, text in texts.items()}

@@ -30,7 +30,7 @@ def wanted(request: Request, client: str) -> Wanted:
 
 
 def _json_body(request: Request) -> Any:
-    most = config.SETTINGS.max_input_bytes + _MARGIN
+    most = config.settings().max_input_bytes + _MARGIN
     if len(request.body) > most:
         raise Problem("too-large", f"The body has {len(request.body)} bytes; at most {most} are read.")
     media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()

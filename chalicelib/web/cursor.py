@@ -42,7 +42,7 @@ def place_of(cursor: str, client: str, filters: Collection[str]) -> str:
 
 def _mac(place: str, client: str, filters: Collection[str]) -> bytes:
     said = "\0".join([client, place, *sorted(filters)]).encode()
-    return hmac.digest(config.SETTINGS.cursor_key.encode(), said, hashlib.sha256)[:_MAC_BYTES]
+    return hmac.digest(config.settings().cursor_key.encode(), said, hashlib.sha256)[:_MAC_BYTES]
 
 
 def _invalid() -> Problem:

@@ -42,7 +42,7 @@ def preflight(request: Request, methods: str) -> Response:
 
 
 def _allowed_origin(request: Request) -> dict[str, str]:
-    origin, listed = request.headers.get("origin"), config.SETTINGS.cors_origins.split()
+    origin, listed = request.headers.get("origin"), config.settings().cors_origins.split()
     if origin is None or origin not in listed:
         return {}
     return {"Access-Control-Allow-Origin": origin, "Access-Control-Expose-Headers": SHOWN}

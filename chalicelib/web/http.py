@@ -28,8 +28,8 @@ class Request:
 
     def url(self, path: str) -> str:
         """An absolute URL. What stands before the route in the path is the stage's prefix, and is kept."""
-        if config.SETTINGS.public_url:
-            return config.SETTINGS.public_url.rstrip("/") + path
+        if config.settings().public_url:
+            return config.settings().public_url.rstrip("/") + path
         scheme = "https" if self.headers.get("x-forwarded-proto") == "https" else "http"
         host = self.headers.get("host", "")
         above = self.path.rstrip("/").split("/")[: -self.route.count("/")]

@@ -13,7 +13,8 @@ TYPES: dict[str, tuple[int, str]] = {
     "invalid-parameter": (400, "A parameter is wrong"),
     "idempotency-key-invalid": (400, "The Idempotency-Key can't be read"),
     "unauthorized": (401, "An access token is needed"),
-    "forbidden": (403, "This access token won't do"),
+    "invalid-token": (401, "Invalid token"),
+    "insufficient-scope": (403, "Insufficient scope"),
     "not-found": (404, "Not found"),
     "method-not-allowed": (405, "This route doesn't know the method"),
     "not-cancellable": (409, "The order can't be cancelled any more"),
@@ -26,6 +27,7 @@ TYPES: dict[str, tuple[int, str]] = {
     "idempotency-key-reused": (422, "The Idempotency-Key belongs to another request"),
     "too-many-requests": (429, "Too many requests"),
     "internal": (500, "A fault of ours"),
+    "unreadable-order": (500, "The order can't be read"),
     "unavailable": (503, "AWS isn't there"),
 }
 
@@ -39,12 +41,18 @@ _NAMES: dict[type[errors.OrderlineError], str] = {
     errors.NotCancellable: "not-cancellable",
     errors.NotRetryable: "not-retryable",
     errors.Unauthorized: "unauthorized",
-    errors.Forbidden: "forbidden",
+    errors.UnreadableOrder: "unreadable-order",
+    errors.InvalidToken: "invalid-token",
+    errors.InsufficientScope: "insufficient-scope",
     errors.Unavailable: "unavailable",
     errors.NoCloud: "unavailable",
 }
+# The challenges are RFC 6750's (section 3.1). {scope} is filled in from the problem's member of that name.
 HEADERS = {
     "unauthorized": {"WWW-Authenticate": 'Bearer realm="orderline"'},
+    "invalid-token": {"WWW-Authenticate": 'Bearer realm="orderline", error="invalid_token"'},
+    "insufficient-scope": {
+        "WWW-Authenticate": 'Bearer realm="orderline", error="insufficient_scope", scope="{scope}"'},
     "unavailable": {"Retry-After": "2"},
     "too-many-requests": {"Retry-After": "2"},
 }
@@ -74,6 +82,8 @@ def _members(fault: Exception) -> dict[str, Any]:
         members["pointer"] = fault.pointer
     if isinstance(fault, errors.UnknownTask):
         members["known"] = fault.known
+    if isinstance(fault, errors.InsufficientScope):
+        members["scope"] = fault.scope
     if isinstance(fault, (errors.NotCancellable, errors.NotRetryable)):
         members["order_status"] = fault.order_status
     return members
@@ -82,5 +92,5 @@ def _members(fault: Exception) -> dict[str, Any]:
 def _response(name: str, detail: str, request: Request, members: dict[str, Any]) -> Response:
     status, title = TYPES[name]
     body = {"type": f"/problems/{name}", "title": title, "status": status, "detail": detail, "request_id": request.id}
-    headers = {"Content-Type": "application/problem+json", **HEADERS.get(name, {})}
-    return json_response(status, {**body, **members}, headers)
+    own = {header: text.format(**members) for header, text in HEADERS.get(name, {}).items()}
+    return json_response(status, {**body, **members}, {"Content-Type": "application/problem+json", **own})

@@ -8,6 +8,7 @@ import msgspec
 
 from chalicelib import orders, tasks
 from chalicelib.orders import Status
+from chalicelib.tasks import Task
 from chalicelib.web.body import LATEST_S
 from chalicelib.web.problems import TYPES
 from chalicelib.web.query import INCLUDABLE, MOST, USUAL
@@ -15,14 +16,16 @@ from chalicelib.web.query import INCLUDABLE, MOST, USUAL
 Schema = dict[str, Any]
 _TIME: Schema = {"type": "string", "format": "date-time"}
 _URL: Schema = {"type": "string", "format": "uri"}
+_ANYTHING: Schema = {"type": "object", "additionalProperties": True}
+_STATUS: Schema = {"type": "string", "enum": [status.value for status in Status]}
 
 PARAMETERS: dict[str, tuple[str, str, Schema]] = {
     "order_id": ("path", "The reference number, in either case", {"type": "string", "minLength": 1}),
     "file": ("path", "A file of the board", {"type": "string", "minLength": 1}),
     "include": ("query", "Members that are left out otherwise",
-                {"type": "array", "items": {"enum": list(INCLUDABLE)}, "minItems": 1}),
+                {"type": "array", "items": {"type": "string", "enum": list(INCLUDABLE)}, "minItems": 1}),
     "status": ("query", "Only orders of this status; may be repeated",
-               {"type": "array", "items": {"enum": [status.value for status in Status]}}),
+               {"type": "array", "items": _STATUS}),
     "task": ("query", "Only orders of this task", {"type": "string"}),
     "limit": ("query", f"So many at most; above {MOST} it is {MOST}",
               {"type": "integer", "minimum": 1, "default": USUAL}),
@@ -41,7 +44,7 @@ HEADERS: dict[str, str] = {
     "Link": 'The next page, rel="next"',
     "Idempotency-Replayed": "`true` if an earlier request with this key had placed the order",
     "Preference-Applied": "What of Prefer was honoured",
-    "WWW-Authenticate": "How to authenticate",
+    "WWW-Authenticate": "How to authenticate, and what is wrong with the token (RFC 6750)",
     "Cache-Control": "`no-store`, or `private, no-cache` beside an ETag",
     "X-Request-Id": "The client's own, or the platform's; in the logs too",
     "Vary": "Authorization, Origin",
@@ -56,60 +59,77 @@ HEADERS: dict[str, str] = {
 def components() -> dict[str, Schema]:
     """Every schema by name."""
     brief = _order()
-    full = {**brief, "properties": {**brief["properties"], **_LARGE}, "required": [*brief["required"], "result"]}
-    inputs, named = _inputs()
+    full = {**brief, "properties": {**brief["properties"], **_large()}, "required": [*brief["required"], "result"]}
+    variants, inputs = _new_orders()
     return {
-        **named, "NewOrder": {"oneOf": [_new_order(name, schema) for name, schema in inputs.items()]},
+        **inputs, **variants, "NewOrder": {"oneOf": [_ref(name) for name in variants]},
         "Order": full, "OrderInList": brief,
         "Page": _object(items={"type": "array", "items": _ref("OrderInList")}, next_=_URL),
         "Tasks": _object(items={"type": "array", "items": _object(
-            name={"type": "string"}, description={"type": "string"}, input_schema={"type": "object"},
+            name={"type": "string"}, description={"type": "string"}, input_schema=_ANYTHING,
             max_attempts={"type": "integer"}, timeout_s={"type": ["number", "null"]})}),
         "Problem": _object(
-            type={"enum": [f"/problems/{name}" for name in TYPES]}, title={"type": "string"},
-            status={"type": "integer"}, detail={"type": "string"}, request_id={"type": "string"},
+            type={"type": "string", "enum": [f"/problems/{name}" for name in TYPES],
+                  "x-enum-varnames": [name.upper().replace("-", "_") for name in TYPES]},  # what generators name them
+            title={"type": "string"}, status={"type": "integer"}, detail={"type": "string"},
+            request_id={"type": "string"},
             pointer_={"type": "string"}, known_={"type": "array", "items": {"type": "string"}},
-            order_status_={"enum": [status.value for status in Status]}),
-        "Health": _object(status={"const": "ok"}), "Anything": {"type": "object"},
+            order_status_=_STATUS, scope_={"type": "string"}),
+        "Health": _object(status={"type": "string", "const": "ok"}), "Anything": _ANYTHING,
     }
 
 
-def _inputs() -> tuple[dict[str, Schema], dict[str, Schema]]:
-    """The schema of each task's input, by the task's name, and what these refer to."""
+def _new_orders() -> tuple[dict[str, Schema], dict[str, Schema]]:
+    """Return a schema for each task's orders, and the types that their inputs refer to.
+
+    Generators make a class of each, so the names are prefixed and have no titles: a task, or a type in its hints, may
+    have the name of one of our own schemas.
+    """
     known = tasks.known().values()
-    made, named = msgspec.json.schema_components(
-        [task.signature.input_type for task in known], ref_template="#/components/schemas/{name}")
-    return {task.name: schema for task, schema in zip(known, made, strict=True)}, dict(named)
+    references, types = msgspec.json.schema_components(
+        [task.signature.input_type for task in known], ref_template="#/components/schemas/Input_{name}")
+    inputs = {f"Input_{name}": _without_title(schema) for name, schema in types.items()}
+    variants = {}
+    for task, reference in zip(known, references, strict=True):
+        its_input = inputs.pop(reference["$ref"].rpartition("/")[2])
+        variants[f"NewOrder_{task.name}"] = _new_order(task, its_input)
+    return variants, inputs
 
 
-def _new_order(task: str, its_input: Schema) -> Schema:
-    needs_input = not tasks.find(task).signature.accepts({})
+def _without_title(schema: Schema) -> Schema:
+    return {name: value for name, value in schema.items() if name != "title"}
+
+
+def _new_order(task: Task, its_input: Schema) -> Schema:
+    needs_input = not task.signature.accepts({})
     return {
-        "title": task, "type": "object", "additionalProperties": False,
-        "properties": {"task": {"const": task}, "input": its_input,
+        "type": "object", "additionalProperties": False,
+        "properties": {"task": {"type": "string", "const": task.name}, "input": its_input,
                        "delay_s": {"type": ["number", "null"], "minimum": 0, "maximum": LATEST_S},
-                       "run_at": {"anyOf": [_TIME, {"type": "null"}]}},
+                       "run_at": _or_null(_TIME)},
         "required": ["task", "input"] if needs_input else ["task"],
-        "not": {"required": ["delay_s", "run_at"]},
+        "not": {"properties": {"delay_s": {}, "run_at": {}}, "required": ["delay_s", "run_at"]},
     }
 
 
 def _order() -> Schema:
     return _object(
         id={"type": "string", "pattern": "^[0-9A-Z]{26}$"}, task={"type": "string"},
-        status={"enum": [status.value for status in Status],
-                "description": " ".join(f"{status.value}: {orders.MEANING[status]}" for status in Status)},
+        status={**_STATUS, "description": " ".join(f"{status.value}: {orders.MEANING[status]}" for status in Status)},
         done={"type": "boolean"}, attempts={"type": "integer"}, max_attempts={"type": "integer"}, created_at=_TIME,
         updated_at=_TIME, run_at=_or_null(_TIME),
         error=_or_null(_object(code={"type": "string"}, message={"type": "string"}, attempt={"type": "integer"})),
-        progress=_or_null({"type": "object"}), expires_at=_or_null(_TIME),
+        progress=_or_null(_object(percent={"type": "integer"}, word={"type": "string"})), expires_at=_or_null(_TIME),
         links=_object(self=_URL, cancel=_URL, retry=_URL, parent_=_URL, follow_ups_={"type": "array", "items": _URL}))
 
 
-_LARGE: dict[str, Schema] = {
-    "result": {"description": "What the task returned"}, "input": {"description": "With ?include=input"},
-    "history": {"description": "With ?include=history: its attempts", "type": "array", "items": {"type": "object"}},
-}
+def _large() -> dict[str, Schema]:
+    """Return the members that a list leaves out."""
+    return {
+        "result": {"description": "What the task returned"}, "input": {"description": "With ?include=input"},
+        "history": {"description": "With ?include=history: its attempts", "type": "array", "items": _object(
+            started_at=_TIME, ended_at=_or_null(_TIME), code=_or_null({"type": "string"}))},
+    }
 
 
 def _object(**members: Schema) -> Schema:

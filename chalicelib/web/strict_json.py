@@ -35,13 +35,13 @@ def parse(body: bytes) -> Any:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        _refuse(f"the member {twice!r} stands twice in one object")
-    for text in (*members, *(value for value in members.values())):
-        _check_text(text)
+    members: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in members:
+            _refuse(f"the member {name[:40]!r} stands twice in one object")
+        _check_text(name)
+        _check_text(value)
+        members[name] = value
     return members
 
 

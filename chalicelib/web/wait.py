@@ -25,7 +25,7 @@ def wanted_s(request: Request) -> int:
         name, _, value = preference.partition(";")[0].partition("=")
         if name.strip().lower() == "wait":
             text = value.strip().strip('"')
-            return min(int(text[:9]), config.SETTINGS.max_wait_s) if text.isascii() and text.isdigit() else 0
+            return min(int(text[:9]), config.settings().max_wait_s) if text.isascii() and text.isdigit() else 0
     return 0
 
 

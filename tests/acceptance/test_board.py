@@ -80,7 +80,7 @@ def test_the_picture_that_was_classified_is_shown(page: Page, stack: Stack) -> N
 def test_a_wrong_token_is_refused_with_words_and_the_right_one_stays_in_memory(page: Page, stack: Stack) -> None:
     wrong = stack.token[:-1] + ("0" if stack.token[-1] != "0" else "1")
     page.goto(f"{stack.url}/board#token={wrong}")
-    expect(page.get_by_role("alert")).to_contain_text("won't do")
+    expect(page.get_by_role("alert")).to_contain_text("is not valid")
     page.get_by_label("Access token").fill(stack.token)
     page.get_by_role("button", name="Show the board").click()
     expect(page.locator("#state")).to_have_text("Live")

@@ -89,13 +89,14 @@ def test_in_a_clean_environment_pip_and_pytest_are_enough(tmp_path: Path) -> Non
     """README's own test is among what pytest runs there."""
     project = copy_of_the_project(tmp_path / "clone")
     subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "clean")], check=True)
-    (project / "tests" / "test_readme_example.py").write_text(blocks("python")[1])
+    (project / "my_tests").mkdir()
+    (project / "my_tests" / "test_readme_example.py").write_text(blocks("python")[1])
     (command,) = (block for block in blocks("sh") if block.startswith("pip"))
     install, run = command.strip().split(" && ")
     clean = tmp_path / "clean" / "bin"
 
     subprocess.run(f"{clean}/{install}", shell=True, cwd=project, env=environment(), check=True, capture_output=True)
-    done = subprocess.run(f"{clean}/{run} tests/test_readme_example.py tests/unit", shell=True, cwd=project,
+    done = subprocess.run(f"{clean}/{run} my_tests/test_readme_example.py tests/unit", shell=True, cwd=project,
                           env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stdout

@@ -204,10 +204,10 @@ class World:
     def _messages(self) -> list[Any]:
         """Moto's own lists: asking over the wire would cost as much as the scenario."""
         queues = sqs_backends["123456789012"][REGION].queues
-        return [queues[name]._messages for name in (config.SETTINGS.orders_queue, config.SETTINGS.dead_queue)]
+        return [queues[name]._messages for name in (config.settings().orders_queue, config.settings().dead_queue)]
 
     def _table(self) -> Any:
-        return dynamodb_backends["123456789012"][REGION].tables[config.SETTINGS.orders_table]
+        return dynamodb_backends["123456789012"][REGION].tables[config.settings().orders_table]
 
 
 @contextmanager

@@ -20,6 +20,8 @@ from chalicelib.tasks import Context, task
 from tests.kit import Cloud
 from tests.kit.registry import restored
 
+ORDERS_NOW = orders.now
+
 
 @dataclasses.dataclass(frozen=True)
 class Box:
@@ -126,7 +128,7 @@ def test_the_backoff_doubles_up_to_its_most_and_the_row_is_due_after_it(cloud: C
         cloud.drain()
         row = cloud.order(order["id"])
         assert row.due_at is not None
-        waits.append((row.due_at - row.updated_at) / orders.SECOND - config.SETTINGS.grace_s)
+        waits.append((row.due_at - row.updated_at) / orders.SECOND - config.settings().grace_s)
         cloud.clock.advance(60)
 
     assert waits == pytest.approx(drawn, abs=1e-5)
@@ -158,7 +160,7 @@ def test_a_final_row_has_its_ttl_and_is_on_nobodys_timer(cloud: Cloud) -> None:
 
     row = cloud.order(order["id"])
     assert (row.due_at, row.due_shard, row.lease_until) == (None, None, None)
-    assert row.expires_at == row.updated_at // orders.SECOND + config.SETTINGS.keep_s
+    assert row.expires_at == row.updated_at // orders.SECOND + config.settings().keep_s
     (only,) = row.history
     assert (only["code"], only["end"] > only["start"]) == ("task_error", True)
 
@@ -244,7 +246,9 @@ def test_a_task_without_a_limit_ends_before_its_function_does(cloud: Cloud) -> N
     order = cloud.place("dawdle")
     cloud.drain(time_left_s=0.8)
 
-    assert cloud.get(order["id"])["error"]["code"] == "time_limit"
+    error = cloud.get(order["id"])["error"]
+    assert error["code"] == "time_limit"
+    assert "0.2 s" in error["message"], "0.6 s are kept for recording how it ended"
 
 
 def test_no_alarm_rings_after_a_task_that_was_in_time(cloud: Cloud) -> None:
@@ -302,7 +306,7 @@ def test_a_result_that_is_no_json_fails_at_once(cloud: Cloud, result: Any) -> No
     order = ended(cloud, "give")
 
     assert (order["status"], order["attempts"], order["error"]["code"]) == ("FAILED", 1, "result_not_json")
-    assert order["error"]["message"].startswith("the result is no JSON: ")
+    assert order["error"]["message"].startswith("the result is not valid JSON: ")
     assert cloud.messages() == 0
 
 
@@ -332,3 +336,20 @@ def test_an_input_that_fits_no_more_after_a_deploy_fails_at_once(cloud: Cloud) -
     error = cloud.get(order["id"])["error"]
     assert error["code"] == "invalid_input"
     assert "/input/pieces" in error["message"]
+
+
+def test_a_task_that_leaves_the_clock_patched_harms_no_later_order(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(orders, "now", ORDERS_NOW)  # the app's own clock, which the kit replaces
+
+    @task
+    def patch_clock() -> None:
+        for name in ("time_ns", "monotonic", "gmtime"):
+            monkeypatch.setattr(time, name, lambda *_: 0)
+
+    ended(cloud, "patch_clock")
+    after = ended(cloud, "cook_nuggets", {"pieces": 1})
+
+    assert after["status"] == "SUCCESS"
+    assert not after["created_at"].startswith("1970")

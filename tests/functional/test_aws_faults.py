@@ -203,8 +203,8 @@ def test_a_list_that_aws_reads_only_in_part_is_not_shown_as_whole(cloud: Cloud, 
     key = {"pk": {"S": f"kit#{cloud.place('cook_nuggets', {'pieces': 6})['id']}"}}
 
     def in_part(answer: Any) -> Any:
-        return {"Responses": {config.SETTINGS.orders_table: []},
-                "UnprocessedKeys": {config.SETTINGS.orders_table: {"Keys": [key]}}}
+        return {"Responses": {config.settings().orders_table: []},
+                "UnprocessedKeys": {config.settings().orders_table: {"Keys": [key]}}}
 
     wire.answers("BatchGetItem", in_part, times=9)
 
@@ -213,7 +213,7 @@ def test_a_list_that_aws_reads_only_in_part_is_not_shown_as_whole(cloud: Cloud, 
 
 def test_without_the_stack_the_answer_says_what_is_missing(cloud: Cloud) -> None:
     assert cloud.http("GET", "/orders").status == 200
-    cloud.dynamodb.delete_table(TableName=config.SETTINGS.orders_table)
+    cloud.dynamodb.delete_table(TableName=config.settings().orders_table)
 
     assert "make run" in unavailable(cloud.http("POST", "/orders", SIX))["detail"]
 

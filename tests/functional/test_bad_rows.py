@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from chalicelib import config, orders, queue
+import json
+
+import pytest
+
+from chalicelib import config, orders, queue, rows, worker
+from chalicelib.orders import Order, Status
 from tests.kit import Cloud
+from tests.kit.units import size
 
 NUGGETS = {"pieces": 1}
 
@@ -13,7 +19,7 @@ def test_the_sweeper_passes_over_a_row_that_it_can_not_read(cloud: Cloud) -> Non
     cloud.sqs.purge_queue(QueueUrl=queue.url())
     cloud.garble(garbled)
 
-    cloud.clock.advance(config.SETTINGS.grace_s + 1)
+    cloud.clock.advance(config.settings().grace_s + 1)
     assert cloud.sweep()["resent"] == 1
     cloud.drain()
 
@@ -35,9 +41,55 @@ def test_the_history_is_bounded_though_no_attempt_ever_reports(cloud: Cloud) -> 
         for _ in range(order["max_attempts"]):
             cloud.claim(order["id"], lease_s=10)
             cloud.clock.advance(11)
-        cloud.clock.advance(config.SETTINGS.grace_s * 2)
+        cloud.clock.advance(config.settings().grace_s * 2)
         cloud.sweep()
         assert cloud.get(order["id"])["error"]["code"] == "attempts_exhausted"
         assert cloud.http("POST", f"/orders/{order['id']}/retry").status == 202
 
     assert len(cloud.order(order["id"]).history) == orders.MAX_HISTORY
+
+
+def test_a_list_leaves_out_a_row_that_can_not_be_read_and_logs_it(
+    cloud: Cloud, capfd: pytest.CaptureFixture[str]
+) -> None:
+    first, garbled, last = (cloud.place("cook_nuggets", NUGGETS)["id"] for _ in range(3))
+    cloud.garble(garbled)
+
+    for query in ("", "?status=PENDING", "?limit=2"):
+        shown = cloud.http("GET", f"/orders{query}").json["items"]
+        assert first in [item["id"] for item in shown] or query == "?limit=2"
+        assert last in [item["id"] for item in shown]
+        assert garbled not in [item["id"] for item in shown]
+    lines = [json.loads(line) for line in "".join(capfd.readouterr()).splitlines() if "row_unreadable" in line]
+    assert {line["order"] for line in lines} == {garbled}
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", ""), ("POST", "/cancel"), ("POST", "/retry")])
+def test_a_row_that_can_not_be_read_is_a_problem_that_says_so(cloud: Cloud, method: str, path: str) -> None:
+    order_id = cloud.place("cook_nuggets", NUGGETS)["id"]
+    cloud.garble(order_id)
+
+    reply = cloud.http(method, f"/orders/{order_id}{path}")
+
+    assert (reply.status, reply.json["type"]) == (500, "/problems/unreadable-order")
+    assert "a newer one wrote it" in reply.json["detail"]
+
+
+def test_the_largest_row_that_can_be_is_one_that_dynamodb_takes(cloud: Cloud) -> None:
+    """Input, result, error, history and links to follow-ups all at their limits: the finish is never refused."""
+    settings = config.settings()
+    order = Order(
+        client="c" * 40, id=orders.new_id(), task="t" * 64, input="i" * settings.max_input_bytes, status=Status.SUCCESS,
+        result="r" * settings.max_result_bytes, created_at=cloud.clock(), updated_at=cloud.clock(),
+        run_at=cloud.clock(), round_at=cloud.clock(), lease_until=cloud.clock(), due_at=cloud.clock(),
+        due_shard="later#1000", expires_at=cloud.clock(), max_attempts=29, attempts=29, rounds=1000, resends=1000,
+        fingerprint="f" * 32, writer="w" * 16, parent=orders.new_id(), generation=1000,
+        error={"code": "attempts_exhausted", "message": "\U0001f600" * orders.MAX_MESSAGE, "attempt": 29},
+        progress={"percent": 100, "word": "\U0001f600" * 100},
+        history=tuple({"start": cloud.clock(), "end": cloud.clock(), "code": "attempts_exhausted"} for _ in range(50)),
+        follow_ups=tuple(orders.id_of(str(n)) for n in range(worker.MAX_FOLLOW_UPS)),
+    )
+    others = size(rows.encode_order(order)) - settings.max_input_bytes - settings.max_result_bytes
+
+    assert others <= config.ROW_RESERVE_BYTES
+    assert others > config.ROW_RESERVE_BYTES * 0.9, "the reserve is much larger than what it is for"

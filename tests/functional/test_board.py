@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from chalicelib import config
 from chalicelib.web import board
 from tests.kit import Cloud
 
@@ -60,7 +58,7 @@ def test_nothing_else_is_served(cloud: Cloud, name: str) -> None:
 
 def test_how_long_ended_orders_stay_is_a_setting(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     assert 'data-keep-s="300"' in cloud.http("GET", "/board").body
-    monkeypatch.setattr(config, "SETTINGS", replace(config.SETTINGS, board_keep_s=20))
+    monkeypatch.setenv("BOARD_KEEP_S", "20")
     board._files.cache_clear()
     assert 'data-keep-s="20"' in cloud.http("GET", "/board").body
     board._files.cache_clear()

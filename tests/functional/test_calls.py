@@ -118,5 +118,5 @@ def test_the_row_of_a_small_order_costs_one_unit_a_write(cloud: Cloud) -> None:
     cloud.place("cook_nuggets", {"pieces": 6})
     cloud.drain()
 
-    (item,) = cloud.dynamodb.scan(TableName=config.SETTINGS.orders_table)["Items"]
+    (item,) = cloud.dynamodb.scan(TableName=config.settings().orders_table)["Items"]
     assert len(json.dumps(item)) < 1024

@@ -130,7 +130,7 @@ def test_progress_reaches_the_client(cloud: Cloud, orderline: Orderline) -> None
 def test_nobody_there_is_not_reachable_and_a_wrong_token_refused(front: Front) -> None:
     with pytest.raises(NotReachable, match="does not answer"):
         Orderline("http://127.0.0.1:9", "ol_x", patience_s=0.1).tasks()
-    with pytest.raises(Refused) as refusal:
+    with pytest.raises(Refused, match="access token is not valid") as refusal:
         Orderline(front.url, "nonsense").tasks()
     assert refusal.value.status == 401
     with pytest.raises(ValueError, match="begins with http"):

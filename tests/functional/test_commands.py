@@ -149,6 +149,14 @@ def test_refused_or_not_reachable_is_3(
     assert ended.stdout == ""
 
 
+def test_a_token_without_the_scope_says_which_one_is_missing(cloud: Cloud, terminal: Terminal) -> None:
+    ended = terminal.type("cancel", "0" * 26, "--token", cloud.new_token("kit", scopes=("orders:read",)))
+
+    assert ended.exit_code == 3
+    assert "orders:write" in ended.stderr
+    assert "every scope" in ended.stderr
+
+
 def test_no_token_says_where_one_comes_from_and_the_local_one_goes_nowhere_else(terminal: Terminal) -> None:
     terminal.environment["ORDERLINE_TOKEN"] = ""
     ended = terminal.type("tasks")

@@ -5,9 +5,14 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from chalicelib import config, queue
+import pytest
+
+import app as orderline
+from chalicelib import config, orders, queue
+from chalicelib.sweeper import ALWAYS
 from chalicelib.tasks import task
 from tests.kit import Cloud, Wire
+from tests.kit.cloud import LambdaContext
 
 NUGGETS = {"pieces": 1}
 
@@ -16,7 +21,7 @@ def test_a_lost_message_is_sent_again_once_its_order_is_overdue(cloud: Cloud) ->
     order = cloud.place("cook_nuggets", NUGGETS)
     cloud.sqs.purge_queue(QueueUrl=queue.url())
 
-    cloud.clock.advance(config.SETTINGS.grace_s - 1)
+    cloud.clock.advance(config.settings().grace_s - 1)
     assert cloud.sweep()["resent"] == 0
     cloud.clock.advance(2)
     assert cloud.sweep()["resent"] == 1
@@ -31,7 +36,7 @@ def test_a_crashed_worker_s_order_is_claimed_again_after_its_lease(cloud: Cloud)
     cloud.claim(order["id"], lease_s=60)
     cloud.sqs.purge_queue(QueueUrl=queue.url())
 
-    cloud.clock.advance(config.SETTINGS.grace_s + 1)
+    cloud.clock.advance(config.settings().grace_s + 1)
     cloud.sweep()
     cloud.drain()
 
@@ -44,7 +49,7 @@ def test_a_second_crash_waits_no_longer_than_the_first(cloud: Cloud) -> None:
     cloud.sqs.purge_queue(QueueUrl=queue.url())
     for _ in range(2):
         cloud.claim(order["id"], lease_s=60)
-        cloud.clock.advance(config.SETTINGS.grace_s + 1)
+        cloud.clock.advance(config.settings().grace_s + 1)
         assert cloud.sweep()["resent"] == 1
         cloud.clock.advance(1)
         cloud.sqs.receive_message(QueueUrl=queue.url())  # taken by a worker that dies
@@ -54,6 +59,8 @@ def test_what_one_part_of_a_sweep_can_not_do_keeps_no_other_from_its_work(cloud:
     @task(every_s=3600)
     def hourly() -> None: ...
 
+    cloud.sweep()
+    cloud.clock.advance(3600)
     wire.breaks("GetQueueAttributes")
     cloud.sweep()
 
@@ -65,7 +72,7 @@ def test_a_live_lease_is_left_alone_by_sweeper_and_dead_letters(cloud: Cloud) ->
     cloud.claim(order["id"], lease_s=3600)
     before = cloud.order(order["id"])
 
-    cloud.clock.advance(config.SETTINGS.grace_s + 1)
+    cloud.clock.advance(config.settings().grace_s + 1)
     cloud.sweep()
     cloud.sqs.purge_queue(QueueUrl=queue.url())
     cloud.bury(order["id"])
@@ -80,7 +87,7 @@ def test_attempts_that_never_report_end_in_failure(cloud: Cloud) -> None:
         cloud.claim(order["id"], lease_s=10)
         cloud.clock.advance(11)
 
-    cloud.clock.advance(config.SETTINGS.grace_s)
+    cloud.clock.advance(config.settings().grace_s)
     assert cloud.sweep()["ended"] == 1
 
     failed = cloud.get(order["id"])
@@ -91,7 +98,7 @@ def test_an_order_that_nobody_ends_is_given_up_after_days(cloud: Cloud) -> None:
     order = cloud.place("cook_nuggets", NUGGETS)
     cloud.sqs.purge_queue(QueueUrl=queue.url())
 
-    cloud.clock.advance(config.SETTINGS.give_up_s + 1)
+    cloud.clock.advance(config.settings().give_up_s + 1)
     cloud.sweep()
 
     assert cloud.get(order["id"])["error"]["code"] == "gave_up"
@@ -100,7 +107,7 @@ def test_an_order_that_nobody_ends_is_given_up_after_days(cloud: Cloud) -> None:
 def test_a_dead_letter_of_a_task_that_is_gone_fails_its_order(cloud: Cloud) -> None:
     order = cloud.place("cook_nuggets", NUGGETS)
     cloud.dynamodb.update_item(
-        TableName=config.SETTINGS.orders_table, Key={"pk": {"S": f"kit#{order['id']}"}},
+        TableName=config.settings().orders_table, Key={"pk": {"S": f"kit#{order['id']}"}},
         UpdateExpression="SET task = :task", ExpressionAttributeValues={":task": {"S": "gone"}})
     cloud.sqs.purge_queue(QueueUrl=queue.url())
     cloud.bury(order["id"])
@@ -117,7 +124,7 @@ def test_a_dead_letter_with_attempts_left_gets_another_message(cloud: Cloud) -> 
     cloud.bury(order["id"])
 
     cloud.drain(dead=True)
-    cloud.clock.advance(config.SETTINGS.grace_s + 1)
+    cloud.clock.advance(config.settings().grace_s + 1)
     cloud.sweep()
     cloud.drain()
 
@@ -210,10 +217,47 @@ def test_a_backlog_is_not_multiplied_by_the_sweeper(cloud: Cloud) -> None:
         cloud.place("cook_nuggets", NUGGETS)
 
     for _ in range(10):
-        cloud.clock.advance(config.SETTINGS.grace_s + 1)
+        cloud.clock.advance(config.settings().grace_s + 1)
         cloud.sweep()
 
     assert cloud.messages() <= 150 * 1.1
+
+
+def test_an_order_that_is_overdue_by_an_hour_is_sent_again_whatever_waits(cloud: Cloud) -> None:
+    """More messages wait than orders can lack, so the sweeper sends none, but for one that is overdue for so long."""
+    cloud.place("cook_nuggets", NUGGETS)
+    cloud.sqs.purge_queue(QueueUrl=queue.url())
+    for _ in range(ALWAYS + 1):
+        cloud.sqs.send_message(QueueUrl=queue.url(), MessageBody="{}")
+
+    cloud.clock.advance(config.settings().grace_s + 1)
+    assert cloud.sweep()["resent"] == 0
+    cloud.clock.advance(3600)
+    assert cloud.sweep()["resent"] == 1
+    assert cloud.messages() == ALWAYS + 2
+
+
+def test_a_retry_of_an_order_for_later_waits_for_its_time(cloud: Cloud) -> None:
+    order = _post(cloud, delay_s=3600)
+    cloud.http("POST", f"/orders/{order['id']}/cancel")
+
+    assert cloud.http("POST", f"/orders/{order['id']}/retry").status == 202
+
+    assert cloud.messages() == 0, "its message would come an hour early"
+    assert str(cloud.order(order["id"]).due_shard).startswith(orders.LATER)
+
+
+def test_a_delayed_message_comes_2_s_late_since_clocks_differ(cloud: Cloud, wire: Wire) -> None:
+    _post(cloud, delay_s=300)
+
+    assert wire.requests[wire.calls.index("SendMessage")]["DelaySeconds"] == 302
+
+
+@pytest.mark.parametrize("event", [{}, {"key1": "value1"}])
+def test_the_console_s_test_button_sweeps(cloud: Cloud, event: dict[str, str]) -> None:
+    assert orderline.order_sweeper(event, LambdaContext(60))["resent"] == 0
+    assert orderline.order_worker(event, LambdaContext(60)) == {"batchItemFailures": []}
+    assert orderline.dead_letters(event, LambdaContext(60)) == {"batchItemFailures": []}
 
 
 def _post(cloud: Cloud, **when: Any) -> Any:

@@ -109,3 +109,11 @@ def test_an_order_that_never_ends_holds_its_key_for_ever(cloud: Cloud) -> None:
     cloud.clock.advance(30 * 86400)
 
     assert press(cloud, "k").headers["Idempotency-Replayed"] == "true"
+
+
+def test_the_same_key_for_another_time_is_422(cloud: Cloud) -> None:
+    press(cloud, "k", {**SIX, "run_at": "2099-01-01T00:00:00Z"})
+
+    reply = press(cloud, "k", {**SIX, "run_at": "2099-01-02T00:00:00Z"})
+
+    assert (reply.status, problem_of(reply)["type"]) == (422, "/problems/idempotency-key-reused")

@@ -47,7 +47,7 @@ def _stored(cloud: Cloud, count: int, **members: Any) -> list[Order]:
     made = [replace(_order(now - n * SECOND, n), **members) for n in range(1, count + 1)]
     for start in range(0, count, 25):
         puts = [{"PutRequest": {"Item": rows.encode_order(order)}} for order in made[start:start + 25]]
-        cloud.dynamodb.batch_write_item(RequestItems={config.SETTINGS.orders_table: puts})
+        cloud.dynamodb.batch_write_item(RequestItems={config.settings().orders_table: puts})
     return made
 
 
@@ -58,7 +58,7 @@ def _order(created_at: int, n: int) -> Order:
 
 @contextmanager
 def _settings(**changed: Any) -> Iterator[None]:
-    with patch.object(config, "SETTINGS", replace(config.SETTINGS, **changed)):
+    with patch.dict("os.environ", {name.upper(): str(value) for name, value in changed.items()}):
         yield
 
 
@@ -163,7 +163,7 @@ def test_shards_are_merged_in_the_order_of_time_and_may_grow(cloud: Cloud) -> No
 
         shown = _ids(*_pages(cloud, "?limit=7"))
 
-    used = {row["time_shard"]["S"] for row in cloud.dynamodb.scan(TableName=config.SETTINGS.orders_table)["Items"]}
+    used = {row["time_shard"]["S"] for row in cloud.dynamodb.scan(TableName=config.settings().orders_table)["Items"]}
     assert shown == [*reversed(new), *(order.id for order in old)]
     assert used == {f"kit#{shard}" for shard in range(4)}
     assert {rows.encode_order(order)["time_shard"]["S"] for order in old} == {"kit#0"}
@@ -179,7 +179,7 @@ def test_an_order_s_shard_depends_on_its_id_alone(cloud: Cloud) -> None:
 def test_expired_orders_are_gone_from_the_list(cloud: Cloud) -> None:
     made = _stored(cloud, 9)
     cloud.http("POST", f"/orders/{made[4].id}/cancel")
-    cloud.clock.advance(config.SETTINGS.keep_s + 1)
+    cloud.clock.advance(config.settings().keep_s + 1)
 
     pages = list(_pages(cloud, "?limit=3"))
 
@@ -206,7 +206,7 @@ def test_an_index_that_lags_behind_a_new_life_of_an_id_shows_it_once(cloud: Clou
     first = cloud.place("cook_nuggets", {"pieces": 1}, key)
     old = rows.time_key(cloud.order(first["id"]))
     cloud.http("POST", f"/orders/{first['id']}/cancel")
-    cloud.clock.advance(config.SETTINGS.keep_s + 1)
+    cloud.clock.advance(config.settings().keep_s + 1)
     assert cloud.place("cook_nuggets", {"pieces": 2}, key)["id"] == first["id"]
     stale = {"time_key": {"S": old}, "pk": {"S": f"kit#{first['id']}"}, "task": {"S": "cook_nuggets"}}
     wire.answers("Query", lambda answer: {**answer, "Items": [*answer["Items"], stale]})

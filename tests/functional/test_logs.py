@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 import pytest
 
-from chalicelib import logs, metrics, queue
+from chalicelib import config, logs, metrics, queue
 from tests.kit import Cloud
 
 SECRET = "a-sauce-that-nobody-may-read"
@@ -107,13 +107,15 @@ def test_no_metric_has_a_dimension_that_grows_with_use() -> None:
 
 
 def test_a_fault_that_nobody_expected_is_one_line_with_its_traceback(cloud: Cloud, lines: _Lines) -> None:
-    order_id = cloud.place("cook_nuggets", {"pieces": 1})["id"]
-    cloud.garble(order_id)
-    assert cloud.http("GET", f"/orders/{order_id}").status == 500
+    token = cloud.new_token("kit")
+    cloud.dynamodb.update_item(
+        TableName=config.settings().tokens_table, Key={"pk": {"S": token.split("_")[1]}},
+        UpdateExpression="REMOVE scopes")
+    assert cloud.http("GET", "/orders", headers={"Authorization": f"Bearer {token}"}).status == 500
 
     (fault,) = lines.of("internal")
     assert fault["traceback"].startswith("Traceback")
-    assert "'PAUSED'" in fault["traceback"].splitlines()[-1]
+    assert "'scopes'" in fault["traceback"].splitlines()[-1]
 
 
 def test_no_order_fails_for_its_log(cloud: Cloud) -> None:

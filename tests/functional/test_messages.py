@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import app as orderline
-from chalicelib import config, orders, queue, store
+from chalicelib import config, orders, queue, store, worker
 from chalicelib.errors import Stale
 from chalicelib.orders import SECOND, Order
 from chalicelib.tasks import Context, task
@@ -50,7 +50,7 @@ def counting() -> list[str]:
 
 def held_by_another(cloud: Cloud, order_id: str, lease_s: float) -> Order:
     """The order, claimed by a worker that is still at it, or died."""
-    return store.claim(f"kit#{order_id}", orders.now() + int(lease_s * SECOND))
+    return cloud.claim(order_id, lease_s)
 
 
 @pytest.mark.parametrize("body", UNREADABLE)
@@ -157,7 +157,7 @@ def test_whenever_a_lease_ends_the_order_is_done(cloud: Cloud) -> None:
 
     for ends_after in range(30):
         order = cloud.place("work")
-        store.claim(f"kit#{order['id']}", cloud.clock() + ends_after)
+        store.claim(f"kit#{order['id']}", "work", cloud.clock() + ends_after)
         while cloud.drain().kept:
             cloud.clock.advance(1)
 
@@ -267,6 +267,73 @@ def test_the_last_attempts_lease_is_waited_for_before_the_order_is_given_up(clou
     assert cloud.get(order["id"])["error"]["code"] == "attempts_exhausted"
 
 
+def test_the_row_says_what_runs_not_the_message(cloud: Cloud) -> None:
+    @task
+    def named_in_row() -> str:
+        return "right"
+
+    @task
+    def named_in_message() -> str:
+        return "wrong"
+
+    order = cloud.place("named_in_row")
+    cloud.sqs.purge_queue(QueueUrl=queue.url())
+    put(cloud, json.dumps({"v": 1, "pk": f"kit#{order['id']}", "task": "named_in_message"}))
+    cloud.drain()
+
+    done = cloud.get(order["id"])
+    assert (done["status"], done["result"], done["attempts"], cloud.messages()) == ("SUCCESS", "right", 1, 0)
+
+
+def test_a_message_that_names_another_task_than_its_row_s_unknown_one_is_kept(cloud: Cloud) -> None:
+    with restored():
+        counting()
+        order = cloud.place("work")
+    cloud.sqs.purge_queue(QueueUrl=queue.url())
+    put(cloud, json.dumps({"v": 1, "pk": f"kit#{order['id']}", "task": "cook_nuggets"}))
+
+    assert cloud.deliver() == (1, 1)
+    assert cloud.get(order["id"])["attempts"] == 0
+
+
+@pytest.mark.parametrize("missing", ["messageId", "receiptHandle", "body", "attributes", "messageAttributes"])
+def test_a_record_without_a_member_concerns_that_record_alone(cloud: Cloud, missing: str) -> None:
+    counting()
+    placed = [cloud.place("work")["id"] for _ in range(3)]
+    records = [record(f"m{n}", order_id) for n, order_id in enumerate(placed)]
+    del records[1][missing]
+
+    kept = orderline.order_worker({"Records": [*records, None, "text"]}, LambdaContext(60))["batchItemFailures"]
+
+    assert kept == ([{"itemIdentifier": "m1"}] if missing == "body" else [])
+    for order_id in (placed[0], placed[2]):
+        assert cloud.get(order_id)["status"] == "SUCCESS"
+
+
+def record(message_id: str, order_id: str) -> dict[str, Any]:
+    """Return a record as Lambda delivers it, of an order of the task `work`."""
+    return {"messageId": message_id, "receiptHandle": "r", "attributes": {"ApproximateReceiveCount": "1"},
+            "messageAttributes": {}, "body": json.dumps({"v": 1, "pk": f"kit#{order_id}", "task": "work"})}
+
+
+def test_a_first_message_without_time_to_record_its_end_is_handed_back(cloud: Cloud) -> None:
+    counting()
+    order = cloud.place("work")
+
+    assert cloud.deliver(time_left_s=worker.MARGIN_S) == (1, 1)
+
+    assert cloud.get(order["id"])["attempts"] == 0
+
+
+def test_the_second_of_a_batch_needs_half_of_the_time_that_there_was(cloud: Cloud) -> None:
+    """However little that is: a function with a timeout of 5 s must not run only the first of each batch."""
+    counting()
+    for _ in range(2):
+        cloud.place("work")
+
+    assert cloud.deliver(batch=2, time_left_s=5) == (2, 0)
+
+
 def test_what_no_time_is_left_for_is_handed_back_unclaimed_and_visible_at_once(cloud: Cloud) -> None:
     @task(timeout_s=20)
     def work() -> None: ...
@@ -342,4 +409,4 @@ def test_the_answer_is_lambdas_partial_batch_answer(cloud: Cloud) -> None:
 
     assert json.loads(json.dumps(answer)) == {"batchItemFailures": [{"itemIdentifier": message["MessageId"]}]}
     assert orderline.order_worker({"Records": []}, LambdaContext(60)) == {"batchItemFailures": []}
-    assert config.SETTINGS.max_receives == cloud.parameters["MaxReceives"]
+    assert config.settings().max_receives == cloud.parameters["MaxReceives"]

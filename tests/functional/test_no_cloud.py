@@ -1,6 +1,6 @@
 """Without a cloud: `import app` needs no environment, and nobody's real AWS account is reached by accident.
 
-Each in a process of its own, since settings are read at import.
+What must hold at import is asked in a process of its own.
 """
 
 from __future__ import annotations
@@ -11,7 +11,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
+
+from chalicelib import config, store
+from chalicelib.errors import NoCloud
+from tests.kit import Cloud, template
+from tests.kit.cloud import REGION, running
 
 ROOT = Path(__file__).parents[2]
 ASK = """
@@ -81,3 +87,23 @@ def test_in_lambda_open_access_is_refused_at_import(access: dict[str, str]) -> N
 
     assert done.returncode != 0
     assert "ACCESS is open" in done.stderr
+
+
+def test_a_call_after_a_mocked_test_reaches_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_ENDPOINT_URL", "AWS_LAMBDA_FUNCTION_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    with running():
+        assert store.get("kit", "0" * 26) is None
+
+    with pytest.raises(NoCloud):
+        store.get("kit", "0" * 26)
+
+
+def test_a_second_region_in_one_process_is_called_where_it_is(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    placed = cloud.place("cook_nuggets", {"pieces": 1})
+    template.create(config.settings().stack, boto3.client("dynamodb", "eu-west-1"), boto3.client("sqs", "eu-west-1"))
+
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    assert store.get("kit", placed["id"]) is None
+    monkeypatch.setenv("AWS_REGION", REGION)
+    assert store.get("kit", placed["id"]) is not None

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import Any
 
 import jsonschema
 import pytest
 
 import app as orderline
-from chalicelib import config
+from chalicelib.context import Context
 from chalicelib.tasks import task
 from chalicelib.web import headers, problems, schemas
 from chalicelib.web.operations import OPERATIONS
 from tests.kit import Cloud, Reply, template
 
 NUGGETS = {"task": "cook_nuggets", "input": {"pieces": 1}}
+SOUP = {"order": {"dish": "soup"}}
+
+
+@dataclass
+class Order:
+    """A type of a task's, named as one of our schemas is."""
+
+    dish: str
 
 
 def _document(cloud: Cloud) -> Any:
@@ -68,8 +76,34 @@ def test_a_new_task_is_in_it(cloud: Cloud) -> None:
 
     named = _document(cloud)["components"]["schemas"]
 
-    assert named["greet"]["required"] == ["name"]
-    assert "greet" in [schema["title"] for schema in named["NewOrder"]["oneOf"]]
+    assert {"$ref": "#/components/schemas/NewOrder_greet"} in named["NewOrder"]["oneOf"]
+    assert named["NewOrder_greet"]["properties"]["task"]["const"] == "greet"
+    assert named["NewOrder_greet"]["properties"]["input"]["required"] == ["name"]
+
+
+def test_a_task_and_its_types_may_have_the_names_of_our_own_schemas(cloud: Cloud) -> None:
+    @task
+    def problem(order: Order) -> None: ...
+
+    document = _document(cloud)
+    checker = jsonschema.Draft202012Validator({"$ref": "#/components/schemas/NewOrder",
+                                               "components": document["components"]})
+
+    _hold(document, "GET /orders/{order_id}", cloud.http("GET", f"/orders/{cloud.place('problem', SOUP)['id']}"))
+    assert checker.is_valid({"task": "problem", "input": SOUP})
+    assert not checker.is_valid({"task": "problem", "input": {"order": {"dish": 1}}})
+
+
+def test_generated_clients_name_operations_as_the_app_does(cloud: Cloud) -> None:
+    for path, methods in _document(cloud)["paths"].items():
+        for method, operation in methods.items():
+            handler = orderline.app.routes[path][method.upper()].view_function
+            assert operation["operationId"] == handler.__name__
+
+
+def test_a_title_is_no_second_name_of_a_schema(cloud: Cloud) -> None:
+    """Generators name a class by the schema's title: two schemas with one title would be one class."""
+    assert '"title": "' not in json.dumps(_document(cloud)["components"]["schemas"])
 
 
 @pytest.mark.parametrize(("body", "fits"), [
@@ -124,6 +158,22 @@ def test_what_is_answered_is_what_is_told(cloud: Cloud) -> None:
     assert ("POST /orders", 401) in seen
 
 
+def test_an_order_that_runs_is_shown_as_told(cloud: Cloud) -> None:
+    shown = []
+
+    @task
+    def bake(order: Context) -> None:
+        order.progress(40, "in the oven")
+        shown.append(cloud.http("GET", f"/orders/{order.id}?include=history"))
+
+    cloud.place("bake")
+    cloud.drain()
+
+    assert shown[0].json["progress"] == {"percent": 40, "word": "in the oven"}
+    assert [attempt["ended_at"] for attempt in shown[0].json["history"]] == [None]
+    _hold(_document(cloud), "GET /orders/{order_id}", shown[0])
+
+
 def test_every_problem_type_and_header_is_told_of(cloud: Cloud) -> None:
     told = json.dumps(_document(cloud))
     everywhere = {name for operation in OPERATIONS.values() for name in operation.all_problems}
@@ -172,7 +222,7 @@ def test_no_origin_is_allowed_unless_the_setting_lists_it(cloud: Cloud, monkeypa
     asking = {"Origin": "https://shop.example", "Access-Control-Request-Method": "POST", "Authorization": ""}
     closed = cloud.http("OPTIONS", "/orders", headers=asking)
     origins = "https://a.example https://shop.example"
-    monkeypatch.setattr(config, "SETTINGS", replace(config.SETTINGS, cors_origins=origins))
+    monkeypatch.setenv("CORS_ORIGINS", origins)
     opened = cloud.http("OPTIONS", "/orders", headers=asking)
     listed = cloud.http("GET", "/orders", headers={"Origin": "https://shop.example"})
     other = cloud.http("GET", "/orders", headers={"Origin": "https://shop.example.evil.example"})

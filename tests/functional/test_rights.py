@@ -63,7 +63,7 @@ def work(cloud: Cloud, recorder: Recorder) -> None:
     for _ in range(3):
         with recorder.of(WORKER):
             cloud.drain()
-        cloud.clock.advance(config.SETTINGS.worker_timeout_s * 7)
+        cloud.clock.advance(config.settings().worker_timeout_s * 7)
 
 
 def work_that_is_refused(cloud: Cloud, recorder: Recorder) -> None:

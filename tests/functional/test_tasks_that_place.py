@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import date
+from typing import Any
+
 import pytest
 
-from chalicelib import config, worker
+from chalicelib import worker
 from chalicelib.errors import TaskMistake
 from chalicelib.tasks import Context, task
 from tests.kit import Cloud
@@ -47,7 +50,7 @@ def test_a_follow_up_that_would_be_refused_fails_its_parent_with_the_reason(clou
 
 
 def test_a_task_that_places_without_end_is_stopped(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "MOST_FOLLOW_UPS", 3)
+    monkeypatch.setattr(worker, "MAX_FOLLOW_UPS", 3)
 
     @task(max_attempts=1)
     def parent(order: Context) -> None:
@@ -60,6 +63,62 @@ def test_a_task_that_places_without_end_is_stopped(cloud: Cloud, monkeypatch: py
     failed = cloud.get(placed["id"])
     assert "at most 3 others" in failed["error"]["message"]
     assert len(failed["links"]["follow_ups"]) == 3
+
+
+def test_follow_ups_of_all_attempts_are_counted_and_those_placed_before_may_be_placed_again(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "MAX_FOLLOW_UPS", 3)
+
+    @task(max_attempts=2, backoff_s=0)
+    def parent(order: Context) -> None:
+        for n in (0, 1, 2) if order.attempt == 1 else (0, 1, 2, 3):
+            order.place("cook_nuggets", {"pieces": 1}, str(n))
+        raise RuntimeError("once more")
+
+    placed = cloud.place("parent")
+    cloud.drain()
+    cloud.clock.advance(5)
+    cloud.drain()
+
+    failed = cloud.get(placed["id"])
+    assert "at most 3 others" in failed["error"]["message"]
+    assert len(failed["links"]["follow_ups"]) == 3
+
+
+NOT_JSON = [float("nan"), float("inf"), float("-inf"), "\ud800", {1, 2, 3}.__iter__, [[[[float("nan")]]]]]
+
+
+@pytest.mark.parametrize("value", NOT_JSON, ids=["NaN", "Infinity", "-Infinity", "surrogate", "function", "inside"])
+def test_a_follow_up_with_an_input_that_is_not_json_is_refused_where_it_is_placed(cloud: Cloud, value: object) -> None:
+    @task
+    def child(value: Any) -> None: ...
+
+    @task(max_attempts=1)
+    def parent(order: Context) -> None:
+        order.place("child", {"value": value})
+
+    placed = cloud.place("parent")
+    cloud.drain()
+
+    failed = cloud.get(placed["id"])
+    assert (failed["status"], len(cloud.rows())) == ("FAILED", 1)
+    assert "the input is not valid JSON" in failed["error"]["message"]
+
+
+def test_a_follow_up_takes_whatever_a_task_may_return(cloud: Cloud) -> None:
+    @task
+    def child(day: date) -> str:
+        return day.isoformat()
+
+    @task
+    def parent(order: Context) -> str:
+        return order.place("child", {"day": date(2026, 2, 28)})
+
+    placed = cloud.place("parent")
+    cloud.drain()
+
+    assert cloud.get(cloud.get(placed["id"])["result"])["result"] == "2026-02-28"
 
 
 def test_a_long_chain_is_passed_on_by_the_sweeper_before_lambda_would_stop_it(cloud: Cloud) -> None:
@@ -95,36 +154,6 @@ def test_progress_is_shown_while_the_task_runs(cloud: Cloud) -> None:
 
     assert shown == [{"percent": 42, "word": "frying"}]
     assert cloud.get(placed["id"])["status"] == "SUCCESS"
-
-
-def test_each_tick_has_one_order_whatever_sweepers_do(cloud: Cloud) -> None:
-    @task(every_s=3600)
-    def hourly() -> None: ...
-
-    for _ in range(3):
-        cloud.sweep()
-        cloud.drain()
-    cloud.clock.advance(3600)
-    cloud.sweep()
-    cloud.sweep()
-    cloud.drain()
-
-    ticks = [order for order in cloud.rows() if order.task == "hourly"]
-    assert [order.status.value for order in ticks] == ["SUCCESS"] * 2
-    assert {order.client for order in ticks} == {config.SETTINGS.periodic_client}
-
-
-def test_missed_ticks_are_skipped_and_the_log_says_so(cloud: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
-    @task(cron="0 * * * *")
-    def hourly() -> None: ...
-
-    cloud.sweep()
-    capsys.readouterr()
-    cloud.clock.advance(5 * 3600)
-    cloud.sweep()
-
-    assert len([order for order in cloud.rows() if order.task == "hourly"]) == 2
-    assert "ticks_skipped" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("options", [

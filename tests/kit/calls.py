@@ -6,7 +6,7 @@ import ast
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -60,14 +60,14 @@ class Recorder:
 def recorded() -> Iterator[Recorder]:
     """Listens to every client that the app makes."""
     recorder, session = Recorder(), sdk.session()
-    aws.client.cache_clear()
+    aws._client.cache_clear()  # a client listens to what was registered before it was made
     session.register("provide-client-params.*.*", recorder.note)
     try:
-        with patch.object(config, "SETTINGS", replace(config.SETTINGS, aws_calls="sdk")):  # where it can listen
+        with patch.dict("os.environ", AWS_CALLS="sdk"):  # where it can listen
             yield recorder
     finally:
         session.unregister("provide-client-params.*.*", recorder.note)
-        aws.client.cache_clear()
+        aws._client.cache_clear()
 
 
 def call_sites() -> set[tuple[str, int]]:
@@ -94,7 +94,7 @@ def _path() -> Way:
 
 
 def _resource(params: dict[str, Any]) -> str:
-    settings = config.SETTINGS
+    settings = config.settings()
     if "QueueUrl" in params:
         queues = {settings.orders_queue: "OrdersQueue", settings.dead_queue: "DeadQueue"}
         return queues[params["QueueUrl"].split("/")[-1]]

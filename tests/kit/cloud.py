@@ -23,7 +23,7 @@ from moto import mock_aws
 from moto.core.models import botocore_stubber
 
 import app as orderline
-from chalicelib import auth, aws, config, direct, queue, rows, store
+from chalicelib import auth, config, direct, queue, rows, store
 from chalicelib.orders import SECOND, Order, key_of
 from tests.kit import template
 from tests.kit.clock import Clock
@@ -71,15 +71,15 @@ class Cloud:
     def __init__(self, clock: Clock, **parameters: int) -> None:
         self.clock = clock
         self.dynamodb, self.sqs = _client("dynamodb"), _client("sqs")
-        self.parameters = template.create(config.SETTINGS.stack, self.dynamodb, self.sqs, **parameters)
-        self.dead_url: str = self.sqs.get_queue_url(QueueName=config.SETTINGS.dead_queue)["QueueUrl"]
+        self.parameters = template.create(config.settings().stack, self.dynamodb, self.sqs, **parameters)
+        self.dead_url: str = self.sqs.get_queue_url(QueueName=config.settings().dead_queue)["QueueUrl"]
         self.client = Client(orderline.app, stage_name="dev", project_dir=str(template.RESOURCES.parents[1]))
         self.token = self.new_token("kit")
 
     def new_token(self, client: str, **options: Any) -> str:
         """An access token of a client, stored as `python -m cli token create` stores it."""
         text, token = auth.issue(client, **options)
-        self.dynamodb.put_item(TableName=config.SETTINGS.tokens_table, Item=auth.encode(token))
+        self.dynamodb.put_item(TableName=config.settings().tokens_table, Item=auth.encode(token))
         return text
 
     def http(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Reply:
@@ -107,7 +107,8 @@ class Cloud:
 
     def claim(self, order_id: str, lease_s: float, client: str = "kit") -> Order:
         """A worker takes the order and is never heard of again."""
-        return store.claim(key_of(client, order_id), self.clock() + int(lease_s * SECOND))
+        task = self.order(order_id, client).task
+        return store.claim(key_of(client, order_id), task, self.clock() + int(lease_s * SECOND))
 
     def bury(self, order_id: str, client: str = "kit") -> None:
         """A dead letter of the order's arrives."""
@@ -117,13 +118,14 @@ class Cloud:
     def garble(self, order_id: str) -> None:
         """Its row gets a status that this code doesn't know, PAUSED: a newer version's, or somebody's hand."""
         self.dynamodb.update_item(
-            TableName=config.SETTINGS.orders_table, Key={"pk": {"S": key_of("kit", order_id)}},
+            TableName=config.settings().orders_table, Key={"pk": {"S": key_of("kit", order_id)}},
             UpdateExpression="SET #status = :odd", ExpressionAttributeNames={"#status": "status"},
             ExpressionAttributeValues={":odd": {"S": "PAUSED"}})
 
     def rows(self) -> list[Order]:
-        """Every row of the table."""
-        return [rows.decode_order(item) for item in self.dynamodb.scan(TableName=config.SETTINGS.orders_table)["Items"]]
+        """Every order of the table; the rows of ticks begin with #."""
+        items = self.dynamodb.scan(TableName=config.settings().orders_table)["Items"]
+        return [rows.decode_order(item) for item in items if not item["pk"]["S"].startswith("#")]
 
     def deliver(self, batch: int = 1, time_left_s: float = 60, dead: bool = False) -> tuple[int, int] | None:
         """One turn of the mapping: (messages delivered, messages kept), or None if none is visible."""
@@ -190,8 +192,6 @@ def running(**parameters: int) -> Iterator[Cloud]:
     clock = Clock()
     environment = {"AWS_ENDPOINT_URL": "", "AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}
     with patch.dict("os.environ", environment), mock_aws(), clock.installed():
-        for remembered in (aws.client, queue._ask):
-            remembered.cache_clear()
         auth.forget()
         with patch.object(direct.Client, "_exchange", _moto):
             yield Cloud(clock, **parameters)

@@ -25,7 +25,7 @@ class Rule:
 
 RULES = {
     "T1": Rule((), PENDING, ("absent or expired",)),
-    "T3": Rule((PENDING, RUNNING), RUNNING, ("waits or lease over", "attempts", "run_at")),
+    "T3": Rule((PENDING, RUNNING), RUNNING, ("waits or lease over", "attempts", "run_at", "task")),
     "T4": Rule((RUNNING,), SUCCESS, ("writer",)),
     "T5": Rule((RUNNING,), PENDING, ("writer",)),
     "T6": Rule((RUNNING,), FAILED, ("writer",)),
@@ -81,6 +81,8 @@ CLAUSES: dict[str, Callable[[Config, Row, Proc], bool]] = {
     "rounds": lambda c, r, p: p.n == r.rounds,
     "due": lambda c, r, p: r.due in DUE,
     "not expired": lambda c, r, p: r.expires == "set",
+    # Every message of ours names the row's task; a stranger's claim is refused, and made again for the row's own
+    "task": lambda c, r, p: True,
     # Weaker than the writer, which changes with each write: nothing here rests on them
     "resends": lambda c, r, p: True,
     "due_at": lambda c, r, p: True,

@@ -13,6 +13,7 @@ WORDS = {
     "(#status = :pending OR lease_until < :now)": "waits or lease over",
     "attempts < max_attempts": "attempts",
     "(attribute_not_exists(run_at) OR run_at <= :now)": "run_at",
+    "task = :task": "task",
     "writer = :held": "writer",
     "writer = :seen": "writer",
     "(attribute_not_exists(lease_until) OR lease_until < :now)": "lease",

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import io
 import json
+import struct
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from tests.kit import Cloud
 
 HELD_OUT = Path(__file__).parents[1] / "digits_held_out.json"
 STATED_ACCURACY = 0.95
+EXIF_ORIENTATION = 0x0112
 
 
 def held_out() -> list[tuple[Grid, int]]:
@@ -69,13 +72,55 @@ def test_a_picture_file_reads_as_its_pixels(kind: str, scale: int) -> None:
 
 
 @pytest.mark.local
-@pytest.mark.parametrize("image", [
-    lambda: "", lambda: "a", lambda: "no base64!", lambda: base64.b64encode(b"no picture").decode(),
-    lambda: picture(held_out()[0][0], "GIF", 1), lambda: picture(held_out()[0][0], "PNG", 9)[:400],
-    lambda: blank(3000, 3000)], ids=["empty", "short", "no base64", "no picture", "GIF", "cut off", "bomb"])
-def test_what_is_no_picture_is_refused(image: Callable[[], str]) -> None:
-    with pytest.raises(NotReadable):
-        classify_image(image())
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_phone_picture_is_turned_as_its_exif_says(orientation: int) -> None:
+    from PIL import Image, ImageOps  # noqa: PLC0415 an optional library
+
+    stored_as = {6: 8, 8: 6}.get(orientation, orientation)  # each other turn undoes itself
+    for page, _ in held_out()[:20]:
+        upright = Image.open(io.BytesIO(base64.b64decode(picture(page, "PNG", 8))))
+        upright.getexif()[EXIF_ORIENTATION] = stored_as
+        stored = ImageOps.exif_transpose(upright)
+        exif = Image.Exif()
+        exif[EXIF_ORIENTATION] = orientation
+        reading = classify_image(encoded(stored, "JPEG", exif=exif))
+        assert reading.digit == classify_image(encoded(upright, "JPEG")).digit
+
+
+@pytest.mark.local
+def test_sixteen_bits_of_grey_read_as_eight() -> None:
+    from PIL import Image  # noqa: PLC0415 an optional library
+
+    page, _ = held_out()[0]
+    grey = Image.open(io.BytesIO(base64.b64decode(picture(page, "PNG", 4))))
+    deep = grey.convert("I").point(lambda shade: shade * 257).convert("I;16")
+    assert classify_image(encoded(deep, "PNG")) == classify_image(encoded(grey, "PNG"))
+
+
+@pytest.mark.local
+@pytest.mark.parametrize(("image", "said"), [
+    (lambda: "", "send the whole file"),
+    (lambda: "a", "send the whole file"),
+    (lambda: "no base64!", "send the whole file"),
+    (lambda: "é", "send the whole file"),
+    (lambda: base64.b64encode(b"no picture").decode(), "send the whole file"),
+    (lambda: picture(held_out()[0][0], "GIF", 1), "send the whole file"),
+    (lambda: picture(held_out()[0][0], "PNG", 9)[:400], "send the whole file"),
+    (lambda: picture(held_out()[0][0], "JPEG", 9)[:800], "send the whole file"),
+    (lambda: crafted(96, 96, b"zTXt", b"a\0\0" + zlib.compress(b"a" * 20_000_000)), "send the whole file"),
+    (lambda: blank(3000, 3000), "at most 4,000,000 pixels"),
+    (lambda: crafted(100_000, 100_000, b"IDAT", zlib.compress(b"\0" * 1000)), "at most 4,000,000 pixels"),
+], ids=["empty", "short", "no base64", "no ascii", "no picture", "GIF", "PNG cut off", "JPEG cut off", "text bomb",
+        "large", "bomb"])
+def test_an_unreadable_picture_fails_at_its_first_attempt(cloud: Cloud, image: Callable[[], str], said: str) -> None:
+    order = cloud.place("classify_image", {"image": image()})
+
+    cloud.drain()
+
+    failed = cloud.get(order["id"])
+    assert (failed["status"], failed["attempts"]) == ("FAILED", 1)
+    assert failed["error"]["message"].startswith("NotReadable: ")
+    assert said in failed["error"]["message"]
 
 
 @pytest.mark.local
@@ -102,7 +147,17 @@ def blank(width: int, height: int) -> str:
     return encoded(Image.new("1", (width, height)), "PNG")
 
 
-def encoded(image: Any, kind: str) -> str:
+def crafted(width: int, height: int, name: bytes, content: bytes) -> str:
+    """Return a PNG that says it is so large, with one more chunk."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    chunks = [
+        struct.pack(">I", len(octets)) + kind + octets + struct.pack(">I", zlib.crc32(kind + octets))
+        for kind, octets in ((b"IHDR", header), (name, content), (b"IEND", b""))
+    ]
+    return base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"".join(chunks)).decode()
+
+
+def encoded(image: Any, kind: str, **options: Any) -> str:
     file = io.BytesIO()
-    image.save(file, kind)
+    image.save(file, kind, **options)
     return base64.b64encode(file.getvalue()).decode()

@@ -6,7 +6,8 @@ from dataclasses import fields
 
 import pytest
 
-from chalicelib.config import Settings, cloud, read, region
+from chalicelib import config
+from chalicelib.config import Settings, read, read_aws
 from tests.kit import template
 
 
@@ -43,6 +44,13 @@ def test_in_lambda_access_is_never_open() -> None:
     assert read({**function, "ACCESS": "token"}).access == "token"
 
 
+def test_input_and_result_must_fit_into_one_row_together() -> None:
+    most = config.MAX_ROW_BYTES - config.ROW_RESERVE_BYTES
+    assert read({"MAX_INPUT_BYTES": str(most - 65536)}).max_input_bytes == most - 65536
+    with pytest.raises(ValueError, match="both are in one row"):
+        read({"MAX_INPUT_BYTES": str(most - 65535)})
+
+
 def test_the_template_sets_only_what_is_a_setting() -> None:
     names = {field.name.upper() for field in fields(Settings)}
 
@@ -64,13 +72,49 @@ def test_the_template_sets_only_what_is_a_setting() -> None:
     ],
 )
 def test_no_real_account_is_reached_by_accident(environ: dict[str, str], there: bool) -> None:
-    why = cloud(environ)
+    for service in ("dynamodb", "sqs"):
+        hint = read_aws(environ, Settings()).missing(service)
 
-    assert (why is None) is there
-    assert there or "`make run`" in str(why)
+        assert (hint is None) is there
+        assert there or "`make run`" in str(hint)
+
+
+def test_an_endpoint_of_one_service_lets_only_that_one_be_called() -> None:
+    real_key = {"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_ENDPOINT_URL_SQS": "http://127.0.0.1:9324"}
+    aws = read_aws(real_key, Settings())
+
+    assert aws.missing("sqs") is None
+    assert "`make run`" in str(aws.missing("dynamodb"))
 
 
 def test_the_region_is_lambdas_then_the_shells_then_one_for_moto() -> None:
-    assert region({"AWS_REGION": "a", "AWS_DEFAULT_REGION": "b"}) == "a"
-    assert region({"AWS_DEFAULT_REGION": "b"}) == "b"
-    assert region({}) == "us-east-1"
+    assert read_aws({"AWS_REGION": "a", "AWS_DEFAULT_REGION": "b"}, Settings()).region == "a"
+    assert read_aws({"AWS_DEFAULT_REGION": "b"}, Settings()).region == "b"
+    assert read_aws({}, Settings()).region == "us-east-1"
+
+
+def test_secrets_are_not_shown() -> None:
+    aws = read_aws({"AWS_SECRET_ACCESS_KEY": "very-secret", "AWS_SESSION_TOKEN": "very-secret"}, Settings())
+    assert "very-secret" not in repr(aws)
+
+
+def test_a_variable_set_after_import_takes_effect(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = config.settings()
+    monkeypatch.setenv("MAX_WAIT_S", "7")
+    assert config.settings().max_wait_s == 7
+
+    monkeypatch.setenv("MAX_WAIT_S", "never")
+    with pytest.raises(ValueError, match="MAX_WAIT_S"):
+        config.settings()
+
+    monkeypatch.delenv("MAX_WAIT_S")
+    assert config.settings() == before
+
+
+def test_a_variable_that_is_no_setting_costs_no_new_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lambda sets a trace id for every invocation; clients made from the environment must stay."""
+    settings, aws = config.settings(), config.aws()
+    monkeypatch.setenv("_X_AMZN_TRACE_ID", "Root=1-2")
+
+    assert config.settings() is settings
+    assert config.aws() is aws

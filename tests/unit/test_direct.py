@@ -26,26 +26,31 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from chalicelib import direct
+from chalicelib.config import Aws, Settings, read_aws
 from chalicelib.errors import CallFailed, CallRefused
 
 ENVIRON = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"}
 NOW = 1_800_000_000
 
 
+def reached(**environ: str) -> Aws:
+    """How AWS is reached with the example's keys and these variables."""
+    return read_aws({**ENVIRON, **environ}, Settings())
+
+
 @pytest.mark.parametrize("token", [None, "a/session+token=="])
 @pytest.mark.parametrize("body", [b"{}", '{"TableName": "é"}'.encode()])
 @pytest.mark.parametrize(("service", "region"), [("dynamodb", "us-east-1"), ("sqs", "eu-central-1")])
 def test_the_signature_is_botocores(service: str, region: str, body: bytes, token: str | None) -> None:
-    environ = {**ENVIRON, **({"AWS_SESSION_TOKEN": token} if token else {})}
+    aws = reached(AWS_REGION=region, AWS_SESSION_TOKEN=token or "")
     host = f"{service}.{region}.amazonaws.com"
 
-    ours = direct.signed(environ, service, region, host, "T.Operation", body, time.gmtime(NOW))
+    ours = direct.signed(aws, service, host, "T.Operation", body, time.gmtime(NOW))
 
     unsigned = {"content-type": "application/x-amz-json-1.0", "x-amz-target": "T.Operation"}
     request = AWSRequest("POST", f"https://{host}/", data=body, headers=unsigned)
     with patch("botocore.auth.get_current_datetime", lambda *_: datetime.fromtimestamp(NOW, timezone.utc)):
-        SigV4Auth(Credentials(environ["AWS_ACCESS_KEY_ID"], environ["AWS_SECRET_ACCESS_KEY"], token), service,
-                  region).add_auth(request)
+        SigV4Auth(Credentials(aws.key_id, aws.secret, token), service, region).add_auth(request)
     assert ours["authorization"] == request.headers["Authorization"]
 
 
@@ -58,6 +63,7 @@ class Server(HTTPServer):
         self.connections = 0
         self.hang_up = False
         self.asked: list[Any] = []
+        self.traces: list[str | None] = []
         super().__init__(("127.0.0.1", 0), Endpoint)
 
 
@@ -72,6 +78,7 @@ class Endpoint(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self.server.asked.append((self.headers["X-Amz-Target"], self.rfile.read(int(self.headers["Content-Length"]))))
+        self.server.traces.append(self.headers["X-Amzn-Trace-Id"])
         answer = self.server.answers.pop(0)
         self.close_connection = answer is None or self.server.hang_up
         if answer is None:
@@ -99,7 +106,7 @@ def aws() -> Iterator[Server]:
 
 @pytest.fixture
 def client(aws: Server) -> Iterator[direct.Client]:
-    made = direct.Client("dynamodb", "us-east-1", {**ENVIRON, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{aws.server_port}"})
+    made = direct.Client("dynamodb", reached(AWS_ENDPOINT_URL=f"http://127.0.0.1:{aws.server_port}"))
     yield made
     made._connection().close()  # the server handles one connection at a time
 
@@ -124,15 +131,15 @@ def test_tls_is_checked_and_its_connection_is_kept(
     context.load_cert_chain(certificate)
     aws.socket = context.wrap_socket(aws.socket, server_side=True)
     aws.answers = [(200, {"n": n}) for n in range(3)]
-    place = {**ENVIRON, "AWS_ENDPOINT_URL": f"https://127.0.0.1:{aws.server_port}"}
+    tls = reached(AWS_ENDPOINT_URL=f"https://127.0.0.1:{aws.server_port}")
 
     direct._trust.cache_clear()
     with pytest.raises(CallFailed, match="SSLCertVerificationError"):
-        direct.Client("dynamodb", "us-east-1", place).query()
+        direct.Client("dynamodb", tls).query()
 
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     direct._trust.cache_clear()
-    client, before = direct.Client("dynamodb", "us-east-1", place), aws.connections
+    client, before = direct.Client("dynamodb", tls), aws.connections
     assert [client.query() for _ in range(3)] == [{"n": 0}, {"n": 1}, {"n": 2}]
     assert aws.connections == before + 1
     client._connection().close()
@@ -157,7 +164,8 @@ def _certificate(path: Path) -> Path:
 
 
 @pytest.mark.parametrize("fault", [
-    None, (500, b"no JSON"), (503, {}), (400, {"__type": "com.amazonaws.dynamodb#ThrottlingException"}),
+    None, (500, b"no JSON"), (503, {}), (200, b"no JSON"), (200, b"\xff"),
+    (200, b"[" * 100_000), (500, b"[" * 100_000), (400, {"__type": "com.amazonaws.dynamodb#ThrottlingException"}),
 ])
 def test_what_may_pass_is_tried_three_times(aws: Server, client: direct.Client, fault: Any) -> None:
     aws.answers = [fault, fault, (200, {})]
@@ -189,6 +197,46 @@ def test_a_connection_that_aws_closed_meanwhile_costs_no_attempt(aws: Server, cl
 
     assert aws.connections == 3
     slept.assert_not_called()
+
+
+def test_a_kept_connection_that_died_is_made_again_without_a_pause(aws: Server, client: direct.Client) -> None:
+    """AWS closes it just as the request is on its way: seen only when the answer doesn't come."""
+    aws.answers = [(200, {}), None, (200, {"Count": 2})]
+    client.get_item(TableName="t")
+    with patch("chalicelib.direct.time.sleep") as slept:
+        assert client.query(TableName="t") == {"Count": 2}
+
+    slept.assert_not_called()
+
+
+def test_a_new_connection_that_fails_is_tried_again_after_a_pause(aws: Server, client: direct.Client) -> None:
+    aws.answers = [None, (200, {})]
+    with patch("chalicelib.direct.time.sleep") as slept:
+        client.get_item(TableName="t")
+
+    slept.assert_called_once()
+
+
+@pytest.mark.parametrize(("environ", "sent"), [
+    ({"AWS_LAMBDA_FUNCTION_NAME": "f", "_X_AMZN_TRACE_ID": "Root=1-5;Sampled=1"}, "Root=1-5;Sampled=1"),
+    ({"AWS_LAMBDA_FUNCTION_NAME": "f", "_X_AMZN_TRACE_ID": "Root=1\r\nX: y"}, "Root=1%0D%0AX:%20y"),
+    ({"AWS_LAMBDA_FUNCTION_NAME": "f"}, None),
+    ({"_X_AMZN_TRACE_ID": "Root=1"}, None),
+])
+def test_calls_carry_the_trace_of_their_invocation(
+    aws: Server, monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], sent: str | None
+) -> None:
+    monkeypatch.delenv("_X_AMZN_TRACE_ID", raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    endpoint = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{aws.server_port}"}
+    client = direct.Client("sqs", read_aws({**ENVIRON, **endpoint, **environ}, Settings()))
+    aws.answers = [(200, {})]
+
+    client.send_message(QueueUrl="q")
+
+    client._connection().close()
+    assert aws.traces == [sent]
 
 
 def wait_until_closed(client: direct.Client) -> None:
@@ -225,6 +273,10 @@ def test_an_answer_is_read_to_its_end_and_no_further(raw: bytes, kept: bool) -> 
 @pytest.mark.parametrize("raw", [
     b"", b"HTTP/1.1 200", b"\r\n\r\n", b"SSH-2.0-OpenSSH_9\r\n", b"HTTP/1.1 fine\r\n\r\n", b"H" * 70_000 + b"\r\n",
     OK, OK + b"\r\n", OK + b"Content-Length: 2",
+    OK + b"Content-Length: 99999999999999999999\r\n\r\n{}", OK + b"Content-Length: 9999999999999\r\n\r\n{}",
+    OK + b"Content-Length: -1\r\n\r\n{}", OK + b"Transfer-Encoding: chunked\r\n\r\nffffffffffff\r\n{}\r\n",
+    OK + b"Transfer-Encoding: chunked\r\n\r\n-1\r\n{}\r\n", OK + b"a: b\r\n" * 1000 + b"Content-Length: 2\r\n\r\n{}",
+    OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\n" + b"a: b\r\n" * 1000 + b"\r\n",
     OK + b"Content-Length: two\r\n\r\n{}", OK + b"Content-Length: 2\r\n\r\n{",
     OK + b"Transfer-Encoding: chunked\r\n\r\n", OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n",
     OK + b"Transfer-Encoding: chunked\r\n\r\ntwo\r\n{}\r\n",
@@ -235,11 +287,24 @@ def test_a_broken_answer_is_a_failure_never_half_an_answer(raw: bytes) -> None:
 
 
 def test_nobody_there_is_a_failed_call() -> None:
-    nowhere = direct.Client("sqs", "us-east-1", {**ENVIRON, "AWS_ENDPOINT_URL": "http://127.0.0.1:1"})
+    nowhere = direct.Client("sqs", reached(AWS_ENDPOINT_URL="http://127.0.0.1:1"))
     with patch("chalicelib.direct.time.sleep"), pytest.raises(CallFailed, match="ConnectionRefusedError"):
         nowhere.send_message(QueueUrl="q")
 
 
-def test_addresses_are_those_of_the_region() -> None:
-    assert direct.Client("sqs", "eu-west-1", {}).url == "https://sqs.eu-west-1.amazonaws.com"
-    assert direct.Client("sqs", "cn-north-1", {}).url == "https://sqs.cn-north-1.amazonaws.com.cn"
+@pytest.mark.parametrize(("environ", "urls"), [
+    ({"AWS_REGION": "eu-west-1"}, ("https://dynamodb.eu-west-1.amazonaws.com", "https://sqs.eu-west-1.amazonaws.com")),
+    ({"AWS_REGION": "cn-north-1"},
+     ("https://dynamodb.cn-north-1.amazonaws.com.cn", "https://sqs.cn-north-1.amazonaws.com.cn")),
+    ({"AWS_ENDPOINT_URL": "http://a"}, ("http://a", "http://a")),
+    ({"AWS_ENDPOINT_URL": "http://a", "AWS_ENDPOINT_URL_SQS": "http://b"}, ("http://a", "http://b")),
+    ({"AWS_ENDPOINT_URL": "http://a", "AWS_ENDPOINT_URL_DYNAMODB": "http://b"}, ("http://b", "http://a")),
+])
+def test_an_endpoint_is_the_configured_one_or_the_regions(environ: dict[str, str], urls: tuple[str, str]) -> None:
+    aws = reached(**environ)
+    assert (direct.Client("dynamodb", aws).url, direct.Client("sqs", aws).url) == urls
+
+
+def test_other_partitions_have_the_dns_suffix_that_the_template_gives() -> None:
+    aws = read_aws({**ENVIRON, "AWS_REGION": "eusc-de-east-1"}, Settings(dns_suffix="amazonaws.eu"))
+    assert direct.Client("sqs", aws).url == "https://sqs.eusc-de-east-1.amazonaws.eu"

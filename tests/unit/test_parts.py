@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(("service", "modules"), [
-    ("sqs", {"queue"}), ("dynamodb", {"store", "writes", "listing", "due", "auth"}),
+    ("sqs", {"queue"}), ("dynamodb", {"store", "writes", "listing", "due", "ticks", "auth"}),
 ])
 def test_a_service_is_known_to_its_own_modules_alone(service: str, modules: set[str]) -> None:
     found = {path.stem for path in (ROOT / "chalicelib").rglob("*.py") if f'client("{service}")' in path.read_text()}

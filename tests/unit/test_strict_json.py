@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from chalicelib.web import strict_json
 from chalicelib.web.problems import Problem
 from chalicelib.web.strict_json import parse
 
@@ -33,6 +34,28 @@ def test_no_body_breaks_the_parser_or_keeps_it_busy(body: bytes) -> None:
         parse(body)
 
     assert time.process_time() - began < 1
+
+
+class CountingName(str):
+    """A member's name that counts how often it is compared with another."""
+
+    __slots__ = ()
+    __hash__ = str.__hash__
+    comparisons = 0
+
+    def __eq__(self, other: object) -> bool:
+        CountingName.comparisons += 1
+        return str.__eq__(self, other)
+
+
+def test_a_duplicate_among_many_members_is_found_in_linear_time() -> None:
+    names = [CountingName(f"member{number}") for number in [*range(2000), 1999]]
+    CountingName.comparisons = 0
+
+    with pytest.raises(Problem, match="'member1999' stands twice"):
+        strict_json._object([(name, 1) for name in names])
+
+    assert CountingName.comparisons < 2 * len(names), "comparing each name with each takes a second for 64 KB"
 
 
 @pytest.mark.parametrize("text", ["01", "+1", ".5", "1.", "0x10", "'a'", "[1,]", '{"a":1,}', "{a:1}", "// x\n1", "nul",

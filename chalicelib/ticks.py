@@ -1,0 +1,58 @@
+"""The last tick of each periodic task: one row a task in the orders table, without a TTL.
+
+Orders expire, so they can't say whether a tick of last month has been placed; this row can.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chalicelib import config
+from chalicelib.aws import client, translated
+from chalicelib.errors import CallRefused
+from chalicelib.rows import Item, decode, encode
+
+
+@dataclass(frozen=True)
+class LastTick:
+    """The tick up to which a task's orders have been placed, and the schedule that it belongs to.
+
+    tick      microseconds since 1970; 0 if the schedule has had none yet
+    schedule  the task's period as declared, such as `cron 0 6 * * *`
+    """
+
+    tick: int
+    schedule: str
+
+
+def read(task_name: str) -> LastTick | None:
+    """Return the last tick of a task, or None if none was ever recorded. Raises Unavailable."""
+    with translated():
+        response = client("dynamodb").get_item(
+            TableName=config.settings().orders_table, Key={"pk": encode(_key(task_name))}, ConsistentRead=True
+        )
+    item = response.get("Item")
+    return LastTick(decode(item["tick"]), decode(item["schedule"])) if item else None
+
+
+def record(task_name: str, last: LastTick, previous: LastTick | None) -> bool:
+    """Replace what was read by `last`. Return False if another sweeper was faster. Raises Unavailable."""
+    item = {"pk": encode(_key(task_name)), "tick": encode(last.tick), "schedule": encode(last.schedule)}
+    if previous is None:
+        expected: Item = {"ConditionExpression": "attribute_not_exists(pk)"}
+    else:
+        expected = {
+            "ConditionExpression": "tick = :tick AND schedule = :schedule",
+            "ExpressionAttributeValues": {":tick": encode(previous.tick), ":schedule": encode(previous.schedule)},
+        }
+    try:
+        with translated():
+            client("dynamodb").put_item(TableName=config.settings().orders_table, Item=item, **expected)
+    except CallRefused:
+        return False
+    return True
+
+
+def _key(task_name: str) -> str:
+    """Return the row key. An owner's name is never empty, so no order has it."""
+    return f"#{task_name}"

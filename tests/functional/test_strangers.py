@@ -1,0 +1,63 @@
+"""Somebody else's test suite: Chalice's test client, contexts that say nothing, generated events."""
+
+from __future__ import annotations
+
+from typing import Any
+from unittest.mock import MagicMock
+
+import pytest
+from chalice.test import Client
+
+import app as orderline
+from chalicelib import config, queue
+from chalicelib.tasks import Context, task
+from tests.kit import Cloud
+
+
+class FixedContext:
+    """A context as a test might write one: it always says the same."""
+
+    def __init__(self, value: Any) -> None:
+        self.get_remaining_time_in_millis = lambda: value
+
+
+CONTEXTS = [None, MagicMock(), object(), FixedContext(None), FixedContext("3000"), FixedContext(float("nan")),
+            FixedContext(float("inf")), FixedContext(10**12), FixedContext(30_000.0)]
+NAMES = ["None", "MagicMock", "object", "gives None", "gives text", "NaN", "infinite", "31 years", "30 s"]
+
+
+def received(cloud: Cloud) -> list[str]:
+    """Return the bodies of the messages that wait."""
+    messages = cloud.sqs.receive_message(QueueUrl=queue.url(), MaxNumberOfMessages=10)["Messages"]
+    return [message["Body"] for message in messages]
+
+
+@pytest.mark.parametrize("context", CONTEXTS, ids=NAMES)
+def test_an_order_runs_whatever_the_context_is(cloud: Cloud, context: Any) -> None:
+    limits: list[float] = []
+
+    @task
+    def limited(order: Context) -> None:
+        limits.append(order.time_left_s())
+
+    placed = [cloud.place("limited")["id"] for _ in range(2)]
+    event = Client(orderline.app).events.generate_sqs_event(received(cloud))
+
+    assert orderline.order_worker(event, context) == {"batchItemFailures": []}
+
+    assert {cloud.get(order_id)["status"] for order_id in placed} == {"SUCCESS"}
+    assert all(20 < limit < 900 for limit in limits)
+    assert orderline.order_sweeper({}, context)["resent"] == 0
+    assert orderline.dead_letters({"Records": []}, context) == {"batchItemFailures": []}
+
+
+def test_two_orders_in_one_event_of_chalice_s_client_both_run(cloud: Cloud) -> None:
+    """Its context says 3 s of every function, yet nothing ends one: cooking 42 pieces takes 3.5 s."""
+    placed = [cloud.place("cook_nuggets", {"pieces": pieces})["id"] for pieces in (42, 1)]
+    client = Client(orderline.app)
+
+    event = client.events.generate_sqs_event(received(cloud))
+    assert client.lambda_.invoke("order_worker", event).payload == {"batchItemFailures": []}
+
+    assert [cloud.get(order_id)["status"] for order_id in placed] == ["SUCCESS", "SUCCESS"]
+    assert config.settings().worker_timeout_s > 3
