@@ -20,6 +20,7 @@ HOST = "127.0.0.1"
 REGION = "us-east-1"
 # No account has such keys: the local cloud asks for some and checks none
 KEYS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
+STOP_LIMIT_S = 30
 _SERVICES = "sqs,dynamodb,lambda,s3,cloudformation,iam,logs,events,apigateway,sts,cloudwatch,sns"
 
 
@@ -42,14 +43,17 @@ def start(port: int, state: Path, log: Path) -> subprocess.Popen[bytes]:
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "LC_ALL") if name in os.environ}
     environment = {
         **kept, **KEYS, "BIND_HOST": HOST, "GATEWAY_PORT": str(port), "PERSIST_STATE": "1", "STATE_DIR": str(state),
+        "IOT_MTLS_ENABLED": "0", "SFTP_ENABLED": "0",  # or it listens for these too, on all addresses
         "MINISTACK_REGION": REGION, "SERVICES": _SERVICES, "PYTHONUNBUFFERED": "1", "TMPDIR": str(scratch),
     }
     with log.open("wb") as output:
-        process = subprocess.Popen([sys.executable, "-m", "cli.cloud", str(os.getpid())], env=environment, cwd=ROOT,
-                                   stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+        process = subprocess.Popen([sys.executable, "-m", "cli.emulator", str(os.getpid()), str(state)], cwd=ROOT,
+                                   env=environment, stdout=subprocess.PIPE, stderr=output, start_new_session=True)
+    assert process.stdout is not None
+    os.set_blocking(process.stdout.fileno(), False)
     for _ in range(300):
         if process.poll() is not None:
-            raise CloudError(f"the local cloud ended at once; {log} says why")
+            raise CloudError(reports(process) or f"the local cloud ended at once; {log} says why")
         if _answers(port):
             return process
         time.sleep(0.1)
@@ -57,15 +61,26 @@ def start(port: int, state: Path, log: Path) -> subprocess.Popen[bytes]:
     raise CloudError(f"the local cloud did not answer within 30 s; {log} may say why")
 
 
+def reports(process: subprocess.Popen[bytes]) -> str:
+    """Return what it has to tell since the last call, empty if nothing: whether it can read and save its state."""
+    assert process.stdout is not None
+    return (process.stdout.read() or b"").decode().strip()
+
+
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """End it by SIGTERM, on which it saves its state, and wait."""
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+    """End it by SIGTERM, on which it saves its state, and wait. Raises CloudError if the state was not saved."""
+    if process.poll() is not None:
+        return
+    process.terminate()
+    try:
+        process.wait(STOP_LIMIT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        raise CloudError(f"the local cloud did not end within {STOP_LIMIT_S} s and was killed:"
+                         " orders of its last seconds may be lost") from None
+    if process.returncode != 0:
+        raise CloudError(reports(process) or f"the local cloud failed as it ended ({process.returncode})")
 
 
 def require_free(port: int, variable: str) -> None:
@@ -94,14 +109,3 @@ def follow(parent: int) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-if __name__ == "__main__":
-    from ministack.app import main
-    from ministack.services import lambda_svc
-
-    # After an order its mapping looks once more, finds nothing, and would then be deaf for 50 ms: half of the next
-    # order's way, if that is placed at once
-    lambda_svc._ESM_IDLE_WAKE_GAP_SECONDS = 0.005
-    follow(int(sys.argv.pop()))  # ministack reads what is left
-    main()

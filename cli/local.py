@@ -7,8 +7,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import boto3
 
 from chalicelib import auth
-from cli import cloud, stack
+from cli import cloud, snapshot, stack
 from cli.package import ROOT, Package, package, refreshed
 from cli.tokens import Tokens
 
@@ -74,11 +74,13 @@ class LocalStack:
 
     def start_cloud(self) -> None:
         options = self.options
-        options.folder.mkdir(exist_ok=True)
-        _require_same_port(options.folder / "cloud-port", options.cloud_port)
-        cloud.require_free(options.port, "PORT")
-        self._cloud = cloud.start(options.cloud_port, options.folder / "state", options.folder / "cloud.log")
-        (options.folder / "cloud-port").write_text(str(options.cloud_port))
+        with _writing(options.folder):
+            (options.folder / "state").mkdir(parents=True, exist_ok=True)
+            _require_writable(options.folder, options.folder / "state")
+            _require_same_port(options.folder / "cloud-port", options.cloud_port)
+            cloud.require_free(options.port, "PORT")
+            self._cloud = cloud.start(options.cloud_port, options.folder / "state", options.folder / "cloud.log")
+            (options.folder / "cloud-port").write_text(str(options.cloud_port))
 
     def deploy(self) -> None:
         """Package and create or update the stack; write .local/env, .local/token and .local/url."""
@@ -89,16 +91,17 @@ class LocalStack:
         environment = self.environment(outputs)
         os.environ.update(environment)
         lines = [f"export {name}='{value}'" for name, value in environment.items()]
-        (self.options.folder / "env").write_text("\n".join(lines) + "\n")
-        (self.options.folder / "url").write_text(f"http://{cloud.HOST}:{self.options.port}\n")
-        self._write_token()
+        with _writing(self.options.folder):
+            (self.options.folder / "env").write_text("\n".join(lines) + "\n")
+            (self.options.folder / "url").write_text(f"http://{cloud.HOST}:{self.options.port}\n")
+            self._write_token()
 
     def environment(self, outputs: dict[str, str]) -> dict[str, str]:
         """What the app outside Lambda needs: the same settings as the functions have, and where the cloud is."""
         return {
             **cloud.client_environment(self.options.cloud_port),
             "STACK": NAME, "ACCESS": "token", "QUEUE_URL": outputs["OrdersQueueURL"],
-            "CURSOR_KEY": outputs["StackId"],
+            "CURSOR_KEY": outputs["StackId"], "AWS_CALLS": os.environ.get("AWS_CALLS", "direct"),
             "GRACE_S": str(self.options.grace_s), "WORKER_TIMEOUT_S": str(self.options.worker_timeout_s),
         }
 
@@ -122,16 +125,23 @@ class LocalStack:
         for name in stack.functions(NAME):
             functions.update_function_code(FunctionName=name, ZipFile=body)
 
-    def stop(self) -> None:
+    def stop(self) -> bool:
+        """End all. Returns whether orders are kept; raises CloudError if there were some that are not."""
         if self._http:
             self._http.terminate()
             self._http.wait()
-        if self._cloud:
-            cloud.stop(self._cloud)
+        if self._cloud is None:
+            return False
+        cloud.stop(self._cloud)
+        return snapshot.read(self.options.folder / "state") is not None
 
     def cloud_ended(self) -> bool:
-        """Whether the cloud ended by itself; what it did not save is lost."""
+        """Return whether the cloud ended by itself; what it did not save is lost."""
         return self._cloud is not None and self._cloud.poll() is not None
+
+    def reports(self) -> str:
+        """Return what the cloud has to tell since the last call, empty if nothing."""
+        return cloud.reports(self._cloud) if self._cloud else ""
 
     def revive(self) -> bool:
         """Start the HTTP front anew if it ended by itself: its socket outlives it, so nobody is refused meanwhile."""
@@ -164,12 +174,30 @@ class LocalStack:
         path.write_text(text + "\n")
 
 
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Raise CloudError, with the way out, where a file can't be written."""
+    try:
+        yield
+    except OSError as error:
+        raise cloud.CloudError(f"{error.filename or folder} can't be written ({error.strerror}), and orders are kept in"
+                               f" {folder}/; fix that, or choose another folder: make run LOCAL=.other") from error
+
+
+def _require_writable(*folders: Path) -> None:
+    """Try it at once: what fails later is harder to understand."""
+    for folder in folders:
+        (folder / "writable").write_bytes(b"?" * 4096)
+        (folder / "writable").unlink()
+
+
 def _require_same_port(kept: Path, port: int) -> None:
     """Kept queue addresses hold the port: on another one nothing would ever be delivered."""
-    if kept.exists() and kept.read_text().strip() != str(port):
+    known = kept.read_text().strip() if kept.exists() else ""
+    if known not in ("", str(port)):
         raise cloud.CloudError(
-            f"the orders kept in {kept.parent.name}/ belong to a cloud on port {kept.read_text().strip()}, not {port};"
-            f" run with CLOUD_PORT={kept.read_text().strip()}, or forget them: rm -r {kept.parent.name}")
+            f"the orders kept in {kept.parent.name}/ belong to a cloud on port {known}, not {port};"
+            f" run with CLOUD_PORT={known}, or forget them: rm -r {kept.parent.name}")
 
 
 def _serving(listening: socket.socket, log: Path) -> subprocess.Popen[bytes]:

@@ -11,12 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from cli.cloud import HOST, CloudError
 from cli.formation import StackError
 from cli.local import LocalStack, Options
 from cli.package import ROOT, PackageError, own_files
+from cli.snapshot import SnapshotError
 
-FAULTS = (CloudError, PackageError, StackError)
+ERRORS = (CloudError, PackageError, SnapshotError, StackError, BotoCoreError, ClientError, OSError)
 _LOOK_S = 0.3
 
 
@@ -25,23 +28,33 @@ def run() -> int:
     for ending in (signal.SIGTERM, signal.SIGINT):  # a shell's background job would ignore SIGINT otherwise
         signal.signal(ending, _interrupt)
     local: LocalStack | None = None
+    failed = True
     try:
-        options = Options.read(os.environ)
-        local = LocalStack(options)
+        local = LocalStack(Options.read(os.environ))
         _set_up(local)
-        say(_welcome(options))
+        say(_welcome(local.options))
         _follow_changes(local)
     except KeyboardInterrupt:
-        say("\nstopping; orders are kept")
-    except FAULTS as fault:
-        say(f"orderline: {fault}")
-        return 1
+        say("\nstopping ...")
+        failed = False
+    except ERRORS as error:
+        say(f"orderline: {error}")
     finally:
         for ending in (signal.SIGTERM, signal.SIGINT):
             signal.signal(ending, signal.SIG_IGN)  # a second Ctrl-C must not lose the state that is being saved
-        if local:
-            local.stop()
-    return 0
+        failed |= local is not None and not _stop(local)
+    return int(failed)
+
+
+def _stop(local: LocalStack) -> bool:
+    """Return whether all that was accepted is kept, and say so."""
+    try:
+        if local.stop():
+            say(f"orders are kept in {local.options.local}/")
+    except ERRORS as error:
+        say(f"orderline: {error}")
+        return False
+    return True
 
 
 def _set_up(local: LocalStack) -> None:
@@ -80,7 +93,10 @@ def _follow_changes(local: LocalStack) -> NoReturn:
     while True:
         time.sleep(_LOOK_S)
         if local.cloud_ended():
-            raise CloudError(f"the local cloud ended by itself; see {local.options.local}/cloud.log")
+            raise CloudError("the local cloud ended by itself; start again: what was ordered up to 2 s before is kept"
+                             f" ({local.options.local}/cloud.log may say why)")
+        if news := local.reports():
+            say(f"orderline: {news}")
         if local.revive():
             say(f"the HTTP front ended by itself, another took over; see {local.options.local}/http.log")
         now = _snapshot()
@@ -100,8 +116,8 @@ def _reload(local: LocalStack, template: bool) -> None:
             local.deploy()
         else:
             local.update_code()
-    except FAULTS as fault:
-        say(f"your change is not live: {fault}\n(the version before it goes on)")
+    except ERRORS as error:
+        say(f"your change is not live: {error}\n(the version before it goes on)")
     else:
         say(f"your change is live ({time.monotonic() - began:.1f} s)")
 

@@ -5,6 +5,7 @@ So the code can be changed without a refused connection: a new server takes over
 
 from __future__ import annotations
 
+import resource
 import signal
 import socket
 import sys
@@ -32,6 +33,16 @@ def serve(listening: socket.socket, stage: str) -> None:
     server.serve_forever(poll_interval=0.1)
 
 
+def allow_many_connections() -> None:
+    """Raise this process's limit of open files: each connection has one to the client and one to the cloud."""
+    wanted = 2 * gateway.MAX_CONNECTIONS + 100
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
 if __name__ == "__main__":
+    allow_many_connections()
     follow(parent=int(sys.argv[2]))
     serve(socket.socket(fileno=int(sys.argv[1])), stage="dev")

@@ -26,6 +26,7 @@ class LocalCloud:
 
     port: int
     log: Path
+    pid: int
 
     @property
     def environment(self) -> dict[str, str]:
@@ -42,17 +43,30 @@ def local_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     try:
         with patch.dict(os.environ, {**kept, **cloud.client_environment(port)}, clear=True):
-            yield LocalCloud(port, folder / "cloud.log")
+            yield LocalCloud(port, folder / "cloud.log", process.pid)
     finally:
         cloud.stop(process)
 
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Shared by all tests: whoever changes it starts one of its own, in `project`."""
+    """Shared by all tests: whoever changes it takes `own`, or starts one in `project`."""
     running = Stack(copy_of_the_project(tmp_path_factory.mktemp("project"))).start()
     yield running
     running.stop()
+
+
+@pytest.fixture(scope="module")
+def _own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    running = Stack(copy_of_the_project(tmp_path_factory.mktemp("own"))).start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def own(_own: Stack) -> Stack:
+    """A stack of the module's own, which its tests may change and end: it is started again for the next one."""
+    return _own if _own.ended is None else _own.start()
 
 
 @pytest.fixture

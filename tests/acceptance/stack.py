@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -14,6 +15,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +25,13 @@ ROOT = Path(__file__).parents[2]
 READY = "Orderline is ready"
 
 
+_PACKAGED = list[Path]()  # copies in which a stack was started
+
+
 def copy_of_the_project(target: Path) -> Path:
-    """What a clone holds, without what was built in it."""
+    """Copy what a clone holds; and the wheels of a copy before it, if there was one: pip takes a second and a half."""
+    for wheels in [wheels for project in _PACKAGED[:1] for wheels in project.glob("build/wheels-*")]:
+        shutil.copytree(wheels, target / "build" / wheels.name)
     names = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT,
                            capture_output=True, text=True, check=True).stdout.split()
     for name in names:
@@ -34,10 +41,17 @@ def copy_of_the_project(target: Path) -> Path:
     return target
 
 
+_PORTS = itertools.count(os.getpid() % 300 * 40)
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port that nothing listens on. Tests of another process begin elsewhere, and none of these is given to an
+    outgoing connection before the server takes it: those ports begin at 32768."""
+    while True:
+        port = 20_000 + next(_PORTS) % 12_000
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def environment(**variables: str) -> dict[str, str]:
@@ -63,6 +77,7 @@ class Stack:
                                              env=environment(**self.options), start_new_session=True)
         until(lambda: READY in self.output or self.ended is not None, within_s)
         assert self.ended is None, self.output
+        _PACKAGED.append(self.project)
         return self
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> int:

@@ -45,7 +45,7 @@ def test_short_orders_do_not_wait_for_a_long_one(stack: Stack) -> None:
     assert stack.ended_order(long["id"])["status"] == "SUCCESS"
 
 
-def test_the_local_cloud_still_has_the_pause_that_cli_cloud_shortens() -> None:
+def test_the_local_cloud_still_has_the_pause_that_cli_emulator_shortens() -> None:
     from ministack.services import lambda_svc  # noqa: PLC0415  a second of import, for this test alone
 
     assert lambda_svc._ESM_IDLE_WAKE_GAP_SECONDS > 0.005
@@ -75,7 +75,7 @@ def test_the_worker_is_a_function_of_the_cloud_behind_127_0_0_1(stack: Stack) ->
             probe.bind(("127.0.0.2" if sys.platform == "linux" else "::1", int(port)))  # else bound to every address
 
 
-def test_orders_are_still_there_after_a_restart_and_nothing_is_left_running(project: Path) -> None:
+def test_orders_are_still_there_after_a_restart_on_the_same_port_and_nothing_is_left_running(project: Path) -> None:
     stack = Stack(project).start()
     order = stack.place("cook_nuggets", {"pieces": 1})
     stack.ended_order(order["id"])
@@ -85,6 +85,11 @@ def test_orders_are_still_there_after_a_restart_and_nothing_is_left_running(proj
     assert stack.stop() == 0
     assert not [pid for pid in below if _alive(pid)]
 
+    moved = _run(project, PORT=stack.options["PORT"], CLOUD_PORT=str(free_port()))
+    assert moved.returncode == 1
+    assert f"CLOUD_PORT={stack.options['CLOUD_PORT']}" in moved.stdout
+    assert "rm -r .local" in moved.stdout
+
     (left := project / ".local" / "tmp" / "left").touch()  # by a function that was killed, say
     stack.start()
     assert not left.exists()
@@ -92,15 +97,6 @@ def test_orders_are_still_there_after_a_restart_and_nothing_is_left_running(proj
     assert stack.get(order["id"])["status"] == "SUCCESS"
     assert stack.ended_order(later["id"])["status"] == "SUCCESS"
     stack.stop(signal.SIGTERM)
-
-
-def test_what_a_killed_run_leaves_ends_by_itself(project: Path) -> None:
-    stack = Stack(project).start()
-    below = stack.processes()
-
-    stack.stop(signal.SIGKILL)
-
-    until(lambda: not [pid for pid in below if _alive(pid)], 15)
 
 
 def test_a_killed_worker_s_order_is_run_again(project: Path) -> None:
@@ -116,9 +112,8 @@ def test_a_killed_worker_s_order_is_run_again(project: Path) -> None:
     stack.stop()
 
 
-def test_a_new_task_is_live_without_a_restart_and_a_broken_one_changes_nothing(project: Path) -> None:
-    stack = Stack(project).start()
-    task = project / "chalicelib" / "tasks" / "greet.py"
+def test_a_new_task_is_live_without_a_restart_and_a_broken_one_changes_nothing(own: Stack) -> None:
+    task = own.project / "chalicelib" / "tasks" / "greet.py"
     task.write_text(textwrap.dedent('''
         from chalicelib.tasks import task
 
@@ -128,19 +123,27 @@ def test_a_new_task_is_live_without_a_restart_and_a_broken_one_changes_nothing(p
             """Say hello."""
             return " ".join(["Hello", name] * times)
     '''))
-    until(lambda: "change is live" in stack.output, 10)
+    until(lambda: "change is live" in own.output, 10)
 
-    listed = {task["name"]: task for task in stack.http("GET", "/tasks").json["items"]}
+    listed = {task["name"]: task for task in own.http("GET", "/tasks").json["items"]}
     assert listed["greet"]["input_schema"]["required"] == ["name"]
-    assert stack.ended_order(stack.place("greet", {"name": "Ada", "times": 2})["id"])["result"] == "Hello Ada Hello Ada"
-    refused = stack.http("POST", "/orders", {"task": "greet", "input": {"name": 7}})
+    assert own.ended_order(own.place("greet", {"name": "Ada", "times": 2})["id"])["result"] == "Hello Ada Hello Ada"
+    refused = own.http("POST", "/orders", {"task": "greet", "input": {"name": 7}})
     assert (refused.status, refused.json["pointer"]) == (422, "/input/name")
 
     task.write_text("def greet(:\n")
-    until(lambda: "change is not live" in stack.output, 10)
-    assert "SyntaxError" in stack.output
-    assert stack.ended_order(stack.place("greet", {"name": "Bob"})["id"])["status"] == "SUCCESS"
-    stack.stop()
+    until(lambda: "change is not live" in own.output, 10)
+    assert "SyntaxError" in own.output
+    assert own.ended_order(own.place("greet", {"name": "Bob"})["id"])["status"] == "SUCCESS"
+    task.unlink()
+
+
+def test_what_a_killed_run_leaves_ends_by_itself(own: Stack) -> None:
+    below = own.processes()
+
+    own.stop(signal.SIGKILL)
+
+    until(lambda: not [pid for pid in below if _alive(pid)], 15)
 
 
 def test_chalice_local_by_hand_works_whole_after_sourcing_the_environment(stack: Stack) -> None:
@@ -176,17 +179,6 @@ def test_a_start_that_can_not_be_names_the_mend(project: Path, options: dict[str
     assert all(word in ended.stdout for word in words), ended.stdout
     assert "Traceback" not in ended.stdout
     assert not (project / ".local" / "cloud-port").exists()  # nothing is kept yet: the next ports are free to choose
-
-
-def test_another_cloud_port_over_kept_orders_is_refused_with_the_mend(project: Path) -> None:
-    stack = Stack(project).start()
-    stack.stop()
-
-    ended = _run(project, PORT=stack.options["PORT"], CLOUD_PORT=str(free_port()))
-
-    assert ended.returncode == 1
-    assert f"CLOUD_PORT={stack.options['CLOUD_PORT']}" in ended.stdout
-    assert "rm -r .local" in ended.stdout
 
 
 def _run(project: Path, **options: str) -> subprocess.CompletedProcess[str]:

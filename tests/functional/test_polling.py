@@ -8,7 +8,9 @@ from unittest.mock import patch
 import pytest
 
 from chalicelib import config
+from chalicelib.orders import Order
 from chalicelib.tasks import task
+from chalicelib.web import wait
 from tests.kit import Cloud, Reply
 
 
@@ -203,3 +205,21 @@ def test_aws_failing_while_a_client_waits_loses_no_order(cloud: Cloud) -> None:
     reply = _place(cloud, {"Prefer": "wait=5"})
 
     assert (reply.status, reply.json["status"]) == (202, "PENDING")
+
+
+@pytest.mark.parametrize(("read_s", "most_reads"), [(0.5, 10), (1.5, 5), (30, 1)])
+def test_slow_reads_are_rarer_and_do_not_prolong_the_wait(cloud: Cloud, read_s: float, most_reads: int) -> None:
+    order = cloud.order(_place(cloud).json["id"])
+    reads = list[int]()
+
+    def slow_read() -> Order:
+        cloud.clock.sleep(read_s)
+        reads.append(cloud.clock())
+        return order
+
+    began = cloud.clock()
+    assert wait.until(lambda _: False, order, slow_read, 20) is order
+
+    waited_s = (cloud.clock() - began) / 1_000_000
+    assert 20 <= waited_s < 20.2 + read_s
+    assert len(reads) <= most_reads

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,9 +13,8 @@ from chalice.cli.factory import CLIFactory
 from cli import gateway
 from tests.kit import template
 from tests.kit.cloud import Cloud, Reply
+from tests.kit.raw import HOST, send
 from tests.kit.wire import one_call_at_a_time
-
-HOST = "127.0.0.1"
 
 
 class LocalFront:
@@ -37,13 +35,7 @@ class LocalFront:
 
     def raw(self, request: bytes) -> bytes:
         """What comes back for these bytes, until the server closes the connection."""
-        with socket.create_connection((HOST, self.port), timeout=20) as connection:
-            connection.sendall(request)
-            connection.shutdown(socket.SHUT_WR)
-            parts = []
-            while part := connection.recv(65536):
-                parts.append(part)
-        return b"".join(parts)
+        return send(self.port, request)
 
 
 @contextmanager

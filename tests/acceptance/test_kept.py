@@ -1,0 +1,140 @@
+"""What was accepted is kept on a laptop too: killed, without room on its disk, with a state that was damaged."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from cli import snapshot
+from tests.acceptance.stack import Stack, environment, free_port, until
+
+pytestmark = pytest.mark.local
+
+MAX_LOSS_S = 2
+LAUNCH_LIMITED = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (1_200_000, 1_200_000))
+os.execv(sys.executable, [sys.executable, "-m", "cli", "run"])
+"""
+
+
+def test_a_state_that_can_be_saved_again_is(own: Stack) -> None:
+    state, aside = own.project / ".local" / "state", own.project / "aside"
+    state.rename(aside)
+    state.touch()
+    order = own.place("cook_nuggets", {"pieces": 1})
+    until(lambda: "orders can't be saved (Not a directory)" in own.output, 10)
+
+    state.unlink()
+    aside.rename(state)
+
+    until(lambda: "orders are saved again" in own.output, 10)
+    assert order["id"].encode() in (snapshot.read(state) or b"")
+
+
+def test_a_killed_cloud_loses_nothing_that_is_older_than_two_seconds(own: Stack) -> None:
+    done = own.ended_order(own.place("cook_nuggets", {"pieces": 1})["id"])
+    later = own.http("POST", "/orders", {"task": "cook_nuggets", "input": {"pieces": 1}, "delay_s": 9}).json
+    file = own.project / ".local" / "state" / snapshot.NAME
+    until(lambda: later["id"].encode() in file.read_bytes(), MAX_LOSS_S)
+
+    saves, end = set[int](), time.monotonic() + 4
+    while time.monotonic() < end:
+        assert own.get(later["id"])["status"] == "PENDING"
+        saves.add(file.stat().st_mtime_ns)
+    assert len(saves) <= 3  # that of the order, of its message, of a sweep: reads are no reason for one
+
+    os.kill(own.processes("cli.emulator")[0], signal.SIGKILL)
+
+    until(lambda: own.ended is not None, 10)
+    assert own.ended == 1
+    assert "the local cloud ended by itself; start again" in own.output
+    token = own.token
+    own.start()
+    assert own.token == token
+    assert own.get(done["id"]) == done
+    assert own.ended_order(later["id"])["status"] == "SUCCESS"
+    assert own.stop() == 0
+    assert "orders are kept in .local/" in own.output
+
+
+def test_without_room_on_the_disk_it_is_said_at_once_and_at_the_end(project: Path) -> None:
+    stack = Stack(project).start(command=(sys.executable, "-c", LAUNCH_LIMITED))
+    small = stack.place("cook_nuggets", {"pieces": 1})
+    stack.ended_order(small["id"])
+    file = project / ".local" / "state" / snapshot.NAME
+    until(lambda: small["id"].encode() in file.read_bytes(), MAX_LOSS_S)
+
+    for _ in range(20):
+        stack.place("process_email", {"message": "Subject: large\r\n\r\n" + "x" * 60_000})
+
+    until(lambda: "orders can't be saved (File too large): make room" in stack.output, 10)
+    assert stack.stop() == 1
+    assert "the latest orders are not kept" in stack.output
+    assert "orders are kept in" not in stack.output.partition("stopping")[2]
+    assert small["id"].encode() in (snapshot.read(file.parent) or b"")  # the save before it is whole
+
+
+def kept(project: Path, body: bytes = b'{"sqs": {}}') -> Path:
+    """Return the snapshot of a state as it is kept between two runs."""
+    state = project / ".local" / "state"
+    state.mkdir(parents=True)
+    snapshot.write(state, body)
+    return state / snapshot.NAME
+
+
+def test_a_damaged_state_is_never_started_over(project: Path) -> None:
+    file = kept(project)
+    whole = file.read_bytes()
+    for damage in (whole[:-1], b"\0" * 100):
+        file.write_bytes(damage)
+
+        run = _run(project)
+
+        assert run.returncode == 1
+        assert "the orders kept in" in run.stdout, run.stdout
+        assert "restore that folder from a backup, or forget the orders: rm -r" in run.stdout
+        assert "Traceback" not in run.stdout
+        assert "orders are kept in" not in run.stdout
+        assert file.read_bytes() == damage
+
+
+@pytest.mark.parametrize("body", [
+    b"[]", b'{"lambda": {"code_blob_ref":"' + b"0" * 64 + b'"}}',
+])
+def test_a_state_that_no_service_takes_is_never_started_over(project: Path, body: bytes) -> None:
+    file = kept(project, body)
+    before = file.read_bytes()
+
+    run = _run(project)
+
+    assert (run.returncode, "can't be read" in run.stdout, "Traceback" in run.stdout) == (1, True, False), run.stdout
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("path", [".local", ".local/state", ".local/writable", ".local/cloud.log", ".local/tmp"])
+def test_a_folder_that_can_not_be_written_is_named_with_the_fix(project: Path, path: str) -> None:
+    blocked = project / path
+    blocked.parent.mkdir(exist_ok=True)
+    if path in (".local", ".local/state", ".local/tmp"):
+        blocked.write_text("a file where a folder belongs")
+    else:
+        blocked.mkdir()
+
+    run = _run(project)
+
+    assert (run.returncode, "Traceback" in run.stdout) == (1, False), run.stdout
+    assert str(blocked) in run.stdout
+    assert "make run LOCAL=" in run.stdout
+
+
+def _run(project: Path) -> subprocess.CompletedProcess[str]:
+    ports = {"PORT": str(free_port()), "CLOUD_PORT": str(free_port())}
+    return subprocess.run([sys.executable, "-m", "cli", "run"], cwd=project, env=environment(**ports), check=False,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)

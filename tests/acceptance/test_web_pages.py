@@ -1,0 +1,106 @@
+"""What a web page can do to the local cloud while `make run` is up: nothing."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.acceptance.conftest import LocalCloud
+from tests.kit.raw import exchange
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+pytestmark = pytest.mark.local
+
+CREATE_QUEUE = "/?Action=CreateQueue&QueueName="
+FORGED = """async (url) => {
+    const answers = [];
+    for (const mode of ["no-cors", "cors"]) {
+        const request = {method: "POST", mode, headers: {"Content-Type": "text/plain"}, body: "x"};
+        await fetch(url + mode, request).then(reply => answers.push(reply.status), error => answers.push(error.name));
+    }
+    return answers;
+}"""
+
+
+@pytest.fixture
+def other_origin() -> Iterator[str]:
+    """The address of an empty page of another origin."""
+    class EmptyPage(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), EmptyPage)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    yield f"http://localhost:{server.server_address[1]}/"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_page_of_another_origin_changes_and_reads_nothing(
+    browser: Browser, local_cloud: LocalCloud, other_origin: str
+) -> None:
+    page = browser.new_page()  # the browser itself writes to its console what it refused
+    page.goto(other_origin)
+
+    answers = page.evaluate(FORGED, f"http://127.0.0.1:{local_cloud.port}{CREATE_QUEUE}forged-")
+
+    assert answers == [0, "TypeError"]  # opaque, and refused by the browser: no header allows to read it
+    assert local_cloud.client("sqs").list_queues(QueueNamePrefix="forged-").get("QueueUrls", []) == []
+
+
+@pytest.mark.parametrize(("header", "reason"), [
+    ("Host: rebound.example:{port}", b"Host 'rebound.example:"),
+    ("Host: 127.0.0.1.rebound.example", b"Host '127.0.0.1.rebound.example'"),
+    ("Host: 127.0.0.1:{port}\r\nOrigin: null", b"Origin 'null'"),
+    ("Host: 127.0.0.1:{port}\r\nOrigin: http://127.0.0.1:1", b"Origin 'http://127.0.0.1:1'"),
+    ("Host: 127.0.0.1:{port}\r\nSec-Fetch-Site: cross-site", b"Sec-Fetch-Site 'cross-site'"),
+    ("Host: 127.0.0.1:{port}\r\nSec-Fetch-Site: same-site", b"Sec-Fetch-Site 'same-site'"),
+])
+def test_a_foreign_request_is_refused_with_the_reason(local_cloud: LocalCloud, header: str, reason: bytes) -> None:
+    answer = exchange(local_cloud.port, f"POST {CREATE_QUEUE}forged", header.format(port=local_cloud.port))
+
+    assert answer.startswith(b"HTTP/1.1 403 ")
+    assert reason in answer
+    assert b"access-control-allow" not in answer.lower()
+    assert local_cloud.client("sqs").list_queues(QueueNamePrefix="forged").get("QueueUrls", []) == []
+
+
+@pytest.mark.parametrize("header", [
+    "Host: 127.0.0.1:{port}", "Host: LOCALHOST:{port}", "Host: [::1]:{port}", "Host: localhost",
+    "Host: localhost:{port}\r\nOrigin: http://localhost:{port}\r\nSec-Fetch-Site: same-origin",
+    "Host: 127.0.0.1:{port}\r\nSec-Fetch-Site: none",
+])
+def test_a_request_of_this_machine_is_answered(local_cloud: LocalCloud, header: str) -> None:
+    answer = exchange(local_cloud.port, "GET /_ministack/health", header.format(port=local_cloud.port))
+
+    assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_it_listens_on_one_port_of_127_0_0_1_alone(local_cloud: LocalCloud) -> None:
+    sockets = {os.readlink(path) for path in Path(f"/proc/{local_cloud.pid}/fd").iterdir() if path.is_symlink()}
+    listening = set[str]()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/{local_cloud.pid}/net/{table}").read_text().splitlines()[1:]:
+            _, address, _, state, *_, inode = line.split()[:10]
+            if state == "0A" and f"socket:[{inode}]" in sockets:  # LISTEN
+                listening.add(address)
+
+    assert listening == {f"0100007F:{local_cloud.port:04X}"}

@@ -1,0 +1,24 @@
+"""Requests byte by byte, for what no HTTP library would send."""
+
+from __future__ import annotations
+
+import socket
+
+HOST = "127.0.0.1"
+
+
+def send(port: int, request: bytes) -> bytes:
+    """Return what comes back for these bytes, until the server closes the connection."""
+    with socket.create_connection((HOST, port), timeout=20) as connection:
+        connection.sendall(request)
+        connection.shutdown(socket.SHUT_WR)
+        parts = []
+        while part := connection.recv(65536):
+            parts.append(part)
+    return b"".join(parts)
+
+
+def exchange(port: int, line: str, *headers: str) -> bytes:
+    """Return the answer to a request without a body, of this line and these headers alone."""
+    lines = [f"{line} HTTP/1.1", *headers, "Content-Length: 0", "Connection: close", "", ""]
+    return send(port, "\r\n".join(lines).encode("latin-1"))
