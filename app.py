@@ -10,9 +10,11 @@ from typing import Any
 
 from chalice.app import Chalice, LambdaFunctionEvent, Response, SQSEvent
 
-from chalicelib import deadletter, sweeper, worker
 from chalicelib.auth import READ, WRITE
-from chalicelib.deadline import time_left
+from chalicelib.execution.time_limit import time_left
+from chalicelib.functions.dead_letters import settle
+from chalicelib.functions.sweeper import sweep
+from chalicelib.functions.worker import work
 from chalicelib.web import board, docs, headers, http, openapi, views
 
 app = Chalice(app_name="orderline")
@@ -84,17 +86,17 @@ for _path in list(app.routes):
 
 @app.on_sqs_message(queue_arn="set-in-resources.yaml", name="order_worker")
 def order_worker(event: SQSEvent) -> dict[str, Any]:
-    return worker.work(event.to_dict().get("Records", []), time_left(event.context))
+    return work(event.to_dict().get("Records", []), time_left(event.context))
 
 
 @app.on_sqs_message(queue_arn="set-in-resources.yaml", name="dead_letters")
 def dead_letters(event: SQSEvent) -> dict[str, Any]:
-    return deadletter.settle(event.to_dict().get("Records", []))
+    return settle(event.to_dict().get("Records", []))
 
 
 @app.schedule("rate(1 minute)", name="order_sweeper")
 def order_sweeper(event: LambdaFunctionEvent) -> dict[str, Any]:
-    return vars(sweeper.sweep(time_left(event.context)))
+    return vars(sweep(time_left(event.context)))
 
 
 # Chalice's own class demands every member of a scheduled event, though nobody reads one: the console's test button

@@ -12,7 +12,8 @@ from moto.dynamodb.models import dynamodb_backends
 from moto.sqs.models import sqs_backends
 
 import app as orderline
-from chalicelib import config, queue, rows, tasks
+from chalicelib import config, queue, tasks
+from chalicelib.table.items import encode_order
 from tests.kit.cloud import REGION, Cloud, LambdaContext, running
 from tests.kit.registry import restored
 from tests.kit.units import Meter
@@ -92,7 +93,7 @@ class Scene:
         backend = dynamodb_backends["123456789012"][REGION]
         done = self.cloud.order(order.id)
         for n in range(number):
-            item = rows.encode_order(replace(done, id=f"{n:026d}", created_at=done.created_at - n - 1))
+            item = encode_order(replace(done, id=f"{n:026d}", created_at=done.created_at - n - 1))
             backend.put_item(config.settings().orders_table, item)
 
     def wait(self, number: int) -> None:

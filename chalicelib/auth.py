@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chalicelib import config, orders
-from chalicelib.aws import client, translated
+from chalicelib.aws.client import client, translated
 from chalicelib.errors import InsufficientScope, InvalidToken, Unauthorized
 
 WRITE, READ = "orders:write", "orders:read"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chalicelib import config, logs
-from chalicelib.aws import client, translated
+from chalicelib.aws.client import client, translated
 from chalicelib.errors import Unavailable
 from chalicelib.orders import Order
 

@@ -11,7 +11,7 @@ from chalicelib.errors import NotFound
 from chalicelib.web import etag
 from chalicelib.web.http import Request, Response
 
-_FOLDER = Path(__file__).parent / "board"
+_FOLDER = Path(__file__).parent / "static"
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _KEEP = 'data-keep-s="300"'  # as the page has it
 _HEADERS = {

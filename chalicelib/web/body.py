@@ -6,7 +6,7 @@ from typing import Any
 
 from chalicelib import config, orders
 from chalicelib.errors import InvalidOrder, pointer_to
-from chalicelib.intake import Wanted
+from chalicelib.service import Wanted
 from chalicelib.web.http import Request
 from chalicelib.web.problems import Problem
 from chalicelib.web.render import time_of

@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any, NoReturn
 
-from chalicelib.nesting import MAX_DEPTH, too_deep
+from chalicelib.execution.json_depth import MAX_DEPTH, too_deep
 from chalicelib.web.problems import Problem
 
 _WHOLE = 2**53  # below it a double holds every whole number

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import unquote, urlencode
 
-from chalicelib import auth, intake, listing, logs, orders, store, tasks
+from chalicelib import auth, logs, orders, service, tasks
 from chalicelib.errors import NotFound
 from chalicelib.orders import Order
+from chalicelib.table import by_time, transitions
 from chalicelib.web import body, cursor, etag, headers, problems, query, wait
 from chalicelib.web.http import Request, Response, json_response
 from chalicelib.web.render import brief_json, order_json, retry_after_s, task_json
@@ -29,9 +30,9 @@ def answer(view: Callable[[Request, str], Response], scope: str | None, request:
 def place(request: Request, client: str) -> Response:
     """POST /orders"""
     query.check(request)
-    placed = intake.place(client, body.wanted(request, client))
+    placed = service.place(client, body.wanted(request, client))
     wait_s = wait.wanted_s(request)
-    order = wait.until(_final, placed.order, lambda: store.get(client, placed.order.id), wait_s) or placed.order
+    order = wait.until(_final, placed.order, lambda: transitions.get(client, placed.order.id), wait_s) or placed.order
     said = {"Idempotency-Replayed": "true"} if placed.replayed else {}
     return _accepted(order, request, {**said, **wait.applied(wait_s)}, 200 if wait_s and _final(order) else 202)
 
@@ -46,7 +47,7 @@ def show(request: Request, client: str) -> Response:
         return _final(order) or (known is not None and not etag.matches(known, etag.of_order(order, include)))
 
     def read() -> Order | None:
-        return store.get(client, order_id)
+        return transitions.get(client, order_id)
 
     order = _found(wait.until(told, _found(read()), read, wait_s, reads=1))
     said = {**_again(order), **wait.applied(wait_s)}
@@ -61,7 +62,7 @@ def index(request: Request, client: str) -> Response:
     bound = [f"{name}={value}" for name, value in filters]
     given = query.single(request, "cursor")
     after = None if given is None else cursor.place_of(given, client, bound)
-    page = listing.page(client, limit, after, task, (lambda order: order.status in statuses) if statuses else None)
+    page = by_time.page(client, limit, after, task, (lambda order: order.status in statuses) if statuses else None)
     shown: dict[str, Any] = {"items": [brief_json(order, request) for order in page.orders]}
     said = {}
     if page.end is not None:
@@ -73,13 +74,13 @@ def index(request: Request, client: str) -> Response:
 
 def cancel(request: Request, client: str) -> Response:
     """POST /orders/{order_id}/cancel"""
-    order = intake.cancel(client, _order_id(request))
+    order = service.cancel(client, _order_id(request))
     return json_response(200, order_json(order, request), {"ETag": etag.of_order(order)})
 
 
 def retry(request: Request, client: str) -> Response:
     """POST /orders/{order_id}/retry"""
-    return _accepted(intake.retry(client, _order_id(request)), request, {})
+    return _accepted(service.retry(client, _order_id(request)), request, {})
 
 
 def task_list(request: Request, client: str) -> Response:

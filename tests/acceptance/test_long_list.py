@@ -9,8 +9,10 @@ import pytest
 from chalice.test import Client
 
 import app as orderline
-from chalicelib import auth, aws, orders, rows
+from chalicelib import auth, orders
+from chalicelib.aws import client
 from chalicelib.orders import SECOND, Order, Status
+from chalicelib.table import items
 from tests.acceptance.conftest import LocalCloud
 from tests.kit import template
 
@@ -29,12 +31,13 @@ def test_ten_thousand_orders(local_cloud: LocalCloud) -> None:
         template.create(STACK, dynamodb, local_cloud.client("sqs"))
         made = [_order(orders.now() - n * SECOND, n) for n in range(COUNT)]
         for start in range(0, COUNT, 25):
-            puts = [{"PutRequest": {"Item": rows.encode_order(order)}} for order in made[start:start + 25]]
+            puts = [{"PutRequest": {"Item": items.encode_order(order)}} for order in made[start:start + 25]]
             dynamodb.batch_write_item(RequestItems={f"{STACK}-orders": puts})
         text, token = auth.issue("kit")
         dynamodb.put_item(TableName=f"{STACK}-tokens", Item=auth.encode(token))
         calls: list[str] = []
-        aws.client("dynamodb")._client.meta.events.register("before-call", lambda model, **_: calls.append(model.name))
+        client.client("dynamodb")._client.meta.events.register(
+            "before-call", lambda model, **_: calls.append(model.name))
         shown, costs, path = [], [], "/orders?limit=100"
         http: Any = Client(orderline.app, stage_name="dev", project_dir=str(template.RESOURCES.parents[1])).http
         while path:

@@ -25,8 +25,8 @@ NAME = "orderline-versions"
 NEW_TASK = "from chalicelib.tasks import task\n\n\n@task\ndef of_version_two() -> int:\n    return 2\n"
 CHANGES = (
     ("chalicelib/queue.py", "VERSION = 1", "VERSION = 2"),
-    ("chalicelib/worker.py", "message.version != queue.VERSION", "message.version not in (1, 2)"),
-    ("chalicelib/rows.py", "    return {name: encode(value) for name, value in row.items()",
+    ("chalicelib/functions/worker.py", "message.version != queue.VERSION", "message.version not in (1, 2)"),
+    ("chalicelib/table/items.py", "    return {name: encode(value) for name, value in row.items()",
      '    return {"colour": {"S": "new"}} | {name: encode(value) for name, value in row.items()'),
 )
 

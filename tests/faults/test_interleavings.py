@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
-from chalicelib import config, deadletter, intake, store, sweeper, worker
+from chalicelib import config, service
 from chalicelib.errors import Refusal
+from chalicelib.functions import dead_letters, sweeper, worker
+from chalicelib.table import transitions
 from tests.faults.interleave import Deed, interleaved, schedules
 from tests.faults.world import CLIENT, SEED, WHOLE, World
 
@@ -84,16 +86,16 @@ def _deed(world: World, name: str, record: dict[str, Any]) -> Deed:
 
     def cancel() -> None:
         with suppress(Refusal):
-            world.bystander.cancelled(intake.cancel(CLIENT, order_id))
+            world.bystander.cancelled(service.cancel(CLIENT, order_id))
 
     def retry() -> None:
         with suppress(Refusal):
-            intake.retry(CLIENT, order_id)
+            service.retry(CLIENT, order_id)
 
     return {
         "worker": lambda: worker.work([record], lambda: 60),
         "second worker": lambda: worker.work([record], lambda: 60),
-        "dead letter": lambda: deadletter.settle([record]),
+        "dead letter": lambda: dead_letters.settle([record]),
         "sweeper": lambda: sweeper.sweep(lambda: 60),
         "second sweeper": lambda: sweeper.sweep(lambda: 60),
         "cancel": cancel, "retry": retry,
@@ -105,8 +107,8 @@ def test_the_walk_takes_every_order_once(world: World) -> None:
     world.fresh()
 
     def ask_twice() -> None:
-        store.read("kit#none")
-        store.read("kit#none")
+        transitions.read("kit#none")
+        transitions.read("kit#none")
 
     def run(schedule: list[str]) -> list[tuple[str, list[str]]]:
         return interleaved(world.wire, {"a": ask_twice, "b": ask_twice, "time": lambda: None}, schedule)

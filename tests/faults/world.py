@@ -19,10 +19,11 @@ from moto.dynamodb.models import dynamodb_backends
 from moto.dynamodb.models.dynamo_type import DynamoType
 from moto.sqs.models import sqs_backends
 
-from chalicelib import config, intake, orders, queue, rows, store
-from chalicelib.context import Context
+from chalicelib import config, orders, queue, service
 from chalicelib.errors import Refusal, Unavailable
+from chalicelib.execution.context import Context
 from chalicelib.orders import Order, Status
+from chalicelib.table import items, transitions
 from chalicelib.tasks import task
 from tests.faults.bystander import Bystander, Run
 from tests.kit.cloud import REGION, Cloud, running
@@ -52,19 +53,19 @@ class World:
     def place(self, kind: str, **when: Any) -> str:
         """An order of the task `proof`, accepted. Returns its id."""
         order_id = orders.id_of(CLIENT, f"key-{next(self._keys)}")
-        wanted = intake.Wanted("proof", {"kind": kind}, id=order_id, **when)
+        wanted = service.Wanted("proof", {"kind": kind}, id=order_id, **when)
         self.accepted[order_id] = kind
-        self._insist(lambda: intake.place(CLIENT, wanted))
+        self._insist(lambda: service.place(CLIENT, wanted))
         return order_id
 
     def cancel(self, order_id: str) -> None:
         """Withdraw it; if that is acknowledged, it must never succeed in this round."""
         with suppress(Refusal):
-            self.bystander.cancelled(self._insist(lambda: intake.cancel(CLIENT, order_id)))
+            self.bystander.cancelled(self._insist(lambda: service.cancel(CLIENT, order_id)))
 
     def retry(self, order_id: str) -> None:
         with suppress(Refusal):
-            self._insist(lambda: intake.retry(CLIENT, order_id))
+            self._insist(lambda: service.retry(CLIENT, order_id))
 
     def run(self, context: Context) -> tuple[int, Run]:
         """A task starts: its round, and the bystander's note of it."""
@@ -114,7 +115,7 @@ class World:
             self.advance(11)
         row = self._row(orders.key_of(CLIENT, order_id))
         assert row is not None
-        store.give_up(row, orders.failure(row, "attempts_exhausted", ""))
+        transitions.give_up(row, orders.failure(row, "attempts_exhausted", ""))
 
     def body(self, order_id: str) -> str:
         """What its message holds."""
@@ -196,7 +197,7 @@ class World:
 
     def _row(self, key: str) -> Order | None:
         item = self._table().get_item(DynamoType({"S": key}))
-        return rows.decode_order(item.to_json()["Attributes"]) if item else None
+        return items.decode_order(item.to_json()["Attributes"]) if item else None
 
     def _items(self) -> list[Any]:
         return [item.to_json()["Attributes"] for item in self._table().items.values()]

@@ -10,7 +10,7 @@ import pytest
 from chalicelib.web import board
 from tests.kit import Cloud
 
-FOLDER = Path(board.__file__).parent / "board"
+FOLDER = Path(board.__file__).parent / "static"
 FILES = sorted(path.name for path in FOLDER.iterdir())
 
 

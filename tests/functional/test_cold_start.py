@@ -22,8 +22,8 @@ LOOK = """
 import json, sys
 before = set(sys.modules)
 import app
-from chalicelib import aws
-[aws.client(service) for service in sys.argv[1:]]
+from chalicelib.aws import client
+[client.client(service) for service in sys.argv[1:]]
 print(json.dumps(sorted(set(sys.modules) - before)))
 """
 

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from chalicelib import store
+from chalicelib.table import transitions
 from cli.__main__ import main
 from tests.acceptance.stack import until
 from tests.kit import Cloud
@@ -190,9 +190,9 @@ def test_a_terminal_shows_how_far_an_order_is(cloud: Cloud, terminal: Terminal) 
     running = cloud.claim(order["id"], lease_s=60)
     with at_a_screen(terminal, "wait", order["id"]) as waiting:
         waiting.reads("RUNNING")
-        store.report(running, {"percent": 40, "word": "in the oven"})
+        transitions.report(running, {"percent": 40, "word": "in the oven"})
         waiting.reads("in the oven")
-        store.succeed(running, '"crisp"')
+        transitions.succeed(running, '"crisp"')
         waiting.reads('"crisp"')
     assert waiting.exit_code == 0
 

@@ -9,7 +9,7 @@ import pytest
 
 import app as orderline
 from chalicelib import config, orders, queue
-from chalicelib.sweeper import ALWAYS
+from chalicelib.functions.sweeper import ALWAYS
 from chalicelib.tasks import task
 from tests.kit import Cloud, Wire
 from tests.kit.cloud import LambdaContext

@@ -12,8 +12,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from chalicelib import config, orders, rows
+from chalicelib import config, orders
 from chalicelib.orders import SECOND, Order, Status
+from chalicelib.table import items
 from tests.kit import Cloud, Reply, Wire
 
 HOUR = 3600 * SECOND
@@ -46,7 +47,7 @@ def _stored(cloud: Cloud, count: int, **members: Any) -> list[Order]:
     now = cloud.clock()
     made = [replace(_order(now - n * SECOND, n), **members) for n in range(1, count + 1)]
     for start in range(0, count, 25):
-        puts = [{"PutRequest": {"Item": rows.encode_order(order)}} for order in made[start:start + 25]]
+        puts = [{"PutRequest": {"Item": items.encode_order(order)}} for order in made[start:start + 25]]
         cloud.dynamodb.batch_write_item(RequestItems={config.settings().orders_table: puts})
     return made
 
@@ -114,7 +115,7 @@ def test_a_filter_that_little_fits_reads_no_whole_past(
     cloud: Cloud, wire: Wire, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A page may be empty and have a next; together they show all."""
-    monkeypatch.setattr("chalicelib.listing.MOST_KEYS", 20)
+    monkeypatch.setattr("chalicelib.table.by_time.MOST_KEYS", 20)
     made = _stored(cloud, 45)
     oldest = made[-1]
     cloud.http("POST", f"/orders/{oldest.id}/cancel")
@@ -130,7 +131,7 @@ def test_a_filter_that_little_fits_reads_no_whole_past(
 
 
 def test_filtered_pages_together_are_all_that_fits_once(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chalicelib.listing.MOST_KEYS", 20)
+    monkeypatch.setattr("chalicelib.table.by_time.MOST_KEYS", 20)
     made = _stored(cloud, 50)
     wanted = {order.id for order in made[::3]}
     for order in made[::3]:
@@ -166,14 +167,14 @@ def test_shards_are_merged_in_the_order_of_time_and_may_grow(cloud: Cloud) -> No
     used = {row["time_shard"]["S"] for row in cloud.dynamodb.scan(TableName=config.settings().orders_table)["Items"]}
     assert shown == [*reversed(new), *(order.id for order in old)]
     assert used == {f"kit#{shard}" for shard in range(4)}
-    assert {rows.encode_order(order)["time_shard"]["S"] for order in old} == {"kit#0"}
+    assert {items.encode_order(order)["time_shard"]["S"] for order in old} == {"kit#0"}
 
 
 def test_an_order_s_shard_depends_on_its_id_alone(cloud: Cloud) -> None:
     with _settings(list_shards=3):
         order = cloud.order(cloud.place("cook_nuggets", {"pieces": 1})["id"])
 
-        assert rows.encode_order(order)["time_shard"]["S"] == f"kit#{zlib.crc32(order.id.encode()) % 3}"
+        assert items.encode_order(order)["time_shard"]["S"] == f"kit#{zlib.crc32(order.id.encode()) % 3}"
 
 
 def test_expired_orders_are_gone_from_the_list(cloud: Cloud) -> None:
@@ -204,7 +205,7 @@ def test_an_index_that_lags_behind_a_new_life_of_an_id_shows_it_once(cloud: Clou
     """A key may be used again once its order has expired; the index may still name the old life for a moment."""
     key = {"Idempotency-Key": "again"}
     first = cloud.place("cook_nuggets", {"pieces": 1}, key)
-    old = rows.time_key(cloud.order(first["id"]))
+    old = items.time_key(cloud.order(first["id"]))
     cloud.http("POST", f"/orders/{first['id']}/cancel")
     cloud.clock.advance(config.settings().keep_s + 1)
     assert cloud.place("cook_nuggets", {"pieces": 2}, key)["id"] == first["id"]

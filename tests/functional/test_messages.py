@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 import app as orderline
-from chalicelib import config, orders, queue, store, worker
+from chalicelib import config, orders, queue
 from chalicelib.errors import Stale
+from chalicelib.functions import worker
 from chalicelib.orders import SECOND, Order
+from chalicelib.table import transitions
 from chalicelib.tasks import Context, task
 from tests.kit import Cloud, Wire
 from tests.kit.cloud import LambdaContext
@@ -157,7 +159,7 @@ def test_whenever_a_lease_ends_the_order_is_done(cloud: Cloud) -> None:
 
     for ends_after in range(30):
         order = cloud.place("work")
-        store.claim(f"kit#{order['id']}", "work", cloud.clock() + ends_after)
+        transitions.claim(f"kit#{order['id']}", "work", cloud.clock() + ends_after)
         while cloud.drain().kept:
             cloud.clock.advance(1)
 
@@ -193,13 +195,13 @@ def test_an_order_that_changed_since_it_was_read_is_not_given_up(cloud: Cloud) -
     error = {"code": "gave_up", "message": "", "attempt": 1}
 
     with pytest.raises(Stale) as refused:  # its lease is live
-        store.give_up(held, error)
+        transitions.give_up(held, error)
     assert refused.value.row == held
 
     cloud.clock.advance(31)
     with pytest.raises(Stale):  # somebody wrote since
-        store.give_up(seen, error)
-    assert store.give_up(held, error).status.value == "FAILED"
+        transitions.give_up(seen, error)
+    assert transitions.give_up(held, error).status.value == "FAILED"
 
 
 def test_a_stale_workers_finish_is_refused_and_its_message_acknowledged(cloud: Cloud) -> None:

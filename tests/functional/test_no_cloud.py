@@ -14,8 +14,9 @@ from typing import Any
 import boto3
 import pytest
 
-from chalicelib import config, store
+from chalicelib import config
 from chalicelib.errors import NoCloud
+from chalicelib.table import transitions
 from tests.kit import Cloud, template
 from tests.kit.cloud import REGION, running
 
@@ -93,10 +94,10 @@ def test_a_call_after_a_mocked_test_reaches_nothing(monkeypatch: pytest.MonkeyPa
     for name in ("AWS_ACCESS_KEY_ID", "AWS_ENDPOINT_URL", "AWS_LAMBDA_FUNCTION_NAME"):
         monkeypatch.delenv(name, raising=False)
     with running():
-        assert store.get("kit", "0" * 26) is None
+        assert transitions.get("kit", "0" * 26) is None
 
     with pytest.raises(NoCloud):
-        store.get("kit", "0" * 26)
+        transitions.get("kit", "0" * 26)
 
 
 def test_a_second_region_in_one_process_is_called_where_it_is(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,6 +105,6 @@ def test_a_second_region_in_one_process_is_called_where_it_is(cloud: Cloud, monk
     template.create(config.settings().stack, boto3.client("dynamodb", "eu-west-1"), boto3.client("sqs", "eu-west-1"))
 
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
-    assert store.get("kit", placed["id"]) is None
+    assert transitions.get("kit", placed["id"]) is None
     monkeypatch.setenv("AWS_REGION", REGION)
-    assert store.get("kit", placed["id"]) is not None
+    assert transitions.get("kit", placed["id"]) is not None

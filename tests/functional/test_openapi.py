@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 
 import app as orderline
-from chalicelib.context import Context
+from chalicelib.execution.context import Context
 from chalicelib.tasks import task
 from chalicelib.web import headers, problems, schemas
 from chalicelib.web.operations import OPERATIONS

@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 from moto.dynamodb.models import dynamodb_backends
 
-from chalicelib import config, orders, periodic, tasks
+from chalicelib import config, orders
 from chalicelib.errors import Unavailable
+from chalicelib.execution import registry
+from chalicelib.functions import periodic
 from chalicelib.orders import SECOND
 from chalicelib.tasks import task
 from tests.faults.interleave import Deed, interleaved, schedules
@@ -29,7 +31,7 @@ def nothing() -> None: ...
 
 def register(name: str, **period: Any) -> None:
     """Register a periodic task that does nothing; again, with another period, as a deploy would."""
-    tasks._registry.pop(name, None)
+    registry._registry.pop(name, None)
     function = FunctionType(nothing.__code__, {}, name)
     task(**period)(function)
 

@@ -11,6 +11,7 @@ from unittest.mock import patch
 import pytest
 
 from chalicelib import config, tasks
+from chalicelib.execution import registry
 from cli import package
 from tests.kit import Cloud
 from tests.kit.calls import Call, Recorder, Way, call_sites, recorded
@@ -36,7 +37,7 @@ def tick() -> None: ...
 
 @contextmanager
 def tasks_of_the_test() -> Iterator[None]:
-    with patch.dict(tasks._registry):
+    with patch.dict(registry._registry):
         tasks.task(max_attempts=2)(fail)
         tasks.task(busy)
         tasks.task(every_s=60)(tick)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from chalicelib import worker
 from chalicelib.errors import TaskMistake
+from chalicelib.functions import worker
 from chalicelib.tasks import Context, task
 from tests.kit import Cloud
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from chalicelib import store, tasks
+from chalicelib import tasks
+from chalicelib.table import transitions
 from tests.kit import Cloud, Wire, units
 from tests.kit.units import Meter
 
@@ -72,7 +73,7 @@ def test_costs_are_the_same_with_many_rows(cloud: Cloud, wire: Wire, meter: Mete
     with wire.unseen():
         made = cloud.order(cloud.place("cook_nuggets", {"pieces": 1})["id"])
         for n in range(300):
-            store.insert(replace(made, id=f"{n:026d}"))
+            transitions.insert(replace(made, id=f"{n:026d}"))
         cloud.drain()
     order = cloud.place("cook_nuggets", {"pieces": 6})
     cloud.drain()

@@ -14,7 +14,8 @@ from unittest.mock import patch
 from botocore.exceptions import ClientError
 
 import chalicelib
-from chalicelib import aws, config, sdk
+from chalicelib import config
+from chalicelib.aws import boto, client
 
 SOURCE = Path(chalicelib.__file__).parent
 Way = tuple[tuple[str, int], ...]  # (file, line), the calling line first
@@ -59,15 +60,15 @@ class Recorder:
 @contextmanager
 def recorded() -> Iterator[Recorder]:
     """Listens to every client that the app makes."""
-    recorder, session = Recorder(), sdk.session()
-    aws._client.cache_clear()  # a client listens to what was registered before it was made
+    recorder, session = Recorder(), boto.session()
+    client._client.cache_clear()  # a client listens to what was registered before it was made
     session.register("provide-client-params.*.*", recorder.note)
     try:
         with patch.dict("os.environ", AWS_CALLS="sdk"):  # where it can listen
             yield recorder
     finally:
         session.unregister("provide-client-params.*.*", recorder.note)
-        aws._client.cache_clear()
+        client._client.cache_clear()
 
 
 def call_sites() -> set[tuple[str, int]]:
@@ -87,7 +88,7 @@ def _path() -> Way:
     frame: Any = sys._getframe(1)
     lines = []
     while frame is not None:
-        if frame.f_code.co_filename.startswith(str(SOURCE)) and frame.f_code.co_filename != sdk.__file__:
+        if frame.f_code.co_filename.startswith(str(SOURCE)) and frame.f_code.co_filename != boto.__file__:
             lines.append((Path(frame.f_code.co_filename).name, frame.f_lineno))
         frame = frame.f_back
     return tuple(lines)

@@ -23,8 +23,10 @@ from moto import mock_aws
 from moto.core.models import botocore_stubber
 
 import app as orderline
-from chalicelib import auth, config, direct, queue, rows, store
+from chalicelib import auth, config, queue
+from chalicelib.aws import sigv4
 from chalicelib.orders import SECOND, Order, key_of
+from chalicelib.table import transitions
 from tests.kit import template
 from tests.kit.clock import Clock
 
@@ -101,14 +103,14 @@ class Cloud:
 
     def order(self, order_id: str, client: str = "kit") -> Order:
         """The order's row, whole."""
-        order = store.get(client, order_id)
+        order = transitions.get(client, order_id)
         assert order is not None, f"no order {order_id}"
         return order
 
     def claim(self, order_id: str, lease_s: float, client: str = "kit") -> Order:
         """A worker takes the order and is never heard of again."""
         task = self.order(order_id, client).task
-        return store.claim(key_of(client, order_id), task, self.clock() + int(lease_s * SECOND))
+        return transitions.claim(key_of(client, order_id), task, self.clock() + int(lease_s * SECOND))
 
     def bury(self, order_id: str, client: str = "kit") -> None:
         """A dead letter of the order's arrives."""
@@ -125,7 +127,7 @@ class Cloud:
     def rows(self) -> list[Order]:
         """Every order of the table; the rows of ticks begin with #."""
         items = self.dynamodb.scan(TableName=config.settings().orders_table)["Items"]
-        return [rows.decode_order(item) for item in items if not item["pk"]["S"].startswith("#")]
+        return [items.decode_order(item) for item in items if not item["pk"]["S"].startswith("#")]
 
     def deliver(self, batch: int = 1, time_left_s: float = 60, dead: bool = False) -> tuple[int, int] | None:
         """One turn of the mapping: (messages delivered, messages kept), or None if none is visible."""
@@ -193,11 +195,11 @@ def running(**parameters: int) -> Iterator[Cloud]:
     environment = {"AWS_ENDPOINT_URL": "", "AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}
     with patch.dict("os.environ", environment), mock_aws(), clock.installed():
         auth.forget()
-        with patch.object(direct.Client, "_exchange", _moto):
+        with patch.object(sigv4.Client, "_exchange", _moto):
             yield Cloud(clock, **parameters)
 
 
-def _moto(client: direct.Client, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
+def _moto(client: sigv4.Client, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
     """Moto answers what the app signs itself too: over the same seam, so the wire and its faults are there as well."""
     request = AWSPreparedRequest("POST", f"{client.url}/", HTTPHeaders.from_pairs(headers.items()), body, False)
     try:

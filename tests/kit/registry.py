@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from unittest.mock import patch
 
-from chalicelib import tasks
+from chalicelib.execution import registry
 
 
 @contextmanager
 def restored() -> Iterator[None]:
     """The registry is afterwards as it was before."""
-    with patch.dict(tasks._registry):
+    with patch.dict(registry._registry):
         yield

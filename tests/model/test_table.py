@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from chalicelib import orders, store
+from chalicelib import orders
 from chalicelib.orders import SECOND, Order, Plan
+from chalicelib.table import transitions
 from tests.kit import Cloud
 from tests.kit.wire import tapped
 from tests.model import words
@@ -43,7 +44,7 @@ def _due(cloud: Cloud) -> Order:
 
 
 def _failed(cloud: Cloud) -> Order:
-    return store.fail(_claimed(cloud), ERROR)
+    return transitions.fail(_claimed(cloud), ERROR)
 
 
 def _plan(order: Order) -> Plan:
@@ -54,15 +55,15 @@ Write = Callable[[Cloud], object]
 WRITES: dict[str, Write] = {
     "T1": _waiting,
     "T3": _claimed,
-    "T4": lambda cloud: store.succeed(_claimed(cloud), "1"),
-    "T5": lambda cloud: store.put_back(_claimed(cloud), ERROR, 1),
+    "T4": lambda cloud: transitions.succeed(_claimed(cloud), "1"),
+    "T5": lambda cloud: transitions.put_back(_claimed(cloud), ERROR, 1),
     "T6": _failed,
-    "T7": lambda cloud: store.give_up(_waiting(cloud), ERROR),
-    "T8": lambda cloud: store.cancel(_waiting(cloud)),
-    "T9": lambda cloud: store.resend(order := _due(cloud), _plan(order)),
-    "T10": lambda cloud: store.postpone(order := _waiting(cloud), _plan(order)),
-    "T11": lambda cloud: store.retry(order := _failed(cloud), _plan(order)),
-    "T12": lambda cloud: store.report(_claimed(cloud), {"percent": 1, "word": ""}),
+    "T7": lambda cloud: transitions.give_up(_waiting(cloud), ERROR),
+    "T8": lambda cloud: transitions.cancel(_waiting(cloud)),
+    "T9": lambda cloud: transitions.resend(order := _due(cloud), _plan(order)),
+    "T10": lambda cloud: transitions.postpone(order := _waiting(cloud), _plan(order)),
+    "T11": lambda cloud: transitions.retry(order := _failed(cloud), _plan(order)),
+    "T12": lambda cloud: transitions.report(_claimed(cloud), {"percent": 1, "word": ""}),
 }
 
 

@@ -20,7 +20,7 @@ import boto3
 from chalicelib.auth import LOCAL_CLIENT
 from chalicelib.orders import Order, key_of
 from chalicelib.queue import VERSION
-from chalicelib.rows import decode_order
+from chalicelib.table.items import decode_order
 from cli import cloud
 from cli.local import NAME
 from tests.acceptance.stack import ROOT, Stack, copy_of_the_project

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from chalicelib.charsets import decode
+from chalicelib.tasks.process_email.charsets import decode
 
 ARABIC, CHINESE, HEBREW, KOREAN, RUSSIAN, THAI = "مرحبا", "您好", "שלום", "안녕", "Привет", "สวัสดี"
 # What it is encoded by, the text, and labels of it: those of the standard that Python lacks, and some that it has.

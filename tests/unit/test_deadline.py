@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from chalicelib.deadline import TimeLimit, deadline
+from chalicelib.execution.time_limit import TimeLimit, deadline
 
 
 def test_what_runs_too_long_is_ended() -> None:

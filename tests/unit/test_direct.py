@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from chalicelib import direct
+from chalicelib.aws import sigv4
 from chalicelib.config import Aws, Settings, read_aws
 from chalicelib.errors import CallFailed, CallRefused
 
@@ -45,7 +45,7 @@ def test_the_signature_is_botocores(service: str, region: str, body: bytes, toke
     aws = reached(AWS_REGION=region, AWS_SESSION_TOKEN=token or "")
     host = f"{service}.{region}.amazonaws.com"
 
-    ours = direct.signed(aws, service, host, "T.Operation", body, time.gmtime(NOW))
+    ours = sigv4.signed(aws, service, host, "T.Operation", body, time.gmtime(NOW))
 
     unsigned = {"content-type": "application/x-amz-json-1.0", "x-amz-target": "T.Operation"}
     request = AWSRequest("POST", f"https://{host}/", data=body, headers=unsigned)
@@ -97,7 +97,7 @@ def aws() -> Iterator[Server]:
     server = Server()
     thread = Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
-    with patch("chalicelib.direct.time.sleep"):
+    with patch("chalicelib.aws.sigv4.time.sleep"):
         yield server
     server.shutdown()
     thread.join()
@@ -105,13 +105,13 @@ def aws() -> Iterator[Server]:
 
 
 @pytest.fixture
-def client(aws: Server) -> Iterator[direct.Client]:
-    made = direct.Client("dynamodb", reached(AWS_ENDPOINT_URL=f"http://127.0.0.1:{aws.server_port}"))
+def client(aws: Server) -> Iterator[sigv4.Client]:
+    made = sigv4.Client("dynamodb", reached(AWS_ENDPOINT_URL=f"http://127.0.0.1:{aws.server_port}"))
     yield made
     made._connection().close()  # the server handles one connection at a time
 
 
-def test_a_call_is_json_to_its_target_and_the_connection_is_kept(aws: Server, client: direct.Client) -> None:
+def test_a_call_is_json_to_its_target_and_the_connection_is_kept(aws: Server, client: sigv4.Client) -> None:
     aws.answers = [(200, {"Count": 1}), (200, b"")]
 
     assert client.query(TableName="t") == {"Count": 1}
@@ -133,17 +133,17 @@ def test_tls_is_checked_and_its_connection_is_kept(
     aws.answers = [(200, {"n": n}) for n in range(3)]
     tls = reached(AWS_ENDPOINT_URL=f"https://127.0.0.1:{aws.server_port}")
 
-    direct._trust.cache_clear()
+    sigv4._trust.cache_clear()
     with pytest.raises(CallFailed, match="SSLCertVerificationError"):
-        direct.Client("dynamodb", tls).query()
+        sigv4.Client("dynamodb", tls).query()
 
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    direct._trust.cache_clear()
-    client, before = direct.Client("dynamodb", tls), aws.connections
+    sigv4._trust.cache_clear()
+    client, before = sigv4.Client("dynamodb", tls), aws.connections
     assert [client.query() for _ in range(3)] == [{"n": 0}, {"n": 1}, {"n": 2}]
     assert aws.connections == before + 1
     client._connection().close()
-    direct._trust.cache_clear()
+    sigv4._trust.cache_clear()
 
 
 def _certificate(path: Path) -> Path:
@@ -167,7 +167,7 @@ def _certificate(path: Path) -> Path:
     None, (500, b"no JSON"), (503, {}), (200, b"no JSON"), (200, b"\xff"),
     (200, b"[" * 100_000), (500, b"[" * 100_000), (400, {"__type": "com.amazonaws.dynamodb#ThrottlingException"}),
 ])
-def test_what_may_pass_is_tried_three_times(aws: Server, client: direct.Client, fault: Any) -> None:
+def test_what_may_pass_is_tried_three_times(aws: Server, client: sigv4.Client, fault: Any) -> None:
     aws.answers = [fault, fault, (200, {})]
     assert client.get_item(TableName="t") == {}
 
@@ -177,7 +177,7 @@ def test_what_may_pass_is_tried_three_times(aws: Server, client: direct.Client, 
     assert aws.answers == []
 
 
-def test_a_refusal_is_told_at_once_with_its_row(aws: Server, client: direct.Client) -> None:
+def test_a_refusal_is_told_at_once_with_its_row(aws: Server, client: sigv4.Client) -> None:
     row = {"pk": {"S": "a"}}
     aws.answers = [(400, {"__type": "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException", "Item": row})]
 
@@ -187,10 +187,10 @@ def test_a_refusal_is_told_at_once_with_its_row(aws: Server, client: direct.Clie
     assert (caught.value.code, caught.value.item) == ("ConditionalCheckFailedException", row)
 
 
-def test_a_connection_that_aws_closed_meanwhile_costs_no_attempt(aws: Server, client: direct.Client) -> None:
+def test_a_connection_that_aws_closed_meanwhile_costs_no_attempt(aws: Server, client: sigv4.Client) -> None:
     aws.hang_up = True
     aws.answers = [(200, {})] * 3
-    with patch("chalicelib.direct.time.sleep") as slept:
+    with patch("chalicelib.aws.sigv4.time.sleep") as slept:
         for _ in range(3):
             client.get_item(TableName="t")
             wait_until_closed(client)
@@ -199,19 +199,19 @@ def test_a_connection_that_aws_closed_meanwhile_costs_no_attempt(aws: Server, cl
     slept.assert_not_called()
 
 
-def test_a_kept_connection_that_died_is_made_again_without_a_pause(aws: Server, client: direct.Client) -> None:
+def test_a_kept_connection_that_died_is_made_again_without_a_pause(aws: Server, client: sigv4.Client) -> None:
     """AWS closes it just as the request is on its way: seen only when the answer doesn't come."""
     aws.answers = [(200, {}), None, (200, {"Count": 2})]
     client.get_item(TableName="t")
-    with patch("chalicelib.direct.time.sleep") as slept:
+    with patch("chalicelib.aws.sigv4.time.sleep") as slept:
         assert client.query(TableName="t") == {"Count": 2}
 
     slept.assert_not_called()
 
 
-def test_a_new_connection_that_fails_is_tried_again_after_a_pause(aws: Server, client: direct.Client) -> None:
+def test_a_new_connection_that_fails_is_tried_again_after_a_pause(aws: Server, client: sigv4.Client) -> None:
     aws.answers = [None, (200, {})]
-    with patch("chalicelib.direct.time.sleep") as slept:
+    with patch("chalicelib.aws.sigv4.time.sleep") as slept:
         client.get_item(TableName="t")
 
     slept.assert_called_once()
@@ -230,7 +230,7 @@ def test_calls_carry_the_trace_of_their_invocation(
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     endpoint = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{aws.server_port}"}
-    client = direct.Client("sqs", read_aws({**ENVIRON, **endpoint, **environ}, Settings()))
+    client = sigv4.Client("sqs", read_aws({**ENVIRON, **endpoint, **environ}, Settings()))
     aws.answers = [(200, {})]
 
     client.send_message(QueueUrl="q")
@@ -239,14 +239,14 @@ def test_calls_carry_the_trace_of_their_invocation(
     assert aws.traces == [sent]
 
 
-def wait_until_closed(client: direct.Client) -> None:
+def wait_until_closed(client: sigv4.Client) -> None:
     """The server's end of the connection, as it is seen here."""
     sock = client._of_thread.connection.sock
     sock.settimeout(5)
     assert sock is None or sock.recv(1) == b""
 
 
-def test_a_call_that_a_time_limit_ended_leaves_no_answer_for_the_next(aws: Server, client: direct.Client) -> None:
+def test_a_call_that_a_time_limit_ended_leaves_no_answer_for_the_next(aws: Server, client: sigv4.Client) -> None:
     aws.answers = [(200, {"Count": n}) for n in (1, 2, 3)]
     assert client.query(TableName="t") == {"Count": 1}
     with patch("socket.socket.makefile", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
@@ -266,7 +266,7 @@ OK = b"HTTP/1.1 200 OK\r\n"
 ])
 def test_an_answer_is_read_to_its_end_and_no_further(raw: bytes, kept: bool) -> None:
     stream = BytesIO(raw + b"HTTP/1.1 the next")
-    assert direct._answer(stream) == (200, b"{}", kept)
+    assert sigv4._answer(stream) == (200, b"{}", kept)
     assert stream.read() == b"HTTP/1.1 the next"
 
 
@@ -283,12 +283,12 @@ def test_an_answer_is_read_to_its_end_and_no_further(raw: bytes, kept: bool) -> 
 ])
 def test_a_broken_answer_is_a_failure_never_half_an_answer(raw: bytes) -> None:
     with pytest.raises(HTTPException):
-        direct._answer(BytesIO(raw))
+        sigv4._answer(BytesIO(raw))
 
 
 def test_nobody_there_is_a_failed_call() -> None:
-    nowhere = direct.Client("sqs", reached(AWS_ENDPOINT_URL="http://127.0.0.1:1"))
-    with patch("chalicelib.direct.time.sleep"), pytest.raises(CallFailed, match="ConnectionRefusedError"):
+    nowhere = sigv4.Client("sqs", reached(AWS_ENDPOINT_URL="http://127.0.0.1:1"))
+    with patch("chalicelib.aws.sigv4.time.sleep"), pytest.raises(CallFailed, match="ConnectionRefusedError"):
         nowhere.send_message(QueueUrl="q")
 
 
@@ -302,9 +302,9 @@ def test_nobody_there_is_a_failed_call() -> None:
 ])
 def test_an_endpoint_is_the_configured_one_or_the_regions(environ: dict[str, str], urls: tuple[str, str]) -> None:
     aws = reached(**environ)
-    assert (direct.Client("dynamodb", aws).url, direct.Client("sqs", aws).url) == urls
+    assert (sigv4.Client("dynamodb", aws).url, sigv4.Client("sqs", aws).url) == urls
 
 
 def test_other_partitions_have_the_dns_suffix_that_the_template_gives() -> None:
     aws = read_aws({**ENVIRON, "AWS_REGION": "eusc-de-east-1"}, Settings(dns_suffix="amazonaws.eu"))
-    assert direct.Client("sqs", aws).url == "https://sqs.eusc-de-east-1.amazonaws.eu"
+    assert sigv4.Client("sqs", aws).url == "https://sqs.eusc-de-east-1.amazonaws.eu"

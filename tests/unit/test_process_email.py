@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from chalicelib.mail import MAX_MIME_HEADER, parsed
 from chalicelib.tasks.process_email import Email, NotAMessage, process_email
+from chalicelib.tasks.process_email.mail import MAX_MIME_HEADER, parsed
 from tests.kit import Cloud
 
 GMAIL = """\

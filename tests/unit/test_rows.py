@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields, replace
 
 from chalicelib.orders import Order, Status
-from chalicelib.rows import decode_order, encode_order
+from chalicelib.table.items import decode_order, encode_order
 
 SMALL = Order(
     client="kit", id="0" * 26, task="cook_nuggets", input="{}", status=Status.PENDING, created_at=1_800_000_000_000_000,

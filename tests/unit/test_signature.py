@@ -12,9 +12,9 @@ from uuid import UUID
 import pytest
 from msgspec import Meta
 
-from chalicelib.context import Context
 from chalicelib.errors import InvalidInput, TaskMistake
-from chalicelib.signature import Signature, as_json
+from chalicelib.execution.context import Context
+from chalicelib.execution.signature import Signature, as_json
 
 CONTEXT = Context("id", 1, "key", 1.0, lambda _: None, lambda *_: "")
 

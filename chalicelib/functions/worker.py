@@ -13,12 +13,13 @@ from dataclasses import replace
 from time import monotonic  # bound here: a task may leave time.monotonic patched
 from typing import Any
 
-from chalicelib import config, intake, logs, orders, queue, store
-from chalicelib.context import Context
-from chalicelib.deadline import TimeLimit, deadline
+from chalicelib import config, logs, orders, queue, service
 from chalicelib.errors import InvalidInput, InvalidOrder, NoJSON, Stale, Unavailable, UnknownTask
+from chalicelib.execution.context import Context
+from chalicelib.execution.time_limit import TimeLimit, deadline
 from chalicelib.orders import SECOND, Order, Status
 from chalicelib.queue import Message
+from chalicelib.table import transitions
 from chalicelib.tasks import Task, find
 
 MARGIN_S = 0.6  # what the finish needs after the soft deadline, before Lambda's own
@@ -50,7 +51,7 @@ def _settle(message: Message, time_left_s: Callable[[], float], needed_s: float)
         return _keep(message, 0, "no_time_left")
     lease_until = orders.now() + int((time_left_s() + LEASE_MARGIN_S) * SECOND)
     try:
-        order = store.claim(message.key, task.name, lease_until)
+        order = transitions.claim(message.key, task.name, lease_until)
     except Stale as refusal:
         if refusal.row and refusal.row.task != task.name:  # not our message: the row decides what runs
             return _settle(replace(message, task=refusal.row.task), time_left_s, needed_s)
@@ -70,7 +71,7 @@ def _refused(message: Message, row: Order | None) -> bool:
     if error is None:
         return _keep(message, 0, "claim_again")  # what stood in the way ended just after the claim was refused
     with suppress(Stale):
-        store.give_up(row, error)
+        transitions.give_up(row, error)
     return True
 
 
@@ -100,14 +101,14 @@ def _context(order: Order, limit_s: float, placed: list[str]) -> Context:
 
     def report(progress: dict[str, Any]) -> None:
         with suppress(Unavailable):  # the next report may be seen
-            store.report(order, progress)
+            transitions.report(order, progress)
 
     links = {*order.follow_ups}
 
     def place(task: str, value: Any, name: str) -> str:
-        if len(links) >= MAX_FOLLOW_UPS and intake.follow_up_id(order, name) not in links:
+        if len(links) >= MAX_FOLLOW_UPS and service.follow_up_id(order, name) not in links:
             raise InvalidOrder(f"an order places at most {MAX_FOLLOW_UPS} others; let one of them place the rest")
-        placed.append(intake.follow_up(order, task, value, name).id)
+        placed.append(service.follow_up(order, task, value, name).id)
         links.add(placed[-1])
         return placed[-1]
 
@@ -137,12 +138,12 @@ def _run(order: Order, task: Task, limit_s: float, context: Context) -> tuple[st
 
 def _finish(order: Order, task: Task, result: str, error: Error | None, again: bool) -> Order:
     if error is None:
-        return store.succeed(order, result)
+        return transitions.succeed(order, result)
     if again and order.attempts < order.max_attempts:
         # Full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
         most_s = min(task.max_backoff_s, task.backoff_s * 2 ** (order.attempts - 1))
-        return store.put_back(order, error, random.uniform(0, most_s))
-    return store.fail(order, error)
+        return transitions.put_back(order, error, random.uniform(0, most_s))
+    return transitions.fail(order, error)
 
 
 def _keep(message: Message, seconds: int, reason: str) -> bool:

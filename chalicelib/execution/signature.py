@@ -12,9 +12,9 @@ from typing import Any
 
 import msgspec
 
-from chalicelib.context import Context
 from chalicelib.errors import InvalidInput, NoJSON, TaskMistake, pointer_to
-from chalicelib.nesting import MAX_DEPTH, too_deep
+from chalicelib.execution.context import Context
+from chalicelib.execution.json_depth import MAX_DEPTH, too_deep
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ one is made, and how one's own is told, is in writes.py.
 from __future__ import annotations
 
 from chalicelib import config, orders
-from chalicelib.aws import client, translated
+from chalicelib.aws.client import client, translated
 from chalicelib.orders import Order, Plan, Status, Transition
-from chalicelib.rows import Item, decode_order, encode
-from chalicelib.writes import end, put, update
+from chalicelib.table.conditional_write import end, put, update
+from chalicelib.table.items import Item, decode_order, encode
 
 _NOT_HELD = "(attribute_not_exists(lease_until) OR lease_until < :now)"
 

@@ -12,11 +12,12 @@ from datetime import datetime, timedelta, timezone
 
 from cronsim import CronSim
 
-from chalicelib import config, intake, logs, orders, ticks
+from chalicelib import config, logs, orders, service
 from chalicelib.errors import Refusal
 from chalicelib.orders import SECOND
+from chalicelib.table import last_ticks
+from chalicelib.table.last_ticks import LastTick
 from chalicelib.tasks import Task, known
-from chalicelib.ticks import LastTick
 
 
 def place_ticks(now: int) -> None:
@@ -29,14 +30,14 @@ def place_ticks(now: int) -> None:
 def _place_tick(task: Task, now: int) -> None:
     tick = last_tick(task, now) or 0
     schedule = f"every {task.every_s:g} s" if task.every_s else f"cron {task.cron}"
-    previous = ticks.read(task.name)
+    previous = last_ticks.read(task.name)
     current = LastTick(tick, schedule)
     if previous is None or previous.schedule != schedule:
-        ticks.record(task.name, current, previous)
+        last_ticks.record(task.name, current, previous)
         return
     if tick <= previous.tick or not _placed(task, tick):
         return
-    recorded = ticks.record(task.name, current, previous)
+    recorded = last_ticks.record(task.name, current, previous)
     before = last_tick(task, tick - 1)
     if recorded and before and before > previous.tick:
         logs.event("ticks_skipped", task=task.name, tick=tick, before=before)
@@ -45,7 +46,7 @@ def _place_tick(task: Task, now: int) -> None:
 def _placed(task: Task, tick: int) -> bool:
     """Place the tick's order, whether or not it was there. Return False if it is refused."""
     try:
-        intake.place(config.settings().periodic_client, intake.Wanted(task.name, {}, id=_id(task, tick)))
+        service.place(config.settings().periodic_client, service.Wanted(task.name, {}, id=_id(task, tick)))
     except Refusal as refusal:
         logs.event("tick_refused", task=task.name, reason=str(refusal))
         return False

@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import Any
 
-from chalicelib import config, logs, orders, queue, store
+from chalicelib import config, logs, orders, queue
 from chalicelib.errors import (
     InvalidInput,
     KeyReused,
@@ -21,8 +21,9 @@ from chalicelib.errors import (
     TooLarge,
     Unavailable,
 )
+from chalicelib.execution.signature import as_json
 from chalicelib.orders import SECOND, Order, Plan, Status
-from chalicelib.signature import as_json
+from chalicelib.table import transitions
 from chalicelib.tasks import find
 
 DIRECT_GENERATIONS = 10
@@ -58,7 +59,7 @@ def place(client: str, wanted: Wanted, parent: Order | None = None) -> Placed:
     Raises UnknownTask, InvalidInput, TooLarge, KeyReused; Unavailable if it is unknown whether the row was written.
     """
     order, plan = _made(client, wanted, parent)
-    kept = store.insert(order)
+    kept = transitions.insert(order)
     if kept.writer == order.writer:
         logs.event("order_accepted", order=order.id, task=order.task)
         _send(order, plan)
@@ -86,7 +87,7 @@ def cancel(client: str, order_id: str) -> Order:
     seen = _existing(client, order_id)
     if seen.status in orders.CANCEL.sources:
         try:
-            return store.cancel(seen)
+            return transitions.cancel(seen)
         except Stale as refusal:
             seen = refusal.row or seen
     if seen.status is not Status.CANCELLED:
@@ -102,7 +103,7 @@ def retry(client: str, order_id: str) -> Order:
     find(seen.task)
     plan = _plan(seen.id, orders.now(), seen.run_at)
     try:
-        order = store.retry(seen, plan)
+        order = transitions.retry(seen, plan)
     except Stale as refusal:
         raise NotRetryable((refusal.row or seen).status.value) from None
     _send(order, plan)
@@ -147,7 +148,7 @@ def _send(order: Order, plan: Plan) -> None:
 
 
 def _existing(client: str, order_id: str) -> Order:
-    order = store.get(client, order_id)
+    order = transitions.get(client, order_id)
     if order is None:
         raise NotFound(NotFound.__doc__)
     return order

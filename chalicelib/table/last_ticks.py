@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from chalicelib import config
-from chalicelib.aws import client, translated
+from chalicelib.aws.client import client, translated
 from chalicelib.errors import CallRefused
-from chalicelib.rows import Item, decode, encode
+from chalicelib.table.items import Item, decode, encode
 
 
 @dataclass(frozen=True)

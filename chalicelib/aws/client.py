@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from chalicelib import config, direct
+from chalicelib import config
+from chalicelib.aws import sigv4
 from chalicelib.errors import CallFailed, CallRefused, NoCloud, Unavailable
 
 
@@ -27,10 +28,10 @@ def client(service: str) -> Any:
 @functools.lru_cache(maxsize=16)
 def _client(service: str, aws: config.Aws) -> Any:
     if aws.sigv4:
-        return direct.Client(service, aws)
-    from chalicelib import sdk  # noqa: PLC0415  half a cold start, where nobody may need it
+        return sigv4.Client(service, aws)
+    from chalicelib.aws import boto  # noqa: PLC0415  half a cold start, where nobody may need it
 
-    return sdk.Client(service, aws)
+    return boto.Client(service, aws)
 
 
 @contextmanager

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from chalicelib import config, logs, orders
-from chalicelib.aws import client, translated
+from chalicelib.aws.client import client, translated
 from chalicelib.errors import Unavailable, UnreadableOrder
 from chalicelib.orders import Order
-from chalicelib.rows import BRIEF, UNREAD, Item, decode_order, encode, time_key, time_shards
+from chalicelib.table.items import BRIEF, UNREAD, Item, decode_order, encode, time_key, time_shards
 
 MOST_KEYS = 200  # that a page looks at: a filter that nothing fits must not read a client's whole past
 _AT_ONCE = 100  # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html

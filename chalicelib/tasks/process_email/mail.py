@@ -21,7 +21,7 @@ from html.parser import HTMLParser
 from io import StringIO
 from typing import TypedDict
 
-from chalicelib.charsets import decode
+from chalicelib.tasks.process_email.charsets import decode
 
 MAX_MIME_HEADER = 4096  # characters: Python reads a header's parameters in quadratic time. A long file name takes 3000
 _DEEPEST = 20  # multiparts in multiparts; real mail has five

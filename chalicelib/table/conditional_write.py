@@ -9,10 +9,10 @@ https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_UpdateItem.ht
 from __future__ import annotations
 
 from chalicelib import config, logs, orders
-from chalicelib.aws import client, translated
+from chalicelib.aws.client import client, translated
 from chalicelib.errors import CallRefused, Stale, Unavailable
 from chalicelib.orders import Order, Transition
-from chalicelib.rows import Item, decode_order, encode, encode_order
+from chalicelib.table.items import Item, decode_order, encode, encode_order
 
 
 def put(order: Order, condition: str, values: Item) -> Order:

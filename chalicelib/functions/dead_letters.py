@@ -5,10 +5,11 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-from chalicelib import config, logs, orders, queue, store
+from chalicelib import config, logs, orders, queue
 from chalicelib.errors import Stale
 from chalicelib.orders import Order
 from chalicelib.queue import Message
+from chalicelib.table import transitions
 from chalicelib.tasks import known
 
 
@@ -21,7 +22,7 @@ def settle(records: list[Any]) -> dict[str, list[dict[str, str]]]:
 
 
 def _settle(message: Message) -> bool:
-    order = store.read(message.key) if message.key else None
+    order = transitions.read(message.key) if message.key else None
     now = orders.now()
     logs.event("dead_letter", status=order.status.value if order else None)
     if order is None or order.status.final or order.held(now):
@@ -29,9 +30,9 @@ def _settle(message: Message) -> bool:
     error = _doom(order, now)
     with suppress(Stale):
         if error:
-            store.give_up(order, error)
+            transitions.give_up(order, error)
         else:
-            store.postpone(order, orders.plan(order.id, now, order.run_at, config.settings().grace_s,
+            transitions.postpone(order, orders.plan(order.id, now, order.run_at, config.settings().grace_s,
                                               config.settings().due_shards))
     return True
 

@@ -10,9 +10,9 @@ from bisect import bisect_right
 from email.message import Message
 from typing import Literal, TypedDict, TypeVar, cast
 
-from chalicelib.charsets import decode
-from chalicelib.mail import Address, addresses, content, date_of, html_text, line, parameter, parsed
 from chalicelib.tasks import task
+from chalicelib.tasks.process_email.charsets import decode
+from chalicelib.tasks.process_email.mail import Address, addresses, content, date_of, html_text, line, parameter, parsed
 
 _KIB = 1024
 _SENDERS = ("From", "Sender", "Resent-From")  # the first that a message has; RFC 5322 asks for the first

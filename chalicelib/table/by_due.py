@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from chalicelib import config
-from chalicelib.aws import client, translated
-from chalicelib.rows import Item, encode
+from chalicelib.aws.client import client, translated
+from chalicelib.table.items import Item, encode
 
 
 def overdue(shard: str, until: int) -> Iterator[tuple[str, int]]:

@@ -1,0 +1,1 @@
+"""What Lambda runs besides HTTP: the worker, the dead letters, the sweeper."""

@@ -1,0 +1,1 @@
+"""The orders table in DynamoDB: one module per index, and one for the writes."""
