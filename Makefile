@@ -20,7 +20,7 @@ test: ## every test: in process on a mocked cloud, on the local cloud, and again
 	@$(PYTHON) cli/bootstrap.py $(TEST)
 	$(VENV) $(PARALLEL)
 	$(VENV) -m pytest -m local --durations=10
-	$(IN_A_SHELL) AWS_CALLS=direct $(VENV) $(PARALLEL) tests/functional tests/faults \
+	$(IN_A_SHELL) AWS_TRANSPORT=sigv4 $(VENV) $(PARALLEL) tests/functional tests/faults \
 		--ignore-glob "*bare_use.py" --ignore-glob "*mutants.py"
 
 check: ## style, types, the direction of imports, the packaged template

@@ -100,7 +100,7 @@ def apps(folder: Path, aws: Canned) -> dict[str, App]:
     sources = folder / "sources"
     shutil.copytree(root, sources, ignore=shutil.ignore_patterns("__pycache__"))
     return {"orderline": App(root, environment, aws, text),
-            "sdk": App(root, {**environment, "AWS_CALLS": "sdk"}, aws, text),
+            "sdk": App(root, {**environment, "AWS_TRANSPORT": "botocore"}, aws, text),
             "sources": App(sources, environment, aws, text), "naive": App(naive, environment, aws, "")}
 
 

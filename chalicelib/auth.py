@@ -18,8 +18,8 @@ from chalicelib.aws.client import client, translated
 from chalicelib.errors import InsufficientScope, InvalidToken, Unauthorized
 
 WRITE, READ = "orders:write", "orders:read"
-LOCAL_CLIENT = "local"
-CLIENT_NAME = re.compile(r"[a-z0-9-]{1,40}")
+LOCAL_OWNER = "local"
+OWNER_NAME = re.compile(r"[a-z0-9-]{1,40}")
 _TOKEN = re.compile(r"ol_([0-9a-f]{8})_([0-9a-f]{64})")
 _REMEMBERED = 60 * orders.SECOND
 _MOST_REMEMBERED = 1000
@@ -31,7 +31,7 @@ class Token:
 
     id: str
     sha256: str
-    client: str
+    owner: str
     scopes: tuple[str, ...]
     not_after: int | None = None
     disabled: bool = False
@@ -46,35 +46,35 @@ _memory: dict[str, tuple[int, Token | None]] = {}
 def authenticate(header: str | None, scope: str) -> str:
     """Return the client who sent the request. Raises Unauthorized, InvalidToken or InsufficientScope."""
     if header is None and config.settings().access == "open":
-        return LOCAL_CLIENT
+        return LOCAL_OWNER
     scheme, _, text = (header or "").partition(" ")
     if scheme.lower() != "bearer" or not text.strip():
         raise Unauthorized(Unauthorized.__doc__)
     token = _valid_token(text.strip())
     if scope not in token.scopes:
         raise InsufficientScope(scope)
-    return token.client
+    return token.owner
 
 
-def issue(client_name: str, scopes: tuple[str, ...] = (READ, WRITE), not_after: int | None = None) -> tuple[str, Token]:
+def issue(owner: str, scopes: tuple[str, ...] = (READ, WRITE), not_after: int | None = None) -> tuple[str, Token]:
     """A new token's text, shown this once, and its record, still to be stored."""
-    if not CLIENT_NAME.fullmatch(client_name):
-        raise ValueError(f"client {client_name!r}: a name has 1 to 40 of a-z, 0-9 and -")
+    if not OWNER_NAME.fullmatch(owner):
+        raise ValueError(f"client {owner!r}: a name has 1 to 40 of a-z, 0-9 and -")
     id, secret = secrets.token_hex(4), secrets.token_hex(32)
-    token = Token(id, hashlib.sha256(secret.encode()).hexdigest(), client_name, scopes, not_after)
+    token = Token(id, hashlib.sha256(secret.encode()).hexdigest(), owner, scopes, not_after)
     return f"ol_{id}_{secret}", token
 
 
 def encode(token: Token) -> dict[str, Any]:
     """The record as DynamoDB's item."""
-    item: dict[str, Any] = {"pk": {"S": token.id}, "sha256": {"S": token.sha256}, "client": {"S": token.client},
+    item: dict[str, Any] = {"pk": {"S": token.id}, "sha256": {"S": token.sha256}, "owner": {"S": token.owner},
                             "scopes": {"SS": list(token.scopes)}, "disabled": {"BOOL": token.disabled}}
     return item | ({"not_after": {"N": str(token.not_after)}} if token.not_after else {})
 
 
 def decode(item: dict[str, Any]) -> Token:
     not_after = int(item["not_after"]["N"]) if "not_after" in item else None
-    return Token(item["pk"]["S"], item["sha256"]["S"], item["client"]["S"], tuple(item["scopes"]["SS"]), not_after,
+    return Token(item["pk"]["S"], item["sha256"]["S"], item["owner"]["S"], tuple(item["scopes"]["SS"]), not_after,
                  item["disabled"]["BOOL"])
 
 

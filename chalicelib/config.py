@@ -33,13 +33,13 @@ class Settings:
     """What links begin with; empty: made from the request's own Host."""
     max_input_bytes: int = 65536
     max_result_bytes: int = 65536
-    grace_s: int = 120
+    resend_after_s: int = 120
     """How long an order may wait, unclaimed, before the sweeper looks at it."""
-    keep_s: int = 7 * 86400
+    retention_s: int = 7 * 86400
     """How long a final order is kept."""
-    give_up_s: int = 4 * 86400
+    max_age_s: int = 4 * 86400
     """An order that could run for so long and did not end fails; must exceed any backlog that is to be served."""
-    periodic_client: str = "periodic"
+    periodic_owner: str = "periodic"
     """The client whom orders of periodic tasks belong to."""
     worker_timeout_s: int = 60
     """The worker function's own timeout: no task's timeout_s may exceed it."""
@@ -58,8 +58,8 @@ class Settings:
     due_shards: int = 1
     dns_suffix: str = ""
     """Domain of AWS's endpoints, `AWS::URLSuffix` in the template; empty: that of the region's partition, aws or cn."""
-    aws_calls: str = ""
-    """`direct`: signed by the app itself; `sdk`: botocore; empty: direct in Lambda, sdk elsewhere."""
+    aws_transport: str = ""
+    """`sigv4`: signed by the app itself; `botocore`; empty: sigv4 in Lambda, botocore elsewhere."""
 
     @property
     def orders_table(self) -> str:
@@ -96,8 +96,8 @@ def read(environ: Mapping[str, str]) -> Settings:
 def _checked(settings: Settings, in_lambda: bool) -> Settings:
     if settings.access not in ("open", "token"):
         raise SettingMistake(f"ACCESS={settings.access!r}: it is `token` or `open`")
-    if settings.aws_calls not in ("", "direct", "sdk"):
-        raise SettingMistake(f"AWS_CALLS={settings.aws_calls!r}: it is `direct` or `sdk`")
+    if settings.aws_transport not in ("", "sigv4", "botocore"):
+        raise SettingMistake(f"AWS_TRANSPORT={settings.aws_transport!r}: it is `sigv4` or `botocore`")
     if in_lambda and settings.access == "open":
         raise SettingMistake("ACCESS is open: in Lambda it must be `token`, or everybody could place orders")
     if settings.max_wait_s > MAX_WAIT_S:
@@ -158,7 +158,7 @@ def read_aws(environ: Mapping[str, str], settings: Settings) -> Aws:
         dynamodb_url=environ.get("AWS_ENDPOINT_URL_DYNAMODB") or shared_url,
         sqs_url=environ.get("AWS_ENDPOINT_URL_SQS") or shared_url,
         dns_suffix=settings.dns_suffix or ("amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"),
-        sigv4=(settings.aws_calls or ("direct" if in_lambda else "sdk")) == "direct",
+        sigv4=(settings.aws_transport or ("sigv4" if in_lambda else "botocore")) == "sigv4",
         key_id=environ.get("AWS_ACCESS_KEY_ID", ""),
         secret=environ.get("AWS_SECRET_ACCESS_KEY", ""),
         session_token=environ.get("AWS_SESSION_TOKEN", ""),

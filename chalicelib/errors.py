@@ -16,7 +16,7 @@ OrderlineError
 ├── Unavailable            AWS isn't there, is too slow or throttles; try again
 │   └── NoCloud            no AWS is configured here
 ├── UnreadableOrder        an order's row can't be decoded by this version
-├── Stale                  a conditional write was refused: the row is not as the writer believed (`row`)
+├── ConditionFailed                  a conditional write was refused: the row is not as the fence believed (`row`)
 ├── NoJSON                 a task's result can't be written as JSON
 ├── TaskMistake            a task is declared wrongly; raised at import
 └── SettingMistake         an environment variable holds what its setting can't be
@@ -135,11 +135,11 @@ class UnreadableOrder(OrderlineError):
     """This version can't read the order: a newer one wrote it, or it was changed by hand. Deploy the newer version."""
 
 
-class Stale(OrderlineError):
+class ConditionFailed(OrderlineError):
     """A conditional write was refused. `row` is the order as it is, None where there is none."""
 
     def __init__(self, row: Order | None) -> None:
-        super().__init__("the order is not as its writer believed")
+        super().__init__("the order is not as its fence believed")
         self.row = row
 
 

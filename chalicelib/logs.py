@@ -46,9 +46,9 @@ def request_id() -> str | None:
     return str(found) if found else None
 
 
-def hashed(client: str) -> str:
+def hashed(owner: str) -> str:
     """A client as lines name it: the same for the same client, and no name."""
-    return hashlib.sha256(client.encode()).hexdigest()[:12]
+    return hashlib.sha256(owner.encode()).hexdigest()[:12]
 
 
 def _line(name: str, members: dict[str, Value]) -> str:

@@ -18,7 +18,7 @@ MAX_HISTORY = 20
 MAX_MESSAGE = 1000  # letters of an error that are kept
 MAX_DELAY_S = 900  # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-delay-queues.html
 CLOCK_SKEW_S = 2
-SENT, LATER = "sent", "later"  # the due index's partitions: what was sent, and what is for later
+QUEUED, SCHEDULED = "queued", "scheduled"  # the due index's partitions: what was sent, and what is for later
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # https://www.crockford.com/base32.html
 
 
@@ -74,7 +74,7 @@ TRANSITIONS = (PLACE, CLAIM, SUCCEED, PUT_BACK, FAIL, GIVE_UP, CANCEL, RESEND, P
 class Order:
     """One request for work, as its row in the orders table. `input` and `result` are JSON text."""
 
-    client: str
+    owner: str
     id: str
     task: str
     input: str
@@ -83,34 +83,34 @@ class Order:
     updated_at: int
     max_attempts: int
     fingerprint: str
-    writer: str
+    fence: str
     attempts: int = 0
-    rounds: int = 0
-    resends: int = 0
+    retry_round: int = 0
+    requeue_count: int = 0
     version: int = 1
-    round_at: int | None = None
+    round_started_at: int | None = None
     run_at: int | None = None
     lease_until: int | None = None
-    due_at: int | None = None
-    due_shard: str | None = None
+    check_at: int | None = None
+    check_shard: str | None = None
     result: str | None = None
     error: dict[str, Any] | None = None
     history: tuple[dict[str, Any], ...] = ()
     progress: dict[str, Any] | None = None
     parent: str | None = None
     follow_ups: tuple[str, ...] = ()
-    generation: int = 0
+    depth: int = 0
     expires_at: int | None = None
 
     @property
     def key(self) -> str:
         """The row key. The client in it comes from the access token alone, so nobody reaches another's order."""
-        return key_of(self.client, self.id)
+        return key_of(self.owner, self.id)
 
     @property
     def began_at(self) -> int:
         """When this round could first run: what its age counts from."""
-        return max(self.created_at, self.run_at or 0, self.round_at or 0)
+        return max(self.created_at, self.run_at or 0, self.round_started_at or 0)
 
     def held(self, now: int) -> bool:
         """Whether a worker's lease on it is live."""
@@ -122,15 +122,15 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Dispatch:
     """When the sweeper should look at an order, and with which delay it is sent now; None: the sweeper sends it."""
 
-    due_at: int
-    due_shard: str
+    check_at: int
+    check_shard: str
     delay_s: int | None
 
 
-def plan(order_id: str, now: int, run_at: int | None, wait_s: int, shards: int) -> Plan:
+def dispatch(order_id: str, now: int, run_at: int | None, wait_s: int, shards: int) -> Dispatch:
     """How an order is sent, at once or for later. `wait_s`: how long after it could run the sweeper should look.
 
     SQS delays a message by at most 15 minutes; what is further ahead waits on the due index alone. A message may come
@@ -140,8 +140,8 @@ def plan(order_id: str, now: int, run_at: int | None, wait_s: int, shards: int) 
     ahead = max(0, (run_at or 0) - now)
     delay_s = -(-ahead // SECOND) + CLOCK_SKEW_S if ahead else 0
     if delay_s > MAX_DELAY_S:
-        return Plan(now + ahead - (MAX_DELAY_S - CLOCK_SKEW_S) * SECOND, f"{LATER}#{shard}", None)
-    return Plan(now + ahead + wait_s * SECOND, f"{SENT}#{shard}", delay_s)
+        return Dispatch(now + ahead - (MAX_DELAY_S - CLOCK_SKEW_S) * SECOND, f"{SCHEDULED}#{shard}", None)
+    return Dispatch(now + ahead + wait_s * SECOND, f"{QUEUED}#{shard}", delay_s)
 
 
 def failure(order: Order, code: str, message: str) -> dict[str, Any]:
@@ -150,12 +150,12 @@ def failure(order: Order, code: str, message: str) -> dict[str, Any]:
     return {"code": code, "message": text, "attempt": order.attempts}
 
 
-def doom(order: Order, now: int, give_up_s: int) -> dict[str, Any] | None:
+def terminal_error(order: Order, now: int, max_age_s: int) -> dict[str, Any] | None:
     """The error of an order that no attempt will mend any more, None for one that may still be mended."""
     if order.attempts >= order.max_attempts:
         return failure(order, "attempts_exhausted", f"the last of its {order.max_attempts} attempts did not report")
-    if now - order.began_at > give_up_s * SECOND:
-        return failure(order, "gave_up", f"it could run for {give_up_s} s, and no worker ended it")
+    if now - order.began_at > max_age_s * SECOND:
+        return failure(order, "gave_up", f"it could run for {max_age_s} s, and no worker ended it")
     return None
 
 
@@ -163,13 +163,13 @@ def now() -> int:
     return time_ns() // 1000
 
 
-def new_writer() -> str:
+def new_fence() -> str:
     """The token of one write: it fences the row, and tells one's own write when the SDK hid a retry."""
     return secrets.token_hex(8)
 
 
-def key_of(client: str, order_id: str) -> str:
-    return f"{client}#{order_id}"
+def key_of(owner: str, order_id: str) -> str:
+    return f"{owner}#{order_id}"
 
 
 def new_id() -> str:

@@ -37,8 +37,8 @@ class Message:
 
     def about(self) -> dict[str, str | None]:
         """How log lines name it: the message, its order, a hash of the client, and the request that placed it."""
-        client, _, order = (self.key or "").partition("#")
-        return {"message": self.id, "order": order or None, "client": logs.hashed(client) if client else None,
+        owner, _, order = (self.key or "").partition("#")
+        return {"message": self.id, "order": order or None, "owner": logs.hashed(owner) if owner else None,
                 "request": self.request}
 
 
@@ -51,7 +51,7 @@ def send(order: Order, delay_s: int = 0) -> None:
         client("sqs").send_message(
             QueueUrl=url(),
             MessageBody=json.dumps({"v": VERSION, "pk": order.key, "task": order.task}),
-            MessageGroupId=order.client,
+            MessageGroupId=order.owner,
             **({"DelaySeconds": delay_s} if delay_s else {}),
             **({"MessageAttributes": {"request": {"DataType": "String", "StringValue": request}}} if request else {}),
         )

@@ -71,7 +71,7 @@ def list_tokens(stack: str | None, stage: str | None) -> None:
 
     with _tokens(stack, stage) as tokens:
         for each in tokens.all():
-            click.echo(f"{each.id}  {each.client:<40}  {state_of(each):<28}  {' '.join(sorted(each.scopes))}")
+            click.echo(f"{each.id}  {each.owner:<40}  {state_of(each):<28}  {' '.join(sorted(each.scopes))}")
 
 
 @token.command("revoke")
@@ -81,7 +81,7 @@ def revoke_token(token_id: str, stack: str | None, stage: str | None) -> None:
     """Refuse the token with this id (the eight characters after `ol_`) from now on."""
     with _tokens(stack, stage) as tokens:
         revoked = tokens.revoke(token_id)
-        click.echo(f"{token_id} of {revoked.client} is revoked; functions may remember it for up to a minute")
+        click.echo(f"{token_id} of {revoked.owner} is revoked; functions may remember it for up to a minute")
 
 
 for _command in (*ordering.COMMANDS, *stage.COMMANDS):

@@ -34,7 +34,7 @@ class Options:
     cloud_port: int = 4566
     worker_timeout_s: int = 20
     visibility_s: int = 120
-    grace_s: int = 30
+    resend_after_s: int = 30
     concurrency: int = 5
     batch: int = 1
     local: str = ".local"
@@ -58,8 +58,8 @@ class Options:
     def parameters(self) -> dict[str, str]:
         """The template's parameters, as a laptop wants them: small and quick."""
         return {"WorkerTimeout": str(self.worker_timeout_s), "Visibility": str(self.visibility_s),
-                "Grace": str(self.grace_s), "WorkerConcurrency": str(self.concurrency),
-                "WorkerBatchSize": str(self.batch), "PeriodicClient": auth.LOCAL_CLIENT}
+                "Grace": str(self.resend_after_s), "WorkerConcurrency": str(self.concurrency),
+                "WorkerBatchSize": str(self.batch), "PeriodicOwner": auth.LOCAL_OWNER}
 
 
 class LocalStack:
@@ -101,8 +101,8 @@ class LocalStack:
         return {
             **cloud.client_environment(self.options.cloud_port),
             "STACK": NAME, "ACCESS": "token", "QUEUE_URL": outputs["OrdersQueueURL"],
-            "CURSOR_KEY": outputs["StackId"], "AWS_CALLS": os.environ.get("AWS_CALLS", "direct"),
-            "GRACE_S": str(self.options.grace_s), "WORKER_TIMEOUT_S": str(self.options.worker_timeout_s),
+            "CURSOR_KEY": outputs["StackId"], "AWS_TRANSPORT": os.environ.get("AWS_TRANSPORT", "sigv4"),
+            "RESEND_AFTER_S": str(self.options.resend_after_s), "WORKER_TIMEOUT_S": str(self.options.worker_timeout_s),
         }
 
     def serve(self) -> None:
@@ -169,7 +169,7 @@ class LocalStack:
         tokens = Tokens(NAME, boto3.client("dynamodb"))
         if path.exists() and tokens.known(path.read_text()[3:11]):
             return
-        text, _ = tokens.create(auth.LOCAL_CLIENT, (auth.READ, auth.WRITE))
+        text, _ = tokens.create(auth.LOCAL_OWNER, (auth.READ, auth.WRITE))
         path.touch(mode=0o600)
         path.write_text(text + "\n")
 

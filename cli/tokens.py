@@ -61,7 +61,7 @@ class Tokens:
         while "LastEvaluatedKey" in page:
             page = self._ask("scan", ExclusiveStartKey=page["LastEvaluatedKey"])
             items += page["Items"]
-        return sorted(map(auth.decode, items), key=lambda token: (token.client, token.id))
+        return sorted(map(auth.decode, items), key=lambda token: (token.owner, token.id))
 
     def revoke(self, token_id: str) -> Token:
         """It is refused from now on, or from when a function that has just read it forgets it. Raises TokenError."""

@@ -1,4 +1,4 @@
-"""Calls to AWS through botocore, tuned: what moto sees, and what AWS_CALLS=sdk takes in Lambda too."""
+"""Calls to AWS through botocore, tuned: what moto sees, and what AWS_TRANSPORT=botocore takes in Lambda too."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from chalicelib.errors import CallFailed, CallRefused, NoCloud, Unavailable
 def client(service: str) -> Any:
     """Return the client of `dynamodb` or `sqs`: one for each environment that it can be made from.
 
-    Signed here in Lambda, botocore's elsewhere, unless AWS_CALLS says otherwise; both raise the same errors. Raises
+    Signed here in Lambda, botocore's elsewhere, unless AWS_TRANSPORT says otherwise; both raise the same errors. Raises
     NoCloud where none is configured: see config.Aws.missing. That is checked for each call, so that a call made after
     a mocked test reaches nothing.
     """

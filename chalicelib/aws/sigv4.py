@@ -1,7 +1,7 @@
 """Calls to AWS signed and read here: a third of botocore's CPU for an order, and two fifths for a cold start.
 
 Only what our few calls need: JSON over one kept connection for each thread, Signature Version 4, botocore's timeouts
-and its standard retries. AWS_CALLS=sdk takes botocore instead; the whole suite holds both to the same.
+and its standard retries. AWS_TRANSPORT=botocore takes botocore instead; the whole suite holds both to the same.
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 """
 

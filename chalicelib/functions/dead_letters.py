@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 from chalicelib import config, logs, orders, queue
-from chalicelib.errors import Stale
+from chalicelib.errors import ConditionFailed
 from chalicelib.orders import Order
 from chalicelib.queue import Message
 from chalicelib.table import transitions
@@ -27,17 +27,17 @@ def _settle(message: Message) -> bool:
     logs.event("dead_letter", status=order.status.value if order else None)
     if order is None or order.status.final or order.held(now):
         return True  # nothing to end, or somebody is at it: the row's own timer stands
-    error = _doom(order, now)
-    with suppress(Stale):
+    error = _terminal_error(order, now)
+    with suppress(ConditionFailed):
         if error:
             transitions.give_up(order, error)
         else:
-            transitions.postpone(order, orders.plan(order.id, now, order.run_at, config.settings().grace_s,
+            transitions.postpone(order, orders.dispatch(order.id, now, order.run_at, config.settings().resend_after_s,
                                               config.settings().due_shards))
     return True
 
 
-def _doom(order: Order, now: int) -> dict[str, Any] | None:
+def _terminal_error(order: Order, now: int) -> dict[str, Any] | None:
     if order.task not in known():
         return orders.failure(order, "unknown_task", f"this version knows no task {order.task!r}: was it renamed?")
-    return orders.doom(order, now, config.settings().give_up_s)
+    return orders.terminal_error(order, now, config.settings().max_age_s)

@@ -9,14 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from chalicelib import config, logs, orders, queue
-from chalicelib.errors import Stale, Unavailable
+from chalicelib.errors import ConditionFailed, Unavailable
 from chalicelib.functions import periodic
-from chalicelib.orders import LATER, SECOND, SENT, Order
+from chalicelib.orders import QUEUED, SCHEDULED, SECOND, Order
 from chalicelib.table import by_due, transitions
 
-STOP_S = 5  # of the function's time is left when it stops: the rest waits for the next sweep
+RESERVE_S = 5  # of the function's time is left when it stops: the rest waits for the next sweep
 LONG_OVERDUE = 3600 * SECOND
-ALWAYS = 100  # so many messages may be too many
+MIN_RESEND_BUDGET = 100  # so many messages may be too many
 
 
 @dataclass
@@ -42,13 +42,13 @@ def sweep(time_left_s: Callable[[], float]) -> Swept:
 
 
 def _sweep_later(swept: Swept, time_left_s: Callable[[], float]) -> None:
-    for shard in by_due.shards(LATER):
+    for shard in by_due.shards(SCHEDULED):
         _sweep(shard, swept, float("inf"), time_left_s)
 
 
 def _sweep_sent(swept: Swept, time_left_s: Callable[[], float]) -> None:
     budget = _budget()
-    for shard in by_due.shards(SENT):
+    for shard in by_due.shards(QUEUED):
         budget = _sweep(shard, swept, budget, time_left_s)
 
 
@@ -65,16 +65,16 @@ def _budget() -> float:
     if not waiting:
         return float("inf")
     now = orders.now()
-    return max(ALWAYS, sum(by_due.count(shard, now) for shard in by_due.shards(SENT))) - waiting
+    return max(MIN_RESEND_BUDGET, sum(by_due.count(shard, now) for shard in by_due.shards(QUEUED))) - waiting
 
 
 def _sweep(shard: str, swept: Swept, budget: float, time_left_s: Callable[[], float]) -> float:
     """One partition. Returns what is left of the budget."""
     now = orders.now()
-    for key, due_at in by_due.overdue(shard, now):
-        if time_left_s() < STOP_S or (budget <= 0 and now - due_at < LONG_OVERDUE):
+    for key, check_at in by_due.overdue(shard, now):
+        if time_left_s() < RESERVE_S or (budget <= 0 and now - check_at < LONG_OVERDUE):
             break
-        swept.largest_overdue_s = max(swept.largest_overdue_s, (now - due_at) // SECOND)
+        swept.largest_overdue_s = max(swept.largest_overdue_s, (now - check_at) // SECOND)
         try:
             budget -= _look_at(key, swept)
         except Unavailable:
@@ -87,15 +87,15 @@ def _sweep(shard: str, swept: Swept, budget: float, time_left_s: Callable[[], fl
 def _look_at(key: str, swept: Swept) -> int:
     """One order that is due. Returns how many messages were sent for it."""
     order, now = transitions.read(key), orders.now()
-    if order is None or order.status.final or order.held(now) or (order.due_at or 0) > now:
+    if order is None or order.status.final or order.held(now) or (order.check_at or 0) > now:
         return 0
     try:
-        if error := orders.doom(order, now, config.settings().give_up_s):
+        if error := orders.terminal_error(order, now, config.settings().max_age_s):
             transitions.give_up(order, error)
             swept.ended += 1
             return 0
         _resend(order, now)
-    except Stale:  # another sweeper, a worker, a client was faster
+    except ConditionFailed:  # another sweeper, a worker, a client was faster
         swept.untouched += 1
         return 0
     swept.resent += 1
@@ -104,8 +104,8 @@ def _look_at(key: str, swept: Swept) -> int:
 
 def _resend(order: Order, now: int) -> None:
     """T9, then T2: a crash between them costs a wait, never the order."""
-    wait_s = min(config.settings().grace_s * 2**order.resends, 3600)
-    plan = orders.plan(order.id, now, order.run_at, wait_s, config.settings().due_shards)
-    moved = transitions.resend(order, plan)
-    if plan.delay_s is not None:
-        queue.send(moved, plan.delay_s)
+    wait_s = min(config.settings().resend_after_s * 2**order.requeue_count, 3600)
+    dispatch = orders.dispatch(order.id, now, order.run_at, wait_s, config.settings().due_shards)
+    moved = transitions.resend(order, dispatch)
+    if dispatch.delay_s is not None:
+        queue.send(moved, dispatch.delay_s)

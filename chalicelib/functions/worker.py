@@ -14,7 +14,7 @@ from time import monotonic  # bound here: a task may leave time.monotonic patche
 from typing import Any
 
 from chalicelib import config, logs, orders, queue, service
-from chalicelib.errors import InvalidInput, InvalidOrder, NoJSON, Stale, Unavailable, UnknownTask
+from chalicelib.errors import ConditionFailed, InvalidInput, InvalidOrder, NoJSON, Unavailable, UnknownTask
 from chalicelib.execution.context import Context
 from chalicelib.execution.time_limit import TimeLimit, deadline
 from chalicelib.orders import SECOND, Order, Status
@@ -52,7 +52,7 @@ def _settle(message: Message, time_left_s: Callable[[], float], needed_s: float)
     lease_until = orders.now() + int((time_left_s() + LEASE_MARGIN_S) * SECOND)
     try:
         order = transitions.claim(message.key, task.name, lease_until)
-    except Stale as refusal:
+    except ConditionFailed as refusal:
         if refusal.row and refusal.row.task != task.name:  # not our message: the row decides what runs
             return _settle(replace(message, task=refusal.row.task), time_left_s, needed_s)
         return _refused(message, refusal.row)
@@ -67,10 +67,10 @@ def _refused(message: Message, row: Order | None) -> bool:
         return True
     if row.held(now):
         return _keep(message, ((row.lease_until or 0) - now) // SECOND + 1, "live_lease")
-    error = orders.doom(row, now, config.settings().give_up_s)
+    error = orders.terminal_error(row, now, config.settings().max_age_s)
     if error is None:
         return _keep(message, 0, "claim_again")  # what stood in the way ended just after the claim was refused
-    with suppress(Stale):
+    with suppress(ConditionFailed):
         transitions.give_up(row, error)
     return True
 
@@ -85,14 +85,14 @@ def _attempt(order: Order, task: Task, message: Message, time_left_s: Callable[[
     order = replace(order, follow_ups=tuple(dict.fromkeys([*order.follow_ups, *placed])))
     try:
         ended = _finish(order, task, result, error, again)
-    except Stale:
+    except ConditionFailed:
         logs.event("finish_refused", task=task.name, attempt=order.attempts)
         return True
     logs.event("attempt_ended", task=task.name, attempt=order.attempts, status=ended.status.value,
                code=error["code"] if error else None, duration_ms=round((monotonic() - began) * 1000, 1))
     if ended.status is not Status.PENDING:
         return True
-    wait_us = (ended.due_at or 0) - ended.updated_at - config.settings().grace_s * SECOND
+    wait_us = (ended.check_at or 0) - ended.updated_at - config.settings().resend_after_s * SECOND
     return _keep(message, -(-wait_us // SECOND), "retry")
 
 
@@ -112,7 +112,7 @@ def _context(order: Order, limit_s: float, placed: list[str]) -> Context:
         links.add(placed[-1])
         return placed[-1]
 
-    key = f"{order.id}.{order.created_at}.{order.rounds}"
+    key = f"{order.id}.{order.created_at}.{order.retry_round}"
     return Context(order.id, order.attempts, key, limit_s, report, place)
 
 

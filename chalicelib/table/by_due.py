@@ -10,10 +10,10 @@ from chalicelib.table.items import Item, encode
 
 
 def overdue(shard: str, until: int) -> Iterator[tuple[str, int]]:
-    """(row key, due_at) of every order in a partition that was due by then, the longest overdue first."""
+    """(row key, check_at) of every order in a partition that was due by then, the longest overdue first."""
     for page in _pages(shard, until):
         for item in page["Items"]:
-            yield item["pk"]["S"], int(item["due_at"]["N"])
+            yield item["pk"]["S"], int(item["check_at"]["N"])
 
 
 def count(shard: str, until: int) -> int:
@@ -29,7 +29,7 @@ def _pages(shard: str, until: int, **options: str) -> Iterator[Item]:
     request: Item = {
         "TableName": config.settings().orders_table,
         "IndexName": "by_due",
-        "KeyConditionExpression": "due_shard = :shard AND due_at <= :until",
+        "KeyConditionExpression": "check_shard = :shard AND check_at <= :until",
         "ExpressionAttributeValues": {":shard": encode(shard), ":until": encode(until)},
         **options,
     }

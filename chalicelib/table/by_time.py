@@ -14,10 +14,10 @@ from chalicelib import config, logs, orders
 from chalicelib.aws.client import client, translated
 from chalicelib.errors import Unavailable, UnreadableOrder
 from chalicelib.orders import Order
-from chalicelib.table.items import BRIEF, UNREAD, Item, decode_order, encode, time_key, time_shards
+from chalicelib.table.items import LIST_PROJECTION, OMITTED_IN_LISTS, Item, decode_order, encode, time_key, time_shards
 
-MOST_KEYS = 200  # that a page looks at: a filter that nothing fits must not read a client's whole past
-_AT_ONCE = 100  # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
+MAX_KEYS_PER_PAGE = 200  # that a page looks at: a filter that nothing fits must not read a client's whole past
+_BATCH_GET_LIMIT = 100  # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
 _MOST_READS = 4
 _NEWEST = "~"  # greater than every sort key
 
@@ -40,16 +40,16 @@ class _Key:
 
 
 def page(
-    client_name: str, limit: int, after: str | None = None, task: str | None = None,
+    owner: str, limit: int, after: str | None = None, task: str | None = None,
     fits: Callable[[Order], bool] | None = None,
 ) -> Page:
     """At most so many orders, those that are older than the place `after`. `task` and `fits` choose among them; with
     either, a page may be short or even empty though more follow."""
-    most = MOST_KEYS if task or fits else limit
-    keys = _keys(client_name, after or _NEWEST, most + 1)  # one more, to know whether any follows
+    most = MAX_KEYS_PER_PAGE if task or fits else limit
+    keys = _keys(owner, after or _NEWEST, most + 1)  # one more, to know whether any follows
     found: list[Order] = []
     chosen = [key for key in keys[:most] if task in (None, key.task)]
-    for chunk in _chunks(chosen, first=_AT_ONCE if fits else limit):
+    for chunk in _chunks(chosen, first=_BATCH_GET_LIMIT if fits else limit):
         for key, order in _read(chunk):
             if order is not None and (fits is None or fits(order)):
                 found.append(order)
@@ -58,9 +58,9 @@ def page(
     return Page(found, keys[most - 1].place if len(keys) > most else None)
 
 
-def _keys(client_name: str, before: str, most: int) -> list[_Key]:
+def _keys(owner: str, before: str, most: int) -> list[_Key]:
     """The newest keys before a place, of all shards."""
-    shards = [_shard(shard, before, most) for shard in time_shards(client_name)]
+    shards = [_shard(shard, before, most) for shard in time_shards(owner)]
     return list(heapq.merge(*shards, key=lambda key: key.place, reverse=True))[:most]
 
 
@@ -80,7 +80,7 @@ def _shard(shard: str, before: str, most: int) -> list[_Key]:
 def _chunks(keys: list[_Key], first: int) -> Iterator[list[_Key]]:
     """So many at first, which should do; then as many as can be read at once."""
     yield keys[:first]
-    yield from (keys[start:start + _AT_ONCE] for start in range(first, len(keys), _AT_ONCE))
+    yield from (keys[start:start + _BATCH_GET_LIMIT] for start in range(first, len(keys), _BATCH_GET_LIMIT))
 
 
 def _read(keys: list[_Key]) -> list[tuple[_Key, Order | None]]:
@@ -105,13 +105,13 @@ def _rows(keys: list[_Key]) -> Iterator[Item]:
     """A list must lack none silently: what AWS leaves out, since it is too much at once, is asked for again."""
     table = config.settings().orders_table
     once = dict.fromkeys(key.row for key in keys)  # AWS refuses a read that names a row twice
-    wanted: Item = {table: {"Keys": [{"pk": encode(row)} for row in once], **BRIEF}} if once else {}
+    wanted: Item = {table: {"Keys": [{"pk": encode(row)} for row in once], **LIST_PROJECTION}} if once else {}
     for _ in range(_MOST_READS):
         if not wanted:
             return
         with translated():
             answer = client("dynamodb").batch_get_item(RequestItems=wanted)
-        yield from (UNREAD | item for item in answer["Responses"][table])
+        yield from (OMITTED_IN_LISTS | item for item in answer["Responses"][table])
         wanted = answer.get("UnprocessedKeys", {})
     if wanted:
         raise Unavailable("AWS read only some of the orders: try again")

@@ -12,9 +12,9 @@ from chalicelib.orders import Order, Status
 
 Item = dict[str, Any]
 _FIELDS = tuple(field.name for field in fields(Order))
-UNREAD: Item = {"input": {"S": ""}, "result": {"S": ""}, "history": {"L": []}}  # what may be large, and a list lacks
-_BRIEF_FIELDS = [name for name in _FIELDS if name not in UNREAD]
-BRIEF = {"ProjectionExpression": ", ".join(f"#{name}" for name in _BRIEF_FIELDS),
+OMITTED_IN_LISTS: Item = {"input": {"S": ""}, "result": {"S": ""}, "history": {"L": []}}  # what may be large, and a list lacks
+_BRIEF_FIELDS = [name for name in _FIELDS if name not in OMITTED_IN_LISTS]
+LIST_PROJECTION = {"ProjectionExpression": ", ".join(f"#{name}" for name in _BRIEF_FIELDS),
          "ExpressionAttributeNames": {f"#{name}": name for name in _BRIEF_FIELDS}}
 
 
@@ -43,14 +43,14 @@ def time_key(order: Order) -> str:
     return f"{order.created_at:016d}#{order.id}"
 
 
-def time_shards(client_name: str) -> list[str]:
+def time_shards(owner: str) -> list[str]:
     """The partitions of by_time that hold a client's orders. A row keeps the one it was made with, so LIST_SHARDS may
     grow at any time, and never shrink."""
-    return [f"{client_name}#{shard}" for shard in range(config.settings().list_shards)]
+    return [f"{owner}#{shard}" for shard in range(config.settings().list_shards)]
 
 
 def _time_shard(order: Order) -> str:
-    return time_shards(order.client)[zlib.crc32(order.id.encode()) % config.settings().list_shards]
+    return time_shards(order.owner)[zlib.crc32(order.id.encode()) % config.settings().list_shards]
 
 
 def encode(value: Any) -> Item:

@@ -22,12 +22,12 @@ _HEADERS = {
 }
 
 
-def page(request: Request, client: str) -> Response:
+def page(request: Request, owner: str) -> Response:
     """GET /board"""
     return _answer("board.html", request)
 
 
-def file(request: Request, client: str) -> Response:
+def file(request: Request, owner: str) -> Response:
     """GET /board/{file}"""
     return _answer(request.params["file"], request)
 

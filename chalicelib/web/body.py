@@ -6,7 +6,7 @@ from typing import Any
 
 from chalicelib import config, orders
 from chalicelib.errors import InvalidOrder, pointer_to
-from chalicelib.service import Wanted
+from chalicelib.service import NewOrder
 from chalicelib.web.http import Request
 from chalicelib.web.problems import Problem
 from chalicelib.web.render import time_of
@@ -18,15 +18,15 @@ _LAST = 253_402_300_799 * orders.SECOND  # the last moment that an answer could 
 _MARGIN = 4096  # what a body may have beside its input
 
 
-def wanted(request: Request, client: str) -> Wanted:
+def wanted(request: Request, owner: str) -> NewOrder:
     """The order that a request is for. Its id comes from the Idempotency-Key, if there is one."""
     body = _json_body(request)
     if not isinstance(body, dict):
         raise InvalidOrder('an order is an object: {"task": ..., "input": {...}}')
     _check_members(body)
     key = _idempotency_key(request)
-    order_id = orders.id_of(client, key) if key else None
-    return Wanted(body["task"], body.get("input", {}), _delay_s(body), _run_at(body), order_id)
+    order_id = orders.id_of(owner, key) if key else None
+    return NewOrder(body["task"], body.get("input", {}), _delay_s(body), _run_at(body), order_id)
 
 
 def _json_body(request: Request) -> Any:

@@ -22,26 +22,26 @@ _MAC_BYTES = 16
 _PLACE = re.compile(r"\d{16}#[0-9A-Z]{26}", re.ASCII)
 
 
-def made(place: str, client: str, filters: Collection[str]) -> str:
+def made(place: str, owner: str, filters: Collection[str]) -> str:
     """An opaque text for a URL."""
-    return base64.urlsafe_b64encode(_mac(place, client, filters) + place.encode()).decode().rstrip("=")
+    return base64.urlsafe_b64encode(_mac(place, owner, filters) + place.encode()).decode().rstrip("=")
 
 
-def place_of(cursor: str, client: str, filters: Collection[str]) -> str:
+def place_of(cursor: str, owner: str, filters: Collection[str]) -> str:
     """The sort key in a cursor. Raises Problem `invalid-cursor` unless it was made for this client and filters."""
     try:
         held = base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
         place = held[_MAC_BYTES:].decode("ascii")
     except ValueError:
         raise _invalid() from None
-    genuine = hmac.compare_digest(held[:_MAC_BYTES], _mac(place, client, filters))
-    if not genuine or not _PLACE.fullmatch(place) or made(place, client, filters) != cursor:
+    genuine = hmac.compare_digest(held[:_MAC_BYTES], _mac(place, owner, filters))
+    if not genuine or not _PLACE.fullmatch(place) or made(place, owner, filters) != cursor:
         raise _invalid()
     return place
 
 
-def _mac(place: str, client: str, filters: Collection[str]) -> bytes:
-    said = "\0".join([client, place, *sorted(filters)]).encode()
+def _mac(place: str, owner: str, filters: Collection[str]) -> bytes:
+    said = "\0".join([owner, place, *sorted(filters)]).encode()
     return hmac.digest(config.settings().cursor_key.encode(), said, hashlib.sha256)[:_MAC_BYTES]
 
 

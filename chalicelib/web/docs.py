@@ -23,7 +23,7 @@ _HEADERS = {
 }
 
 
-def show(request: Request, client: str) -> Response:
+def show(request: Request, owner: str) -> Response:
     """GET /docs"""
     return Response(200, page(document(request.url(""))), dict(_HEADERS))
 

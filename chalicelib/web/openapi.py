@@ -13,7 +13,7 @@ Every answer that is no success is a problem (RFC 9457), whose `type` says which
 _LICENSE = {"name": "Apache License 2.0", "identifier": "Apache-2.0"}
 
 
-def show(request: Request, client: str) -> Response:
+def show(request: Request, owner: str) -> Response:
     """GET /openapi.json"""
     return json_response(200, document(request.url("")))
 

@@ -19,25 +19,25 @@ def answer(view: Callable[[Request, str], Response], scope: str | None, request:
     """A view's response; or the problem that its fault becomes. The token comes before anything else."""
     with logs.about(request=request.id):
         try:
-            client = auth.authenticate(request.headers.get("authorization"), scope) if scope else ""
-            with logs.about(client=logs.hashed(client)):
-                response = view(request, client)
+            owner = auth.authenticate(request.headers.get("authorization"), scope) if scope else ""
+            with logs.about(owner=logs.hashed(owner)):
+                response = view(request, owner)
         except Exception as fault:
             response = problems.response(fault, request)
     return headers.dressed(response, request)
 
 
-def place(request: Request, client: str) -> Response:
+def place(request: Request, owner: str) -> Response:
     """POST /orders"""
     query.check(request)
-    placed = service.place(client, body.wanted(request, client))
+    placed = service.place(owner, body.wanted(request, owner))
     wait_s = wait.wanted_s(request)
-    order = wait.until(_final, placed.order, lambda: transitions.get(client, placed.order.id), wait_s) or placed.order
+    order = wait.until(_final, placed.order, lambda: transitions.get(owner, placed.order.id), wait_s) or placed.order
     said = {"Idempotency-Replayed": "true"} if placed.replayed else {}
     return _accepted(order, request, {**said, **wait.applied(wait_s)}, 200 if wait_s and _final(order) else 202)
 
 
-def show(request: Request, client: str) -> Response:
+def show(request: Request, owner: str) -> Response:
     """GET /orders/{order_id}"""
     query.check(request, "include")
     include, known, order_id = query.include(request), request.headers.get("if-none-match"), _order_id(request)
@@ -47,48 +47,48 @@ def show(request: Request, client: str) -> Response:
         return _final(order) or (known is not None and not etag.matches(known, etag.of_order(order, include)))
 
     def read() -> Order | None:
-        return transitions.get(client, order_id)
+        return transitions.get(owner, order_id)
 
     order = _found(wait.until(told, _found(read()), read, wait_s, reads=1))
     said = {**_again(order), **wait.applied(wait_s)}
     return _unless_known(request, etag.of_order(order, include), order_json(order, request, include), said)
 
 
-def index(request: Request, client: str) -> Response:
+def index(request: Request, owner: str) -> Response:
     """GET /orders: one page of the client's orders, the newest first."""
     query.check(request, "status", "task", "limit", "cursor")
     statuses, task, limit = query.statuses(request), query.single(request, "task"), query.limit(request)
     filters = [("status", status.value) for status in sorted(statuses)] + ([] if task is None else [("task", task)])
     bound = [f"{name}={value}" for name, value in filters]
     given = query.single(request, "cursor")
-    after = None if given is None else cursor.place_of(given, client, bound)
-    page = by_time.page(client, limit, after, task, (lambda order: order.status in statuses) if statuses else None)
+    after = None if given is None else cursor.place_of(given, owner, bound)
+    page = by_time.page(owner, limit, after, task, (lambda order: order.status in statuses) if statuses else None)
     shown: dict[str, Any] = {"items": [brief_json(order, request) for order in page.orders]}
     said = {}
     if page.end is not None:
-        again = [*filters, ("limit", str(limit)), ("cursor", cursor.made(page.end, client, bound))]
+        again = [*filters, ("limit", str(limit)), ("cursor", cursor.made(page.end, owner, bound))]
         shown["next"] = request.url(f"/orders?{urlencode(again)}")
         said["Link"] = f'<{shown["next"]}>; rel="next"'
     return _unless_known(request, etag.of_list(page.orders, shown.get("next")), shown, said)
 
 
-def cancel(request: Request, client: str) -> Response:
+def cancel(request: Request, owner: str) -> Response:
     """POST /orders/{order_id}/cancel"""
-    order = service.cancel(client, _order_id(request))
+    order = service.cancel(owner, _order_id(request))
     return json_response(200, order_json(order, request), {"ETag": etag.of_order(order)})
 
 
-def retry(request: Request, client: str) -> Response:
+def retry(request: Request, owner: str) -> Response:
     """POST /orders/{order_id}/retry"""
-    return _accepted(service.retry(client, _order_id(request)), request, {})
+    return _accepted(service.retry(owner, _order_id(request)), request, {})
 
 
-def task_list(request: Request, client: str) -> Response:
+def task_list(request: Request, owner: str) -> Response:
     """GET /tasks"""
     return json_response(200, {"items": [task_json(task) for task in tasks.known().values()]})
 
 
-def health(request: Request, client: str) -> Response:
+def health(request: Request, owner: str) -> Response:
     """GET /health: that the function answers; it asks nothing of AWS."""
     return json_response(200, {"status": "ok"})
 

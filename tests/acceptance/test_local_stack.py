@@ -100,7 +100,7 @@ def test_orders_are_still_there_after_a_restart_on_the_same_port_and_nothing_is_
 
 
 def test_a_killed_worker_s_order_is_run_again(project: Path) -> None:
-    stack = Stack(project, WORKER_TIMEOUT_S="6", VISIBILITY_S="10", GRACE_S="5").start()
+    stack = Stack(project, WORKER_TIMEOUT_S="6", VISIBILITY_S="10", RESEND_AFTER_S="5").start()
     order = stack.place("cook_nuggets", {"pieces": 24})
     until(lambda: stack.get(order["id"])["status"] == "RUNNING", 10)
 
@@ -165,7 +165,7 @@ def test_chalice_local_by_hand_works_whole_after_sourcing_the_environment(stack:
 @pytest.mark.parametrize(("options", "words"), [
     ({"PORT": "taken"}, ["is taken", "make run PORT="]),
     ({"CLOUD_PORT": "taken"}, ["is taken", "make run CLOUD_PORT="]),
-    ({"GRACE_S": "soon"}, ["GRACE_S='soon'", "whole number"]),
+    ({"RESEND_AFTER_S": "soon"}, ["RESEND_AFTER_S='soon'", "whole number"]),
 ])
 def test_a_start_that_can_not_be_names_the_mend(project: Path, options: dict[str, str], words: list[str]) -> None:
     with socket.socket() as taken:

@@ -21,8 +21,8 @@ COUNT, STACK = 10_000, "long-list"
 
 
 def _order(created_at: int, n: int) -> Order:
-    return Order(client="kit", id=orders.id_of(str(n)), task="cook_nuggets", input="{}", status=Status.PENDING,
-                 created_at=created_at, updated_at=created_at, max_attempts=5, fingerprint="", writer="")
+    return Order(owner="kit", id=orders.id_of(str(n)), task="cook_nuggets", input="{}", status=Status.PENDING,
+                 created_at=created_at, updated_at=created_at, max_attempts=5, fingerprint="", fence="")
 
 
 def test_ten_thousand_orders(local_cloud: LocalCloud) -> None:

@@ -84,7 +84,7 @@ def test_a_dead_letter_of_an_unknown_task_ends_its_order(packaged: Packaged) -> 
 def test_the_schedule_sends_again_what_is_overdue(packaged: Packaged) -> None:
     order_id = packaged.place()
     packaged.dynamodb.update_item(TableName=f"{STACK}-orders", Key={"pk": {"S": f"kit#{order_id}"}},
-                                  UpdateExpression="SET due_at = :past",
+                                  UpdateExpression="SET check_at = :past",
                                   ExpressionAttributeValues={":past": {"N": "1"}})
 
     answer = packaged.function("OrderSweeper").invoke(sample("schedule"))

@@ -43,7 +43,7 @@ def fail_and_retry(world: World, kind: str) -> None:
 def lose_the_message(world: World, kind: str) -> None:
     world.place(kind)
     world.lose_messages()
-    world.advance(config.settings().grace_s + 1)
+    world.advance(config.settings().resend_after_s + 1)
     world.sweep()
     world.drain()
 
@@ -53,7 +53,7 @@ def bury_the_message(world: World, kind: str) -> None:
     world.lose_messages()
     world.bury(order_id)
     world.drain()
-    world.advance(config.settings().grace_s + 1)
+    world.advance(config.settings().resend_after_s + 1)
     world.sweep()
     world.drain()
 

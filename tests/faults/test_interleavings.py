@@ -70,7 +70,7 @@ def _begin(world: World, beginning: str) -> dict[str, Any]:
     """An order where the actors meet it, and its message, which stays in the queue besides: a duplicate."""
     order_id = world.place("ok")
     if beginning == "overdue":
-        world.advance(config.settings().grace_s + 1)
+        world.advance(config.settings().resend_after_s + 1)
     if beginning in ("held", "exhausted"):
         for n in range(3 if beginning == "exhausted" else 1):
             world.cloud.claim(order_id, lease_s=10 if beginning == "exhausted" else 62)

@@ -53,7 +53,7 @@ class World:
     def place(self, kind: str, **when: Any) -> str:
         """An order of the task `proof`, accepted. Returns its id."""
         order_id = orders.id_of(CLIENT, f"key-{next(self._keys)}")
-        wanted = service.Wanted("proof", {"kind": kind}, id=order_id, **when)
+        wanted = service.NewOrder("proof", {"kind": kind}, id=order_id, **when)
         self.accepted[order_id] = kind
         self._insist(lambda: service.place(CLIENT, wanted))
         return order_id

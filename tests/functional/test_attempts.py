@@ -127,8 +127,8 @@ def test_the_backoff_doubles_up_to_its_most_and_the_row_is_due_after_it(cloud: C
     for _ in drawn:
         cloud.drain()
         row = cloud.order(order["id"])
-        assert row.due_at is not None
-        waits.append((row.due_at - row.updated_at) / orders.SECOND - config.settings().grace_s)
+        assert row.check_at is not None
+        waits.append((row.check_at - row.updated_at) / orders.SECOND - config.settings().resend_after_s)
         cloud.clock.advance(60)
 
     assert waits == pytest.approx(drawn, abs=1e-5)
@@ -159,8 +159,8 @@ def test_a_final_row_has_its_ttl_and_is_on_nobodys_timer(cloud: Cloud) -> None:
     cloud.drain()
 
     row = cloud.order(order["id"])
-    assert (row.due_at, row.due_shard, row.lease_until) == (None, None, None)
-    assert row.expires_at == row.updated_at // orders.SECOND + config.settings().keep_s
+    assert (row.check_at, row.check_shard, row.lease_until) == (None, None, None)
+    assert row.expires_at == row.updated_at // orders.SECOND + config.settings().retention_s
     (only,) = row.history
     assert (only["code"], only["end"] > only["start"]) == ("task_error", True)
 

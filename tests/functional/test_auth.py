@@ -139,7 +139,7 @@ def test_with_access_open_who_brings_no_token_is_the_client_local(cloud: Cloud) 
     reply = bare(cloud, "POST", "/orders", b'{"task": "cook_nuggets", "input": {"pieces": 6}}')
 
     assert reply.status == 202
-    assert [row.client for row in cloud.rows()] == ["local"]
+    assert [row.owner for row in cloud.rows()] == ["local"]
     assert bare(cloud, "GET", f"/orders/{reply.json['id']}").status == 200
     assert cloud.http("GET", f"/orders/{reply.json['id']}").status == 404
 

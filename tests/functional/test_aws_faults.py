@@ -87,7 +87,7 @@ def test_after_a_503_a_repeat_with_the_same_key_finds_the_order(cloud: Cloud, wi
 
     assert (reply.status, reply.headers["Idempotency-Replayed"]) == (202, "true")
     (row,) = cloud.rows()
-    assert row.due_at is not None  # no message was sent: the sweeper will
+    assert row.check_at is not None  # no message was sent: the sweeper will
 
 
 @pytest.mark.parametrize("fault", ["breaks", "throttles"])

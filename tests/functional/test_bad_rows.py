@@ -21,7 +21,7 @@ def test_the_sweeper_passes_over_a_row_that_it_can_not_read(cloud: Cloud) -> Non
     cloud.sqs.purge_queue(QueueUrl=queue.url())
     cloud.garble(garbled)
 
-    cloud.clock.advance(config.settings().grace_s + 1)
+    cloud.clock.advance(config.settings().resend_after_s + 1)
     assert cloud.sweep()["resent"] == 1
     cloud.drain()
 
@@ -43,7 +43,7 @@ def test_the_history_is_bounded_though_no_attempt_ever_reports(cloud: Cloud) -> 
         for _ in range(order["max_attempts"]):
             cloud.claim(order["id"], lease_s=10)
             cloud.clock.advance(11)
-        cloud.clock.advance(config.settings().grace_s * 2)
+        cloud.clock.advance(config.settings().resend_after_s * 2)
         cloud.sweep()
         assert cloud.get(order["id"])["error"]["code"] == "attempts_exhausted"
         assert cloud.http("POST", f"/orders/{order['id']}/retry").status == 202
@@ -81,11 +81,11 @@ def test_the_largest_row_that_can_be_is_one_that_dynamodb_takes(cloud: Cloud) ->
     """Input, result, error, history and links to follow-ups all at their limits: the finish is never refused."""
     settings = config.settings()
     order = Order(
-        client="c" * 40, id=orders.new_id(), task="t" * 64, input="i" * settings.max_input_bytes, status=Status.SUCCESS,
+        owner="c" * 40, id=orders.new_id(), task="t" * 64, input="i" * settings.max_input_bytes, status=Status.SUCCESS,
         result="r" * settings.max_result_bytes, created_at=cloud.clock(), updated_at=cloud.clock(),
-        run_at=cloud.clock(), round_at=cloud.clock(), lease_until=cloud.clock(), due_at=cloud.clock(),
-        due_shard="later#1000", expires_at=cloud.clock(), max_attempts=29, attempts=29, rounds=1000, resends=1000,
-        fingerprint="f" * 32, writer="w" * 16, parent=orders.new_id(), generation=1000,
+        run_at=cloud.clock(), round_started_at=cloud.clock(), lease_until=cloud.clock(), check_at=cloud.clock(),
+        check_shard="scheduled#1000", expires_at=cloud.clock(), max_attempts=29, attempts=29, retry_round=1000, requeue_count=1000,
+        fingerprint="f" * 32, fence="w" * 16, parent=orders.new_id(), depth=1000,
         error={"code": "attempts_exhausted", "message": "\U0001f600" * orders.MAX_MESSAGE, "attempt": 29},
         progress={"percent": 100, "word": "\U0001f600" * 100},
         history=tuple({"start": cloud.clock(), "end": cloud.clock(), "code": "attempts_exhausted"} for _ in range(50)),

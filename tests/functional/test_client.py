@@ -74,7 +74,7 @@ def test_a_retry_is_never_sent_twice(cloud: Cloud, front: Front, orderline: Orde
     front.lose = 1
     with pytest.raises(NotReachable):
         orderline.retry(order["id"])
-    assert cloud.order(order["id"]).rounds == 1
+    assert cloud.order(order["id"]).retry_round == 1
 
 
 def test_the_last_characters_find_an_order(cloud: Cloud, orderline: Orderline) -> None:

@@ -52,4 +52,4 @@ def test_what_is_heavy_is_not_loaded() -> None:
 
 
 def test_botocore_is_one_setting_away() -> None:
-    assert "botocore.client" in loaded("dynamodb", AWS_CALLS="sdk")
+    assert "botocore.client" in loaded("dynamodb", AWS_TRANSPORT="botocore")

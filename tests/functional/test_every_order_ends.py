@@ -9,7 +9,7 @@ import pytest
 
 import app as orderline
 from chalicelib import config, orders, queue
-from chalicelib.functions.sweeper import ALWAYS
+from chalicelib.functions.sweeper import MIN_RESEND_BUDGET
 from chalicelib.tasks import task
 from tests.kit import Cloud, Wire
 from tests.kit.cloud import LambdaContext
@@ -21,7 +21,7 @@ def test_a_lost_message_is_sent_again_once_its_order_is_overdue(cloud: Cloud) ->
     order = cloud.place("cook_nuggets", NUGGETS)
     cloud.sqs.purge_queue(QueueUrl=queue.url())
 
-    cloud.clock.advance(config.settings().grace_s - 1)
+    cloud.clock.advance(config.settings().resend_after_s - 1)
     assert cloud.sweep()["resent"] == 0
     cloud.clock.advance(2)
     assert cloud.sweep()["resent"] == 1
@@ -36,7 +36,7 @@ def test_a_crashed_worker_s_order_is_claimed_again_after_its_lease(cloud: Cloud)
     cloud.claim(order["id"], lease_s=60)
     cloud.sqs.purge_queue(QueueUrl=queue.url())
 
-    cloud.clock.advance(config.settings().grace_s + 1)
+    cloud.clock.advance(config.settings().resend_after_s + 1)
     cloud.sweep()
     cloud.drain()
 
@@ -49,7 +49,7 @@ def test_a_second_crash_waits_no_longer_than_the_first(cloud: Cloud) -> None:
     cloud.sqs.purge_queue(QueueUrl=queue.url())
     for _ in range(2):
         cloud.claim(order["id"], lease_s=60)
-        cloud.clock.advance(config.settings().grace_s + 1)
+        cloud.clock.advance(config.settings().resend_after_s + 1)
         assert cloud.sweep()["resent"] == 1
         cloud.clock.advance(1)
         cloud.sqs.receive_message(QueueUrl=queue.url())  # taken by a worker that dies
@@ -72,7 +72,7 @@ def test_a_live_lease_is_left_alone_by_sweeper_and_dead_letters(cloud: Cloud) ->
     cloud.claim(order["id"], lease_s=3600)
     before = cloud.order(order["id"])
 
-    cloud.clock.advance(config.settings().grace_s + 1)
+    cloud.clock.advance(config.settings().resend_after_s + 1)
     cloud.sweep()
     cloud.sqs.purge_queue(QueueUrl=queue.url())
     cloud.bury(order["id"])
@@ -87,7 +87,7 @@ def test_attempts_that_never_report_end_in_failure(cloud: Cloud) -> None:
         cloud.claim(order["id"], lease_s=10)
         cloud.clock.advance(11)
 
-    cloud.clock.advance(config.settings().grace_s)
+    cloud.clock.advance(config.settings().resend_after_s)
     assert cloud.sweep()["ended"] == 1
 
     failed = cloud.get(order["id"])
@@ -98,7 +98,7 @@ def test_an_order_that_nobody_ends_is_given_up_after_days(cloud: Cloud) -> None:
     order = cloud.place("cook_nuggets", NUGGETS)
     cloud.sqs.purge_queue(QueueUrl=queue.url())
 
-    cloud.clock.advance(config.settings().give_up_s + 1)
+    cloud.clock.advance(config.settings().max_age_s + 1)
     cloud.sweep()
 
     assert cloud.get(order["id"])["error"]["code"] == "gave_up"
@@ -124,7 +124,7 @@ def test_a_dead_letter_with_attempts_left_gets_another_message(cloud: Cloud) -> 
     cloud.bury(order["id"])
 
     cloud.drain(dead=True)
-    cloud.clock.advance(config.settings().grace_s + 1)
+    cloud.clock.advance(config.settings().resend_after_s + 1)
     cloud.sweep()
     cloud.drain()
 
@@ -162,7 +162,7 @@ def test_an_order_that_failed_has_all_its_attempts_again_once_it_is_retried(clou
     assert (retried.status, retried.json["attempts"], retried.json["error"]) == (202, 0, None)
     assert cloud.get(order["id"])["status"] == "SUCCESS"
     row = cloud.order(order["id"])
-    assert (row.attempts, row.rounds, len(row.history)) == (1, 1, order["max_attempts"] + 1)
+    assert (row.attempts, row.retry_round, len(row.history)) == (1, 1, order["max_attempts"] + 1)
 
 
 def test_what_is_claimed_or_final_can_be_neither_cancelled_nor_retried(cloud: Cloud) -> None:
@@ -217,7 +217,7 @@ def test_a_backlog_is_not_multiplied_by_the_sweeper(cloud: Cloud) -> None:
         cloud.place("cook_nuggets", NUGGETS)
 
     for _ in range(10):
-        cloud.clock.advance(config.settings().grace_s + 1)
+        cloud.clock.advance(config.settings().resend_after_s + 1)
         cloud.sweep()
 
     assert cloud.messages() <= 150 * 1.1
@@ -227,14 +227,14 @@ def test_an_order_that_is_overdue_by_an_hour_is_sent_again_whatever_waits(cloud:
     """More messages wait than orders can lack, so the sweeper sends none, but for one that is overdue for so long."""
     cloud.place("cook_nuggets", NUGGETS)
     cloud.sqs.purge_queue(QueueUrl=queue.url())
-    for _ in range(ALWAYS + 1):
+    for _ in range(MIN_RESEND_BUDGET + 1):
         cloud.sqs.send_message(QueueUrl=queue.url(), MessageBody="{}")
 
-    cloud.clock.advance(config.settings().grace_s + 1)
+    cloud.clock.advance(config.settings().resend_after_s + 1)
     assert cloud.sweep()["resent"] == 0
     cloud.clock.advance(3600)
     assert cloud.sweep()["resent"] == 1
-    assert cloud.messages() == ALWAYS + 2
+    assert cloud.messages() == MIN_RESEND_BUDGET + 2
 
 
 def test_a_retry_of_an_order_for_later_waits_for_its_time(cloud: Cloud) -> None:
@@ -244,7 +244,7 @@ def test_a_retry_of_an_order_for_later_waits_for_its_time(cloud: Cloud) -> None:
     assert cloud.http("POST", f"/orders/{order['id']}/retry").status == 202
 
     assert cloud.messages() == 0, "its message would come an hour early"
-    assert str(cloud.order(order["id"]).due_shard).startswith(orders.LATER)
+    assert str(cloud.order(order["id"]).check_shard).startswith(orders.SCHEDULED)
 
 
 def test_a_delayed_message_comes_2_s_late_since_clocks_differ(cloud: Cloud, wire: Wire) -> None:

@@ -53,8 +53,8 @@ def _stored(cloud: Cloud, count: int, **members: Any) -> list[Order]:
 
 
 def _order(created_at: int, n: int) -> Order:
-    return Order(client="kit", id=orders.id_of(str(n)), task="cook_nuggets", input="{}", status=Status.PENDING,
-                 created_at=created_at, updated_at=created_at, max_attempts=5, fingerprint="", writer="")
+    return Order(owner="kit", id=orders.id_of(str(n)), task="cook_nuggets", input="{}", status=Status.PENDING,
+                 created_at=created_at, updated_at=created_at, max_attempts=5, fingerprint="", fence="")
 
 
 @contextmanager
@@ -115,7 +115,7 @@ def test_a_filter_that_little_fits_reads_no_whole_past(
     cloud: Cloud, wire: Wire, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A page may be empty and have a next; together they show all."""
-    monkeypatch.setattr("chalicelib.table.by_time.MOST_KEYS", 20)
+    monkeypatch.setattr("chalicelib.table.by_time.MAX_KEYS_PER_PAGE", 20)
     made = _stored(cloud, 45)
     oldest = made[-1]
     cloud.http("POST", f"/orders/{oldest.id}/cancel")
@@ -131,7 +131,7 @@ def test_a_filter_that_little_fits_reads_no_whole_past(
 
 
 def test_filtered_pages_together_are_all_that_fits_once(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chalicelib.table.by_time.MOST_KEYS", 20)
+    monkeypatch.setattr("chalicelib.table.by_time.MAX_KEYS_PER_PAGE", 20)
     made = _stored(cloud, 50)
     wanted = {order.id for order in made[::3]}
     for order in made[::3]:
@@ -180,7 +180,7 @@ def test_an_order_s_shard_depends_on_its_id_alone(cloud: Cloud) -> None:
 def test_expired_orders_are_gone_from_the_list(cloud: Cloud) -> None:
     made = _stored(cloud, 9)
     cloud.http("POST", f"/orders/{made[4].id}/cancel")
-    cloud.clock.advance(config.settings().keep_s + 1)
+    cloud.clock.advance(config.settings().retention_s + 1)
 
     pages = list(_pages(cloud, "?limit=3"))
 
@@ -207,7 +207,7 @@ def test_an_index_that_lags_behind_a_new_life_of_an_id_shows_it_once(cloud: Clou
     first = cloud.place("cook_nuggets", {"pieces": 1}, key)
     old = items.time_key(cloud.order(first["id"]))
     cloud.http("POST", f"/orders/{first['id']}/cancel")
-    cloud.clock.advance(config.settings().keep_s + 1)
+    cloud.clock.advance(config.settings().retention_s + 1)
     assert cloud.place("cook_nuggets", {"pieces": 2}, key)["id"] == first["id"]
     stale = {"time_key": {"S": old}, "pk": {"S": f"kit#{first['id']}"}, "task": {"S": "cook_nuggets"}}
     wire.answers("Query", lambda answer: {**answer, "Items": [*answer["Items"], stale]})

@@ -9,7 +9,7 @@ import pytest
 
 import app as orderline
 from chalicelib import config, orders, queue
-from chalicelib.errors import Stale
+from chalicelib.errors import ConditionFailed
 from chalicelib.functions import worker
 from chalicelib.orders import SECOND, Order
 from chalicelib.table import transitions
@@ -194,12 +194,12 @@ def test_an_order_that_changed_since_it_was_read_is_not_given_up(cloud: Cloud) -
 
     error = {"code": "gave_up", "message": "", "attempt": 1}
 
-    with pytest.raises(Stale) as refused:  # its lease is live
+    with pytest.raises(ConditionFailed) as refused:  # its lease is live
         transitions.give_up(held, error)
     assert refused.value.row == held
 
     cloud.clock.advance(31)
-    with pytest.raises(Stale):  # somebody wrote since
+    with pytest.raises(ConditionFailed):  # somebody wrote since
         transitions.give_up(seen, error)
     assert transitions.give_up(held, error).status.value == "FAILED"
 
@@ -252,7 +252,7 @@ def test_when_no_attempt_lived_to_report_the_order_fails_and_says_so(cloud: Clou
     failed = cloud.get(order["id"])
     assert (failed["status"], failed["attempts"]) == ("FAILED", 2)
     assert failed["error"]["code"] == "attempts_exhausted"
-    assert cloud.order(order["id"]).due_at is None
+    assert cloud.order(order["id"]).check_at is None
 
 
 def test_the_last_attempts_lease_is_waited_for_before_the_order_is_given_up(cloud: Cloud) -> None:

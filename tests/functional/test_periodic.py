@@ -57,7 +57,7 @@ def test_each_tick_has_one_order_whatever_sweepers_do(cloud: Cloud) -> None:
 
     ticks = cloud.rows()
     assert [order.status.value for order in ticks] == ["SUCCESS"] * 2
-    assert {order.client for order in ticks} == {config.settings().periodic_client}
+    assert {order.owner for order in ticks} == {config.settings().periodic_owner}
 
 
 def test_two_tasks_of_one_period_have_an_order_each(cloud: Cloud) -> None:

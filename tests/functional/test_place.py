@@ -49,8 +49,8 @@ def test_what_is_answered_is_durable(cloud: Cloud) -> None:
     order = cloud.place("cook_nuggets", {"pieces": 6})
 
     row = cloud.order(order["id"])
-    assert (row.client, row.input, row.status.value, row.version) == ("kit", '{"pieces":6}', "PENDING", 1)
-    assert row.due_at == row.created_at + 120 * orders.SECOND
+    assert (row.owner, row.input, row.status.value, row.version) == ("kit", '{"pieces":6}', "PENDING", 1)
+    assert row.check_at == row.created_at + 120 * orders.SECOND
     assert row.expires_at is None
 
 
@@ -123,7 +123,7 @@ def test_an_order_stands_though_its_message_could_not_be_sent(cloud: Cloud, wire
     order = cloud.place("cook_nuggets", {"pieces": 6})
 
     assert cloud.messages() == 0
-    assert cloud.order(order["id"]).due_at is not None  # the sweeper will send it
+    assert cloud.order(order["id"]).check_at is not None  # the sweeper will send it
 
 
 def test_a_type_with_a_charset_and_in_capitals_is_json_too(cloud: Cloud) -> None:

@@ -62,7 +62,7 @@ def test_prod_keeps_its_tables_and_dev_leaves_nothing() -> None:
 def test_indexes(stage: str) -> None:
     indexes = {index["IndexName"]: index for index in queue(stage, "OrdersTable")["GlobalSecondaryIndexes"]}
     keys = {name: [key["AttributeName"] for key in index["KeySchema"]] for name, index in indexes.items()}
-    assert keys == {"by_time": ["time_shard", "time_key"], "by_due": ["due_shard", "due_at"]}
+    assert keys == {"by_time": ["time_shard", "time_key"], "by_due": ["check_shard", "check_at"]}
     # A whole row in an index would make each of its writes cost double
     assert all(index["Projection"]["ProjectionType"] != "ALL" for index in indexes.values())
 

@@ -64,7 +64,7 @@ def recorded() -> Iterator[Recorder]:
     client._client.cache_clear()  # a client listens to what was registered before it was made
     session.register("provide-client-params.*.*", recorder.note)
     try:
-        with patch.dict("os.environ", AWS_CALLS="sdk"):  # where it can listen
+        with patch.dict("os.environ", AWS_TRANSPORT="botocore"):  # where it can listen
             yield recorder
     finally:
         session.unregister("provide-client-params.*.*", recorder.note)

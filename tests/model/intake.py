@@ -26,7 +26,7 @@ def intake(c: Config, s: State, i: int, p: Proc) -> Iterator[Step]:
 
 
 def _presses(c: Config, s: State, i: int) -> Iterator[Step]:
-    saw = Proc(n=s.row.rounds)
+    saw = Proc(n=s.row.retry_round)
     for t, which in PRESSES.items():
         if s.presses[which] and _can(c, s, t, saw):
             presses = tuple(left - (n == which) for n, left in enumerate(s.presses))
@@ -49,14 +49,14 @@ def _asks_again(c: Config, s: State, i: int, p: Proc) -> Iterator[Step]:
 
 
 def _can(c: Config, s: State, t: str, p: Proc) -> bool:
-    return holds(c, t, s.row, p) and not (t == "T11" and s.row.rounds >= MAX_ROUNDS)
+    return holds(c, t, s.row, p) and not (t == "T11" and s.row.retry_round >= MAX_ROUNDS)
 
 
 def _deed(c: Config, s: State, t: str) -> tuple[Row, dict[str, Any], str]:
     """(the row after it, what else changes, what the intake does next)"""
     r = s.row
     if t == "T8":
-        return ended(r, "CANCELLED"), {"cancelled": s.cancelled | 1 << r.rounds}, "idle"
+        return ended(r, "CANCELLED"), {"cancelled": s.cancelled | 1 << r.retry_round}, "idle"
     if t == "T1":
         row = Row("PENDING", due=PLANNED[c.later], run_at=c.later if c.later != "sweeper" else "")
         keys = s.keys | _ran_rounds(c, s) if c.twist == "the key lacks created_at" else 0
@@ -64,12 +64,12 @@ def _deed(c: Config, s: State, t: str) -> tuple[Row, dict[str, Any], str]:
     forgets = c.twist == "T11 forgets run_at"
     due = "set" if forgets else PLANNED[r.run_at]
     expires = r.expires if c.twist == "T11 keeps expires_at" else ""
-    row = r._replace(status="PENDING", attempts=0, rounds=r.rounds + 1, due=due, old=False, expires=expires)
+    row = r._replace(status="PENDING", attempts=0, retry_round=r.retry_round + 1, due=due, old=False, expires=expires)
     return row, {}, "idle" if r.run_at == "far" and not forgets else "send"
 
 
 def _ran_rounds(c: Config, s: State) -> int:
-    """The rounds in which a task of this order has run, as bits."""
+    """The retry_round in which a task of this order has run, as bits."""
     width = c.max_attempts + 1
     return sum(1 << n for n in range(MAX_ROUNDS + 1) if s.ran >> n * width & (1 << width) - 1)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tests.model.state import DUE, IDLE, LIVE, Proc, State, Step, add, drop, ended, put, timer
-from tests.model.table import Config, doomed, holds, loose
+from tests.model.table import Config, has_terminal_error, holds, loose
 from tests.model.write import attempted
 
 PLACES = {"": "v", "near": "l", "far": "h"}
@@ -27,7 +27,7 @@ def sweeper(c: Config, s: State, i: int, p: Proc) -> Iterator[Step]:
     elif p.pc == "listed":
         unasked = "due" not in c.rules["T9"].clauses
         is_due = loose(r) and (r.due in DUE or unasked)
-        pc = "idle" if not is_due else "T7" if doomed(c, r) else "T9"
+        pc = "idle" if not is_due else "T7" if has_terminal_error(c, r) else "T9"
         yield Step(f"sweeper reads the row: {pc}", "step", put(s, role, i, Proc(pc, mine=is_due)))
     elif p.pc in ("T7", "T9") and not holds(c, p.pc, r, p):
         yield Step(f"sweeper's {p.pc} is refused", "step", put(s, role, i, IDLE))
@@ -35,7 +35,7 @@ def sweeper(c: Config, s: State, i: int, p: Proc) -> Iterator[Step]:
         yield from attempted(c, s, "sweeper gives it up (T7)", "T7", role, i, IDLE, ended(r, "FAILED"))
     elif p.pc == "T9":
         due, pc = ("later", "idle") if r.run_at == "far" else (timer(r), "send")
-        yield from attempted(c, s, "sweeper moves due_at (T9)", "T9", role, i, Proc(pc), r._replace(due=due), "T9?")
+        yield from attempted(c, s, "sweeper moves check_at (T9)", "T9", role, i, Proc(pc), r._replace(due=due), "T9?")
     elif p.pc == "T9?":
         then = Proc("send") if p.mine and r.run_at != "far" else IDLE
         yield Step("hidden retry of T9", "step", put(s, role, i, then))
@@ -58,7 +58,7 @@ def deadletter(c: Config, s: State, i: int, p: Proc) -> Iterator[Step]:
         yield from attempted(c, s, "dead letter gives it up (T7)", "T7", role, i, Proc("ack", 1), ended(r, "FAILED"))
     else:
         due = "later" if r.run_at == "far" else timer(r)
-        yield from attempted(c, s, "dead letter moves due_at (T10)", "T10", role, i, Proc("ack", 1),
+        yield from attempted(c, s, "dead letter moves check_at (T10)", "T10", role, i, Proc("ack", 1),
                              r._replace(due=due), "T10?")
     if s.faults:
         gone = add(put(s, role, i, IDLE), c.messages, "D")
@@ -72,4 +72,4 @@ def _read(c: Config, s: State) -> str:
         return "T10" if r.status in rule.sources else "ack"
     if r.lease == "live" and "lease" in rule.clauses:
         return "ack"
-    return "T7" if c.task == "unknown" or doomed(c, r) else "T10"
+    return "T7" if c.task == "unknown" or has_terminal_error(c, r) else "T10"

@@ -22,7 +22,7 @@ class Row(NamedTuple):
 
     status: str = ""
     attempts: int = 0
-    rounds: int = 0
+    retry_round: int = 0
     lease: str = ""  # "", live, over
     due: str = ""  # "", set: over at any time, after: run_at + GRACE, later: run_at - 898 s, and those of DUE
     run_at: str = ""  # "": absent or past, near: within SQS's longest delay, far
@@ -35,7 +35,7 @@ class Proc(NamedTuple):
 
     pc: str = "idle"
     n: int = 0  # receives of the message in hand; at an intake the round that it saw
-    mine: bool = False  # the row's writer is the one it saw or wrote
+    mine: bool = False  # the row's fence is the one it saw or wrote
     leased: bool = False  # it runs the task under the row's live lease
     latest: bool = False  # nobody claimed after it did
     rest: tuple[int, ...] = ()  # its batch's messages that wait, and those that it will acknowledge with its answer
@@ -108,5 +108,5 @@ def ended(row: Row, status: str) -> Row:
 
 
 def timer(row: Row) -> str:
-    """due_at = max(now, run_at) + something."""
+    """check_at = max(now, run_at) + something."""
     return "after" if row.run_at else "set"

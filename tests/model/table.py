@@ -26,15 +26,15 @@ class Rule:
 RULES = {
     "T1": Rule((), PENDING, ("absent or expired",)),
     "T3": Rule((PENDING, RUNNING), RUNNING, ("waits or lease over", "attempts", "run_at", "task")),
-    "T4": Rule((RUNNING,), SUCCESS, ("writer",)),
-    "T5": Rule((RUNNING,), PENDING, ("writer",)),
-    "T6": Rule((RUNNING,), FAILED, ("writer",)),
-    "T7": Rule((PENDING, RUNNING), FAILED, ("writer", "lease")),
-    "T8": Rule((PENDING,), CANCELLED, ("rounds",)),
-    "T9": Rule((PENDING, RUNNING), None, ("writer", "resends", "due_at", "due", "lease")),
+    "T4": Rule((RUNNING,), SUCCESS, ("fence",)),
+    "T5": Rule((RUNNING,), PENDING, ("fence",)),
+    "T6": Rule((RUNNING,), FAILED, ("fence",)),
+    "T7": Rule((PENDING, RUNNING), FAILED, ("fence", "lease")),
+    "T8": Rule((PENDING,), CANCELLED, ("retry_round",)),
+    "T9": Rule((PENDING, RUNNING), None, ("fence", "requeue_count", "check_at", "due", "lease")),
     "T10": Rule((PENDING, RUNNING), None, ("lease",)),
-    "T11": Rule((FAILED, CANCELLED), PENDING, ("rounds", "not expired")),
-    "T12": Rule((RUNNING,), None, ("writer",)),
+    "T11": Rule((FAILED, CANCELLED), PENDING, ("retry_round", "not expired")),
+    "T12": Rule((RUNNING,), None, ("fence",)),
 }
 
 
@@ -76,16 +76,16 @@ CLAUSES: dict[str, Callable[[Config, Row, Proc], bool]] = {
     "waits or lease over": lambda c, r, p: r.status == PENDING or r.lease == "over",
     "attempts": lambda c, r, p: r.attempts < c.max_attempts,
     "run_at": lambda c, r, p: not r.run_at,
-    "writer": lambda c, r, p: p.mine,
+    "fence": lambda c, r, p: p.mine,
     "lease": lambda c, r, p: r.lease != "live",
-    "rounds": lambda c, r, p: p.n == r.rounds,
+    "retry_round": lambda c, r, p: p.n == r.retry_round,
     "due": lambda c, r, p: r.due in DUE,
     "not expired": lambda c, r, p: r.expires == "set",
     # Every message of ours names the row's task; a stranger's claim is refused, and made again for the row's own
     "task": lambda c, r, p: True,
-    # Weaker than the writer, which changes with each write: nothing here rests on them
-    "resends": lambda c, r, p: True,
-    "due_at": lambda c, r, p: True,
+    # Weaker than the fence, which changes with each write: nothing here rests on them
+    "requeue_count": lambda c, r, p: True,
+    "check_at": lambda c, r, p: True,
 }
 
 
@@ -102,6 +102,6 @@ def loose(r: Row) -> bool:
     return r.status in (PENDING, RUNNING) and r.lease != "live"
 
 
-def doomed(c: Config, r: Row) -> bool:
-    """No attempt will mend it: orders.doom."""
+def has_terminal_error(c: Config, r: Row) -> bool:
+    """No attempt will mend it: orders.terminal_error."""
     return r.attempts >= c.max_attempts or r.old

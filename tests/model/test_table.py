@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from chalicelib import orders
-from chalicelib.orders import SECOND, Order, Plan
+from chalicelib.orders import SECOND, Dispatch, Order
 from chalicelib.table import transitions
 from tests.kit import Cloud
 from tests.kit.wire import tapped
@@ -47,8 +47,8 @@ def _failed(cloud: Cloud) -> Order:
     return transitions.fail(_claimed(cloud), ERROR)
 
 
-def _plan(order: Order) -> Plan:
-    return orders.plan(order.id, orders.now(), None, 60, 1)
+def _dispatch(order: Order) -> Dispatch:
+    return orders.dispatch(order.id, orders.now(), None, 60, 1)
 
 
 Write = Callable[[Cloud], object]
@@ -60,9 +60,9 @@ WRITES: dict[str, Write] = {
     "T6": _failed,
     "T7": lambda cloud: transitions.give_up(_waiting(cloud), ERROR),
     "T8": lambda cloud: transitions.cancel(_waiting(cloud)),
-    "T9": lambda cloud: transitions.resend(order := _due(cloud), _plan(order)),
-    "T10": lambda cloud: transitions.postpone(order := _waiting(cloud), _plan(order)),
-    "T11": lambda cloud: transitions.retry(order := _failed(cloud), _plan(order)),
+    "T9": lambda cloud: transitions.resend(order := _due(cloud), _dispatch(order)),
+    "T10": lambda cloud: transitions.postpone(order := _waiting(cloud), _dispatch(order)),
+    "T11": lambda cloud: transitions.retry(order := _failed(cloud), _dispatch(order)),
     "T12": lambda cloud: transitions.report(_claimed(cloud), {"percent": 1, "word": ""}),
 }
 
@@ -81,14 +81,14 @@ def test_near_and_far_are_as_the_model_has_them(ahead_s: float) -> None:
     sent_at = 1_800_000_000 * SECOND
     run_at = sent_at + int(ahead_s * SECOND)
 
-    plan = orders.plan("ID", sent_at, run_at, 60, 1)
-    if plan.delay_s is None:
-        assert plan.due_shard.startswith(orders.LATER)
-        assert plan.due_at == run_at - 898 * SECOND
-        sent_at = plan.due_at
-        plan = orders.plan("ID", sent_at, run_at, 60, 1)
+    dispatch = orders.dispatch("ID", sent_at, run_at, 60, 1)
+    if dispatch.delay_s is None:
+        assert dispatch.check_shard.startswith(orders.SCHEDULED)
+        assert dispatch.check_at == run_at - 898 * SECOND
+        sent_at = dispatch.check_at
+        dispatch = orders.dispatch("ID", sent_at, run_at, 60, 1)
 
-    assert plan.delay_s is not None
-    assert plan.due_shard.startswith(orders.SENT)
-    assert run_at <= sent_at + plan.delay_s * SECOND <= sent_at + orders.MAX_DELAY_S * SECOND
-    assert plan.due_at == run_at + 60 * SECOND
+    assert dispatch.delay_s is not None
+    assert dispatch.check_shard.startswith(orders.QUEUED)
+    assert run_at <= sent_at + dispatch.delay_s * SECOND <= sent_at + orders.MAX_DELAY_S * SECOND
+    assert dispatch.check_at == run_at + 60 * SECOND

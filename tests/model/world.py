@@ -44,10 +44,10 @@ def _doubled(c: Config, s: State) -> Iterator[Step]:
 def _due(c: Config, s: State) -> Iterator[Step]:
     r = s.row
     if r.due == "set" or (r.due == "after" and not r.run_at):
-        yield Step("due_at passes", "time", s._replace(row=r._replace(due="due")))
+        yield Step("check_at passes", "time", s._replace(row=r._replace(due="due")))
     if r.due == "due" and c.deep:
         yield Step("it is overdue by an hour", "time", s._replace(row=r._replace(due="long")))
-    if r.run_at == "far":  # later's due_at: the guard doesn't ask for what was never sent
+    if r.run_at == "far":  # later's check_at: the guard doesn't ask for what was never sent
         due = "long" if r.due == "later" else r.due
         yield Step("run_at is near", "time", s._replace(row=r._replace(run_at="near", due=due)))
     if r.run_at == "near":

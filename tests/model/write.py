@@ -7,9 +7,9 @@ S5   live rows: a timer, no expires_at, a lease only when RUNNING; final rows: n
 S6   a cancelled round never succeeds                  S7   runs of a round <= max_attempts
 S8   what was accepted is not absent                   S9   nothing is re-sent before it is due
 S10  one press takes effect once                       S11  only T1 makes a row
-S12  two orders never share the key `<id>.<created_at>.<rounds>`
+S12  two orders never share the key `<id>.<created_at>.<retry_round>`
 S13  an order runs no earlier than run_at              S14  nothing is sent more than 15 minutes ahead
-S15  only what is doomed is given up
+S15  only what is has_terminal_error is given up
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.model.state import DUE, FINAL, LIVE, ROLES, Proc, Row, State, Step, put, with_slots
-from tests.model.table import Config, doomed
+from tests.model.table import Config, has_terminal_error
 
 FINISHES = ("T4", "T5", "T6", "T12")
 
@@ -26,7 +26,7 @@ FINISHES = ("T4", "T5", "T6", "T12")
 def write(
     c: Config, s: State, t: str, role: str, i: int, p: Proc, row: Row, **changes: Any
 ) -> tuple[State, str | None]:
-    """The row gets a fresh writer: nobody else's token or snapshot is current any more."""
+    """The row gets a fresh fence: nobody else's token or snapshot is current any more."""
     broken = _broken(c, s, t, getattr(s, role)[i])
     for name in ROLES:
         s = with_slots(s, name, (q._replace(mine=False, latest=q.latest and t != "T3") for q in getattr(s, name)))
@@ -38,12 +38,12 @@ def _broken(c: Config, s: State, t: str, me: Proc) -> str | None:
     rules = {
         "S1": old.status in FINAL and t != ("T1" if old.expires == "past" else "T11"),
         "S4": t == "T4" and not me.latest,
-        "S6": t == "T4" and bool(s.cancelled >> old.rounds & 1),
+        "S6": t == "T4" and bool(s.cancelled >> old.retry_round & 1),
         "S2 (a live lease is broken)": old.lease == "live" and not (t in FINISHES and me.mine),
         "S8": t == "T1" and old.status in LIVE,
         "S9": t == "T9" and old.due not in DUE,
         "S11": t != "T1" and not old.status,
-        "S15": t == "T7" and not doomed(c, old) and c.task != "unknown",
+        "S15": t == "T7" and not has_terminal_error(c, old) and c.task != "unknown",
     }
     return next((name for name, broken in rules.items() if broken), None)
 
@@ -62,8 +62,8 @@ def attempted(
 def started(c: Config, s: State) -> tuple[State, str | None]:
     """The task starts: the claim's round and attempt go into the bystander's memory."""
     r = s.row
-    bit = 1 << (r.rounds * (c.max_attempts + 1) + r.attempts)
-    rules = {"S3": s.ran & bit, "S7": r.attempts > c.max_attempts, "S13": r.run_at, "S12": s.keys >> r.rounds & 1}
+    bit = 1 << (r.retry_round * (c.max_attempts + 1) + r.attempts)
+    rules = {"S3": s.ran & bit, "S7": r.attempts > c.max_attempts, "S13": r.run_at, "S12": s.keys >> r.retry_round & 1}
     return s._replace(ran=s.ran | bit), next((name for name, broken in rules.items() if broken), None)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import boto3
 
-from chalicelib.auth import LOCAL_CLIENT
+from chalicelib.auth import LOCAL_OWNER
 from chalicelib.orders import Order, key_of
 from chalicelib.queue import VERSION
 from chalicelib.table.items import decode_order
@@ -25,7 +25,7 @@ from cli import cloud
 from cli.local import NAME
 from tests.acceptance.stack import ROOT, Stack, copy_of_the_project
 
-TIMINGS = {"WORKER_TIMEOUT_S": "3", "VISIBILITY_S": "18", "GRACE_S": "5"}
+TIMINGS = {"WORKER_TIMEOUT_S": "3", "VISIBILITY_S": "18", "RESEND_AFTER_S": "5"}
 SCHEDULE = (ROOT / "tests" / "acceptance" / "events" / "schedule.json").read_bytes()
 KINDS = {"worker": "lambda.*OrderWorker", "sweeper": "lambda.*OrderSweeper", "http": "cli.serve"}
 MESSAGES = [f"ApproximateNumberOfMessages{which}" for which in ("", "NotVisible", "Delayed")]
@@ -79,7 +79,7 @@ class Backstage:
 
     def double(self, order_id: str, task: str) -> None:
         """Another message of an order, as SQS may deliver one twice."""
-        body = {"v": VERSION, "pk": key_of(LOCAL_CLIENT, order_id), "task": task}
+        body = {"v": VERSION, "pk": key_of(LOCAL_OWNER, order_id), "task": task}
         self.sqs.send_message(QueueUrl=self._url("orders"), MessageBody=json.dumps(body))
 
     def messages(self, queue: str = "orders") -> int:
@@ -93,7 +93,7 @@ class Backstage:
         return [decode_order(item) for page in pages for item in page["Items"]]
 
     def order(self, order_id: str) -> Order:
-        key = {"pk": {"S": key_of(LOCAL_CLIENT, order_id)}}
+        key = {"pk": {"S": key_of(LOCAL_OWNER, order_id)}}
         return decode_order(self.dynamodb.get_item(TableName=f"{NAME}-orders", Key=key, ConsistentRead=True)["Item"])
 
     def _url(self, queue: str) -> str:

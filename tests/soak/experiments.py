@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from tests.acceptance.stack import until
 from tests.soak.backstage import TIMINGS, Backstage, Every, Run
 
-GRACE_S, TIMEOUT_S = int(TIMINGS["GRACE_S"]), int(TIMINGS["WORKER_TIMEOUT_S"])
+RESEND_AFTER_S, TIMEOUT_S = int(TIMINGS["RESEND_AFTER_S"]), int(TIMINGS["WORKER_TIMEOUT_S"])
 SWEEP_S = 2.0
 FINISH_S = 0.6  # worker.MARGIN_S: so much before Lambda's own end a task is ended
 
@@ -80,7 +80,7 @@ def backlog(backstage: Backstage, orders: int, graces: float = 10) -> Backlog:
     backstage.change_mapping(Enabled=False)
     with ThreadPoolExecutor(2) as clients:
         list(clients.map(lambda number: place(backstage, "steady", number), range(orders)))
-    most, end = [backstage.messages()], time.monotonic() + graces * GRACE_S
+    most, end = [backstage.messages()], time.monotonic() + graces * RESEND_AFTER_S
 
     def watch() -> None:
         while time.monotonic() < end:

@@ -17,17 +17,17 @@ def test_every_setting_has_a_default_and_an_empty_variable_is_none() -> None:
 
 
 def test_a_setting_is_its_variable_in_capitals() -> None:
-    settings = read({"STACK": "shop", "GRACE_S": "5", "ACCESS": "token"})
+    settings = read({"STACK": "shop", "RESEND_AFTER_S": "5", "ACCESS": "token"})
 
-    assert (settings.stack, settings.grace_s, settings.access) == ("shop", 5, "token")
+    assert (settings.stack, settings.resend_after_s, settings.access) == ("shop", 5, "token")
     assert (settings.orders_table, settings.tokens_table) == ("shop-orders", "shop-tokens")
     assert (settings.orders_queue, settings.dead_queue) == ("shop-orders", "shop-dead")
 
 
 @pytest.mark.parametrize("text", ["five", "-1", "1.5", " 5", "1e3"])
 def test_a_number_that_is_none_is_refused_by_name(text: str) -> None:
-    with pytest.raises(ValueError, match="GRACE_S"):
-        read({"GRACE_S": text})
+    with pytest.raises(ValueError, match="RESEND_AFTER_S"):
+        read({"RESEND_AFTER_S": text})
 
 
 def test_an_access_that_nobody_knows_is_refused() -> None:

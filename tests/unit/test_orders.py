@@ -47,4 +47,4 @@ def test_the_same_parts_give_the_same_id_and_others_another() -> None:
 
 
 def test_writers_differ() -> None:
-    assert len({orders.new_writer() for _ in range(1000)}) == 1000
+    assert len({orders.new_fence() for _ in range(1000)}) == 1000
