@@ -109,11 +109,16 @@ def _request() -> http.Request:
     given: Any = app.current_request
     query, sent = given.query_params, {name.lower(): value for name, value in given.headers.items()}
     return http.Request(
-        method=given.method, route=given.context["resourcePath"], path=given.context["path"],
+        method=given.method,
+        route=given.context["resourcePath"],
+        path=given.context["path"],
         headers=sent,
         query={name: query.getlist(name) for name in query} if query else {},
-        params=given.uri_params or {}, body=given.raw_body or b"",
-        id=headers.request_id(sent, given.context.get("requestId") or given.lambda_context.aws_request_id),
+        params=given.uri_params or {},
+        body=given.raw_body or b"",
+        id=headers.request_id(
+            sent, given.context.get("requestId") or given.lambda_context.aws_request_id
+        ),
     )
 
 

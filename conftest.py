@@ -14,7 +14,9 @@ from chalicelib import config
 # A shell in which `. .local/env` was typed must not lead tests astray: they read no settings, AWS or client variables
 # but the one that `make test` sets for its second run. This comes before the imports that read settings.
 for _name in list(os.environ):
-    if _name != "AWS_TRANSPORT" and (_name.startswith(("AWS_", "ORDERLINE_")) or _name in config.VARIABLES):
+    if _name != "AWS_TRANSPORT" and (
+        _name.startswith(("AWS_", "ORDERLINE_")) or _name in config.VARIABLES
+    ):
         del os.environ[_name]
 os.environ.setdefault("SEED", str(random.randrange(10**6)))  # one for all processes of `pytest -n`
 

@@ -23,13 +23,17 @@ RESULTS = Path(__file__).parent / "results.json"
 QUICK = bool(os.environ.get("QUICK"))
 ROUNDS, ORDERS, COLD = (3, 60, 3) if QUICK else (9, 150, 9)
 ALONE, TOGETHER = (60, 120) if QUICK else (300, 600)
-ROWS, MESSAGES = ((100, 10_000), (0, 1000)) if QUICK else ((100, 10_000, 100_000), (0, 1000, 10_000))
+ROWS, MESSAGES = (
+    ((100, 10_000), (0, 1000)) if QUICK else ((100, 10_000, 100_000), (0, 1000, 10_000))
+)
 Found = dict[str, Any]
 
 
 def main() -> int:
     if sys.platform != "linux":
-        say("make bench needs Linux: AWS's runtime client is built for it alone, and CPU is read from /proc")
+        say(
+            "make bench needs Linux: AWS's runtime client is built for it alone, and CPU is read from /proc"
+        )
         return 1
     found: Found = {"machine": _machine(), "quick": QUICK}
     with tempfile.TemporaryDirectory() as name:
@@ -40,8 +44,10 @@ def main() -> int:
     _costs(found)
     found["machine"]["load_after"] = os.getloadavg()[0]
     RESULTS.write_text(json.dumps(found, indent=1) + "\n")
-    say(f"\nwritten: {RESULTS.relative_to(Path.cwd())}; one-minute load {found['machine']['load_before']:.1f} before,"
-        f" {found['machine']['load_after']:.1f} after")
+    say(
+        f"\nwritten: {RESULTS.relative_to(Path.cwd())}; one-minute load {found['machine']['load_before']:.1f} before,"
+        f" {found['machine']['load_after']:.1f} after"
+    )
     return 0
 
 
@@ -50,27 +56,42 @@ def _warm_and_cold(folder: Path, found: Found) -> None:
     with canned.answering() as aws:
         apps = functions.apps(folder, aws)
         with ExitStack() as stack:
-            batches = {name: stack.enter_context(orders.functions(apps[name]))
-                       for name in ("orderline", "sdk", "naive")}
+            batches = {
+                name: stack.enter_context(orders.functions(apps[name]))
+                for name in ("orderline", "sdk", "naive")
+            }
             missing = orders.available()
             if missing:
                 say(f"without peers: {missing}")
             else:
-                batches |= {name: stack.enter_context(orders.peer(name, folder)) for name in ("celery", "huey")}
-            rounds = [{name: batch(ORDERS) for name, batch in batches.items()} for _ in range(ROUNDS)]
+                batches |= {
+                    name: stack.enter_context(orders.peer(name, folder))
+                    for name in ("celery", "huey")
+                }
+            rounds = [
+                {name: batch(ORDERS) for name, batch in batches.items()} for _ in range(ROUNDS)
+            ]
         _orders(rounds, found)
         _cold(apps, found)
 
 
 def _orders(rounds: list[dict[str, dict[str, float]]], found: Found) -> None:
-    say("\nCPU of an order that does nothing, ms: our processes; the peers' with their broker (medians)")
-    middle = {name: {what: statistics.median(turn[name][what] for turn in rounds) for what in rounds[0][name]}
-              for name in rounds[0]}
+    say(
+        "\nCPU of an order that does nothing, ms: our processes; the peers' with their broker (medians)"
+    )
+    middle = {
+        name: {
+            what: statistics.median(turn[name][what] for turn in rounds) for what in rounds[0][name]
+        }
+        for name in rounds[0]
+    }
     for name, spent in middle.items():
         say(f"  {name:10}" + "  ".join(f"{what} {ms:.2f}" for what, ms in spent.items()))
     found["cpu_ms"] = middle
     for peer in ("celery", "huey", "naive", "sdk"):
-        ratios = [turn["orderline"]["order"] / turn[peer]["order"] for turn in rounds if peer in turn]
+        ratios = [
+            turn["orderline"]["order"] / turn[peer]["order"] for turn in rounds if peer in turn
+        ]
         if ratios:
             _key(found, f"app_cpu_per_order_x_{peer}", statistics.median(ratios))
 
@@ -80,16 +101,28 @@ def _cold(apps: dict[str, functions.App], found: Found) -> None:
     mine, body = apps["orderline"], json.dumps({"v": 1, "pk": "kit#none", "task": "nothing"})
     mine.aws.rows["kit#none"] = next(row for row in mine.aws.rows.values() if "fingerprint" in row)
     starts = {f"{name} POST": (app, "app.app", app.post()) for name, app in apps.items()}
-    starts |= {f"{name} worker": (app, "app.order_worker", app.work(body)) for name, app in apps.items()}
-    starts |= {"orderline dead letters": (mine, "app.dead_letters", mine.work("no order")),
-               "orderline sweeper": (mine, "app.order_sweeper", functions.schedule())}
-    rounds = [{name: app.cold(handler, event) for name, (app, handler, event) in starts.items()} for _ in range(COLD)]
-    found["cold_cpu_ms"] = {name: statistics.median(turn[name].cpu_ms for turn in rounds) for name in starts}
+    starts |= {
+        f"{name} worker": (app, "app.order_worker", app.work(body)) for name, app in apps.items()
+    }
+    starts |= {
+        "orderline dead letters": (mine, "app.dead_letters", mine.work("no order")),
+        "orderline sweeper": (mine, "app.order_sweeper", functions.schedule()),
+    }
+    rounds = [
+        {name: app.cold(handler, event) for name, (app, handler, event) in starts.items()}
+        for _ in range(COLD)
+    ]
+    found["cold_cpu_ms"] = {
+        name: statistics.median(turn[name].cpu_ms for turn in rounds) for name in starts
+    }
     for name, cpu in found["cold_cpu_ms"].items():
         say(f"  {name:24}{cpu:6.0f}  ({statistics.median(turn[name].ms for turn in rounds):.0f})")
     for what in ("POST", "worker"):
         for beside in ("naive", "sdk", "sources"):
-            ratios = [turn[f"orderline {what}"].cpu_ms / turn[f"{beside} {what}"].cpu_ms for turn in rounds]
+            ratios = [
+                turn[f"orderline {what}"].cpu_ms / turn[f"{beside} {what}"].cpu_ms
+                for turn in rounds
+            ]
             _key(found, f"cold_start_{what.lower()}_x_{beside}", statistics.median(ratios))
 
 
@@ -115,14 +148,18 @@ def _costs(found: Found) -> None:
     for name, usd in spent.items():
         say(f"  {name:14}{usd:6.2f}  {100 * usd / total:3.0f} %")
     found["usd_by_service"] = spent
-    found["growth"] = [_grown(rows, 0) for rows in ROWS] + [_grown(0, messages) for messages in MESSAGES]
+    found["growth"] = [_grown(rows, 0) for rows in ROWS] + [
+        _grown(0, messages) for messages in MESSAGES
+    ]
 
 
 def _grown(rows: int, messages: int) -> Found:
     flow = costs.flow(rows=rows, messages=messages)
     counts = {what: len(calls) for what, calls in flow.calls.items()}
-    say(f"  {rows:>7} rows {messages:>6} messages: calls {counts}, {flow.write_units} write units,"
-        f" {flow.read_units:g} read units a poll")
+    say(
+        f"  {rows:>7} rows {messages:>6} messages: calls {counts}, {flow.write_units} write units,"
+        f" {flow.read_units:g} read units a poll"
+    )
     return {"rows": rows, "messages": messages, "calls": counts, "write_units": flow.write_units}
 
 
@@ -132,9 +169,14 @@ def _key(found: Found, name: str, value: float) -> None:
 
 
 def _machine() -> Found:
-    return {"at": datetime.now(timezone.utc).isoformat(timespec="seconds"), "python": platform.python_version(),
-            "machine": platform.machine(), "system": platform.platform(), "cores": os.cpu_count(),
-            "load_before": os.getloadavg()[0]}
+    return {
+        "at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "system": platform.platform(),
+        "cores": os.cpu_count(),
+        "load_before": os.getloadavg()[0],
+    }
 
 
 if __name__ == "__main__":

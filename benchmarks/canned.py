@@ -38,9 +38,14 @@ class Canned(ThreadingHTTPServer):
             return {"Attributes": self._updated(asked)}
         if operation == "SendMessage":
             self.sent.append(asked["MessageBody"])
-            return {"MessageId": "m", "MD5OfMessageBody": hashlib.md5(asked["MessageBody"].encode()).hexdigest()}
-        return {"Query": {"Items": [], "Count": 0},
-                "GetQueueAttributes": {"Attributes": {"ApproximateNumberOfMessages": "0"}}}[operation]
+            return {
+                "MessageId": "m",
+                "MD5OfMessageBody": hashlib.md5(asked["MessageBody"].encode()).hexdigest(),
+            }
+        return {
+            "Query": {"Items": [], "Count": 0},
+            "GetQueueAttributes": {"Attributes": {"ApproximateNumberOfMessages": "0"}},
+        }[operation]
 
     def _updated(self, asked: Any) -> Any:
         """What our transitions write, without their conditions."""
@@ -62,7 +67,9 @@ class _Endpoint(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        body = json.dumps(self.server.answer(self.headers["X-Amz-Target"].rpartition(".")[2], asked)).encode()
+        body = json.dumps(
+            self.server.answer(self.headers["X-Amz-Target"].rpartition(".")[2], asked)
+        ).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/x-amz-json-1.0")
         self.send_header("Content-Length", str(len(body)))

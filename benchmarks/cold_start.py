@@ -36,7 +36,9 @@ def main() -> None:
 
 def measure(packaged: Packaged) -> None:
     """A table: function, ms until it could take work, of its first answer, of later ones; medians."""
-    say(f"{'function':<14}{'ready':>8}{'first':>8}{'warm':>8}   ms, medians of {COLD} cold and {WARM} warm")
+    say(
+        f"{'function':<14}{'ready':>8}{'first':>8}{'warm':>8}   ms, medians of {COLD} cold and {WARM} warm"
+    )
     events: dict[str, Callable[[], Any]] = {
         "APIHandler": lambda: packaged.order_event(*LETTER),
         "OrderWorker": lambda: records(message(packaged.place(*LETTER), LETTER[0])),
@@ -51,7 +53,10 @@ def measure(packaged: Packaged) -> None:
             first.append(answered(function, event()))
             warm += [answered(function, event()) for _ in range(WARM // COLD)]
             packaged.stop(name)
-        say(f"{name:<14}" + "".join(f"{statistics.median(each):>8.0f}" for each in (ready, first, warm)))
+        say(
+            f"{name:<14}"
+            + "".join(f"{statistics.median(each):>8.0f}" for each in (ready, first, warm))
+        )
 
 
 def answered(function: Function, event: Any) -> float:

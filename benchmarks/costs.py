@@ -71,8 +71,14 @@ class Scene:
         calls = {name: self._calls(step) for name, step in steps.items()}
         assert self.cloud.order(order["id"]).status.final
         flow = Flow(calls, sum(meter.writes), sum(meter.reads[:1]), len(self.logged.getvalue()))
-        return replace(flow, calls={**calls, "list page": self._calls(lambda: self.cloud.http("GET", "/orders")),
-                                    "sweep": self._calls(self.cloud.sweep)})
+        return replace(
+            flow,
+            calls={
+                **calls,
+                "list page": self._calls(lambda: self.cloud.http("GET", "/orders")),
+                "sweep": self._calls(self.cloud.sweep),
+            },
+        )
 
     def _calls(self, step: Any) -> list[str]:
         before = len(self.wire.calls)
@@ -81,7 +87,9 @@ class Scene:
 
     def _work(self) -> None:
         """The message that was sent last, as the mapping would bring it."""
-        body = next(asked["MessageBody"] for asked in reversed(self.wire.requests) if "MessageBody" in asked)
+        body = next(
+            asked["MessageBody"] for asked in reversed(self.wire.requests) if "MessageBody" in asked
+        )
         record = {"messageId": "m", "receiptHandle": "r", "body": body, "attributes": {}}
         answer = orderline.order_worker({"Records": [record]}, LambdaContext(60))
         assert answer == {"batchItemFailures": []}
@@ -135,6 +143,7 @@ def dollars(flow: Flow) -> dict[str, float]:
         "API Gateway": 2 * PRICES["api_gateway_request"],
         "DynamoDB": flow.write_units * PRICES["write_unit"] + flow.read_units * PRICES["read_unit"],
         "SQS": 3 * PRICES["sqs_request"],  # sent, received, deleted
-        "Lambda": runs * PRICES["lambda_request"] + sum(BILLED_S.values()) * MEMORY_GB * PRICES["lambda_gb_s"],
+        "Lambda": runs * PRICES["lambda_request"]
+        + sum(BILLED_S.values()) * MEMORY_GB * PRICES["lambda_gb_s"],
         "Logs": (flow.log_bytes + runs * PLATFORM_LOG_BYTES) / 1e9 * PRICES["log_gb"],
     }

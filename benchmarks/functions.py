@@ -21,8 +21,12 @@ from tests.kit.runtime import Function
 
 EVENTS = ROOT / "tests" / "acceptance" / "events"
 NOTHING = "from chalicelib.tasks import task\n\n\n@task\ndef nothing() -> None:\n    pass\n"
-KEYS = {"AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none", "AWS_REGION": "us-east-1",
-        "AWS_DEFAULT_REGION": "us-east-1"}
+KEYS = {
+    "AWS_ACCESS_KEY_ID": "none",
+    "AWS_SECRET_ACCESS_KEY": "none",
+    "AWS_REGION": "us-east-1",
+    "AWS_DEFAULT_REGION": "us-east-1",
+}
 
 
 @dataclass(frozen=True)
@@ -52,11 +56,15 @@ class App:
             return Cold(cpu_ms([function.pid]), function.init_ms + answer.ms)
 
     def post(self) -> Any:
-        return self._http("POST", "/orders", "/orders", None, json.dumps({"task": "nothing", "input": {}}))
+        return self._http(
+            "POST", "/orders", "/orders", None, json.dumps({"task": "nothing", "input": {}})
+        )
 
     def poll(self, order_id: str) -> Any:
         resource = next(iter(self._poll_routes))
-        return self._http("GET", resource, f"/orders/{order_id}", {self._poll_routes[resource]: order_id}, None)
+        return self._http(
+            "GET", resource, f"/orders/{order_id}", {self._poll_routes[resource]: order_id}, None
+        )
 
     def work(self, body: str) -> Any:
         event = _sample("sqs")
@@ -70,9 +78,13 @@ class App:
 
     def _http(self, method: str, resource: str, path: str, params: Any, body: str | None) -> Any:
         event = _sample("api")
-        event.update(httpMethod=method, path=path, resource=resource, body=body, pathParameters=params)
+        event.update(
+            httpMethod=method, path=path, resource=resource, body=body, pathParameters=params
+        )
         event["requestContext"].update(httpMethod=method, path=f"/api{path}", resourcePath=resource)
-        event["headers"].update({"Content-Type": "application/json", "Authorization": f"Bearer {self._token}"})
+        event["headers"].update(
+            {"Content-Type": "application/json", "Authorization": f"Bearer {self._token}"}
+        )
         event["multiValueHeaders"] = {name: [value] for name, value in event["headers"].items()}
         return event
 
@@ -91,17 +103,23 @@ def apps(folder: Path, aws: Canned) -> dict[str, App]:
     text, token = auth.issue("kit")
     aws.rows[text[3:11]] = auth.encode(token)
     queue = f"{aws.url}/123456789012/orderline-dev-orders"
-    settings = runtime.variables(made.template, "APIHandler", {
-        "AWS::StackName": "orderline-dev", "AWS::StackId": "bench", "OrdersQueue": queue})
+    settings = runtime.variables(
+        made.template,
+        "APIHandler",
+        {"AWS::StackName": "orderline-dev", "AWS::StackId": "bench", "OrdersQueue": queue},
+    )
     environment = {**KEYS, "AWS_ENDPOINT_URL": aws.url, **settings}
     naive = folder / "naive"
     shutil.copytree(root / "chalice", naive / "chalice")
     shutil.copyfile(ROOT / "benchmarks" / "naive" / "app.py", naive / "app.py")
     sources = folder / "sources"
     shutil.copytree(root, sources, ignore=shutil.ignore_patterns("__pycache__"))
-    return {"orderline": App(root, environment, aws, text),
-            "sdk": App(root, {**environment, "AWS_TRANSPORT": "botocore"}, aws, text),
-            "sources": App(sources, environment, aws, text), "naive": App(naive, environment, aws, "")}
+    return {
+        "orderline": App(root, environment, aws, text),
+        "sdk": App(root, {**environment, "AWS_TRANSPORT": "botocore"}, aws, text),
+        "sources": App(sources, environment, aws, text),
+        "naive": App(naive, environment, aws, ""),
+    }
 
 
 def _sample(name: str) -> Any:

@@ -45,7 +45,9 @@ def seen(stack: Stack, alone: int, together: int) -> Seen:
     for _ in range(10):
         client.to_success()
     both = [client.to_success() for _ in range(alone)]
-    return Seen([post for post, _ in both], [success for _, success in both], *_throughput(stack, together))
+    return Seen(
+        [post for post, _ in both], [success for _, success in both], *_throughput(stack, together)
+    )
 
 
 class Client:
@@ -53,7 +55,10 @@ class Client:
 
     def __init__(self, stack: Stack) -> None:
         self._connection = HTTPConnection(stack.url.removeprefix("http://"), timeout=60)
-        self._headers = {"Authorization": f"Bearer {stack.token}", "Content-Type": "application/json"}
+        self._headers = {
+            "Authorization": f"Bearer {stack.token}",
+            "Content-Type": "application/json",
+        }
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         self._connection.request(method, path, json.dumps(body) if body else None, self._headers)

@@ -29,10 +29,22 @@ def peer(name: str, folder: Path) -> Iterator[Batch]:
     """A web server, workers and a broker of their own. `name`: celery or huey."""
     redis_port, web_port = free_port(), free_port()
     variables = {"REDIS_URL": f"redis://127.0.0.1:{redis_port}/0", "PYTHONPATH": str(HERE)}
-    worker = {"celery": ["celery", "-A", "celery_app.celery", "worker", "-c", "2", "-l", "WARNING"],
-              "huey": ["huey_consumer", "huey_app.huey", "-w", "2", "-k", "process", "-q"]}[name]
+    worker = {
+        "celery": ["celery", "-A", "celery_app.celery", "worker", "-c", "2", "-l", "WARNING"],
+        "huey": ["huey_consumer", "huey_app.huey", "-w", "2", "-k", "process", "-q"],
+    }[name]
     commands = [
-        ["redis-server", "--bind", "127.0.0.1", "--port", str(redis_port), "--save", "", "--dir", str(folder)],
+        [
+            "redis-server",
+            "--bind",
+            "127.0.0.1",
+            "--port",
+            str(redis_port),
+            "--save",
+            "",
+            "--dir",
+            str(folder),
+        ],
         [str(PEERS / "gunicorn"), "-w", "2", "-b", f"127.0.0.1:{web_port}", f"{name}_app:app"],
         [str(PEERS / worker[0]), *worker[1:]],
     ]
@@ -65,7 +77,9 @@ def _peer_batch(port: int, pids: list[int], number: int) -> dict[str, float]:
 
 def _peer_orders(port: int, number: int) -> list[str]:
     """Placed one after the other, and waited for: the last is asked for every 20 ms."""
-    ids = [_ask(port, "POST", "/orders", {"task": "nothing", "input": {}})["id"] for _ in range(number)]
+    ids = [
+        _ask(port, "POST", "/orders", {"task": "nothing", "input": {}})["id"] for _ in range(number)
+    ]
     for order_id in ids[-2:]:
         end = time.monotonic() + 60
         while _ask(port, "GET", f"/orders/{order_id}")["status"] != "SUCCESS":
@@ -77,7 +91,9 @@ def _peer_orders(port: int, number: int) -> list[str]:
 def _ask(port: int, method: str, path: str, body: Any = None) -> Any:
     connection = HTTPConnection("127.0.0.1", port, timeout=30)
     try:
-        connection.request(method, path, json.dumps(body) if body else None, {"Content-Type": "application/json"})
+        connection.request(
+            method, path, json.dumps(body) if body else None, {"Content-Type": "application/json"}
+        )
         return json.loads(connection.getresponse().read())
     finally:
         connection.close()
@@ -87,6 +103,7 @@ def _ask(port: int, method: str, path: str, body: Any = None) -> Any:
 def functions(app: App) -> Iterator[Batch]:
     """The HTTP function and the worker of an app, warm."""
     with app.start("app.app") as http, app.start("app.order_worker") as worker:
+
         def batch(number: int) -> dict[str, float]:
             answers, post = _spent(http, [app.post() for _ in range(number)])
             ids = [json.loads(answer["body"])["id"] for answer in answers]

@@ -20,7 +20,9 @@ def cpu_ms(roots: Iterable[int]) -> float:
     below = set(roots)
     while more := {pid for pid, fields in stats.items() if int(fields[1]) in below} - below:
         below |= more
-    return sum(sum(map(int, stats[pid][11:15])) for pid in below if pid in stats) * 1000 / _TICKS_A_S
+    return (
+        sum(sum(map(int, stats[pid][11:15])) for pid in below if pid in stats) * 1000 / _TICKS_A_S
+    )
 
 
 def _stats() -> Iterator[tuple[int, list[str]]]:
@@ -33,11 +35,19 @@ def _stats() -> Iterator[tuple[int, list[str]]]:
 
 
 @contextmanager
-def running(command: list[str], folder: Path, log: Path, environment: Mapping[str, str]) -> Iterator[int]:
+def running(
+    command: list[str], folder: Path, log: Path, environment: Mapping[str, str]
+) -> Iterator[int]:
     """The process id of a command that is ended, with all that it started, when the block ends."""
     with log.open("ab") as output:
-        process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=subprocess.STDOUT,
-                                   env={**os.environ, **environment}, start_new_session=True)
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **environment},
+            start_new_session=True,
+        )
     try:
         yield process.pid
     finally:

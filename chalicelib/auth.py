@@ -56,7 +56,9 @@ def authenticate(header: str | None, scope: str) -> str:
     return token.owner
 
 
-def issue(owner: str, scopes: tuple[str, ...] = (READ, WRITE), not_after: int | None = None) -> tuple[str, Token]:
+def issue(
+    owner: str, scopes: tuple[str, ...] = (READ, WRITE), not_after: int | None = None
+) -> tuple[str, Token]:
     """A new token's text, shown this once, and its record, still to be stored."""
     if not OWNER_NAME.fullmatch(owner):
         raise ValueError(f"client {owner!r}: a name has 1 to 40 of a-z, 0-9 and -")
@@ -67,15 +69,26 @@ def issue(owner: str, scopes: tuple[str, ...] = (READ, WRITE), not_after: int | 
 
 def encode(token: Token) -> dict[str, Any]:
     """The record as DynamoDB's item."""
-    item: dict[str, Any] = {"pk": {"S": token.id}, "sha256": {"S": token.sha256}, "owner": {"S": token.owner},
-                            "scopes": {"SS": list(token.scopes)}, "disabled": {"BOOL": token.disabled}}
+    item: dict[str, Any] = {
+        "pk": {"S": token.id},
+        "sha256": {"S": token.sha256},
+        "owner": {"S": token.owner},
+        "scopes": {"SS": list(token.scopes)},
+        "disabled": {"BOOL": token.disabled},
+    }
     return item | ({"not_after": {"N": str(token.not_after)}} if token.not_after else {})
 
 
 def decode(item: dict[str, Any]) -> Token:
     not_after = int(item["not_after"]["N"]) if "not_after" in item else None
-    return Token(item["pk"]["S"], item["sha256"]["S"], item["owner"]["S"], tuple(item["scopes"]["SS"]), not_after,
-                 item["disabled"]["BOOL"])
+    return Token(
+        item["pk"]["S"],
+        item["sha256"]["S"],
+        item["owner"]["S"],
+        tuple(item["scopes"]["SS"]),
+        not_after,
+        item["disabled"]["BOOL"],
+    )
 
 
 def forget() -> None:
@@ -108,5 +121,7 @@ def _remembered(token_id: str) -> Token | None:
 
 def _read(token_id: str) -> Token | None:
     with translated():
-        answer = client("dynamodb").get_item(TableName=config.settings().tokens_table, Key={"pk": {"S": token_id}})
+        answer = client("dynamodb").get_item(
+            TableName=config.settings().tokens_table, Key={"pk": {"S": token_id}}
+        )
     return decode(answer["Item"]) if "Item" in answer else None

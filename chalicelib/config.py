@@ -14,9 +14,15 @@ from typing import Any
 from chalicelib.errors import SettingMistake
 
 MAX_WAIT_S = 25  # an integration ends after 29: https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
-MAX_ROW_BYTES = 409_600  # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
-ROW_RESERVE_BYTES = 106_496  # of a row for the links to follow-ups (94,500), the history and the error
-MAX_VISIBILITY_S = 11 * 3600  # SQS counts 12 hours from the receive: the attempt before, 15 minutes at most, counts too
+MAX_ROW_BYTES = (
+    409_600  # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
+)
+ROW_RESERVE_BYTES = (
+    106_496  # of a row for the links to follow-ups (94,500), the history and the error
+)
+MAX_VISIBILITY_S = (
+    11 * 3600
+)  # SQS counts 12 hours from the receive: the attempt before, 15 minutes at most, counts too
 
 
 @dataclass(frozen=True)
@@ -97,14 +103,25 @@ def _checked(settings: Settings, in_lambda: bool) -> Settings:
     if settings.access not in ("open", "token"):
         raise SettingMistake(f"ACCESS={settings.access!r}: it is `token` or `open`")
     if settings.aws_transport not in ("", "sigv4", "botocore"):
-        raise SettingMistake(f"AWS_TRANSPORT={settings.aws_transport!r}: it is `sigv4` or `botocore`")
+        raise SettingMistake(
+            f"AWS_TRANSPORT={settings.aws_transport!r}: it is `sigv4` or `botocore`"
+        )
     if in_lambda and settings.access == "open":
-        raise SettingMistake("ACCESS is open: in Lambda it must be `token`, or everybody could place orders")
+        raise SettingMistake(
+            "ACCESS is open: in Lambda it must be `token`, or everybody could place orders"
+        )
     if settings.max_wait_s > MAX_WAIT_S:
-        raise SettingMistake(f"MAX_WAIT_S={settings.max_wait_s}: at most {MAX_WAIT_S}, API Gateway waits no longer")
-    stored, limit = settings.max_input_bytes + settings.max_result_bytes, MAX_ROW_BYTES - ROW_RESERVE_BYTES
+        raise SettingMistake(
+            f"MAX_WAIT_S={settings.max_wait_s}: at most {MAX_WAIT_S}, API Gateway waits no longer"
+        )
+    stored, limit = (
+        settings.max_input_bytes + settings.max_result_bytes,
+        MAX_ROW_BYTES - ROW_RESERVE_BYTES,
+    )
     if stored > limit:
-        raise SettingMistake(f"MAX_INPUT_BYTES + MAX_RESULT_BYTES = {stored}: at most {limit}, both are in one row")
+        raise SettingMistake(
+            f"MAX_INPUT_BYTES + MAX_RESULT_BYTES = {stored}: at most {limit}, both are in one row"
+        )
     if settings.list_shards < 1 or settings.due_shards < 1:
         raise SettingMistake("LIST_SHARDS and DUE_SHARDS are at least 1")
     return settings
@@ -157,7 +174,8 @@ def read_aws(environ: Mapping[str, str], settings: Settings) -> Aws:
         region=region,
         dynamodb_url=environ.get("AWS_ENDPOINT_URL_DYNAMODB") or shared_url,
         sqs_url=environ.get("AWS_ENDPOINT_URL_SQS") or shared_url,
-        dns_suffix=settings.dns_suffix or ("amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"),
+        dns_suffix=settings.dns_suffix
+        or ("amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"),
         sigv4=(settings.aws_transport or ("sigv4" if in_lambda else "botocore")) == "sigv4",
         key_id=environ.get("AWS_ACCESS_KEY_ID", ""),
         secret=environ.get("AWS_SECRET_ACCESS_KEY", ""),
@@ -166,9 +184,15 @@ def read_aws(environ: Mapping[str, str], settings: Settings) -> Aws:
 
 
 _AWS_VARIABLES = (
-    "AWS_LAMBDA_FUNCTION_NAME", "AWS_REGION", "AWS_DEFAULT_REGION",
-    "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_SQS",
-    "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
+    "AWS_LAMBDA_FUNCTION_NAME",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_DYNAMODB",
+    "AWS_ENDPOINT_URL_SQS",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
 )
 VARIABLES = (*(each.name.upper() for each in fields(Settings)), *_AWS_VARIABLES)
 

@@ -67,7 +67,9 @@ class TooLarge(Refusal):
     """The order's input has more bytes than are kept."""
 
     def __init__(self, most: int) -> None:
-        super().__init__(f"an order's input may have {most} bytes of JSON (the setting MAX_INPUT_BYTES)")
+        super().__init__(
+            f"an order's input may have {most} bytes of JSON (the setting MAX_INPUT_BYTES)"
+        )
         self.most = most
 
 
@@ -91,7 +93,9 @@ class NotRetryable(Refusal):
     """Only an order that failed or was cancelled can be retried."""
 
     def __init__(self, status: str) -> None:
-        super().__init__(f"only an order that failed or was cancelled can be retried; this one is {status}")
+        super().__init__(
+            f"only an order that failed or was cancelled can be retried; this one is {status}"
+        )
         self.order_status = status
 
 

@@ -21,7 +21,9 @@ _about: ContextVar[dict[str, Value]] = ContextVar("about", default={})  # noqa: 
 
 def event(name: str, **members: Value) -> None:
     """Not through `logging`, whose records and handlers took an eighth of our code's CPU and had nothing to add."""
-    with suppress(Exception):  # no order fails for a log that is full, closed, or replaced by a task
+    with suppress(
+        Exception
+    ):  # no order fails for a log that is full, closed, or replaced by a task
         sys.stdout.write(_line(name, members) + "\n")
 
 
@@ -53,4 +55,6 @@ def hashed(owner: str) -> str:
 
 def _line(name: str, members: dict[str, Value]) -> str:
     told = {**_about.get(), **members}
-    return json.dumps({"event": name, **told, **metrics.members(name, told, config.settings().stack)})
+    return json.dumps(
+        {"event": name, **told, **metrics.members(name, told, config.settings().stack)}
+    )

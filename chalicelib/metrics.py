@@ -31,8 +31,14 @@ def members(event: str, given: Mapping[str, Any], stack: str) -> dict[str, Any]:
     if event not in EVENTS:
         return {}
     dimensions, units = EVENTS[event]
-    block = {"Namespace": NAMESPACE, "Dimensions": dimensions,
-             "Metrics": [{"Name": name, "Unit": unit} for name, unit in units.items()]}
+    block = {
+        "Namespace": NAMESPACE,
+        "Dimensions": dimensions,
+        "Metrics": [{"Name": name, "Unit": unit} for name, unit in units.items()],
+    }
     counted = {name: 1 for name in units if name not in given}
-    return {**counted, "stack": stack,
-            "_aws": {"Timestamp": time.time_ns() // 1_000_000, "CloudWatchMetrics": [block]}}
+    return {
+        **counted,
+        "stack": stack,
+        "_aws": {"Timestamp": time.time_ns() // 1_000_000, "CloudWatchMetrics": [block]},
+    }

@@ -18,7 +18,10 @@ MAX_HISTORY = 20
 MAX_MESSAGE = 1000  # letters of an error that are kept
 MAX_DELAY_S = 900  # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-delay-queues.html
 CLOCK_SKEW_S = 2
-QUEUED, SCHEDULED = "queued", "scheduled"  # the due index's partitions: what was sent, and what is for later
+QUEUED, SCHEDULED = (
+    "queued",
+    "scheduled",
+)  # the due index's partitions: what was sent, and what is for later
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # https://www.crockford.com/base32.html
 
 
@@ -67,7 +70,19 @@ RESEND = Transition("T9", OPEN, None)
 POSTPONE = Transition("T10", OPEN, None)
 RETRY = Transition("T11", (Status.FAILED, Status.CANCELLED), Status.PENDING)
 REPORT = Transition("T12", (Status.RUNNING,), None)
-TRANSITIONS = (PLACE, CLAIM, SUCCEED, PUT_BACK, FAIL, GIVE_UP, CANCEL, RESEND, POSTPONE, RETRY, REPORT)
+TRANSITIONS = (
+    PLACE,
+    CLAIM,
+    SUCCEED,
+    PUT_BACK,
+    FAIL,
+    GIVE_UP,
+    CANCEL,
+    RESEND,
+    POSTPONE,
+    RETRY,
+    REPORT,
+)
 
 
 @dataclass(frozen=True)
@@ -140,7 +155,9 @@ def dispatch(order_id: str, now: int, run_at: int | None, wait_s: int, shards: i
     ahead = max(0, (run_at or 0) - now)
     delay_s = -(-ahead // SECOND) + CLOCK_SKEW_S if ahead else 0
     if delay_s > MAX_DELAY_S:
-        return Dispatch(now + ahead - (MAX_DELAY_S - CLOCK_SKEW_S) * SECOND, f"{SCHEDULED}#{shard}", None)
+        return Dispatch(
+            now + ahead - (MAX_DELAY_S - CLOCK_SKEW_S) * SECOND, f"{SCHEDULED}#{shard}", None
+        )
     return Dispatch(now + ahead + wait_s * SECOND, f"{QUEUED}#{shard}", delay_s)
 
 
@@ -153,7 +170,11 @@ def failure(order: Order, code: str, message: str) -> dict[str, Any]:
 def terminal_error(order: Order, now: int, max_age_s: int) -> dict[str, Any] | None:
     """The error of an order that no attempt will mend any more, None for one that may still be mended."""
     if order.attempts >= order.max_attempts:
-        return failure(order, "attempts_exhausted", f"the last of its {order.max_attempts} attempts did not report")
+        return failure(
+            order,
+            "attempts_exhausted",
+            f"the last of its {order.max_attempts} attempts did not report",
+        )
     if now - order.began_at > max_age_s * SECOND:
         return failure(order, "gave_up", f"it could run for {max_age_s} s, and no worker ended it")
     return None

@@ -38,8 +38,12 @@ class Message:
     def about(self) -> dict[str, str | None]:
         """How log lines name it: the message, its order, a hash of the client, and the request that placed it."""
         owner, _, order = (self.key or "").partition("#")
-        return {"message": self.id, "order": order or None, "owner": logs.hashed(owner) if owner else None,
-                "request": self.request}
+        return {
+            "message": self.id,
+            "order": order or None,
+            "owner": logs.hashed(owner) if owner else None,
+            "request": self.request,
+        }
 
 
 def send(order: Order, delay_s: int = 0) -> None:
@@ -53,7 +57,11 @@ def send(order: Order, delay_s: int = 0) -> None:
             MessageBody=json.dumps({"v": VERSION, "pk": order.key, "task": order.task}),
             MessageGroupId=order.owner,
             **({"DelaySeconds": delay_s} if delay_s else {}),
-            **({"MessageAttributes": {"request": {"DataType": "String", "StringValue": request}}} if request else {}),
+            **(
+                {"MessageAttributes": {"request": {"DataType": "String", "StringValue": request}}}
+                if request
+                else {}
+            ),
         )
 
 
@@ -102,7 +110,9 @@ def _text(record: Any, *path: str) -> str | None:
     return record if isinstance(record, str) else None
 
 
-def process(records: list[Any], handle: Callable[[Message, bool], bool]) -> dict[str, list[dict[str, str]]]:
+def process(
+    records: list[Any], handle: Callable[[Message, bool], bool]
+) -> dict[str, list[dict[str, str]]]:
     """Hand each record's message to `handle`, and return Lambda's partial batch response: the messages to keep.
 
     `handle` takes the message and whether it is the first of the batch, and returns whether the message is done with.

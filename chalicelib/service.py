@@ -127,14 +127,28 @@ def _made(owner: str, wanted: NewOrder, parent: Order | None) -> tuple[Order, Di
         # message begins a new row: https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html
         dispatch = replace(dispatch, check_at=now, delay_s=None)
     return Order(
-        owner=owner, id=order_id, task=wanted.task, input=text, status=Status.PENDING, created_at=now, updated_at=now,
-        run_at=run_at, max_attempts=task.max_attempts, fingerprint=wanted.fingerprint(), fence=orders.new_fence(),
-        check_at=dispatch.check_at, check_shard=dispatch.check_shard, parent=parent.id if parent else None, depth=depth,
+        owner=owner,
+        id=order_id,
+        task=wanted.task,
+        input=text,
+        status=Status.PENDING,
+        created_at=now,
+        updated_at=now,
+        run_at=run_at,
+        max_attempts=task.max_attempts,
+        fingerprint=wanted.fingerprint(),
+        fence=orders.new_fence(),
+        check_at=dispatch.check_at,
+        check_shard=dispatch.check_shard,
+        parent=parent.id if parent else None,
+        depth=depth,
     ), dispatch
 
 
 def _dispatch(order_id: str, now: int, run_at: int | None) -> Dispatch:
-    return orders.dispatch(order_id, now, run_at, config.settings().resend_after_s, config.settings().due_shards)
+    return orders.dispatch(
+        order_id, now, run_at, config.settings().resend_after_s, config.settings().due_shards
+    )
 
 
 def _send(order: Order, dispatch: Dispatch) -> None:

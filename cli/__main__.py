@@ -51,16 +51,31 @@ def _tokens(stack: str | None, stage: str | None) -> Iterator[Tokens]:
 
 @token.command("create")
 @click.argument("client")
-@click.option("--scope", "scopes", multiple=True, type=click.Choice(["orders:read", "orders:write"]),
-              default=("orders:read", "orders:write"), help="May be given twice; both if left out.")
-@click.option("--days", type=click.IntRange(1, 36500), help="It expires after so many days; if left out, never.")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice(["orders:read", "orders:write"]),
+    default=("orders:read", "orders:write"),
+    help="May be given twice; both if left out.",
+)
+@click.option(
+    "--days",
+    type=click.IntRange(1, 36500),
+    help="It expires after so many days; if left out, never.",
+)
 @_of_stack
-def create_token(client: str, scopes: tuple[str, ...], days: int | None, stack: str | None, stage: str | None) -> None:
+def create_token(
+    client: str, scopes: tuple[str, ...], days: int | None, stack: str | None, stage: str | None
+) -> None:
     """Make a token for CLIENT, and show it: this once."""
     with _tokens(stack, stage) as tokens:
         text, made = tokens.create(client, scopes, days)
         click.echo(text)
-        click.echo(f"a token of {client} in {tokens.stack}, shown this once; revoke it by its id, {made.id}", err=True)
+        click.echo(
+            f"a token of {client} in {tokens.stack}, shown this once; revoke it by its id, {made.id}",
+            err=True,
+        )
 
 
 @token.command("list")
@@ -71,7 +86,9 @@ def list_tokens(stack: str | None, stage: str | None) -> None:
 
     with _tokens(stack, stage) as tokens:
         for each in tokens.all():
-            click.echo(f"{each.id}  {each.owner:<40}  {state_of(each):<28}  {' '.join(sorted(each.scopes))}")
+            click.echo(
+                f"{each.id}  {each.owner:<40}  {state_of(each):<28}  {' '.join(sorted(each.scopes))}"
+            )
 
 
 @token.command("revoke")
@@ -81,7 +98,9 @@ def revoke_token(token_id: str, stack: str | None, stage: str | None) -> None:
     """Refuse the token with this id (the eight characters after `ol_`) from now on."""
     with _tokens(stack, stage) as tokens:
         revoked = tokens.revoke(token_id)
-        click.echo(f"{token_id} of {revoked.owner} is revoked; functions may remember it for up to a minute")
+        click.echo(
+            f"{token_id} of {revoked.owner} is revoked; functions may remember it for up to a minute"
+        )
 
 
 for _command in (*ordering.COMMANDS, *stage.COMMANDS):

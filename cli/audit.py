@@ -11,18 +11,37 @@ from typing import Any
 
 def audit(lock: str) -> int:
     """Returns 1 for a known vulnerability, and 0 for none, or where none could be looked up: that is said."""
-    command = [sys.executable, "-m", "pip_audit", "--format", "json", "--progress-spinner", "off", "--disable-pip",
-               "--require-hashes", "--requirement", lock]
+    command = [
+        sys.executable,
+        "-m",
+        "pip_audit",
+        "--format",
+        "json",
+        "--progress-spinner",
+        "off",
+        "--disable-pip",
+        "--require-hashes",
+        "--requirement",
+        lock,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     try:
         packages = json.loads(done.stdout)["dependencies"]
     except (ValueError, KeyError):
-        return say(f"warning: {lock} was not audited: {(done.stderr.strip() or 'no reason').splitlines()[-1]}", 0)
+        return say(
+            f"warning: {lock} was not audited: {(done.stderr.strip() or 'no reason').splitlines()[-1]}",
+            0,
+        )
     skipped = [each["name"] for each in packages if "skip_reason" in each]
     if skipped:
-        say(f"warning: {lock}: {len(skipped)} of {len(packages)} packages could not be looked up", 0)
+        say(
+            f"warning: {lock}: {len(skipped)} of {len(packages)} packages could not be looked up", 0
+        )
     found = list(_faults(packages))
-    return say("\n".join([f"{lock}: {len(packages) - len(skipped)} packages audited", *found]), int(bool(found)))
+    return say(
+        "\n".join([f"{lock}: {len(packages) - len(skipped)} packages audited", *found]),
+        int(bool(found)),
+    )
 
 
 def _faults(packages: list[dict[str, Any]]) -> Iterator[str]:

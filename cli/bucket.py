@@ -12,13 +12,17 @@ from typing import Any
 from cli import aws
 
 
-def upload(stack: str, zip: Path, template: Callable[[Mapping[str, str]], Mapping[str, Any]]) -> str:
+def upload(
+    stack: str, zip: Path, template: Callable[[Mapping[str, str]], Mapping[str, Any]]
+) -> str:
     """The zip, under its hash, and the template made with its place. Returns the template's URL."""
     s3, owner, name = aws.client("s3"), account(), bucket_name()
     _require(s3, name)
     body = zip.read_bytes()
     key = f"{stack}/{hashlib.sha256(body).hexdigest()}.zip"
-    s3.put_object(Bucket=name, Key=key, Body=body, ExpectedBucketOwner=owner)  # nobody else's bucket of that name
+    s3.put_object(
+        Bucket=name, Key=key, Body=body, ExpectedBucketOwner=owner
+    )  # nobody else's bucket of that name
     text = json.dumps(template({"Bucket": name, "Key": key})).encode()
     template_key = f"{stack}/{hashlib.sha256(text).hexdigest()}.json"
     s3.put_object(Bucket=name, Key=template_key, Body=text, ExpectedBucketOwner=owner)
@@ -46,6 +50,10 @@ def bucket_name() -> str:
 
 def _require(s3: Any, name: str) -> None:
     region = s3.meta.region_name
-    where = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+    where = (
+        {}
+        if region == "us-east-1"
+        else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+    )
     with suppress(s3.exceptions.BucketAlreadyOwnedByYou):
         s3.create_bucket(Bucket=name, **where)

@@ -71,12 +71,27 @@ class Calls:
         return value, 0.2 if waited else max(answer.retry_after_s, 1)
 
     def call(
-        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None,
-        wait_s: float = 0, again: bool = True,
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        headers: dict[str, str] | None = None,
+        wait_s: float = 0,
+        again: bool = True,
     ) -> Answer:
         """An answer that is no error. What gets none, or a 5xx or 429, is tried `again` as long as patience lasts."""
-        raw = b"" if method == "POST" and body is None else None if body is None else json.dumps(body).encode()
-        given = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json", **(headers or {})}
+        raw = (
+            b""
+            if method == "POST" and body is None
+            else None
+            if body is None
+            else json.dumps(body).encode()
+        )
+        given = {
+            "Authorization": f"Bearer {self._token}",
+            "Content-Type": "application/json",
+            **(headers or {}),
+        }
         request = urllib.request.Request(self.url + path, raw, given, method=method)
         ends = time.monotonic() + (self._patience_s if again else 0)
         pauses = iter(PAUSES_S)
@@ -98,7 +113,9 @@ class Calls:
             with self._open(request, timeout=timeout_s) as reply:
                 return Answer(reply.status, reply.headers, json.loads(reply.read())), ""
         except urllib.error.HTTPError as refusal:
-            return Answer(refusal.code, refusal.headers, _problem(refusal.read())), f"HTTP status {refusal.code}"
+            return Answer(
+                refusal.code, refusal.headers, _problem(refusal.read())
+            ), f"HTTP status {refusal.code}"
         except (OSError, http.client.HTTPException, ValueError) as fault:
             return None, str(getattr(fault, "reason", "")) or str(fault) or type(fault).__name__
 

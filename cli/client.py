@@ -46,15 +46,27 @@ class Orderline:
         self._calls = Calls(url, token, patience_s)
 
     def place(
-        self, task: str, input: Any = None, *, delay_s: float | None = None, run_at: str | None = None,
+        self,
+        task: str,
+        input: Any = None,
+        *,
+        delay_s: float | None = None,
+        run_at: str | None = None,
         key: str | None = None,
     ) -> Order:
         """Place an order; it is durable once this returns. `key` is its Idempotency-Key: the same key and request give
         the same order, however often it is sent; left out, this one call has a key of its own. `run_at` is RFC 3339.
         """
-        wanted = {"task": task, "input": {} if input is None else input, "delay_s": delay_s, "run_at": run_at}
+        wanted = {
+            "task": task,
+            "input": {} if input is None else input,
+            "delay_s": delay_s,
+            "run_at": run_at,
+        }
         body = {name: value for name, value in wanted.items() if value is not None}
-        order: Order = self._calls.call("POST", "/orders", body, {"Idempotency-Key": key or uuid.uuid4().hex}).value
+        order: Order = self._calls.call(
+            "POST", "/orders", body, {"Idempotency-Key": key or uuid.uuid4().hex}
+        ).value
         return order
 
     def get(self, order_id: str, include: Sequence[str] = ()) -> Order:
@@ -67,7 +79,9 @@ class Orderline:
         while True:
             left_s = ends - time.monotonic()
             # The first read asks for the order as it is; the others wait at the server for a change, where it can
-            order, pause_s = self._calls.get(_path(order_id), wait_s=0 if last is None else min(WAIT_S, max(0, left_s)))
+            order, pause_s = self._calls.get(
+                _path(order_id), wait_s=0 if last is None else min(WAIT_S, max(0, left_s))
+            )
             if order is not last:
                 yield order
             if order["done"]:
@@ -83,7 +97,10 @@ class Orderline:
         return list(self.watch(order_id, timeout_s))[-1]
 
     def list(
-        self, status: Sequence[str] = (), task: str | None = None, limit: int | None = None,
+        self,
+        status: Sequence[str] = (),
+        task: str | None = None,
+        limit: int | None = None,
     ) -> Iterator[Order]:
         """Orders, newest first; page after page is read as you go on. `limit`: no more than so many."""
         query = [("status", one) for one in status] + ([("task", task)] if task else [])
@@ -96,7 +113,9 @@ class Orderline:
                     return
                 shown += 1
                 yield order
-            after = urllib.parse.urlsplit(page.get("next", "")).query  # a link may name another host; the token stays
+            after = urllib.parse.urlsplit(
+                page.get("next", "")
+            ).query  # a link may name another host; the token stays
             path = f"/orders?{after}" if after else ""
 
     def find(self, reference: str) -> str:
@@ -104,10 +123,19 @@ class Orderline:
         if len(reference) >= 26:
             return reference
         ending = reference.upper()
-        found = [order["id"] for order in self.list(limit=REFERENCE_AMONG) if order["id"].endswith(ending)]
+        found = [
+            order["id"]
+            for order in self.list(limit=REFERENCE_AMONG)
+            if order["id"].endswith(ending)
+        ]
         if len(found) != 1:
             how_many = "several" if found else "none"
-            raise Refused(404, {"detail": f"{how_many} of your last {REFERENCE_AMONG} orders ends with {ending!r}"})
+            raise Refused(
+                404,
+                {
+                    "detail": f"{how_many} of your last {REFERENCE_AMONG} orders ends with {ending!r}"
+                },
+            )
         return str(found[0])
 
     def cancel(self, order_id: str) -> Order:

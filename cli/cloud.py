@@ -30,7 +30,12 @@ class CloudError(Exception):
 
 def client_environment(port: int) -> dict[str, str]:
     """What an AWS client needs to reach it."""
-    return {**KEYS, "AWS_ENDPOINT_URL": f"http://{HOST}:{port}", "AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}
+    return {
+        **KEYS,
+        "AWS_ENDPOINT_URL": f"http://{HOST}:{port}",
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+    }
 
 
 def start(port: int, state: Path, log: Path) -> subprocess.Popen[bytes]:
@@ -40,15 +45,32 @@ def start(port: int, state: Path, log: Path) -> subprocess.Popen[bytes]:
     scratch = state.with_name("tmp")  # the functions' unzipped code, which killed ones leave
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "LC_ALL") if name in os.environ}
+    kept = {
+        name: os.environ[name] for name in ("PATH", "HOME", "LANG", "LC_ALL") if name in os.environ
+    }
     environment = {
-        **kept, **KEYS, "BIND_HOST": HOST, "GATEWAY_PORT": str(port), "PERSIST_STATE": "1", "STATE_DIR": str(state),
-        "IOT_MTLS_ENABLED": "0", "SFTP_ENABLED": "0",  # or it listens for these too, on all addresses
-        "MINISTACK_REGION": REGION, "SERVICES": _SERVICES, "PYTHONUNBUFFERED": "1", "TMPDIR": str(scratch),
+        **kept,
+        **KEYS,
+        "BIND_HOST": HOST,
+        "GATEWAY_PORT": str(port),
+        "PERSIST_STATE": "1",
+        "STATE_DIR": str(state),
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",  # or it listens for these too, on all addresses
+        "MINISTACK_REGION": REGION,
+        "SERVICES": _SERVICES,
+        "PYTHONUNBUFFERED": "1",
+        "TMPDIR": str(scratch),
     }
     with log.open("wb") as output:
-        process = subprocess.Popen([sys.executable, "-m", "cli.emulator", str(os.getpid()), str(state)], cwd=ROOT,
-                                   env=environment, stdout=subprocess.PIPE, stderr=output, start_new_session=True)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "cli.emulator", str(os.getpid()), str(state)],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=output,
+            start_new_session=True,
+        )
     assert process.stdout is not None
     os.set_blocking(process.stdout.fileno(), False)
     for _ in range(300):
@@ -77,10 +99,14 @@ def stop(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-        raise CloudError(f"the local cloud did not end within {STOP_LIMIT_S} s and was killed:"
-                         " orders of its last seconds may be lost") from None
+        raise CloudError(
+            f"the local cloud did not end within {STOP_LIMIT_S} s and was killed:"
+            " orders of its last seconds may be lost"
+        ) from None
     if process.returncode != 0:
-        raise CloudError(reports(process) or f"the local cloud failed as it ended ({process.returncode})")
+        raise CloudError(
+            reports(process) or f"the local cloud failed as it ended ({process.returncode})"
+        )
 
 
 def require_free(port: int, variable: str) -> None:
@@ -89,8 +115,10 @@ def require_free(port: int, variable: str) -> None:
         try:
             probe.bind((HOST, port))
         except OSError:
-            raise CloudError(f"port {port} is taken, perhaps by another `make run`; end that, or choose another port:"
-                             f" make run {variable}={port + 1}") from None
+            raise CloudError(
+                f"port {port} is taken, perhaps by another `make run`; end that, or choose another port:"
+                f" make run {variable}={port + 1}"
+            ) from None
 
 
 def _answers(port: int) -> bool:
@@ -103,6 +131,7 @@ def _answers(port: int) -> bool:
 
 def follow(parent: int) -> None:
     """End this process by SIGTERM once its parent is gone, even one that was killed."""
+
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(0.5)

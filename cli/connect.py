@@ -17,23 +17,33 @@ from cli.client import CallError, NotReachable, Orderline, Refused
 DEFAULT_URL = "http://127.0.0.1:8000"
 NOT_DONE = 3
 PATIENCE_S = 10
-_HINTS = {401: "\n  --token, ORDERLINE_TOKEN; `python -m cli token create` makes one",
-          403: "\n  `python -m cli token create CLIENT` makes a token with every scope"}
+_HINTS = {
+    401: "\n  --token, ORDERLINE_TOKEN; `python -m cli token create` makes one",
+    403: "\n  `python -m cli token create CLIENT` makes a token with every scope",
+}
 
 
 def client(command: Callable[..., None]) -> Callable[..., None]:
     """Hands the command a client. What the API refuses, or its silence, is one line and exit code 3."""
 
-    @click.option("--url", envvar="ORDERLINE_URL", help="Where the API is; else ORDERLINE_URL, else the local one.")
-    @click.option("--token", envvar="ORDERLINE_TOKEN", help="A token; else ORDERLINE_TOKEN, or the local one.")
+    @click.option(
+        "--url",
+        envvar="ORDERLINE_URL",
+        help="Where the API is; else ORDERLINE_URL, else the local one.",
+    )
+    @click.option(
+        "--token", envvar="ORDERLINE_TOKEN", help="A token; else ORDERLINE_TOKEN, or the local one."
+    )
     @wraps(command)
     def connected(url: str | None, token: str | None, **options: Any) -> None:
         here, local_url = _local("token"), _local("url") or DEFAULT_URL
         # The local token goes to the local API alone, wherever ORDERLINE_URL may point
         token = token or (here if url in (None, local_url) else None)
         if token is None:
-            raise click.UsageError("an access token is needed: --token, ORDERLINE_TOKEN, or `make run` in this folder;"
-                                   " `python -m cli token create` makes one")
+            raise click.UsageError(
+                "an access token is needed: --token, ORDERLINE_TOKEN, or `make run` in this folder;"
+                " `python -m cli token create` makes one"
+            )
         with _plain_faults():
             command(_orderline(url or local_url, token), **options)
 

@@ -46,14 +46,21 @@ def deploy(stage: str, given: Mapping[str, str], yes: bool, adopt: bool) -> None
 def destroy(stage: str, yes: bool) -> None:
     """Delete the stack and its code. What the stage retains stays, and is named with what can be done with it."""
     name, where = stack_name(stage), whereabouts()
-    if not (yes or agreed(f"Delete the stack {name} in {where}, its orders with it unless the stage retains them?")):
+    if not (
+        yes
+        or agreed(
+            f"Delete the stack {name} in {where}, its orders with it unless the stage retains them?"
+        )
+    ):
         raise Refused("nothing was changed; YES=1 agrees without a question")
     stack.destroy(name, click.echo)
     kept = [table for table in (f"{name}-orders", f"{name}-tokens") if _exists(table)]
     click.echo(f"{name} is gone")
     if kept:
-        click.echo(f"Kept: the tables {', '.join(kept)}. The next deploy takes them up: make deploy STAGE={stage}"
-                   " ADOPT=1. To delete them for good, see docs/deploy.md.")
+        click.echo(
+            f"Kept: the tables {', '.join(kept)}. The next deploy takes them up: make deploy STAGE={stage}"
+            " ADOPT=1. To delete them for good, see docs/deploy.md."
+        )
 
 
 def made_for_here(stage: str) -> Package:
@@ -69,11 +76,15 @@ def whereabouts() -> str:
     """Account and region that AWS's tools would use here. Raises Refused without either, or where AWS knows neither."""
     region = aws.region()
     if region is None:
-        raise Refused("no AWS region is set; name one: AWS_REGION=eu-central-1 make deploy STAGE=...")
+        raise Refused(
+            "no AWS region is set; name one: AWS_REGION=eu-central-1 make deploy STAGE=..."
+        )
     try:
         if aws.credentials() is None:
-            raise Refused("no AWS credentials were found; type `aws configure`, or name a profile: AWS_PROFILE=... make"
-                          " deploy. To try it without an account: make run")
+            raise Refused(
+                "no AWS credentials were found; type `aws configure`, or name a profile: AWS_PROFILE=... make"
+                " deploy. To try it without an account: make run"
+            )
         local = os.environ.get("AWS_ENDPOINT_URL")
         return f"account {bucket.account()}, {region}{f' at {local}' if local else ''}"
     except (BotoCoreError, ClientError) as error:
@@ -83,15 +94,22 @@ def whereabouts() -> str:
 def summary(planned: Plan, where: str) -> str:
     """The change set in lines: what is added, changed, removed; what loses its content stands out."""
     lines = [f"{planned.stack} in {where}: {'a new stack' if planned.new else 'changes'}"]
-    lines += [_line(change) for change in sorted(planned.changes, key=lambda change: (change.kind, change.name))]
-    lines += [f"  parameter {name} = {after}" + (f", was {before}" if before is not None else "")
-              for name, (before, after) in planned.parameters.items()]
+    lines += [
+        _line(change)
+        for change in sorted(planned.changes, key=lambda change: (change.kind, change.name))
+    ]
+    lines += [
+        f"  parameter {name} = {after}" + (f", was {before}" if before is not None else "")
+        for name, (before, after) in planned.parameters.items()
+    ]
     return "\n".join(lines)
 
 
 def _line(change: Change) -> str:
-    note = {"True": "  REPLACED: a new one is made, the old one goes", "Conditional": "  may be replaced"}.get(
-        change.replaced, "  REMOVED" if change.action == "Remove" else "")
+    note = {
+        "True": "  REPLACED: a new one is made, the old one goes",
+        "Conditional": "  may be replaced",
+    }.get(change.replaced, "  REMOVED" if change.action == "Remove" else "")
     sign = _SIGNS.get(change.action, "?")
     return f"  {sign} {change.name:<28} {change.kind.removeprefix('AWS::')}{note}"
 
@@ -100,7 +118,9 @@ def _require_fit(made: Package, given: Mapping[str, str]) -> None:
     """Parameters that the template has, with values that fit each other. Raises Refused."""
     known = made.template["Parameters"]
     if strange := sorted(set(given) - set(known)):
-        raise Refused(f"the template has no parameter {strange[0]}; it has: {', '.join(sorted(known))}")
+        raise Refused(
+            f"the template has no parameter {strange[0]}; it has: {', '.join(sorted(known))}"
+        )
     try:
         findings = list(Timings.of_template(made.template, given).findings())
     except ValueError as error:
@@ -113,14 +133,22 @@ def _tables_to_adopt(name: str, made: Package, adopt: bool) -> list[str]:
     """Tables that an earlier stack of this name left. Raises Refused if they are there and nobody said what to do."""
     if not stack.is_new(name, describe(name)):
         return []
-    left = {logical: table for logical, table in table_names(made.template, name).items() if _exists(table)}
+    left = {
+        logical: table
+        for logical, table in table_names(made.template, name).items()
+        if _exists(table)
+    }
     if left and not adopt:
-        raise Refused(f"the tables {', '.join(left.values())} are here already, from a stack that is gone; to take them"
-                      " up with the orders and tokens in them: the same command with ADOPT=1")
+        raise Refused(
+            f"the tables {', '.join(left.values())} are here already, from a stack that is gone; to take them"
+            " up with the orders and tokens in them: the same command with ADOPT=1"
+        )
     for logical, table in left.items():
         if made.template["Resources"][logical]["DeletionPolicy"] == "Delete":
-            raise Refused(f"CloudFormation takes up only tables that their stack would keep, and this stage would not"
-                          f" keep {table}: give the stage DeletionPolicy: Retain, as .chalice/prod.yaml does")
+            raise Refused(
+                f"CloudFormation takes up only tables that their stack would keep, and this stage would not"
+                f" keep {table}: give the stage DeletionPolicy: Retain, as .chalice/prod.yaml does"
+            )
     return list(left.values())
 
 

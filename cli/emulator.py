@@ -26,11 +26,14 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 def hosted(app: App, saver: Saver) -> App:
     """Return ministack's ASGI app with a guard against other origins' pages before it and a saver beside it."""
+
     async def handle(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await app(scope, _saving(saver, receive), send)
             return
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        headers = {
+            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
+        }
         if reason := guard.foreign_request(headers):
             await _refuse(scope, send, reason)
             return
@@ -45,6 +48,7 @@ def hosted(app: App, saver: Saver) -> App:
 
 def _saving(saver: Saver, receive: Receive) -> Receive:
     """Return the lifespan's `receive`: it starts the saver, and saves before the shutdown."""
+
     async def received() -> Any:
         message = await receive()
         if message["type"] == "lifespan.startup":
@@ -62,8 +66,11 @@ async def _refuse(scope: Scope, send: Send, reason: str) -> None:
         await send({"type": "websocket.close"})  # before it was accepted: the server answers 403
         return
     body = f"{reason}\n".encode()
-    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode()),
-               (b"connection", b"close")]
+    headers = [
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"content-length", str(len(body)).encode()),
+        (b"connection", b"close"),
+    ]
     await send({"type": "http.response.start", "status": 403, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
@@ -82,8 +89,10 @@ def main(parent: int, folder: Path) -> None:
     follow(parent)
     ministack.main()
     if saver.error:
-        saver.report(f"the latest orders are not kept: {folder} could not be written ({saver.error});"
-                     " make room there, start again and place them again")
+        saver.report(
+            f"the latest orders are not kept: {folder} could not be written ({saver.error});"
+            " make room there, start again and place them again"
+        )
         sys.exit(1)
 
 

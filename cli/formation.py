@@ -48,7 +48,9 @@ def wait(stack: str, good: tuple[str, ...], since: float, say: Say) -> None:
         for event in _events(stack, seen, since):
             say(f"  {event['ResourceStatus']:<24} {event['LogicalResourceId']}")
             if event["ResourceStatus"].endswith("_FAILED"):
-                failed.append(f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', 'no reason')}")
+                failed.append(
+                    f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', 'no reason')}"
+                )
         if not status.endswith("IN_PROGRESS"):
             break
     if status not in good:
@@ -61,8 +63,13 @@ def _events(stack: str, seen: set[str], since: float) -> list[dict[str, Any]]:
         found = aws.client("cloudformation").describe_stack_events(StackName=stack)["StackEvents"]
     except ClientError:
         return []  # the stack is gone, and its events with it
-    new = [event for event in reversed(found) if event["EventId"] not in seen
-           and event["Timestamp"].timestamp() >= since - 1 and not event["ResourceStatus"].endswith("IN_PROGRESS")]
+    new = [
+        event
+        for event in reversed(found)
+        if event["EventId"] not in seen
+        and event["Timestamp"].timestamp() >= since - 1
+        and not event["ResourceStatus"].endswith("IN_PROGRESS")
+    ]
     seen.update(event["EventId"] for event in new)
     return new
 

@@ -18,7 +18,13 @@ from urllib.parse import urlsplit
 
 from chalice.app import Chalice
 from chalice.config import Config
-from chalice.local import ChaliceRequestHandler, LocalChalice, LocalDevServer, LocalGateway, ThreadedHTTPServer
+from chalice.local import (
+    ChaliceRequestHandler,
+    LocalChalice,
+    LocalDevServer,
+    LocalGateway,
+    ThreadedHTTPServer,
+)
 
 from chalicelib import config
 from chalicelib.web import headers, problems
@@ -26,7 +32,9 @@ from chalicelib.web.http import Request
 from chalicelib.web.problems import Problem
 from cli import guard
 
-MOST_BYTES = 10 * 1024 * 1024  # https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
+MOST_BYTES = (
+    10 * 1024 * 1024
+)  # https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
 MAX_CHUNKS = 50_000
 MAX_TRAILERS = 100
 MAX_CONNECTIONS = 1000  # at once, each with a thread
@@ -37,13 +45,17 @@ _FAULTS = {414: "too-large", 431: "too-large"}  # of the server itself; else: th
 class Gateway(LocalGateway):
     """From a request to the app's answer, or to a problem where the app has no such route."""
 
-    def handle_request(self, method: str, path: str, headers: dict[str, str], body: bytes | None) -> Any:
+    def handle_request(
+        self, method: str, path: str, headers: dict[str, str], body: bytes | None
+    ) -> Any:
         """The answer, in the form that Lambda gives it."""
         methods = self._methods(path)
         if method in methods:
             return super().handle_request(method, path, headers, body)
         if not methods:
-            return self.refusal(Problem("not-found", "There is no such route; GET /docs lists them."), headers)
+            return self.refusal(
+                Problem("not-found", "There is no such route; GET /docs lists them."), headers
+            )
         allowed = ", ".join(sorted(methods))
         fault = Problem("method-not-allowed", f"This route knows {allowed}.")
         return self.refusal(fault, headers, {"Allow": allowed})
@@ -52,8 +64,12 @@ class Gateway(LocalGateway):
         given = {name.lower(): value for name, value in (sent or {}).items()}
         request = Request("", "", "", given, id=headers.request_id(given, str(uuid.uuid4())))
         response = headers.dressed(problems.response(fault, request), request)
-        return {"statusCode": response.status, "headers": {**response.headers, **(said or {})},
-                "multiValueHeaders": {}, "body": response.body}
+        return {
+            "statusCode": response.status,
+            "headers": {**response.headers, **(said or {})},
+            "multiValueHeaders": {},
+            "body": response.body,
+        }
 
     def _methods(self, path: str) -> set[str]:
         try:
@@ -69,7 +85,9 @@ class Handler(ChaliceRequestHandler):
     disable_nagle_algorithm = True  # or each kept-alive answer takes 44 ms
     timeout = 60
 
-    def __init__(self, request: Any, client_address: Any, server: Any, app_object: Any, config: Config) -> None:
+    def __init__(
+        self, request: Any, client_address: Any, server: Any, app_object: Any, config: Config
+    ) -> None:
         self.headers: Any = None
         self.local_gateway: Gateway = Gateway(app_object, config)
         BaseHTTPRequestHandler.__init__(self, request, client_address, server)
@@ -78,18 +96,26 @@ class Handler(ChaliceRequestHandler):
         try:
             path, body = self._path(), self._body()
         except Problem as problem:
-            self.close_connection = True  # what is left of the request can't be told from the next one
+            self.close_connection = (
+                True  # what is left of the request can't be told from the next one
+            )
             self._send(self.local_gateway.refusal(problem, self.headers))
             return
         own_hosts = (*guard.OWN_HOSTS, *guard.host_of(config.settings().public_url))
         if reason := guard.foreign_host(self.headers.get("host", ""), own_hosts):
-            self._send(forbidden(f"{reason} If it is yours, set PUBLIC_URL to the address that clients use."))
+            self._send(
+                forbidden(
+                    f"{reason} If it is yours, set PUBLIC_URL to the address that clients use."
+                )
+            )
             return
         with self._wait_allowed():
             answer = self.local_gateway.handle_request(self.command, path, dict(self.headers), body)
         self._send(answer)
 
-    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = do_PATCH = do_OPTIONS = _generic_handle  # as the parent has them
+    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = do_PATCH = do_OPTIONS = (
+        _generic_handle  # as the parent has them
+    )
 
     def __getattr__(self, name: str) -> Any:
         """Every method there may be, so that one that no route knows is answered as such."""
@@ -100,7 +126,9 @@ class Handler(ChaliceRequestHandler):
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """What the server can't read, or has no method for."""
         self.close_connection = True
-        fault = Problem(_FAULTS.get(code, "invalid-parameter"), f"The request can't be read: {message or code}.")
+        fault = Problem(
+            _FAULTS.get(code, "invalid-parameter"), f"The request can't be read: {message or code}."
+        )
         self._send(self.local_gateway.refusal(fault, self.headers))
 
     @contextmanager
@@ -136,7 +164,9 @@ class Handler(ChaliceRequestHandler):
         """Yield the chunks of the body (RFC 9112, 7.1), without extensions and trailers."""
         received = 0
         for _ in range(MAX_CHUNKS + 1):
-            size = self._length(self.rfile.readline(100).partition(b";")[0].decode("latin-1"), 16, received)
+            size = self._length(
+                self.rfile.readline(100).partition(b";")[0].decode("latin-1"), 16, received
+            )
             if size == 0:
                 return self._skip_trailers()
             yield self._exactly(size)
@@ -185,8 +215,12 @@ class Handler(ChaliceRequestHandler):
 def forbidden(detail: str) -> dict[str, Any]:
     """Return the answer to a name that was rebound to this address. The API itself has no such problem."""
     problem = {"type": "about:blank", "title": "Forbidden", "status": 403, "detail": detail}
-    return {"statusCode": 403, "headers": {**headers.SECURITY, "Content-Type": "application/problem+json"},
-            "multiValueHeaders": {}, "body": json.dumps(problem)}
+    return {
+        "statusCode": 403,
+        "headers": {**headers.SECURITY, "Content-Type": "application/problem+json"},
+        "multiValueHeaders": {},
+        "body": json.dumps(problem),
+    }
 
 
 class Server(ThreadedHTTPServer):
@@ -201,7 +235,9 @@ class Server(ThreadedHTTPServer):
 
     def get_request(self) -> Any:
         if not self.connections.acquire(timeout=0.1):
-            raise OSError("all threads are taken")  # the server's loop looks again, or ends if it was told to
+            raise OSError(
+                "all threads are taken"
+            )  # the server's loop looks again, or ends if it was told to
         try:
             return super().get_request()
         except OSError:
@@ -217,6 +253,8 @@ def server(app: Chalice, config: Config, host: str, port: int) -> HTTPServer:
     """Chalice's local server, listening, with this gateway before the app."""
     if not isinstance(app, LocalChalice):  # which keeps a request for each thread
         app.__class__ = type("Local", (LocalChalice, type(app)), {})
-    made: HTTPServer = LocalDevServer(app, config, host, port, handler_cls=Handler, server_cls=Server).server
+    made: HTTPServer = LocalDevServer(
+        app, config, host, port, handler_cls=Handler, server_cls=Server
+    ).server
     made.socket.listen(128)
     return made

@@ -57,9 +57,14 @@ class Options:
 
     def parameters(self) -> dict[str, str]:
         """The template's parameters, as a laptop wants them: small and quick."""
-        return {"WorkerTimeout": str(self.worker_timeout_s), "Visibility": str(self.visibility_s),
-                "Grace": str(self.resend_after_s), "WorkerConcurrency": str(self.concurrency),
-                "WorkerBatchSize": str(self.batch), "PeriodicOwner": auth.LOCAL_OWNER}
+        return {
+            "WorkerTimeout": str(self.worker_timeout_s),
+            "Visibility": str(self.visibility_s),
+            "Grace": str(self.resend_after_s),
+            "WorkerConcurrency": str(self.concurrency),
+            "WorkerBatchSize": str(self.batch),
+            "PeriodicOwner": auth.LOCAL_OWNER,
+        }
 
 
 class LocalStack:
@@ -79,7 +84,9 @@ class LocalStack:
             _require_writable(options.folder, options.folder / "state")
             _require_same_port(options.folder / "cloud-port", options.cloud_port)
             cloud.require_free(options.port, "PORT")
-            self._cloud = cloud.start(options.cloud_port, options.folder / "state", options.folder / "cloud.log")
+            self._cloud = cloud.start(
+                options.cloud_port, options.folder / "state", options.folder / "cloud.log"
+            )
             (options.folder / "cloud-port").write_text(str(options.cloud_port))
 
     def deploy(self) -> None:
@@ -100,9 +107,13 @@ class LocalStack:
         """What the app outside Lambda needs: the same settings as the functions have, and where the cloud is."""
         return {
             **cloud.client_environment(self.options.cloud_port),
-            "STACK": NAME, "ACCESS": "token", "QUEUE_URL": outputs["OrdersQueueURL"],
-            "CURSOR_KEY": outputs["StackId"], "AWS_TRANSPORT": os.environ.get("AWS_TRANSPORT", "sigv4"),
-            "RESEND_AFTER_S": str(self.options.resend_after_s), "WORKER_TIMEOUT_S": str(self.options.worker_timeout_s),
+            "STACK": NAME,
+            "ACCESS": "token",
+            "QUEUE_URL": outputs["OrdersQueueURL"],
+            "CURSOR_KEY": outputs["StackId"],
+            "AWS_TRANSPORT": os.environ.get("AWS_TRANSPORT", "sigv4"),
+            "RESEND_AFTER_S": str(self.options.resend_after_s),
+            "WORKER_TIMEOUT_S": str(self.options.worker_timeout_s),
         }
 
     def serve(self) -> None:
@@ -158,7 +169,9 @@ class LocalStack:
         sqs = boto3.client("sqs")
         for _ in range(IDLE_WAIT_S * 5):
             counts = sqs.get_queue_attributes(
-                QueueUrl=os.environ["QUEUE_URL"], AttributeNames=["ApproximateNumberOfMessagesNotVisible"])
+                QueueUrl=os.environ["QUEUE_URL"],
+                AttributeNames=["ApproximateNumberOfMessagesNotVisible"],
+            )
             if counts["Attributes"]["ApproximateNumberOfMessagesNotVisible"] == "0":
                 return
             time.sleep(0.2)
@@ -180,8 +193,10 @@ def _writing(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise cloud.CloudError(f"{error.filename or folder} can't be written ({error.strerror}), and orders are kept in"
-                               f" {folder}/; fix that, or choose another folder: make run LOCAL=.other") from error
+        raise cloud.CloudError(
+            f"{error.filename or folder} can't be written ({error.strerror}), and orders are kept in"
+            f" {folder}/; fix that, or choose another folder: make run LOCAL=.other"
+        ) from error
 
 
 def _require_writable(*folders: Path) -> None:
@@ -197,17 +212,25 @@ def _require_same_port(kept: Path, port: int) -> None:
     if known not in ("", str(port)):
         raise cloud.CloudError(
             f"the orders kept in {kept.parent.name}/ belong to a cloud on port {known}, not {port};"
-            f" run with CLOUD_PORT={known}, or forget them: rm -r {kept.parent.name}")
+            f" run with CLOUD_PORT={known}, or forget them: rm -r {kept.parent.name}"
+        )
 
 
 def _serving(listening: socket.socket, log: Path) -> subprocess.Popen[bytes]:
     """A server process that said `ready`. Raises CloudError with the end of its log if it can't load the app."""
     with log.open("ab") as errors:
         process = subprocess.Popen(
-            [sys.executable, "-m", "cli.serve", str(listening.fileno()), str(os.getpid())], cwd=ROOT,
-            stdout=subprocess.PIPE, stderr=errors, pass_fds=[listening.fileno()], start_new_session=True)
+            [sys.executable, "-m", "cli.serve", str(listening.fileno()), str(os.getpid())],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            pass_fds=[listening.fileno()],
+            start_new_session=True,
+        )
     assert process.stdout is not None
     if process.stdout.readline() != b"ready\n":
         process.wait()
-        raise cloud.CloudError("the app can't be loaded:\n  " + "\n  ".join(log.read_text().splitlines()[-6:]))
+        raise cloud.CloudError(
+            "the app can't be loaded:\n  " + "\n  ".join(log.read_text().splitlines()[-6:])
+        )
     return process

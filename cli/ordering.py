@@ -18,21 +18,38 @@ from cli.client import NotReachable, Order, Orderline
 FAILED = 1
 WATCH_S = 2
 INTERRUPTED = 130  # what shells expect of a command that Ctrl-C ended
-_AS_JSON = click.option("--json", "as_json", is_flag=True, help="JSON for scripts: one value a line.")
+_AS_JSON = click.option(
+    "--json", "as_json", is_flag=True, help="JSON for scripts: one value a line."
+)
 
 
 @click.command()
 @click.argument("task")
 @click.argument("members", metavar="[KEY=VALUE]...", nargs=-1)
-@click.option("--input", "text", metavar="JSON", help="The whole input, instead of KEY=VALUE; @FILE and - are read.")
-@click.option("--delay", "delay_s", type=click.FloatRange(0), metavar="SECONDS", help="Run it no sooner.")
-@click.option("--key", help="Its Idempotency-Key: the same key places no second order. Else a random one.")
+@click.option(
+    "--input",
+    "text",
+    metavar="JSON",
+    help="The whole input, instead of KEY=VALUE; @FILE and - are read.",
+)
+@click.option(
+    "--delay", "delay_s", type=click.FloatRange(0), metavar="SECONDS", help="Run it no sooner."
+)
+@click.option(
+    "--key", help="Its Idempotency-Key: the same key places no second order. Else a random one."
+)
 @click.option("--wait", is_flag=True, help="Wait for its end, and show it.")
 @_AS_JSON
 @connect.client
 def place(
-    client: Orderline, task: str, members: tuple[str, ...], text: str | None, delay_s: float | None, key: str | None,
-    wait: bool, as_json: bool,
+    client: Orderline,
+    task: str,
+    members: tuple[str, ...],
+    text: str | None,
+    delay_s: float | None,
+    key: str | None,
+    wait: bool,
+    as_json: bool,
 ) -> None:
     """Place an order for TASK.
 
@@ -67,16 +84,26 @@ def wait(client: Orderline, reference: str, as_json: bool) -> None:
 
 
 @click.command("list")
-@click.option("--status", "statuses", multiple=True, help="Only these; may be given more than once.")
+@click.option(
+    "--status", "statuses", multiple=True, help="Only these; may be given more than once."
+)
 @click.option("--task", help="Only of this task.")
-@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="No more than so many.")
+@click.option(
+    "--limit", type=click.IntRange(1), default=20, show_default=True, help="No more than so many."
+)
 @click.option("--watch", is_flag=True, help="Stay, and show what changes, until Ctrl-C.")
 @_AS_JSON
 @connect.client
 def list_orders(
-    client: Orderline, statuses: tuple[str, ...], task: str | None, limit: int, watch: bool, as_json: bool,
+    client: Orderline,
+    statuses: tuple[str, ...],
+    task: str | None,
+    limit: int,
+    watch: bool,
+    as_json: bool,
 ) -> None:
     """Your orders, newest first."""
+
     def read() -> list[Order]:
         return list(client.list([status.upper() for status in statuses], task, limit))
 
@@ -139,7 +166,10 @@ def _follow(client: Orderline, order: Order, as_json: bool) -> None:
         click.echo(f"The order goes on. Find it again: python -m cli wait {order['id']}", err=True)
         sys.exit(INTERRUPTED)
     except NotReachable:
-        click.echo(f"The order goes on, as far as is known. Find it again: python -m cli wait {order['id']}", err=True)
+        click.echo(
+            f"The order goes on, as far as is known. Find it again: python -m cli wait {order['id']}",
+            err=True,
+        )
         raise
     _show(order, as_json)
     sys.exit(_code(order))

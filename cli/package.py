@@ -23,7 +23,9 @@ import yaml
 from cli.bootstrap import NEWEST, OLDEST
 
 ROOT = Path(__file__).parents[1]
-LOCK = ROOT / os.environ.get("LOCK", "requirements-lambda.txt")  # what goes into the zip beside our own files
+LOCK = ROOT / os.environ.get(
+    "LOCK", "requirements-lambda.txt"
+)  # what goes into the zip beside our own files
 # Wheels for Amazon Linux 2023, whose glibc is 2.34; pip takes every older manylinux that it is told of
 _GLIBCS = ("manylinux_2_28", "manylinux_2_17", "manylinux2014")
 
@@ -64,27 +66,40 @@ def contents(zip: Path) -> str:
     with zipfile.ZipFile(zip) as opened:
         entries = sorted(opened.infolist(), key=lambda entry: -entry.compress_size)
     lines = [f"{entry.compress_size:>9,}  {entry.filename}" for entry in entries]
-    return "\n".join([*lines, f"{zip.stat().st_size:>9,}  bytes in all, {len(entries)} files: {zip.relative_to(ROOT)}"])
+    return "\n".join(
+        [
+            *lines,
+            f"{zip.stat().st_size:>9,}  bytes in all, {len(entries)} files: {zip.relative_to(ROOT)}",
+        ]
+    )
 
 
 def _packaged(stage: str, build: Path, wheels: Path | None) -> Path:
     """Run Chalice over a copy of what is ours. Returns the folder with template.json and deployment.zip."""
     if stage not in stages():
-        raise PackageError(f"no stage is called {stage!r}; .chalice/config.json has: {', '.join(stages())}")
+        raise PackageError(
+            f"no stage is called {stage!r}; .chalice/config.json has: {', '.join(stages())}"
+        )
     shutil.rmtree(build, ignore_errors=True)
     source, out = build / "app", build / "out"
     source.mkdir(parents=True)
     for path, name in own_files():
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, source / name)
-    shutil.copytree(ROOT / ".chalice", source / ".chalice", ignore=shutil.ignore_patterns("deploy*"))
-    (source / "requirements.txt").touch()  # Chalice checks no hashes: we fetch the wheels, it takes them from vendor/
+    shutil.copytree(
+        ROOT / ".chalice", source / ".chalice", ignore=shutil.ignore_patterns("deploy*")
+    )
+    (
+        source / "requirements.txt"
+    ).touch()  # Chalice checks no hashes: we fetch the wheels, it takes them from vendor/
     if wheels:
         shutil.copytree(wheels, source / "vendor")
     _chalice_package(source, out, stage)
     _compile(out / "deployment.zip", build / "code")
     made = _merged(yaml.safe_load((out / "sam.yaml").read_text()), _overlay(stage))
-    (out / "template.json").write_text(json.dumps(made, indent=1))  # CloudFormation reads no YAML aliases
+    (out / "template.json").write_text(
+        json.dumps(made, indent=1)
+    )  # CloudFormation reads no YAML aliases
     (out / "sam.yaml").unlink()
     return out
 
@@ -101,7 +116,10 @@ def _merged(base: Any, over: Any, at: str = "") -> Any:
         return over
     if at.count("/") < 2 and (strange := sorted(set(over) - set(base))):
         raise PackageError(f"the stage's file has {at}/{strange[0]}, and the template doesn't")
-    return {**base, **{name: _merged(base.get(name), member, f"{at}/{name}") for name, member in over.items()}}
+    return {
+        **base,
+        **{name: _merged(base.get(name), member, f"{at}/{name}") for name, member in over.items()},
+    }
 
 
 def own_files() -> Iterator[tuple[Path, str]]:
@@ -130,9 +148,22 @@ def _compile(zip: Path, folder: Path) -> None:
     entries = list(_entries(zip))
     with zipfile.ZipFile(zip) as opened:
         opened.extractall(folder)
-    command = [sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", "-s", str(folder),
-               "-p", "/var/task", str(folder)]
-    subprocess.run(command, env={**os.environ, "PYTHONHASHSEED": "0"}, check=False)  # the same bytes each time
+    command = [
+        sys.executable,
+        "-m",
+        "compileall",
+        "-q",
+        "--invalidation-mode",
+        "unchecked-hash",
+        "-s",
+        str(folder),
+        "-p",
+        "/var/task",
+        str(folder),
+    ]
+    subprocess.run(
+        command, env={**os.environ, "PYTHONHASHSEED": "0"}, check=False
+    )  # the same bytes each time
     with zipfile.ZipFile(zip, "w") as opened:
         for name, body, mode in entries:
             _add(opened, name, body, mode)
@@ -159,8 +190,11 @@ def _add(zip: zipfile.ZipFile, name: str, body: bytes, mode: int = 0) -> None:
 
 def _require_runtime() -> None:
     if not OLDEST <= sys.version_info[:2] <= NEWEST:
-        raise PackageError("Lambda has no runtime for Python {}.{}, only 3.{} to 3.{}; name one: make PYTHON=python3.12"
-                           .format(*sys.version_info[:2], OLDEST[1], NEWEST[1]))
+        raise PackageError(
+            "Lambda has no runtime for Python {}.{}, only 3.{} to 3.{}; name one: make PYTHON=python3.12".format(
+                *sys.version_info[:2], OLDEST[1], NEWEST[1]
+            )
+        )
 
 
 def _config() -> dict[str, Any]:
@@ -183,31 +217,66 @@ def _wheels(lock: Path, architecture: str, this_machine: bool) -> Path:
         raise PackageError(f"LOCK: there is no file {lock}")
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
     digest = hashlib.sha256(lock.read_bytes()).hexdigest()[:12]
-    target = ROOT / "build" / f"wheels-{architecture}-{'here' if this_machine else 'lambda'}-{version}-{digest}"
+    target = (
+        ROOT
+        / "build"
+        / f"wheels-{architecture}-{'here' if this_machine else 'lambda'}-{version}-{digest}"
+    )
     if target.exists():
         return target
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps",
-           "--no-compile", "--only-binary", ":all:", "--require-hashes", "--requirement", str(lock)]
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--no-compile",
+        "--only-binary",
+        ":all:",
+        "--require-hashes",
+        "--requirement",
+        str(lock),
+    ]
     if not this_machine:
         pip += ["--implementation", "cp", "--python-version", version]
         pip += [word for glibc in _GLIBCS for word in ("--platform", f"{glibc}_{architecture}")]
     partial = target.with_suffix(".partial")
     shutil.rmtree(partial, ignore_errors=True)
-    done = subprocess.run([*pip, "--target", str(partial)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*pip, "--target", str(partial)], capture_output=True, text=True, check=False
+    )
     if done.returncode != 0:
-        raise PackageError(f"the wheels of {lock.name} could not be fetched for {architecture}; is there a network, and"
-                           f" do the hashes fit (make lock)?\n{done.stderr.strip()}")
+        raise PackageError(
+            f"the wheels of {lock.name} could not be fetched for {architecture}; is there a network, and"
+            f" do the hashes fit (make lock)?\n{done.stderr.strip()}"
+        )
     partial.rename(target)
     return target
 
 
 def _chalice_package(source: Path, out: Path, stage: str) -> None:
-    command = [sys.executable, "-c", "from chalice.cli import main; main()", "package", "--stage", stage,
-               "--merge-template", ".chalice/resources.yaml", str(out)]
+    command = [
+        sys.executable,
+        "-c",
+        "from chalice.cli import main; main()",
+        "package",
+        "--stage",
+        stage,
+        "--merge-template",
+        ".chalice/resources.yaml",
+        str(out),
+    ]
     environment = {
-        "AWS_DEFAULT_REGION": "us-east-1", **os.environ,
+        "AWS_DEFAULT_REGION": "us-east-1",
+        **os.environ,
         "PYTHONDONTWRITEBYTECODE": "1",  # Chalice imports the app, and would zip what that leaves, another each time
     }
-    done = subprocess.run(command, cwd=source, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=source, env=environment, capture_output=True, text=True, check=False
+    )
     if done.returncode != 0:
-        raise PackageError(f"chalice could not package the app:\n{(done.stderr or done.stdout).strip()}")
+        raise PackageError(
+            f"chalice could not package the app:\n{(done.stderr or done.stdout).strip()}"
+        )

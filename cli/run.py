@@ -25,7 +25,10 @@ _LOOK_S = 0.3
 
 def run() -> int:
     """Set up, say what to type next, follow changes of the code. Returns the exit code."""
-    for ending in (signal.SIGTERM, signal.SIGINT):  # a shell's background job would ignore SIGINT otherwise
+    for ending in (
+        signal.SIGTERM,
+        signal.SIGINT,
+    ):  # a shell's background job would ignore SIGINT otherwise
         signal.signal(ending, _interrupt)
     local: LocalStack | None = None
     failed = True
@@ -41,7 +44,9 @@ def run() -> int:
         say(f"orderline: {error}")
     finally:
         for ending in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(ending, signal.SIG_IGN)  # a second Ctrl-C must not lose the state that is being saved
+            signal.signal(
+                ending, signal.SIG_IGN
+            )  # a second Ctrl-C must not lose the state that is being saved
         failed |= local is not None and not _stop(local)
     return int(failed)
 
@@ -93,12 +98,16 @@ def _follow_changes(local: LocalStack) -> NoReturn:
     while True:
         time.sleep(_LOOK_S)
         if local.cloud_ended():
-            raise CloudError("the local cloud ended by itself; start again: what was ordered up to 2 s before is kept"
-                             f" ({local.options.local}/cloud.log may say why)")
+            raise CloudError(
+                "the local cloud ended by itself; start again: what was ordered up to 2 s before is kept"
+                f" ({local.options.local}/cloud.log may say why)"
+            )
         if news := local.reports():
             say(f"orderline: {news}")
         if local.revive():
-            say(f"the HTTP front ended by itself, another took over; see {local.options.local}/http.log")
+            say(
+                f"the HTTP front ended by itself, another took over; see {local.options.local}/http.log"
+            )
         now = _snapshot()
         if now == seen:
             continue
@@ -125,7 +134,10 @@ def _reload(local: LocalStack, template: bool) -> None:
 def _snapshot(after_s: float = 0) -> dict[str, int]:
     """When each file that is deployed was last changed."""
     time.sleep(after_s)
-    files = [path for path, _ in own_files()] + [ROOT / "requirements-lambda.txt", *(ROOT / ".chalice").glob("*.*")]
+    files = [path for path, _ in own_files()] + [
+        ROOT / "requirements-lambda.txt",
+        *(ROOT / ".chalice").glob("*.*"),
+    ]
     return {str(path): _changed(path) for path in files}
 
 

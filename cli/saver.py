@@ -54,11 +54,15 @@ class Saver:
         if body is None:
             return
         try:
-            for service, state in json.loads(body, object_hook=persistence._json_object_hook).items():
+            for service, state in json.loads(
+                body, object_hook=persistence._json_object_hook
+            ).items():
                 if state:
                     ministack._get_module(ministack._state_map[service]).load_persisted_state(state)
         except Exception as error:  # of any service of ministack's: it would go on without
-            raise snapshot.damaged(self.folder, f"the local cloud can't take it: {error!r}") from error
+            raise snapshot.damaged(
+                self.folder, f"the local cloud can't take it: {error!r}"
+            ) from error
 
     async def follow(self) -> None:
         """Save after each change, for ever. Report when that begins to fail, and when it works again."""
@@ -68,7 +72,9 @@ class Saver:
             failed_before = bool(self.error)
             await self.save()
             if self.error and not failed_before:
-                self.report(f"orders can't be saved ({self.error}): make room in {self.folder} before you stop")
+                self.report(
+                    f"orders can't be saved ({self.error}): make room in {self.folder} before you stop"
+                )
             if failed_before and not self.error:
                 self.report("orders are saved again")
 
@@ -79,7 +85,9 @@ class Saver:
                 await _deployed()
                 self.changed.clear()
                 self.error = await _written_by_a_copy(self.folder)
-            except Exception as error:  # no process, no file descriptor; a state that ministack has otherwise now
+            except (
+                Exception
+            ) as error:  # no process, no file descriptor; a state that ministack has otherwise now
                 self.error = repr(error)
             if self.error:
                 self.changed.set()
@@ -90,7 +98,10 @@ async def _deployed() -> None:
     stacks = ministack._get_module("cloudformation")._stacks
     for _ in range(DEPLOY_LIMIT_S * 10):
         statuses = [stack.get("StackStatus", "") for stack in stacks.all_values()]
-        if not any(status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS" for status in statuses):
+        if not any(
+            status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS"
+            for status in statuses
+        ):
             return
         await asyncio.sleep(0.1)
 

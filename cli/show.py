@@ -24,10 +24,17 @@ STYLES = {"SUCCESS": "green", "FAILED": "red", "CANCELLED": "dim", "RUNNING": "c
 def order(order: Order) -> None:
     """One order: its reference and status, and its result or error."""
     out = Console(soft_wrap=True)
-    out.print(Text.assemble(order["id"], "  ", plain(order["task"]), "  ", _status(order), _aside(order)))
+    out.print(
+        Text.assemble(order["id"], "  ", plain(order["task"]), "  ", _status(order), _aside(order))
+    )
     if order.get("error"):
         error = order["error"]
-        out.print(Text(plain(f"{error['code']} in attempt {error['attempt']}: {error['message']}"), style="red"))
+        out.print(
+            Text(
+                plain(f"{error['code']} in attempt {error['attempt']}: {error['message']}"),
+                style="red",
+            )
+        )
     if order["status"] == "SUCCESS":
         out.print(Text(json.dumps(order.get("result"), indent=2)))
 
@@ -43,21 +50,36 @@ def tasks(known: Iterable[dict[str, Any]]) -> None:
         made.add_column(heading, overflow="fold")
     for task in known:
         schema = task["input_schema"]
-        names = [name if name in schema.get("required", ()) else f"{name}?" for name in schema.get("properties", {})]
+        names = [
+            name if name in schema.get("required", ()) else f"{name}?"
+            for name in schema.get("properties", {})
+        ]
         sentence = task["description"].partition("\n\n")[0]
-        made.add_row(Text(task["name"], style="bold"), Text(plain("\n".join(names))), Text(plain(sentence)))
+        made.add_row(
+            Text(task["name"], style="bold"), Text(plain("\n".join(names))), Text(plain(sentence))
+        )
     Console().print(made)
 
 
 def progress(changes: Iterator[Order], order: Order) -> Order:
     """A bar while the order is under way, on standard error, where somebody looks at it. Returns the last change."""
     err = Console(stderr=True)
-    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
         shown = bar.add_task(_stage(order), total=None)
         for last in changes:
             percent = (last.get("progress") or {}).get("percent")
-            bar.update(shown, description=_stage(last), total=None if percent is None else 100, completed=percent or 0)
+            bar.update(
+                shown,
+                description=_stage(last),
+                total=None if percent is None else 100,
+                completed=percent or 0,
+            )
     return last
 
 
@@ -75,10 +97,20 @@ def watch(read: Callable[[], list[Order]]) -> None:
 def _table(orders: Iterable[Order]) -> Table:
     made = Table(box=None, pad_edge=False)
     for heading in ("order", "task", "status", "attempts", "age", ""):
-        made.add_column(heading, justify="right" if heading in ("attempts", "age") else "left", no_wrap=heading != "")
+        made.add_column(
+            heading,
+            justify="right" if heading in ("attempts", "age") else "left",
+            no_wrap=heading != "",
+        )
     for order in orders:
-        made.add_row(order["id"], Text(plain(order["task"])), _status(order),
-                     f"{order['attempts']} of {order['max_attempts']}", _age(order["created_at"]), _aside(order))
+        made.add_row(
+            order["id"],
+            Text(plain(order["task"])),
+            _status(order),
+            f"{order['attempts']} of {order['max_attempts']}",
+            _age(order["created_at"]),
+            _aside(order),
+        )
     return made
 
 
@@ -110,4 +142,7 @@ def _age(created_at: str) -> str:
 
 def plain(text: str) -> str:
     """The text with what could steer a terminal written out: control and invisible characters."""
-    return "".join(letter if letter.isprintable() or letter == "\n" else f"\\x{ord(letter):02x}" for letter in text)
+    return "".join(
+        letter if letter.isprintable() or letter == "\n" else f"\\x{ord(letter):02x}"
+        for letter in text
+    )

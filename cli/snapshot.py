@@ -49,7 +49,10 @@ def read(folder: Path) -> bytes | None:
         if checksum != _checksum(body):
             raise damaged(folder, f"{NAME} is not what was written")
         for digest in set(_CODE.findall(body)):
-            if _checksum((folder / "lambda-blobs" / f"{digest.decode()}.zip").read_bytes()) != digest:
+            if (
+                _checksum((folder / "lambda-blobs" / f"{digest.decode()}.zip").read_bytes())
+                != digest
+            ):
                 raise damaged(folder, f"lambda-blobs/{digest.decode()}.zip is not what was written")
     except FileNotFoundError as error:
         if (folder / NAME).exists():
@@ -61,8 +64,10 @@ def read(folder: Path) -> bytes | None:
 
 
 def damaged(folder: Path, reason: str) -> SnapshotError:
-    return SnapshotError(f"the orders kept in {folder}/ can't be read ({reason});"
-                         f" restore that folder from a backup, or forget the orders: rm -r {folder.parent}")
+    return SnapshotError(
+        f"the orders kept in {folder}/ can't be read ({reason});"
+        f" restore that folder from a backup, or forget the orders: rm -r {folder.parent}"
+    )
 
 
 def _checksum(body: bytes) -> bytes:

@@ -47,7 +47,9 @@ def deploy(name: str, package: Package, parameters: Mapping[str, str]) -> dict[s
     return carry_out(planned) if planned else outputs(name)
 
 
-def plan(name: str, package: Package, parameters: Mapping[str, str], adopt: bool = False) -> Plan | None:
+def plan(
+    name: str, package: Package, parameters: Mapping[str, str], adopt: bool = False
+) -> Plan | None:
     """Upload the package and ask CloudFormation what it would do; None: nothing. `adopt`: take up tables that exist."""
     formation = aws.client("cloudformation")
     running = describe(name)
@@ -56,10 +58,16 @@ def plan(name: str, package: Package, parameters: Mapping[str, str], adopt: bool
     if _local():
         template = numbered(template, parameters)
     made = formation.create_change_set(
-        StackName=name, ChangeSetName=f"orderline-{time.time_ns()}", ChangeSetType="CREATE" if new else "UPDATE",
+        StackName=name,
+        ChangeSetName=f"orderline-{time.time_ns()}",
+        ChangeSetType="CREATE" if new else "UPDATE",
         TemplateURL=bucket.upload(name, package.zip, lambda where: located(template, where)),
-        Capabilities=_CAPABILITIES, ImportExistingResources=adopt,
-        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()])
+        Capabilities=_CAPABILITIES,
+        ImportExistingResources=adopt,
+        Parameters=[
+            {"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()
+        ],
+    )
     described = settled(made["Id"])
     if described["Status"] == "FAILED":
         drop(Plan(name, made["Id"], new, (), template, {}))
@@ -67,8 +75,14 @@ def plan(name: str, package: Package, parameters: Mapping[str, str], adopt: bool
         if any(sentence in reason for sentence in _NO_CHANGE):
             return None
         raise StackError(f"CloudFormation refuses the change: {reason}")
-    return Plan(name, made["Id"], new, tuple(_changes(described)), template,
-                _parameters(None if new else running, template, parameters))
+    return Plan(
+        name,
+        made["Id"],
+        new,
+        tuple(_changes(described)),
+        template,
+        _parameters(None if new else running, template, parameters),
+    )
 
 
 def drop(planned: Plan) -> None:
@@ -76,7 +90,9 @@ def drop(planned: Plan) -> None:
     formation = aws.client("cloudformation")
     formation.delete_change_set(ChangeSetName=planned.change_set)
     if planned.new:
-        formation.delete_stack(StackName=planned.stack)  # the empty one that a first change set belongs to
+        formation.delete_stack(
+            StackName=planned.stack
+        )  # the empty one that a first change set belongs to
 
 
 def carry_out(planned: Plan, say: Say = lambda _: None) -> dict[str, str]:
@@ -106,15 +122,24 @@ def outputs(name: str) -> dict[str, str]:
         raise StackError(f"there is no stack {name}; make deploy makes it")
     found = {output["OutputKey"]: output["OutputValue"] for output in described.get("Outputs", [])}
     local = _local()
-    api = f"{local}/_aws/execute-api/{found['RestAPIId']}/api" if local else found["EndpointURL"].rstrip("/")
+    api = (
+        f"{local}/_aws/execute-api/{found['RestAPIId']}/api"
+        if local
+        else found["EndpointURL"].rstrip("/")
+    )
     return {**found, "API": api}
 
 
 def resources(name: str) -> dict[str, tuple[str, str]]:
     """What the stack is made of: logical name -> (type, physical id)."""
-    pages = aws.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=name)
-    return {made["LogicalResourceId"]: (made["ResourceType"], made["PhysicalResourceId"])
-            for page in pages for made in page["StackResourceSummaries"]}
+    pages = (
+        aws.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=name)
+    )
+    return {
+        made["LogicalResourceId"]: (made["ResourceType"], made["PhysicalResourceId"])
+        for page in pages
+        for made in page["StackResourceSummaries"]
+    }
 
 
 def functions(name: str) -> list[str]:
@@ -138,12 +163,18 @@ def _expire(template: Mapping[str, Any], name: str) -> None:
 def is_new(name: str, described: Mapping[str, Any] | None) -> bool:
     """Whether a stack must be created. Raises StackError where neither that nor an update can work now."""
     status = described["StackStatus"] if described else "REVIEW_IN_PROGRESS"
-    if status == "REVIEW_IN_PROGRESS":  # there is none, or an empty one that a question left which was interrupted
+    if (
+        status == "REVIEW_IN_PROGRESS"
+    ):  # there is none, or an empty one that a question left which was interrupted
         return True
     if status in ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED"):
-        raise StackError(f"the stack {name} is {status}: only its removal is possible now; make destroy, then deploy")
+        raise StackError(
+            f"the stack {name} is {status}: only its removal is possible now; make destroy, then deploy"
+        )
     if status.endswith("IN_PROGRESS"):
-        raise StackError(f"the stack {name} is {status}: somebody is at it; wait until that is over")
+        raise StackError(
+            f"the stack {name} is {status}: somebody is at it; wait until that is over"
+        )
     return False
 
 
@@ -151,17 +182,32 @@ _NO_CHANGE = ("didn't contain changes", "No updates are to be performed")
 
 
 def _parameters(
-    running: Mapping[str, Any] | None, template: Mapping[str, Any], given: Mapping[str, str],
+    running: Mapping[str, Any] | None,
+    template: Mapping[str, Any],
+    given: Mapping[str, str],
 ) -> dict[str, tuple[str | None, str]]:
     """What differs from the running stack, or for a new one from the template. What isn't given has its default."""
-    defaults = {name: str(parameter["Default"]) for name, parameter in template["Parameters"].items()}
-    before = {each["ParameterKey"]: each["ParameterValue"] for each in (running or {}).get("Parameters", [])}
+    defaults = {
+        name: str(parameter["Default"]) for name, parameter in template["Parameters"].items()
+    }
+    before = {
+        each["ParameterKey"]: each["ParameterValue"]
+        for each in (running or {}).get("Parameters", [])
+    }
     after = {**defaults, **given}
-    return {name: (before.get(name), after[name]) for name, default in defaults.items()
-            if after[name] != before.get(name, default)}
+    return {
+        name: (before.get(name), after[name])
+        for name, default in defaults.items()
+        if after[name] != before.get(name, default)
+    }
 
 
 def _changes(described: Mapping[str, Any]) -> Iterator[Change]:
     for change in described["Changes"]:
         made = change["ResourceChange"]
-        yield Change(made["Action"], made["LogicalResourceId"], made["ResourceType"], made.get("Replacement", "False"))
+        yield Change(
+            made["Action"],
+            made["LogicalResourceId"],
+            made["ResourceType"],
+            made.get("Replacement", "False"),
+        )

@@ -7,7 +7,9 @@ from contextlib import contextmanager
 
 import click
 
-_stage = click.option("--stage", default="dev", show_default=True, help="A stage of .chalice/config.json.")
+_stage = click.option(
+    "--stage", default="dev", show_default=True, help="A stage of .chalice/config.json."
+)
 _yes = click.option("--yes", is_flag=True, envvar="YES", help="Don't ask.")
 
 
@@ -24,8 +26,20 @@ def package_stage(stage: str) -> None:
 @click.command("deploy")
 @_stage
 @_yes
-@click.option("--adopt", is_flag=True, envvar="ADOPT", help="Take up the tables that a stack left that is gone.")
-@click.option("--set", "given", multiple=True, envvar="SET", metavar="NAME=VALUE", help="A parameter of the template.")
+@click.option(
+    "--adopt",
+    is_flag=True,
+    envvar="ADOPT",
+    help="Take up the tables that a stack left that is gone.",
+)
+@click.option(
+    "--set",
+    "given",
+    multiple=True,
+    envvar="SET",
+    metavar="NAME=VALUE",
+    help="A parameter of the template.",
+)
 def deploy_stage(stage: str, yes: bool, adopt: bool, given: tuple[str, ...]) -> None:
     """Make or change a stage's stack on AWS, once its changes are agreed to."""
     from cli.deploy import deploy
@@ -49,7 +63,9 @@ def destroy_stage(stage: str, yes: bool) -> None:
 
 
 @click.command("doctor")
-@click.option("--stage", help="A deployed stage; left out, the stack of `make run`, with `. .local/env`.")
+@click.option(
+    "--stage", help="A deployed stage; left out, the stack of `make run`, with `. .local/env`."
+)
 @click.option("--stack", "name", help="A deployed stack, by its name.")
 def examine_stack(stage: str | None, name: str | None) -> None:
     """Say what is wrong with a stack that runs, and how to mend it. Changes nothing."""

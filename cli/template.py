@@ -9,11 +9,17 @@ from typing import Any
 
 def table_names(template: Mapping[str, Any], name: str) -> dict[str, str]:
     """The tables that a template has: logical name -> what it is called in the stack of that name."""
-    def called(table: Any) -> str:
-        return str(table if isinstance(table, str) else table["Fn::Sub"]).replace("${AWS::StackName}", name)
 
-    return {logical: called(made["Properties"]["TableName"])
-            for logical, made in template["Resources"].items() if made["Type"] == "AWS::DynamoDB::Table"}
+    def called(table: Any) -> str:
+        return str(table if isinstance(table, str) else table["Fn::Sub"]).replace(
+            "${AWS::StackName}", name
+        )
+
+    return {
+        logical: called(made["Properties"]["TableName"])
+        for logical, made in template["Resources"].items()
+        if made["Type"] == "AWS::DynamoDB::Table"
+    }
 
 
 def located(template: dict[str, Any], where: Mapping[str, str]) -> dict[str, Any]:
@@ -36,14 +42,20 @@ def literal_names(template: dict[str, Any], name: str) -> dict[str, Any]:
 def numbered(template: dict[str, Any], given: Mapping[str, str]) -> dict[str, Any]:
     """The template with its Number parameters filled in, outside of environments. CloudFormation makes numbers of them
     where a property wants one; ministack hands on text, and its event source mapping then fails to compare it."""
-    numbers = {name: int(given.get(name, parameter["Default"]))
-               for name, parameter in template["Parameters"].items() if parameter["Type"] == "Number"}
+    numbers = {
+        name: int(given.get(name, parameter["Default"]))
+        for name, parameter in template["Parameters"].items()
+        if parameter["Type"] == "Number"
+    }
 
     def filled(value: Any) -> Any:
         if isinstance(value, dict):
             if value.get("Ref") in numbers:
                 return numbers[value["Ref"]]
-            return {name: member if name == "Variables" else filled(member) for name, member in value.items()}
+            return {
+                name: member if name == "Variables" else filled(member)
+                for name, member in value.items()
+            }
         return [filled(member) for member in value] if isinstance(value, list) else value
 
     return {**template, "Resources": filled(template["Resources"])}

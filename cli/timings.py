@@ -38,40 +38,72 @@ class Timings:
     def findings(self) -> Iterator[Finding]:
         least = TIMES_VISIBLE * self.worker_timeout_s
         if self.visibility_s < least:
-            yield Finding(f"a message is visible again after {self.visibility_s} s, while the worker may run"
-                          f" {self.worker_timeout_s} s: orders wait on live leases and burn receives",
-                          f"Visibility={least} (at least {TIMES_VISIBLE} x WorkerTimeout)")
+            yield Finding(
+                f"a message is visible again after {self.visibility_s} s, while the worker may run"
+                f" {self.worker_timeout_s} s: orders wait on live leases and burn receives",
+                f"Visibility={least} (at least {TIMES_VISIBLE} x WorkerTimeout)",
+            )
         if self.max_receives <= self.most_attempts:
-            yield Finding(f"a message is a dead letter after {self.max_receives} receives, while a task has"
-                          f" {self.most_attempts} attempts", f"MaxReceives={self.most_attempts * 3 + 1}")
+            yield Finding(
+                f"a message is a dead letter after {self.max_receives} receives, while a task has"
+                f" {self.most_attempts} attempts",
+                f"MaxReceives={self.most_attempts * 3 + 1}",
+            )
         if self.longest_task_s >= self.worker_timeout_s:
-            yield Finding(f"a task may run {self.longest_task_s} s, and the worker {self.worker_timeout_s} s",
-                          "a larger WorkerTimeout, or a smaller timeout_s of the task")
+            yield Finding(
+                f"a task may run {self.longest_task_s} s, and the worker {self.worker_timeout_s} s",
+                "a larger WorkerTimeout, or a smaller timeout_s of the task",
+            )
         if self.dead_retention_s <= self.retention_s:
-            yield Finding("dead letters are kept no longer than messages, and their age counts from the first sending",
-                          "MessageRetentionPeriod of DeadQueue: 1209600, in .chalice/resources.yaml")
+            yield Finding(
+                "dead letters are kept no longer than messages, and their age counts from the first sending",
+                "MessageRetentionPeriod of DeadQueue: 1209600, in .chalice/resources.yaml",
+            )
 
     @classmethod
     def of_template(cls, template: Mapping[str, Any], given: Mapping[str, str]) -> Timings:
         """As a stack of this template would have them, with these parameters."""
-        values = {name: given.get(name, parameter["Default"]) for name, parameter in template["Parameters"].items()}
+        values = {
+            name: given.get(name, parameter["Default"])
+            for name, parameter in template["Parameters"].items()
+        }
         resources = template["Resources"]
 
         def retention(queue: str) -> int:
             return int(resources[queue]["Properties"]["MessageRetentionPeriod"])
 
-        return cls(int(values["WorkerTimeout"]), int(values["Visibility"]), int(values["MaxReceives"]),
-                   retention("OrdersQueue"), retention("DeadQueue"), *_of_tasks())
+        return cls(
+            int(values["WorkerTimeout"]),
+            int(values["Visibility"]),
+            int(values["MaxReceives"]),
+            retention("OrdersQueue"),
+            retention("DeadQueue"),
+            *_of_tasks(),
+        )
 
     @classmethod
-    def of_stack(cls, worker_timeout_s: int, orders: Mapping[str, str], dead: Mapping[str, str],
-                 max_receives: int) -> Timings:
+    def of_stack(
+        cls,
+        worker_timeout_s: int,
+        orders: Mapping[str, str],
+        dead: Mapping[str, str],
+        max_receives: int,
+    ) -> Timings:
         """As a stack has them. `orders` and `dead` are SQS's own attributes of the two queues."""
-        return cls(worker_timeout_s, int(orders["VisibilityTimeout"]), max_receives,
-                   int(orders["MessageRetentionPeriod"]), int(dead["MessageRetentionPeriod"]), *_of_tasks())
+        return cls(
+            worker_timeout_s,
+            int(orders["VisibilityTimeout"]),
+            max_receives,
+            int(orders["MessageRetentionPeriod"]),
+            int(dead["MessageRetentionPeriod"]),
+            *_of_tasks(),
+        )
 
 
 def _of_tasks() -> tuple[int, float]:
     known = tasks.known().values()
-    attempts, timeouts_s = [task.max_attempts for task in known], [task.timeout_s or 0 for task in known]
+    attempts, timeouts_s = (
+        [task.max_attempts for task in known],
+        [task.timeout_s or 0 for task in known],
+    )
     return max(attempts, default=0), max(timeouts_s, default=0)

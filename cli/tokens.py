@@ -38,13 +38,24 @@ class Tokens:
             return cls(stack or f"orderline-{stage}", _deployed())
         path = ROOT / os.environ.get("LOCAL", ".local") / "env"
         if not path.exists():
-            raise TokenError("there is no local stack: type `make run`, or name a deployed one by --stage or --stack")
+            raise TokenError(
+                "there is no local stack: type `make run`, or name a deployed one by --stage or --stack"
+            )
         local = _exported(path)
-        return cls(local.get("STACK", _LOCAL_STACK), aws.client(
-            "dynamodb", endpoint_url=local["AWS_ENDPOINT_URL"], region_name=local["AWS_REGION"],
-            aws_access_key_id=local["AWS_ACCESS_KEY_ID"], aws_secret_access_key=local["AWS_SECRET_ACCESS_KEY"]))
+        return cls(
+            local.get("STACK", _LOCAL_STACK),
+            aws.client(
+                "dynamodb",
+                endpoint_url=local["AWS_ENDPOINT_URL"],
+                region_name=local["AWS_REGION"],
+                aws_access_key_id=local["AWS_ACCESS_KEY_ID"],
+                aws_secret_access_key=local["AWS_SECRET_ACCESS_KEY"],
+            ),
+        )
 
-    def create(self, client: str, scopes: tuple[str, ...], days: int | None = None) -> tuple[str, Token]:
+    def create(
+        self, client: str, scopes: tuple[str, ...], days: int | None = None
+    ) -> tuple[str, Token]:
         """A new token's text, which nobody can read again, and its record. Raises TokenError, ValueError."""
         not_after = orders.now() // orders.SECOND + days * DAY_S if days else None
         text, token = auth.issue(client, scopes, not_after)
@@ -66,9 +77,13 @@ class Tokens:
     def revoke(self, token_id: str) -> Token:
         """It is refused from now on, or from when a function that has just read it forgets it. Raises TokenError."""
         answer = self._ask(
-            "update_item", Key={"pk": {"S": token_id}}, UpdateExpression="SET disabled = :yes",
-            ConditionExpression="attribute_exists(pk)", ExpressionAttributeValues={":yes": {"BOOL": True}},
-            ReturnValues="ALL_NEW")
+            "update_item",
+            Key={"pk": {"S": token_id}},
+            UpdateExpression="SET disabled = :yes",
+            ConditionExpression="attribute_exists(pk)",
+            ExpressionAttributeValues={":yes": {"BOOL": True}},
+            ReturnValues="ALL_NEW",
+        )
         return auth.decode(answer["Attributes"])
 
     def _ask(self, call: str, **arguments: Any) -> Any:
@@ -76,9 +91,13 @@ class Tokens:
         try:
             return getattr(self.dynamodb, call)(TableName=table, **arguments)
         except ClientError as error:
-            raise TokenError(_MENDS.get(error.response["Error"]["Code"], str(error)).format(table=table)) from error
+            raise TokenError(
+                _MENDS.get(error.response["Error"]["Code"], str(error)).format(table=table)
+            ) from error
         except BotoCoreError as error:
-            raise TokenError(f"AWS can't be reached: {error}; locally: is `make run` running?") from error
+            raise TokenError(
+                f"AWS can't be reached: {error}; locally: is `make run` running?"
+            ) from error
 
 
 def _deployed() -> Any:
@@ -86,7 +105,9 @@ def _deployed() -> Any:
     try:
         return aws.client("dynamodb")
     except BotoCoreError as error:  # no region, or a profile that isn't there
-        raise TokenError(f"{error} Name one: AWS_REGION=eu-central-1, or AWS_PROFILE=...") from error
+        raise TokenError(
+            f"{error} Name one: AWS_REGION=eu-central-1, or AWS_PROFILE=..."
+        ) from error
 
 
 def state(token: Token) -> str:

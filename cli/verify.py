@@ -24,7 +24,9 @@ from cli.tokens import Tokens
 NAME = "orderline-verify"
 ORDERS = 20
 _PATIENCE_S = 120
-_REPORT = re.compile(r"REPORT .*?Billed Duration: (\d+) ms.*?(?:Init Duration: ([\d.]+) ms)?\s*$", re.DOTALL)
+_REPORT = re.compile(
+    r"REPORT .*?Billed Duration: (\d+) ms.*?(?:Init Duration: ([\d.]+) ms)?\s*$", re.DOTALL
+)
 
 
 @dataclass(frozen=True)
@@ -42,10 +44,15 @@ class Visitor:
         self.api, self.token = api, token
 
     def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> Reply:
-        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json",
-                   **{name.replace("_", "-"): value for name, value in headers.items()}}
+        headers = {
+            "Authorization": f"Bearer {self.token}",
+            "Content-Type": "application/json",
+            **{name.replace("_", "-"): value for name, value in headers.items()},
+        }
         data = json.dumps(body).encode() if body is not None else None
-        request = urllib.request.Request(self.api + path, data, {k: v for k, v in headers.items() if v}, method=method)
+        request = urllib.request.Request(
+            self.api + path, data, {k: v for k, v in headers.items() if v}, method=method
+        )
         began = time.monotonic()
         try:
             answer = urllib.request.urlopen(request, timeout=40)
@@ -63,7 +70,9 @@ def verify(yes: bool) -> None:
     where = whereabouts()
     planned = stack.plan(NAME, made_for_here("dev"), {})
     if planned is None or not planned.new:
-        raise Refused(f"the stack {NAME} is there already; python -m cli verify makes its own: destroy that one first")
+        raise Refused(
+            f"the stack {NAME} is there already; python -m cli verify makes its own: destroy that one first"
+        )
     click.echo(summary(planned, where))
     if not (yes or agreed("Make this stack, measure it and destroy it?")):
         stack.drop(planned)
@@ -88,7 +97,11 @@ def check(api: str) -> list[str]:
         good = holds(visit)
         click.echo(f"  {'ok ' if good else 'BAD'} {what}")
         faults += [] if good else [f"failed: {what}"]
-    faults += [f"doctor: {finding.fault}" for finding in examine(NAME) if "tell nobody" not in finding.fault]
+    faults += [
+        f"doctor: {finding.fault}"
+        for finding in examine(NAME)
+        if "tell nobody" not in finding.fault
+    ]
     measure(visit)
     return faults
 
@@ -103,14 +116,19 @@ def _ends_well(visit: Visitor) -> bool:
 
 def _same_twice(visit: Visitor) -> bool:
     first, second = (_placed(visit, Idempotency_Key="verify") for _ in range(2))
-    return (first.status, second.status) == (202, 202) and bool(first.body["id"] == second.body["id"])
+    return (first.status, second.status) == (202, 202) and bool(
+        first.body["id"] == second.body["id"]
+    )
 
 
 CHECKS: dict[str, Callable[[Visitor], bool]] = {
     "GET /health answers": lambda visit: visit("GET", "/health").status == 200,
-    "without a token 401, as problem+json": lambda visit: _is_problem(visit("GET", "/orders", Authorization=""), 401),
+    "without a token 401, as problem+json": lambda visit: _is_problem(
+        visit("GET", "/orders", Authorization=""), 401
+    ),
     "a wrong input is 422, as problem+json": lambda visit: _is_problem(
-        visit("POST", "/orders", {"task": "cook_nuggets", "input": {"pieces": "many"}}), 422),
+        visit("POST", "/orders", {"task": "cook_nuggets", "input": {"pieces": "many"}}), 422
+    ),
     "an order is accepted and ends in SUCCESS": _ends_well,
     "the same Idempotency-Key gives the same order": _same_twice,
     "the board is served as HTML": lambda visit: visit("GET", "/board").type == "text/html",
@@ -125,20 +143,36 @@ def measure(visit: Visitor) -> None:
     """Latencies as a client sees them, then what the functions' own reports say: cold starts and billed time."""
     placed = [_placed(visit) for _ in range(ORDERS)]
     ends = [_until_done(visit, reply.body["id"]) for reply in placed]
-    waits = [(_seconds(order["updated_at"]) - _seconds(order["created_at"])) * 1000 for order in ends]
-    click.echo(f"  POST /orders: median {statistics.median(reply.ms for reply in placed):.0f} ms;"
-               f" accepted to SUCCESS: median {statistics.median(waits):.0f} ms, of {ORDERS}")
+    waits = [
+        (_seconds(order["updated_at"]) - _seconds(order["created_at"])) * 1000 for order in ends
+    ]
+    click.echo(
+        f"  POST /orders: median {statistics.median(reply.ms for reply in placed):.0f} ms;"
+        f" accepted to SUCCESS: median {statistics.median(waits):.0f} ms, of {ORDERS}"
+    )
     for logical, (kind, id) in sorted(stack.resources(NAME).items()):
         if kind == "AWS::Logs::LogGroup":
             click.echo(f"  {logical.removesuffix('Log')}: {_reports(id)}")
 
 
 def _reports(group: str) -> str:
-    pages = aws.client("logs").get_paginator("filter_log_events").paginate(
-        logGroupName=group, filterPattern='"REPORT RequestId"')
-    found = [match for page in pages for event in page["events"] if (match := _REPORT.search(event["message"]))]
+    pages = (
+        aws.client("logs")
+        .get_paginator("filter_log_events")
+        .paginate(logGroupName=group, filterPattern='"REPORT RequestId"')
+    )
+    found = [
+        match
+        for page in pages
+        for event in page["events"]
+        if (match := _REPORT.search(event["message"]))
+    ]
     cold = [float(match[2]) for match in found if match[2]]
-    said = f"cold starts, median {statistics.median(cold):.0f} ms of {len(cold)}" if cold else "no cold start reported"
+    said = (
+        f"cold starts, median {statistics.median(cold):.0f} ms of {len(cold)}"
+        if cold
+        else "no cold start reported"
+    )
     return f"{len(found)} invocations, {sum(int(match[1]) for match in found)} ms billed; {said}"
 
 

@@ -1,6 +1,6 @@
 """The board looked at: `make screenshots` for docs/, `make measure-board` for how quick it is. On a stack of its own.
 
-    python -m tools.board screenshots | measure
+python -m tools.board screenshots | measure
 """
 
 from __future__ import annotations
@@ -41,8 +41,14 @@ def bake_pie(order: Context, apples: int) -> str:
         time.sleep(1)
     return f"a pie of {apples} apples"
 '''
-SCENE = ["place cook_nuggets pieces=6 sauce=curry --wait", "place bake_pie apples=3", "tasks", "list --limit 4",
-         "place cook_nuggets pieces=500", "place process_email message=hello --wait"]
+SCENE = [
+    "place cook_nuggets pieces=6 sauce=curry --wait",
+    "place bake_pie apples=3",
+    "tasks",
+    "list --limit 4",
+    "place cook_nuggets pieces=500",
+    "place process_email message=hello --wait",
+]
 LONGEST_TASK = """new PerformanceObserver(list => {
   for (const task of list.getEntries()) window.longest = Math.max(window.longest ?? 0, task.duration);
 }).observe({type: 'longtask', buffered: true});"""
@@ -50,12 +56,20 @@ LONGEST_TASK = """new PerformanceObserver(list => {
 
 def main() -> None:
     task, look = {"screenshots": (STAGED, screenshots), "measure": (NOTHING, measure)}[sys.argv[1]]
-    with tempfile.TemporaryDirectory() as folder, _stack(Path(folder), task) as stack, started() as browser:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        _stack(Path(folder), task) as stack,
+        started() as browser,
+    ):
         look(stack, browser)
 
 
 def screenshots(stack: Stack, browser: Browser) -> None:
-    for name, size, scheme in (("light", WALL, "light"), ("dark", WALL, "dark"), ("phone", PHONE, "dark")):
+    for name, size, scheme in (
+        ("light", WALL, "light"),
+        ("dark", WALL, "dark"),
+        ("phone", PHONE, "dark"),
+    ):
         with opened(browser, size, color_scheme=scheme) as page:
             _show(page, stack)
             _stage(stack)
@@ -74,8 +88,10 @@ def measure(stack: Stack, browser: Browser) -> None:
     with opened(browser, WALL) as page:
         _show(page, stack)
         seen_s = sorted(_until_ready_s(page, stack) for _ in range(ORDERS))
-    _say(f"POST to Ready as seen, {ORDERS} orders that do nothing: median {statistics.median(seen_s):.2f} s,"
-         f" 95th percentile {seen_s[int(ORDERS * 0.95) - 1]:.2f} s, longest {seen_s[-1]:.2f} s")
+    _say(
+        f"POST to Ready as seen, {ORDERS} orders that do nothing: median {statistics.median(seen_s):.2f} s,"
+        f" 95th percentile {seen_s[int(ORDERS * 0.95) - 1]:.2f} s, longest {seen_s[-1]:.2f} s"
+    )
     for _ in range(500):
         stack.http("POST", "/orders", {"task": "nothing", "input": {}, "delay_s": 3600})
     with opened(browser, WALL) as page:
@@ -86,8 +102,10 @@ def measure(stack: Stack, browser: Browser) -> None:
         began = time.monotonic()
         page.locator("#preparing .ticket").first.click()
         page.wait_for_selector("#order-status:has-text('PENDING')")
-        _say(f"500 open orders: 100+, longest task in 30 s {page.evaluate('window.longest ?? 0'):.0f} ms (0: none of"
-             f" 50 ms or more); an order's page opened after {time.monotonic() - began:.2f} s")
+        _say(
+            f"500 open orders: 100+, longest task in 30 s {page.evaluate('window.longest ?? 0'):.0f} ms (0: none of"
+            f" 50 ms or more); an order's page opened after {time.monotonic() - began:.2f} s"
+        )
 
 
 def _until_ready_s(page: Page, stack: Stack) -> float:
@@ -127,9 +145,20 @@ def _stage(stack: Stack) -> None:
 
 def _typed(stack: Stack, line: str) -> str:
     """A command and what it said, as a terminal shows both."""
-    variables: dict[str, Any] = {"ORDERLINE_URL": stack.url, "ORDERLINE_TOKEN": stack.token, "COLUMNS": "100"}
-    done = subprocess.run([sys.executable, "-m", "cli", *line.split()], cwd=stack.project, check=False, text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment(**variables))
+    variables: dict[str, Any] = {
+        "ORDERLINE_URL": stack.url,
+        "ORDERLINE_TOKEN": stack.token,
+        "COLUMNS": "100",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "cli", *line.split()],
+        cwd=stack.project,
+        check=False,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=environment(**variables),
+    )
     code = f"(exit code {done.returncode})\n" if done.returncode else ""
     said = "\n".join(text.rstrip() for text in done.stdout.splitlines())
     return f"$ python -m cli {line}\n{said}\n{code}"

@@ -33,14 +33,23 @@ ALPHABET = "0123456789abcdefg"  # a shade of the set: 0 to 16
 def main() -> None:
     digits = load_digits()
     kept, held, kept_labels, held_labels = train_test_split(
-        digits.images, digits.target, test_size=0.25, random_state=SEED, stratify=digits.target)
+        digits.images, digits.target, test_size=0.25, random_state=SEED, stratify=digits.target
+    )
     network = MLPClassifier((NEURONS,), alpha=0.3, max_iter=400, random_state=SEED)
     network.fit(*_augmented(kept, kept_labels))
     WEIGHTS.write_text(_json(network))
-    HELD_OUT.write_text(json.dumps([[_text(image), int(label)] for image, label in zip(held, held_labels, strict=True)],
-                                   indent=0, separators=(",", ":")) + "\n")
-    right = [classify_image.read(page(image.tolist())).digit == label
-             for image, label in zip(held, held_labels, strict=True)]
+    HELD_OUT.write_text(
+        json.dumps(
+            [[_text(image), int(label)] for image, label in zip(held, held_labels, strict=True)],
+            indent=0,
+            separators=(",", ":"),
+        )
+        + "\n"
+    )
+    right = [
+        classify_image.read(page(image.tolist())).digit == label
+        for image, label in zip(held, held_labels, strict=True)
+    ]
     print(f"{sum(right)} of {len(right)} held out are read rightly: {sum(right) / len(right):.1%}")  # noqa: T201
 
 
@@ -67,9 +76,16 @@ def _bent(image: Any, chance: random.Random) -> Any:
     """The picture under a small affine map, in up to 8 times its size, with straight lines between the pixels."""
     side = len(image)
     size, middle = side * chance.choice((1, 2, 4)), side / 2
-    a, b, c, d = (chance.gauss(1, 0.08), chance.gauss(0, 0.12), chance.gauss(0, 0.08), chance.gauss(1, 0.08))
+    a, b, c, d = (
+        chance.gauss(1, 0.08),
+        chance.gauss(0, 0.12),
+        chance.gauss(0, 0.08),
+        chance.gauss(1, 0.08),
+    )
     y, x = (numpy.mgrid[0:size, 0:size] + 0.5) * side / size - middle
-    down, across = (numpy.clip(at + middle - 0.5, 0, side - 1.001) for at in (c * x + d * y, a * x + b * y))
+    down, across = (
+        numpy.clip(at + middle - 0.5, 0, side - 1.001) for at in (c * x + d * y, a * x + b * y)
+    )
     top, left = down.astype(int), across.astype(int)
     fy, fx = down - top, across - left
     upper = image[top, left] * (1 - fx) + image[top, left + 1] * fx
@@ -82,9 +98,17 @@ def _text(image: Any) -> str:
 
 
 def _json(network: MLPClassifier) -> str:
-    layers = [[[[round(float(weight), 3) for weight in row] for row in matrix.T], [round(float(b), 3) for b in bias]]
-              for matrix, bias in zip(network.coefs_, network.intercepts_, strict=True)]
-    return json.dumps({"made_by": "tools/train_digits.py", "layers": layers}, separators=(",", ":")) + "\n"
+    layers = [
+        [
+            [[round(float(weight), 3) for weight in row] for row in matrix.T],
+            [round(float(b), 3) for b in bias],
+        ]
+        for matrix, bias in zip(network.coefs_, network.intercepts_, strict=True)
+    ]
+    return (
+        json.dumps({"made_by": "tools/train_digits.py", "layers": layers}, separators=(",", ":"))
+        + "\n"
+    )
 
 
 if __name__ == "__main__":

@@ -15,7 +15,11 @@ TABLE, QUEUE = f"{os.environ['STACK']}-orders", os.environ["QUEUE_URL"]
 @app.route("/orders", methods=["POST"])
 def place():
     order = uuid.uuid4().hex
-    row = {"pk": {"S": order}, "status": {"S": "PENDING"}, "input": {"S": json.dumps(app.current_request.json_body)}}
+    row = {
+        "pk": {"S": order},
+        "status": {"S": "PENDING"},
+        "input": {"S": json.dumps(app.current_request.json_body)},
+    }
     dynamodb.put_item(TableName=TABLE, Item=row)
     sqs.send_message(QueueUrl=QUEUE, MessageBody=json.dumps({"pk": order}))
     return Response({"id": order, "status": "PENDING"}, status_code=202)
@@ -32,6 +36,9 @@ def order_worker(event):
     for record in event:
         for status in ("RUNNING", "SUCCESS"):
             dynamodb.update_item(
-                TableName=TABLE, Key={"pk": {"S": json.loads(record.body)["pk"]}},
-                UpdateExpression="SET #status = :new_status", ExpressionAttributeNames={"#status": "status"},
-                ExpressionAttributeValues={":new_status": {"S": status}})
+                TableName=TABLE,
+                Key={"pk": {"S": json.loads(record.body)["pk"]}},
+                UpdateExpression="SET #status = :new_status",
+                ExpressionAttributeNames={"#status": "status"},
+                ExpressionAttributeValues={":new_status": {"S": status}},
+            )

@@ -50,7 +50,9 @@ class Client:
             try:
                 return operation(**members)
             except ClientError as error:
-                raise CallRefused(error.response["Error"]["Code"], error.response.get("Item")) from error
+                raise CallRefused(
+                    error.response["Error"]["Code"], error.response.get("Item")
+                ) from error
             except (BotoCoreError, HTTPClientError) as error:
                 raise CallFailed(type(error).__name__) from error
 

@@ -42,7 +42,9 @@ def translated() -> Iterator[None]:
     except CallRefused as refusal:
         if refusal.code == "ConditionalCheckFailedException":
             raise
-        raise Unavailable(f"AWS answered {refusal.code}: {_MENDS.get(refusal.code, 'try again')}") from refusal
+        raise Unavailable(
+            f"AWS answered {refusal.code}: {_MENDS.get(refusal.code, 'try again')}"
+        ) from refusal
     except CallFailed as error:
         local = bool(config.aws().endpoint("dynamodb"))
         mend = "is the local cloud running? `make run`" if local else "try again"

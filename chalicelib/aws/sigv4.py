@@ -18,7 +18,14 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from http.client import BadStatusLine, HTTPConnection, HTTPException, HTTPSConnection, IncompleteRead, LineTooLong
+from http.client import (
+    BadStatusLine,
+    HTTPConnection,
+    HTTPException,
+    HTTPSConnection,
+    IncompleteRead,
+    LineTooLong,
+)
 from time import gmtime  # bound here: a task may leave time.gmtime patched
 from typing import Any, BinaryIO
 from urllib.parse import quote, urlsplit
@@ -33,9 +40,19 @@ _MAX_BODY = 32 * 2**20  # BatchGetItem answers with 16 MB at most, the largest o
 _TARGETS = {"dynamodb": "DynamoDB_20120810", "sqs": "AmazonSQS"}
 # https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
 _AGAIN = {
-    "Throttling", "ThrottlingException", "ThrottledException", "RequestThrottled", "RequestThrottledException",
-    "TooManyRequestsException", "ProvisionedThroughputExceededException", "RequestLimitExceeded", "SlowDown",
-    "LimitExceededException", "PriorRequestNotComplete", "RequestTimeout", "RequestTimeoutException",
+    "Throttling",
+    "ThrottlingException",
+    "ThrottledException",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "TooManyRequestsException",
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+    "SlowDown",
+    "LimitExceededException",
+    "PriorRequestNotComplete",
+    "RequestTimeout",
+    "RequestTimeoutException",
 }
 
 
@@ -125,20 +142,27 @@ class Client:
         return HTTPSConnection(place, timeout=CONNECT_TIMEOUT_S, context=_trust())
 
 
-def signed(aws: Aws, service: str, host: str, target: str, body: bytes, now: time.struct_time) -> dict[str, str]:
+def signed(
+    aws: Aws, service: str, host: str, target: str, body: bytes, now: time.struct_time
+) -> dict[str, str]:
     """Return the headers of a POST to `/`, Authorization among them."""
     day, moment = time.strftime("%Y%m%d", now), time.strftime("%Y%m%dT%H%M%SZ", now)
     headers = {"content-type": "application/x-amz-json-1.0", "host": host, "x-amz-date": moment}
     if aws.session_token:
         headers["x-amz-security-token"] = aws.session_token
     headers["x-amz-target"] = target
-    lines, names = "".join(f"{name}:{value}\n" for name, value in headers.items()), ";".join(headers)
+    lines, names = (
+        "".join(f"{name}:{value}\n" for name, value in headers.items()),
+        ";".join(headers),
+    )
     request = f"POST\n/\n\n{lines}\n{names}\n{hashlib.sha256(body).hexdigest()}"
     scope = f"{day}/{aws.region}/{service}/aws4_request"
     text = f"AWS4-HMAC-SHA256\n{moment}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
     signature = hmac.new(_key(aws.secret, day, aws.region, service), text.encode(), "sha256")
-    headers["authorization"] = (f"AWS4-HMAC-SHA256 Credential={aws.key_id}/{scope},"
-                                f" SignedHeaders={names}, Signature={signature.hexdigest()}")
+    headers["authorization"] = (
+        f"AWS4-HMAC-SHA256 Credential={aws.key_id}/{scope},"
+        f" SignedHeaders={names}, Signature={signature.hexdigest()}"
+    )
     return headers
 
 

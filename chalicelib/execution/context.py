@@ -18,8 +18,13 @@ class Context:
     """
 
     def __init__(
-        self, id: str, attempt: int, key: str, limit_s: float,
-        report: Callable[[dict[str, Any]], None], place: Callable[[str, Any, str], str],
+        self,
+        id: str,
+        attempt: int,
+        key: str,
+        limit_s: float,
+        report: Callable[[dict[str, Any]], None],
+        place: Callable[[str, Any, str], str],
     ) -> None:
         self.id, self.attempt, self.key = id, attempt, key
         self._ends = monotonic() + limit_s

@@ -89,8 +89,10 @@ def task(function: Function | None = None, **options: Any) -> Any:
         return lambda function: task(function, **options)
     made = _declare(function, **options)
     if made.name in _registry:
-        raise TaskMistake(f"two tasks are called {made.name!r}: {place_of(_registry[made.name].function)} and"
-                          f" {place_of(function)}; rename one")
+        raise TaskMistake(
+            f"two tasks are called {made.name!r}: {place_of(_registry[made.name].function)} and"
+            f" {place_of(function)}; rename one"
+        )
     _registry[made.name] = made
     return function
 
@@ -107,34 +109,63 @@ def known() -> Mapping[str, Task]:
 
 
 def _declare(
-    function: Callable[..., Any], max_attempts: int = 5, timeout_s: float | None = None,
-    retry_on: tuple[type[BaseException], ...] = (BaseException,), no_retry_on: tuple[type[BaseException], ...] = (),
-    backoff_s: float = 2, max_backoff_s: float = 3600, every_s: float | None = None, cron: str | None = None,
+    function: Callable[..., Any],
+    max_attempts: int = 5,
+    timeout_s: float | None = None,
+    retry_on: tuple[type[BaseException], ...] = (BaseException,),
+    no_retry_on: tuple[type[BaseException], ...] = (),
+    backoff_s: float = 2,
+    max_backoff_s: float = 3600,
+    every_s: float | None = None,
+    cron: str | None = None,
 ) -> Task:
     name, settings = function.__name__, config.settings()
     if not _NAME.fullmatch(name) or inspect.iscoroutinefunction(function):
-        raise TaskMistake(f"{place_of(function)}: a task is a plain `def`, its name in lower case, at most 64 letters")
+        raise TaskMistake(
+            f"{place_of(function)}: a task is a plain `def`, its name in lower case, at most 64 letters"
+        )
     if not 1 <= max_attempts < settings.max_receives:
-        raise TaskMistake(f"{name}: max_attempts is {max_attempts}; it goes from 1 to {settings.max_receives - 1}"
-                          " (MAX_RECEIVES, the queue's own limit, must stay above it)")
+        raise TaskMistake(
+            f"{name}: max_attempts is {max_attempts}; it goes from 1 to {settings.max_receives - 1}"
+            " (MAX_RECEIVES, the queue's own limit, must stay above it)"
+        )
     if timeout_s is not None and not 0 < timeout_s < settings.worker_timeout_s:
-        raise TaskMistake(f"{name}: timeout_s is {timeout_s}; it must be over 0 and under {settings.worker_timeout_s},"
-                          " the worker function's own timeout (WORKER_TIMEOUT_S)")
+        raise TaskMistake(
+            f"{name}: timeout_s is {timeout_s}; it must be over 0 and under {settings.worker_timeout_s},"
+            " the worker function's own timeout (WORKER_TIMEOUT_S)"
+        )
     signature = Signature.of(function)
     _check_period(name, signature, every_s, cron)
-    return Task(name, function, signature, max_attempts, timeout_s, retry_on, no_retry_on, backoff_s, max_backoff_s,
-                every_s, cron)
+    return Task(
+        name,
+        function,
+        signature,
+        max_attempts,
+        timeout_s,
+        retry_on,
+        no_retry_on,
+        backoff_s,
+        max_backoff_s,
+        every_s,
+        cron,
+    )
 
 
 def _check_period(name: str, signature: Signature, every_s: float | None, cron: str | None) -> None:
     if every_s is None and cron is None:
         return
     if every_s is not None and (cron is not None or every_s < SHORTEST_PERIOD_S):
-        raise TaskMistake(f"{name}: a period is either every_s, of at least {SHORTEST_PERIOD_S} s, or cron")
+        raise TaskMistake(
+            f"{name}: a period is either every_s, of at least {SHORTEST_PERIOD_S} s, or cron"
+        )
     try:
         CronSim(cron or "* * * * *", datetime.now(timezone.utc))
         signature.check({})
     except CronSimError as fault:
-        raise TaskMistake(f"{name}: cron={cron!r}: {fault}; it has five fields, such as `0 6 * * mon`") from fault
+        raise TaskMistake(
+            f"{name}: cron={cron!r}: {fault}; it has five fields, such as `0 6 * * mon`"
+        ) from fault
     except InvalidInput as fault:
-        raise TaskMistake(f"{name}: a periodic task gets no input, so each parameter needs a default") from fault
+        raise TaskMistake(
+            f"{name}: a periodic task gets no input, so each parameter needs a default"
+        ) from fault

@@ -29,13 +29,23 @@ class Signature:
         """Raises TaskMistake for a parameter that no JSON member can fill."""
         hints = _hints(function)
         parameters = inspect.signature(function).parameters.values()
-        contexts = [parameter.name for parameter in parameters if hints.get(parameter.name) is Context]
-        members = [_member(function, parameter, hints) for parameter in parameters if parameter.name not in contexts]
+        contexts = [
+            parameter.name for parameter in parameters if hints.get(parameter.name) is Context
+        ]
+        members = [
+            _member(function, parameter, hints)
+            for parameter in parameters
+            if parameter.name not in contexts
+        ]
         try:
-            made = msgspec.defstruct(function.__name__, members, kw_only=True, forbid_unknown_fields=True)
+            made = msgspec.defstruct(
+                function.__name__, members, kw_only=True, forbid_unknown_fields=True
+            )
             as_json(msgspec.json.schema(made))
         except (TypeError, NoJSON) as fault:
-            raise TaskMistake(f"{place_of(function)}: a hint or default that JSON can't carry: {fault}") from fault
+            raise TaskMistake(
+                f"{place_of(function)}: a hint or default that JSON can't carry: {fault}"
+            ) from fault
         return cls(made, contexts[0] if contexts else None)
 
     def schema(self) -> dict[str, Any]:
@@ -73,7 +83,9 @@ def as_json(result: Any) -> str:
     """Dataclasses, structs, dates and the like as msgspec writes them. Raises NoJSON: NaN, lone surrogates, cycles, or
     nested so deep that a reader may give up."""
     try:
-        text = json.dumps(msgspec.to_builtins(result, str_keys=True), allow_nan=False, ensure_ascii=False)
+        text = json.dumps(
+            msgspec.to_builtins(result, str_keys=True), allow_nan=False, ensure_ascii=False
+        )
         text.encode()
     except (TypeError, ValueError, RecursionError) as fault:
         raise NoJSON(str(fault)) from fault
@@ -90,14 +102,20 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
     try:
         return typing.get_type_hints(function, include_extras=True)
     except NameError as fault:
-        raise TaskMistake(f"{place_of(function)}: a type hint that can't be found: {fault}") from fault
+        raise TaskMistake(
+            f"{place_of(function)}: a type hint that can't be found: {fault}"
+        ) from fault
 
 
-def _member(function: Callable[..., Any], parameter: inspect.Parameter, hints: dict[str, Any]) -> Any:
+def _member(
+    function: Callable[..., Any], parameter: inspect.Parameter, hints: dict[str, Any]
+) -> Any:
     by_name = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
     if parameter.name not in hints or not by_name:
-        raise TaskMistake(f"{place_of(function)}: parameter {parameter.name!r} needs a type hint, and can be no *args,"
-                          " **kwargs or positional-only one")
+        raise TaskMistake(
+            f"{place_of(function)}: parameter {parameter.name!r} needs a type hint, and can be no *args,"
+            " **kwargs or positional-only one"
+        )
     if parameter.default is parameter.empty:
         return parameter.name, hints[parameter.name]
     return parameter.name, hints[parameter.name], parameter.default
@@ -106,7 +124,9 @@ def _member(function: Callable[..., Any], parameter: inspect.Parameter, hints: d
 def _invalid(fault: str) -> InvalidInput:
     """Msgspec's sentence, with the place that it names (`... - at `$.a[0]``) as a JSON pointer."""
     sentence, _, place = fault.partition(" - at `")
-    path = place.rpartition("$")[2].partition("[...]")[0]  # it names no key of a dict: then the dict is pointed to
+    path = place.rpartition("$")[2].partition("[...]")[
+        0
+    ]  # it names no key of a dict: then the dict is pointed to
     pointer = "/input" + re.sub(r"\.([^.\[\]`]+)|\[(\d+)\]", r"/\1\2", path.rstrip("`"))
     member = re.search(r"(?:unknown|required) field `(.+)`", sentence)
     if member:

@@ -32,12 +32,22 @@ def _settle(message: Message) -> bool:
         if error:
             transitions.give_up(order, error)
         else:
-            transitions.postpone(order, orders.dispatch(order.id, now, order.run_at, config.settings().resend_after_s,
-                                              config.settings().due_shards))
+            transitions.postpone(
+                order,
+                orders.dispatch(
+                    order.id,
+                    now,
+                    order.run_at,
+                    config.settings().resend_after_s,
+                    config.settings().due_shards,
+                ),
+            )
     return True
 
 
 def _terminal_error(order: Order, now: int) -> dict[str, Any] | None:
     if order.task not in known():
-        return orders.failure(order, "unknown_task", f"this version knows no task {order.task!r}: was it renamed?")
+        return orders.failure(
+            order, "unknown_task", f"this version knows no task {order.task!r}: was it renamed?"
+        )
     return orders.terminal_error(order, now, config.settings().max_age_s)

@@ -46,7 +46,9 @@ def _place_tick(task: Task, now: int) -> None:
 def _placed(task: Task, tick: int) -> bool:
     """Place the tick's order, whether or not it was there. Return False if it is refused."""
     try:
-        service.place(config.settings().periodic_owner, service.NewOrder(task.name, {}, id=_id(task, tick)))
+        service.place(
+            config.settings().periodic_owner, service.NewOrder(task.name, {}, id=_id(task, tick))
+        )
     except Refusal as refusal:
         logs.event("tick_refused", task=task.name, reason=str(refusal))
         return False

@@ -65,7 +65,10 @@ def _budget() -> float:
     if not waiting:
         return float("inf")
     now = orders.now()
-    return max(MIN_RESEND_BUDGET, sum(by_due.count(shard, now) for shard in by_due.shards(QUEUED))) - waiting
+    return (
+        max(MIN_RESEND_BUDGET, sum(by_due.count(shard, now) for shard in by_due.shards(QUEUED)))
+        - waiting
+    )
 
 
 def _sweep(shard: str, swept: Swept, budget: float, time_left_s: Callable[[], float]) -> float:
@@ -79,7 +82,9 @@ def _sweep(shard: str, swept: Swept, budget: float, time_left_s: Callable[[], fl
             budget -= _look_at(key, swept)
         except Unavailable:
             raise
-        except Exception:  # a row that can't be read, say: it is always the first, and must not hide all others
+        except (
+            Exception
+        ):  # a row that can't be read, say: it is always the first, and must not hide all others
             logs.fault("sweep_fault", key=key)
     return budget
 

@@ -14,7 +14,14 @@ from time import monotonic  # bound here: a task may leave time.monotonic patche
 from typing import Any
 
 from chalicelib import config, logs, orders, queue, service
-from chalicelib.errors import ConditionFailed, InvalidInput, InvalidOrder, NoJSON, Unavailable, UnknownTask
+from chalicelib.errors import (
+    ConditionFailed,
+    InvalidInput,
+    InvalidOrder,
+    NoJSON,
+    Unavailable,
+    UnknownTask,
+)
 from chalicelib.execution.context import Context
 from chalicelib.execution.time_limit import TimeLimit, deadline
 from chalicelib.orders import SECOND, Order, Status
@@ -24,7 +31,9 @@ from chalicelib.tasks import Task, find
 
 MARGIN_S = 0.6  # what the finish needs after the soft deadline, before Lambda's own
 LEASE_MARGIN_S = 2  # clocks may differ by so much
-MAX_FOLLOW_UPS = 3500  # of all attempts: their ids are in the row, 27 bytes each; see config.MAX_ROW_BYTES
+MAX_FOLLOW_UPS = (
+    3500  # of all attempts: their ids are in the row, 27 bytes each; see config.MAX_ROW_BYTES
+)
 
 Error = dict[str, Any]
 
@@ -32,7 +41,9 @@ Error = dict[str, Any]
 def work(records: list[Any], time_left_s: Callable[[], float]) -> dict[str, list[dict[str, str]]]:
     """Run the orders that a batch of SQS records names, one after the other. Return Lambda's partial batch response."""
     half_s = time_left_s() / 2
-    return queue.process(records, lambda message, first: _settle(message, time_left_s, 0 if first else half_s))
+    return queue.process(
+        records, lambda message, first: _settle(message, time_left_s, 0 if first else half_s)
+    )
 
 
 def _settle(message: Message, time_left_s: Callable[[], float], needed_s: float) -> bool:
@@ -53,7 +64,9 @@ def _settle(message: Message, time_left_s: Callable[[], float], needed_s: float)
     try:
         order = transitions.claim(message.key, task.name, lease_until)
     except ConditionFailed as refusal:
-        if refusal.row and refusal.row.task != task.name:  # not our message: the row decides what runs
+        if (
+            refusal.row and refusal.row.task != task.name
+        ):  # not our message: the row decides what runs
             return _settle(replace(message, task=refusal.row.task), time_left_s, needed_s)
         return _refused(message, refusal.row)
     return _attempt(order, task, message, time_left_s)
@@ -69,15 +82,21 @@ def _refused(message: Message, row: Order | None) -> bool:
         return _keep(message, ((row.lease_until or 0) - now) // SECOND + 1, "live_lease")
     error = orders.terminal_error(row, now, config.settings().max_age_s)
     if error is None:
-        return _keep(message, 0, "claim_again")  # what stood in the way ended just after the claim was refused
+        return _keep(
+            message, 0, "claim_again"
+        )  # what stood in the way ended just after the claim was refused
     with suppress(ConditionFailed):
         transitions.give_up(row, error)
     return True
 
 
 def _attempt(order: Order, task: Task, message: Message, time_left_s: Callable[[], float]) -> bool:
-    logs.event("attempt_began", task=task.name, attempt=order.attempts,
-               age_ms=(order.updated_at - order.began_at) // 1000)
+    logs.event(
+        "attempt_began",
+        task=task.name,
+        attempt=order.attempts,
+        age_ms=(order.updated_at - order.began_at) // 1000,
+    )
     began = monotonic()
     limit_s = min(task.timeout_s or float("inf"), time_left_s() - MARGIN_S)
     placed: list[str] = []
@@ -88,8 +107,14 @@ def _attempt(order: Order, task: Task, message: Message, time_left_s: Callable[[
     except ConditionFailed:
         logs.event("finish_refused", task=task.name, attempt=order.attempts)
         return True
-    logs.event("attempt_ended", task=task.name, attempt=order.attempts, status=ended.status.value,
-               code=error["code"] if error else None, duration_ms=round((monotonic() - began) * 1000, 1))
+    logs.event(
+        "attempt_ended",
+        task=task.name,
+        attempt=order.attempts,
+        status=ended.status.value,
+        code=error["code"] if error else None,
+        duration_ms=round((monotonic() - began) * 1000, 1),
+    )
     if ended.status is not Status.PENDING:
         return True
     wait_us = (ended.check_at or 0) - ended.updated_at - config.settings().resend_after_s * SECOND
@@ -107,7 +132,9 @@ def _context(order: Order, limit_s: float, placed: list[str]) -> Context:
 
     def place(task: str, value: Any, name: str) -> str:
         if len(links) >= MAX_FOLLOW_UPS and service.follow_up_id(order, name) not in links:
-            raise InvalidOrder(f"an order places at most {MAX_FOLLOW_UPS} others; let one of them place the rest")
+            raise InvalidOrder(
+                f"an order places at most {MAX_FOLLOW_UPS} others; let one of them place the rest"
+            )
         placed.append(service.follow_up(order, task, value, name).id)
         links.add(placed[-1])
         return placed[-1]
@@ -116,18 +143,32 @@ def _context(order: Order, limit_s: float, placed: list[str]) -> Context:
     return Context(order.id, order.attempts, key, limit_s, report, place)
 
 
-def _run(order: Order, task: Task, limit_s: float, context: Context) -> tuple[str, Error | None, bool]:
+def _run(
+    order: Order, task: Task, limit_s: float, context: Context
+) -> tuple[str, Error | None, bool]:
     """One attempt: its result, or its error and whether another attempt may mend it."""
     try:
         with deadline(limit_s):
             result = task.run(order.input, context)
     except TimeLimit:
-        return "", orders.failure(order, "time_limit", f"it ran for its limit of {limit_s:.1f} s and was ended"), True
+        return (
+            "",
+            orders.failure(
+                order, "time_limit", f"it ran for its limit of {limit_s:.1f} s and was ended"
+            ),
+            True,
+        )
     except NoJSON as fault:
-        return "", orders.failure(order, "result_not_json", f"the result is not valid JSON: {fault}"), False
+        return (
+            "",
+            orders.failure(order, "result_not_json", f"the result is not valid JSON: {fault}"),
+            False,
+        )
     except InvalidInput as fault:
         return "", orders.failure(order, "invalid_input", f"{fault} ({fault.pointer})"), False
-    except BaseException as fault:  # SystemExit and its like too: no task ends the worker, and the batch with it
+    except (
+        BaseException
+    ) as fault:  # SystemExit and its like too: no task ends the worker, and the batch with it
         return "", orders.failure(order, "task_error", _sentence(fault)), task.retries(fault)
     size, most = len(result.encode()), config.settings().max_result_bytes
     if size > most:

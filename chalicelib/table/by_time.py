@@ -14,10 +14,22 @@ from chalicelib import config, logs, orders
 from chalicelib.aws.client import client, translated
 from chalicelib.errors import Unavailable, UnreadableOrder
 from chalicelib.orders import Order
-from chalicelib.table.items import LIST_PROJECTION, OMITTED_IN_LISTS, Item, decode_order, encode, time_key, time_shards
+from chalicelib.table.items import (
+    LIST_PROJECTION,
+    OMITTED_IN_LISTS,
+    Item,
+    decode_order,
+    encode,
+    time_key,
+    time_shards,
+)
 
-MAX_KEYS_PER_PAGE = 200  # that a page looks at: a filter that nothing fits must not read a client's whole past
-_BATCH_GET_LIMIT = 100  # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
+MAX_KEYS_PER_PAGE = (
+    200  # that a page looks at: a filter that nothing fits must not read a client's whole past
+)
+_BATCH_GET_LIMIT = (
+    100  # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
+)
 _MOST_READS = 4
 _NEWEST = "~"  # greater than every sort key
 
@@ -40,7 +52,10 @@ class _Key:
 
 
 def page(
-    owner: str, limit: int, after: str | None = None, task: str | None = None,
+    owner: str,
+    limit: int,
+    after: str | None = None,
+    task: str | None = None,
     fits: Callable[[Order], bool] | None = None,
 ) -> Page:
     """At most so many orders, those that are older than the place `after`. `task` and `fits` choose among them; with
@@ -74,13 +89,18 @@ def _shard(shard: str, before: str, most: int) -> list[_Key]:
             ScanIndexForward=False,
             Limit=most,
         )
-    return [_Key(item["time_key"]["S"], item["pk"]["S"], item["task"]["S"]) for item in answer["Items"]]
+    return [
+        _Key(item["time_key"]["S"], item["pk"]["S"], item["task"]["S"]) for item in answer["Items"]
+    ]
 
 
 def _chunks(keys: list[_Key], first: int) -> Iterator[list[_Key]]:
     """So many at first, which should do; then as many as can be read at once."""
     yield keys[:first]
-    yield from (keys[start:start + _BATCH_GET_LIMIT] for start in range(first, len(keys), _BATCH_GET_LIMIT))
+    yield from (
+        keys[start : start + _BATCH_GET_LIMIT]
+        for start in range(first, len(keys), _BATCH_GET_LIMIT)
+    )
 
 
 def _read(keys: list[_Key]) -> list[tuple[_Key, Order | None]]:
@@ -88,8 +108,10 @@ def _read(keys: list[_Key]) -> list[tuple[_Key, Order | None]]:
     found = {(time_key(order), order.key): order for order in _readable(_rows(keys))}
     current = [found.get((key.place, key.row)) for key in keys]
     now = orders.now()
-    return [(key, None if order is None or order.expired(now) else order)
-            for key, order in zip(keys, current, strict=True)]
+    return [
+        (key, None if order is None or order.expired(now) else order)
+        for key, order in zip(keys, current, strict=True)
+    ]
 
 
 def _readable(items: Iterable[Item]) -> Iterator[Order]:
@@ -105,7 +127,9 @@ def _rows(keys: list[_Key]) -> Iterator[Item]:
     """A list must lack none silently: what AWS leaves out, since it is too much at once, is asked for again."""
     table = config.settings().orders_table
     once = dict.fromkeys(key.row for key in keys)  # AWS refuses a read that names a row twice
-    wanted: Item = {table: {"Keys": [{"pk": encode(row)} for row in once], **LIST_PROJECTION}} if once else {}
+    wanted: Item = (
+        {table: {"Keys": [{"pk": encode(row)} for row in once], **LIST_PROJECTION}} if once else {}
+    )
     for _ in range(_MOST_READS):
         if not wanted:
             return

@@ -12,10 +12,16 @@ from chalicelib.orders import Order, Status
 
 Item = dict[str, Any]
 _FIELDS = tuple(field.name for field in fields(Order))
-OMITTED_IN_LISTS: Item = {"input": {"S": ""}, "result": {"S": ""}, "history": {"L": []}}  # what may be large, and a list lacks
+OMITTED_IN_LISTS: Item = {
+    "input": {"S": ""},
+    "result": {"S": ""},
+    "history": {"L": []},
+}  # what may be large, and a list lacks
 _BRIEF_FIELDS = [name for name in _FIELDS if name not in OMITTED_IN_LISTS]
-LIST_PROJECTION = {"ProjectionExpression": ", ".join(f"#{name}" for name in _BRIEF_FIELDS),
-         "ExpressionAttributeNames": {f"#{name}": name for name in _BRIEF_FIELDS}}
+LIST_PROJECTION = {
+    "ProjectionExpression": ", ".join(f"#{name}" for name in _BRIEF_FIELDS),
+    "ExpressionAttributeNames": {f"#{name}": name for name in _BRIEF_FIELDS},
+}
 
 
 def encode_order(order: Order) -> Item:

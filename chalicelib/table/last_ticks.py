@@ -29,7 +29,9 @@ def read(task_name: str) -> LastTick | None:
     """Return the last tick of a task, or None if none was ever recorded. Raises Unavailable."""
     with translated():
         response = client("dynamodb").get_item(
-            TableName=config.settings().orders_table, Key={"pk": encode(_key(task_name))}, ConsistentRead=True
+            TableName=config.settings().orders_table,
+            Key={"pk": encode(_key(task_name))},
+            ConsistentRead=True,
         )
     item = response.get("Item")
     return LastTick(decode(item["tick"]), decode(item["schedule"])) if item else None
@@ -37,17 +39,26 @@ def read(task_name: str) -> LastTick | None:
 
 def record(task_name: str, last: LastTick, previous: LastTick | None) -> bool:
     """Replace what was read by `last`. Return False if another sweeper was faster. Raises Unavailable."""
-    item = {"pk": encode(_key(task_name)), "tick": encode(last.tick), "schedule": encode(last.schedule)}
+    item = {
+        "pk": encode(_key(task_name)),
+        "tick": encode(last.tick),
+        "schedule": encode(last.schedule),
+    }
     if previous is None:
         expected: Item = {"ConditionExpression": "attribute_not_exists(pk)"}
     else:
         expected = {
             "ConditionExpression": "tick = :tick AND schedule = :schedule",
-            "ExpressionAttributeValues": {":tick": encode(previous.tick), ":schedule": encode(previous.schedule)},
+            "ExpressionAttributeValues": {
+                ":tick": encode(previous.tick),
+                ":schedule": encode(previous.schedule),
+            },
         }
     try:
         with translated():
-            client("dynamodb").put_item(TableName=config.settings().orders_table, Item=item, **expected)
+            client("dynamodb").put_item(
+                TableName=config.settings().orders_table, Item=item, **expected
+            )
     except CallRefused:
         return False
     return True

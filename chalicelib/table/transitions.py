@@ -42,11 +42,21 @@ def claim(key: str, task: str, lease_until: int) -> Order:
     """
     now = orders.now()
     return update(
-        key, orders.CLAIM, now,
+        key,
+        orders.CLAIM,
+        now,
         "(#status = :pending OR lease_until < :now) AND attempts < max_attempts"
         " AND (attribute_not_exists(run_at) OR run_at <= :now) AND task = :task",
-        {":pending": Status.PENDING.value, ":now": now, ":task": task, ":attempt": [{"start": now}]},
-        sets={"lease_until": lease_until, "requeue_count": 0},  # it moves again: the next kill waits no longer than the first
+        {
+            ":pending": Status.PENDING.value,
+            ":now": now,
+            ":task": task,
+            ":attempt": [{"start": now}],
+        },
+        sets={
+            "lease_until": lease_until,
+            "requeue_count": 0,
+        },  # it moves again: the next kill waits no longer than the first
         also="attempts = attempts + :one, history = list_append(history, :attempt)",
     )
 
@@ -66,8 +76,16 @@ def put_back(order: Order, error: Item, backoff_s: float) -> Order:
     now = orders.now()
     check_at = now + int((backoff_s + config.settings().resend_after_s) * orders.SECOND)
     return update(
-        order.key, orders.PUT_BACK, now, *_held_by(order),
-        sets={"error": error, "check_at": check_at, "history": _ended(order, now, error["code"]), **_placed(order)},
+        order.key,
+        orders.PUT_BACK,
+        now,
+        *_held_by(order),
+        sets={
+            "error": error,
+            "check_at": check_at,
+            "history": _ended(order, now, error["code"]),
+            **_placed(order),
+        },
         removes=("lease_until", "progress"),
     )
 
@@ -76,48 +94,89 @@ def give_up(seen: Order, error: Item) -> Order:
     """T7: nobody holds it, and no attempt will mend it. `seen` is the row as read. Raises ConditionFailed if it changed."""
     now = orders.now()
     values = {":seen": seen.fence, ":now": now}
-    return end(seen.key, orders.GIVE_UP, now, f"fence = :seen AND {_NOT_HELD}", values, {"error": error})
+    return end(
+        seen.key, orders.GIVE_UP, now, f"fence = :seen AND {_NOT_HELD}", values, {"error": error}
+    )
 
 
 def cancel(seen: Order) -> Order:
     """T8: its client withdraws it. Naming the round makes a hidden retry harmless. Raises ConditionFailed if it was claimed."""
-    return end(seen.key, orders.CANCEL, orders.now(), "retry_round = :retry_round", {":retry_round": seen.retry_round}, {})
+    return end(
+        seen.key,
+        orders.CANCEL,
+        orders.now(),
+        "retry_round = :retry_round",
+        {":retry_round": seen.retry_round},
+        {},
+    )
 
 
 def resend(seen: Order, dispatch: Dispatch) -> Order:
     """T9: before the sweeper sends it. Raises ConditionFailed if anything moved since it was read, another sweeper say."""
     now = orders.now()
     return update(
-        seen.key, orders.RESEND, now,
+        seen.key,
+        orders.RESEND,
+        now,
         f"fence = :seen AND requeue_count = :requeue_count AND check_at = :due AND check_at <= :now AND {_NOT_HELD}",
-        {":seen": seen.fence, ":requeue_count": seen.requeue_count, ":due": seen.check_at, ":now": now},
-        sets={"requeue_count": seen.requeue_count + 1, "check_at": dispatch.check_at, "check_shard": dispatch.check_shard},
+        {
+            ":seen": seen.fence,
+            ":requeue_count": seen.requeue_count,
+            ":due": seen.check_at,
+            ":now": now,
+        },
+        sets={
+            "requeue_count": seen.requeue_count + 1,
+            "check_at": dispatch.check_at,
+            "check_shard": dispatch.check_shard,
+        },
     )
 
 
 def postpone(seen: Order, dispatch: Dispatch) -> Order:
     """T10: its message is dead; the sweeper will send another. Raises ConditionFailed if somebody holds or ended it."""
     now = orders.now()
-    return update(seen.key, orders.POSTPONE, now, _NOT_HELD, {":now": now},
-                   sets={"check_at": dispatch.check_at, "check_shard": dispatch.check_shard})
+    return update(
+        seen.key,
+        orders.POSTPONE,
+        now,
+        _NOT_HELD,
+        {":now": now},
+        sets={"check_at": dispatch.check_at, "check_shard": dispatch.check_shard},
+    )
 
 
 def retry(seen: Order, dispatch: Dispatch) -> Order:
     """T11: another round, at its client's word. Raises ConditionFailed if it isn't FAILED or CANCELLED in that round any more."""
     now = orders.now()
     return update(
-        seen.key, orders.RETRY, now, "retry_round = :retry_round AND expires_at > :now_s",
+        seen.key,
+        orders.RETRY,
+        now,
+        "retry_round = :retry_round AND expires_at > :now_s",
         {":retry_round": seen.retry_round, ":now_s": now // orders.SECOND},
-        sets={"attempts": 0, "requeue_count": 0, "retry_round": seen.retry_round + 1, "round_started_at": now, "check_at": dispatch.check_at,
-              "check_shard": dispatch.check_shard, "history": list(seen.history[-orders.MAX_HISTORY:])},
+        sets={
+            "attempts": 0,
+            "requeue_count": 0,
+            "retry_round": seen.retry_round + 1,
+            "round_started_at": now,
+            "check_at": dispatch.check_at,
+            "check_shard": dispatch.check_shard,
+            "history": list(seen.history[-orders.MAX_HISTORY :]),
+        },
         removes=("expires_at", "lease_until", "result", "error", "progress"),
     )
 
 
 def report(order: Order, progress: Item) -> Order:
     """T12: how far its task is. It keeps the fence, which the finish will name. Raises ConditionFailed as succeed does."""
-    return update(order.key, orders.REPORT, orders.now(), *_held_by(order),
-                   sets={"progress": progress, "fence": order.fence})
+    return update(
+        order.key,
+        orders.REPORT,
+        orders.now(),
+        *_held_by(order),
+        sets={"progress": progress, "fence": order.fence},
+    )
 
 
 def _finish(order: Order, transition: Transition, code: str | None, sets: Item) -> Order:
@@ -140,4 +199,4 @@ def _placed(order: Order) -> Item:
 def _ended(order: Order, now: int, code: str | None) -> list[Item]:
     """The history with its last attempt ended; bounded, so that no row grows for ever."""
     last = {**order.history[-1], "end": now, **({"code": code} if code else {})}
-    return [*order.history[:-1], last][-orders.MAX_HISTORY:]
+    return [*order.history[:-1], last][-orders.MAX_HISTORY :]

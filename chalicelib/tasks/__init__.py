@@ -1,10 +1,10 @@
 """Your tasks: each is a plain function in a file of its own in this folder, found by its decorator.
 
-    from chalicelib.tasks import task
+from chalicelib.tasks import task
 
-    @task
-    def greet(name: str, times: int = 1) -> str:
-        return " ".join(["Hello", name] * times)
+@task
+def greet(name: str, times: int = 1) -> str:
+    return " ".join(["Hello", name] * times)
 """
 
 from __future__ import annotations

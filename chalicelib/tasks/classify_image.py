@@ -56,24 +56,36 @@ def shades(image: str) -> Grid:
     try:
         from PIL import Image, ImageOps  # noqa: PLC0415 the other tasks must not pay for it
     except ImportError:
-        raise PillowMissing("classify_image needs Pillow, which this package lacks: make it with"
-                            " LOCK=requirements/image.txt, as in `make run LOCK=requirements/image.txt`") from None
+        raise PillowMissing(
+            "classify_image needs Pillow, which this package lacks: make it with"
+            " LOCK=requirements/image.txt, as in `make run LOCK=requirements/image.txt`"
+        ) from None
     try:
-        file = Image.open(io.BytesIO(base64.b64decode(image, validate=True)), formats=("PNG", "JPEG"))
+        file = Image.open(
+            io.BytesIO(base64.b64decode(image, validate=True)), formats=("PNG", "JPEG")
+        )
         if file.width * file.height > MAX_PIXELS:
             raise Image.DecompressionBombError
         upright = ImageOps.exif_transpose(file)  # a phone stores its pictures as the sensor lay
         if upright.mode.startswith("I"):  # 16 bits of grey, which Pillow would clip to 8
             upright = upright.convert("I").point(lambda shade: shade / 256).convert("L")
-        picture = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright.convert("RGBA")).convert("L")
+        picture = Image.alpha_composite(
+            Image.new("RGBA", upright.size, "white"), upright.convert("RGBA")
+        ).convert("L")
     except Image.DecompressionBombError:
-        raise NotReadable(f"the picture is too large: scale it down to at most {MAX_PIXELS:,} pixels") from None
+        raise NotReadable(
+            f"the picture is too large: scale it down to at most {MAX_PIXELS:,} pixels"
+        ) from None
     except Exception as error:  # Pillow raises errors of many kinds over a broken file
-        raise NotReadable("the image is not a PNG or JPEG in base64, or it is damaged: send the whole file") from error
+        raise NotReadable(
+            "the image is not a PNG or JPEG in base64, or it is damaged: send the whole file"
+        ) from error
     picture.thumbnail((THUMBNAIL, THUMBNAIL))
     pixels = picture.tobytes()
-    return [[float(shade) for shade in pixels[row * picture.width:(row + 1) * picture.width]]
-            for row in range(picture.height)]
+    return [
+        [float(shade) for shade in pixels[row * picture.width : (row + 1) * picture.width]]
+        for row in range(picture.height)
+    ]
 
 
 def read(picture: Grid) -> Reading:
@@ -81,7 +93,10 @@ def read(picture: Grid) -> Reading:
     values = features(picture)
     layers = _weights()
     for number, (matrix, bias) in enumerate(layers):
-        values = [sum(map(float.__mul__, row, values), start) for row, start in zip(matrix, bias, strict=True)]
+        values = [
+            sum(map(float.__mul__, row, values), start)
+            for row, start in zip(matrix, bias, strict=True)
+        ]
         if number < len(layers) - 1:
             values = [max(0.0, value) for value in values]
     powers = [math.exp(value - max(values)) for value in values]
@@ -97,7 +112,10 @@ def features(picture: Grid) -> list[float]:
         raise NotReadable("the picture is all of one shade: there is no digit in it")
     edge = [*picture[0], *picture[-1], *(row[0] for row in picture), *(row[-1] for row in picture)]
     dark_ink = sum(edge) / len(edge) > (low + high) / 2
-    ink = [[(high - shade if dark_ink else shade - low) / (high - low) for shade in row] for row in picture]
+    ink = [
+        [(high - shade if dark_ink else shade - low) / (high - low) for shade in row]
+        for row in picture
+    ]
     return _shrunk(ink, *_square(ink))
 
 
@@ -115,20 +133,30 @@ def _shrunk(ink: Grid, top: float, left: float, side: float) -> list[float]:
     down = _overlaps(top, side, len(ink))
     across = _overlaps(left, side, len(ink[0]))
     area = (side / SIDE) ** 2
-    return [sum(ink[y][x] * tall * wide for y, tall in ys for x, wide in xs) / area for ys in down for xs in across]
+    return [
+        sum(ink[y][x] * tall * wide for y, tall in ys for x, wide in xs) / area
+        for ys in down
+        for xs in across
+    ]
 
 
 def _overlaps(start: float, side: float, pixels: int) -> list[list[tuple[int, float]]]:
     """For each cell of a row: which pixels it covers, and how much of each."""
     edges = [start + side * number / SIDE for number in range(SIDE + 1)]
-    return [[(pixel, min(end, pixel + 1) - max(begin, pixel))
-             for pixel in range(max(0, math.floor(begin)), min(pixels, math.ceil(end)))]
-            for begin, end in itertools.pairwise(edges)]
+    return [
+        [
+            (pixel, min(end, pixel + 1) - max(begin, pixel))
+            for pixel in range(max(0, math.floor(begin)), min(pixels, math.ceil(end)))
+        ]
+        for begin, end in itertools.pairwise(edges)
+    ]
 
 
 @functools.cache
 def _weights() -> list[tuple[list[list[float]], list[float]]]:
     """Each layer's matrix, a row for each of its neurons, and its bias."""
     layers = json.loads(Path(__file__).with_suffix(".json").read_text())["layers"]
-    return [([[float(weight) for weight in row] for row in matrix], [float(weight) for weight in bias])
-            for matrix, bias in layers]
+    return [
+        ([[float(weight) for weight in row] for row in matrix], [float(weight) for weight in bias])
+        for matrix, bias in layers
+    ]

@@ -35,6 +35,8 @@ def cook_nuggets(
     """Fry nuggets, half a second for each six of them, and print the receipt."""
     batches = math.ceil(pieces / PER_BATCH)
     time.sleep(batches * BATCH_S)
-    total_cents = pieces * PRICES_CENTS["nugget"] + (0 if sauce == "none" else PRICES_CENTS["sauce"])
+    total_cents = pieces * PRICES_CENTS["nugget"] + (
+        0 if sauce == "none" else PRICES_CENTS["sauce"]
+    )
     lines = f"{pieces} nuggets, sauce: {sauce}. Total {total_cents // 100}.{total_cents % 100:02d}. Enjoy!"
     return Receipt(pieces, sauce, batches, total_cents, lines)

@@ -32,18 +32,27 @@ def wanted(request: Request, owner: str) -> NewOrder:
 def _json_body(request: Request) -> Any:
     most = config.settings().max_input_bytes + _MARGIN
     if len(request.body) > most:
-        raise Problem("too-large", f"The body has {len(request.body)} bytes; at most {most} are read.")
-    media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+        raise Problem(
+            "too-large", f"The body has {len(request.body)} bytes; at most {most} are read."
+        )
+    media_type = (
+        request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    )
     if media_type != "application/json":
-        raise Problem("unsupported-media-type", f"The body is {media_type!r}; send `Content-Type: application/json`.")
+        raise Problem(
+            "unsupported-media-type",
+            f"The body is {media_type!r}; send `Content-Type: application/json`.",
+        )
     return parse(request.body)
 
 
 def _check_members(body: dict[str, Any]) -> None:
     unknown = sorted(set(body) - MEMBERS)
     if unknown:
-        raise InvalidOrder(f"an order has no member {unknown[0]!r}; it has {', '.join(sorted(MEMBERS))}",
-                           pointer_to(unknown[0]))
+        raise InvalidOrder(
+            f"an order has no member {unknown[0]!r}; it has {', '.join(sorted(MEMBERS))}",
+            pointer_to(unknown[0]),
+        )
     if not isinstance(body.get("task"), str):
         raise InvalidOrder("an order names its task, as a string", "/task")
     if "delay_s" in body and "run_at" in body:
@@ -52,8 +61,11 @@ def _check_members(body: dict[str, Any]) -> None:
 
 def _delay_s(body: dict[str, Any]) -> float | None:
     delay_s = body.get("delay_s")
-    if delay_s is None or (isinstance(delay_s, (int, float)) and not isinstance(delay_s, bool)
-                           and 0 <= delay_s <= LATEST_S):
+    if delay_s is None or (
+        isinstance(delay_s, (int, float))
+        and not isinstance(delay_s, bool)
+        and 0 <= delay_s <= LATEST_S
+    ):
         return delay_s
     raise InvalidOrder(f"delay_s is a number of seconds from 0 to {LATEST_S}", "/delay_s")
 
@@ -65,7 +77,9 @@ def _run_at(body: dict[str, Any]) -> int | None:
     try:
         moment = time_of(text)
     except ValueError as fault:
-        raise InvalidOrder(f"run_at is a time such as 2030-01-31T09:00:00Z (RFC 3339): {fault}", "/run_at") from None
+        raise InvalidOrder(
+            f"run_at is a time such as 2030-01-31T09:00:00Z (RFC 3339): {fault}", "/run_at"
+        ) from None
     if moment > _LAST:
         raise InvalidOrder("run_at is before the year 10000", "/run_at")
     return moment
@@ -77,5 +91,7 @@ def _idempotency_key(request: Request) -> str | None:
         return None
     bare = key[1:-1] if len(key) > 1 and key[0] == key[-1] == '"' else key
     if not 1 <= len(bare) <= 255 or not all("!" <= letter <= "~" for letter in bare):
-        raise Problem("idempotency-key-invalid", "An Idempotency-Key has 1 to 255 visible ASCII characters.")
+        raise Problem(
+            "idempotency-key-invalid", "An Idempotency-Key has 1 to 255 visible ASCII characters."
+        )
     return bare

@@ -24,7 +24,9 @@ _PLACE = re.compile(r"\d{16}#[0-9A-Z]{26}", re.ASCII)
 
 def made(place: str, owner: str, filters: Collection[str]) -> str:
     """An opaque text for a URL."""
-    return base64.urlsafe_b64encode(_mac(place, owner, filters) + place.encode()).decode().rstrip("=")
+    return (
+        base64.urlsafe_b64encode(_mac(place, owner, filters) + place.encode()).decode().rstrip("=")
+    )
 
 
 def place_of(cursor: str, owner: str, filters: Collection[str]) -> str:
@@ -46,5 +48,8 @@ def _mac(place: str, owner: str, filters: Collection[str]) -> bytes:
 
 
 def _invalid() -> Problem:
-    return Problem("invalid-cursor", "This cursor is none of ours, or was made for other filters or another client;"
-                                     " take `next` from an answer as it is, or begin without a cursor.")
+    return Problem(
+        "invalid-cursor",
+        "This cursor is none of ours, or was made for other filters or another client;"
+        " take `next` from an answer as it is, or begin without a cursor.",
+    )

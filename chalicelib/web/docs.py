@@ -18,7 +18,8 @@ td{vertical-align:top;padding:.15rem 1rem .15rem 0}summary{cursor:pointer}
 @media(prefers-color-scheme:dark){body{background:#1b1a18;color:#eee}code,pre{background:#2b2925}h2 b{color:#ff9d5c}}"""
 _DIGEST = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 _HEADERS = {
-    "Content-Type": "text/html; charset=utf-8", "Cache-Control": "no-cache",
+    "Content-Type": "text/html; charset=utf-8",
+    "Cache-Control": "no-cache",
     "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{_DIGEST}'; frame-ancestors 'none'",
 }
 
@@ -29,31 +30,52 @@ def show(request: Request, owner: str) -> Response:
 
 
 def page(api: dict[str, Any]) -> str:
-    parts = [f"<h1>{escape(api['info']['title'])}</h1><p>{escape(api['info']['description'])}</p>"
-             f"<p>Base: <code>{escape(api['servers'][0]['url'])}</code>."
-             " For programs: <a href=openapi.json>openapi.json</a>."
-             " A request needs <code>Authorization: Bearer ol_...</code> unless it says otherwise.</p>"]
+    parts = [
+        f"<h1>{escape(api['info']['title'])}</h1><p>{escape(api['info']['description'])}</p>"
+        f"<p>Base: <code>{escape(api['servers'][0]['url'])}</code>."
+        " For programs: <a href=openapi.json>openapi.json</a>."
+        " A request needs <code>Authorization: Bearer ol_...</code> unless it says otherwise.</p>"
+    ]
     for path, methods in api["paths"].items():
-        parts += [_operation(method.upper(), path, operation) for method, operation in methods.items()]
-    parts += ["<h2>Schemas</h2>", *(_schema(name, schema) for name, schema in api["components"]["schemas"].items())]
-    return ("<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
-            f"<title>{escape(api['info']['title'])}: the API</title><style>{_STYLE}</style>{''.join(parts)}</html>")
+        parts += [
+            _operation(method.upper(), path, operation) for method, operation in methods.items()
+        ]
+    parts += [
+        "<h2>Schemas</h2>",
+        *(_schema(name, schema) for name, schema in api["components"]["schemas"].items()),
+    ]
+    return (
+        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
+        f"<title>{escape(api['info']['title'])}: the API</title><style>{_STYLE}</style>{''.join(parts)}</html>"
+    )
 
 
 def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
     needs = operation.get("description", "It needs no token.")
     body = operation.get("requestBody", {}).get("content", {})
-    takes = "".join(f"<p>Body: {kind}, see {_name(content['schema'])}.</p>" for kind, content in body.items())
-    given = [(f"<code>{escape(one['name'])}</code> {one['in']}", escape(one["description"]))
-             for one in operation["parameters"]]
-    answers = [(f"<code>{status}</code>", escape(answer["description"]))
-               for status, answer in operation["responses"].items()]
-    return (f"<h2><b>{method}</b> {escape(path)}</h2><p>{escape(operation['summary'])}. {_code(needs)}</p>{takes}"
-            f"{_table(given)}{_table(answers)}")
+    takes = "".join(
+        f"<p>Body: {kind}, see {_name(content['schema'])}.</p>" for kind, content in body.items()
+    )
+    given = [
+        (f"<code>{escape(one['name'])}</code> {one['in']}", escape(one["description"]))
+        for one in operation["parameters"]
+    ]
+    answers = [
+        (f"<code>{status}</code>", escape(answer["description"]))
+        for status, answer in operation["responses"].items()
+    ]
+    return (
+        f"<h2><b>{method}</b> {escape(path)}</h2><p>{escape(operation['summary'])}. {_code(needs)}</p>{takes}"
+        f"{_table(given)}{_table(answers)}"
+    )
 
 
 def _table(rows: list[tuple[str, str]]) -> str:
-    return f"<table>{''.join(f'<tr><td>{first}<td>{_code(second)}' for first, second in rows)}</table>" if rows else ""
+    return (
+        f"<table>{''.join(f'<tr><td>{first}<td>{_code(second)}' for first, second in rows)}</table>"
+        if rows
+        else ""
+    )
 
 
 def _schema(name: str, schema: dict[str, Any]) -> str:
@@ -68,4 +90,6 @@ def _name(schema: dict[str, str]) -> str:
 
 def _code(text: str) -> str:
     """Words between backticks as code."""
-    return "".join(f"<code>{part}</code>" if n % 2 else part for n, part in enumerate(text.split("`")))
+    return "".join(
+        f"<code>{part}</code>" if n % 2 else part for n, part in enumerate(text.split("`"))
+    )

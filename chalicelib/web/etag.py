@@ -20,7 +20,9 @@ def of_order(order: Order, include: Collection[str] = ()) -> str:
 
 
 def of_list(orders: Iterable[Order], next_url: str | None) -> str:
-    shown = ",".join([*(f"{order.id}.{order.created_at}.{order.version}" for order in orders), next_url or ""])
+    shown = ",".join(
+        [*(f"{order.id}.{order.created_at}.{order.version}" for order in orders), next_url or ""]
+    )
     return f'"{hashlib.sha256(shown.encode()).hexdigest()[:32]}"'
 
 

@@ -17,7 +17,7 @@ SECURITY = {
     "X-Frame-Options": "DENY",
 }
 ASKED = "Authorization, Content-Type, Idempotency-Key, If-None-Match, Prefer, X-Request-Id"
-SHOWN = ("ETag, Idempotency-Replayed, Link, Location, Preference-Applied, Retry-After, WWW-Authenticate, X-Request-Id")
+SHOWN = "ETag, Idempotency-Replayed, Link, Location, Preference-Applied, Retry-After, WWW-Authenticate, X-Request-Id"
 _ID = re.compile(r"[!-~]{1,128}")
 
 
@@ -29,15 +29,27 @@ def request_id(headers: Mapping[str, str], own: str) -> str:
 
 def dressed(response: Response, request: Request) -> Response:
     """The response with its standing headers. What the view itself says goes before them."""
-    standing = {**SECURITY, **_allowed_origin(request), "Vary": "Authorization, Origin", "X-Request-Id": request.id}
+    standing = {
+        **SECURITY,
+        **_allowed_origin(request),
+        "Vary": "Authorization, Origin",
+        "X-Request-Id": request.id,
+    }
     return replace(response, headers={**standing, **response.headers})
 
 
 def preflight(request: Request, methods: str) -> Response:
     """OPTIONS: what a browser asks before a request to another origin. Without CORS_ORIGINS it allows nothing."""
     allowed = _allowed_origin(request)
-    cors = {"Access-Control-Allow-Methods": methods, "Access-Control-Allow-Headers": ASKED,
-            "Access-Control-Max-Age": "600"} if allowed else {}
+    cors = (
+        {
+            "Access-Control-Allow-Methods": methods,
+            "Access-Control-Allow-Headers": ASKED,
+            "Access-Control-Max-Age": "600",
+        }
+        if allowed
+        else {}
+    )
     return dressed(Response(204, "", {"Allow": methods, **cors}), request)
 
 

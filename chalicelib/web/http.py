@@ -45,4 +45,6 @@ class Response:
 
 def json_response(status: int, value: Any, headers: Mapping[str, str] | None = None) -> Response:
     fixed = {"Content-Type": "application/json", "Cache-Control": "no-store"}
-    return Response(status, json.dumps(value, ensure_ascii=False, allow_nan=False), {**fixed, **(headers or {})})
+    return Response(
+        status, json.dumps(value, ensure_ascii=False, allow_nan=False), {**fixed, **(headers or {})}
+    )

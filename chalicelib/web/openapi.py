@@ -31,8 +31,10 @@ def document(base_url: str) -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": schemas.components(),
-            "headers": {name: {"description": text, "schema": {"type": "string"}}
-                        for name, text in schemas.HEADERS.items()},
+            "headers": {
+                name: {"description": text, "schema": {"type": "string"}}
+                for name, text in schemas.HEADERS.items()
+            },
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     }
@@ -44,28 +46,42 @@ def _operation(operation: Operation) -> dict[str, Any]:
         "summary": operation.summary,
         "security": [{"token": []}] if operation.scope else [],
         "parameters": [_parameter(name) for name in operation.parameters],
-        "responses": {**{str(status): _answer(answer) for status, answer in operation.answers.items()},
-                      **_problems(operation.all_problems)},
+        "responses": {
+            **{str(status): _answer(answer) for status, answer in operation.answers.items()},
+            **_problems(operation.all_problems),
+        },
     }
     if operation.scope:
         made["description"] = f"The token needs the scope `{operation.scope}`."
     if operation.body:
-        made["requestBody"] = {"required": True, "content": {"application/json": {"schema": _ref(operation.body)}}}
+        made["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": _ref(operation.body)}},
+        }
     return made
 
 
 def _parameter(name: str) -> dict[str, Any]:
     place, text, schema = schemas.PARAMETERS[name]
-    return {"name": name, "in": place, "description": text, "schema": schema, "required": place == "path",
-            **({"style": "form", "explode": False} if name == "include" else {})}
+    return {
+        "name": name,
+        "in": place,
+        "description": text,
+        "schema": schema,
+        "required": place == "path",
+        **({"style": "form", "explode": False} if name == "include" else {}),
+    }
 
 
 def _answer(answer: Answer) -> dict[str, Any]:
     content = {kind: {"schema": {"type": "string"}} for kind in answer.text_types}
     if answer.body:
         content["application/json"] = {"schema": _ref(answer.body)}
-    return {"description": answer.meaning, "headers": _headers(answer.headers),
-            **({"content": content} if content else {})}
+    return {
+        "description": answer.meaning,
+        "headers": _headers(answer.headers),
+        **({"content": content} if content else {}),
+    }
 
 
 def _problems(names: tuple[str, ...]) -> dict[str, Any]:
@@ -78,10 +94,15 @@ def _problems(names: tuple[str, ...]) -> dict[str, Any]:
 
 def _problem(names: list[str]) -> dict[str, Any]:
     # Beside the reference, not in an allOf: a validator reads both, a generator that knows only one still has the class
-    schema = {**_ref("Problem"), "properties": {"type": {"enum": [f"/problems/{name}" for name in names]}}}
+    schema = {
+        **_ref("Problem"),
+        "properties": {"type": {"enum": [f"/problems/{name}" for name in names]}},
+    }
     return {
         "description": "; ".join(f"{name}: {problems.TYPES[name][1]}" for name in names),
-        "headers": _headers(tuple(header for name in names for header in problems.HEADERS.get(name, {}))),
+        "headers": _headers(
+            tuple(header for name in names for header in problems.HEADERS.get(name, {}))
+        ),
         "content": {"application/problem+json": {"schema": schema}},
     }
 

@@ -52,7 +52,8 @@ HEADERS = {
     "unauthorized": {"WWW-Authenticate": 'Bearer realm="orderline"'},
     "invalid-token": {"WWW-Authenticate": 'Bearer realm="orderline", error="invalid_token"'},
     "insufficient-scope": {
-        "WWW-Authenticate": 'Bearer realm="orderline", error="insufficient_scope", scope="{scope}"'},
+        "WWW-Authenticate": 'Bearer realm="orderline", error="insufficient_scope", scope="{scope}"'
+    },
     "unavailable": {"Retry-After": "2"},
     "too-many-requests": {"Retry-After": "2"},
 }
@@ -73,7 +74,9 @@ def response(fault: Exception, request: Request) -> Response:
     if type(fault) in _NAMES:
         return _response(_NAMES[type(fault)], str(fault), request, _members(fault))  # type: ignore[index]
     logs.fault("internal", route=request.route)
-    return _response("internal", "Something broke here; it is logged under the request's id.", request, {})
+    return _response(
+        "internal", "Something broke here; it is logged under the request's id.", request, {}
+    )
 
 
 def _members(fault: Exception) -> dict[str, Any]:
@@ -93,6 +96,14 @@ def _response(name: str, detail: str, request: Request, members: dict[str, Any])
     status, title = TYPES[name]
     if status >= 500:  # Lambda counts no error for an answer
         logs.event("http_failed", status=status, problem=name, reason=detail)
-    body = {"type": f"/problems/{name}", "title": title, "status": status, "detail": detail, "request_id": request.id}
+    body = {
+        "type": f"/problems/{name}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "request_id": request.id,
+    }
     own = {header: text.format(**members) for header, text in HEADERS.get(name, {}).items()}
-    return json_response(status, {**body, **members}, {"Content-Type": "application/problem+json", **own})
+    return json_response(
+        status, {**body, **members}, {"Content-Type": "application/problem+json", **own}
+    )

@@ -21,7 +21,9 @@ def include(request: Request) -> frozenset[str]:
     """`?include=input,history`: members that an answer has only when they are asked for."""
     asked = frozenset(name for text in request.query.get("include", []) for name in text.split(","))
     for name in asked.difference(INCLUDABLE):
-        raise _wrong(f"include={name[:40]!r}: it is {' or '.join(INCLUDABLE)}, or both with a comma between")
+        raise _wrong(
+            f"include={name[:40]!r}: it is {' or '.join(INCLUDABLE)}, or both with a comma between"
+        )
     return asked
 
 

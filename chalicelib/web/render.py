@@ -18,7 +18,10 @@ _LONGEST_S = 30
 
 def order_json(order: Order, request: Request, include: Collection[str] = ()) -> dict[str, Any]:
     """The order in an answer, with its input and history only if they are asked for."""
-    shown = {**brief_json(order, request), "result": json.loads(order.result) if order.result is not None else None}
+    shown = {
+        **brief_json(order, request),
+        "result": json.loads(order.result) if order.result is not None else None,
+    }
     if "input" in include:
         shown["input"] = json.loads(order.input)
     if "history" in include:
@@ -30,11 +33,17 @@ def brief_json(order: Order, request: Request) -> dict[str, Any]:
     """The order in a list: without its result, which may be large."""
     own = request.url(f"/orders/{order.id}")
     return {
-        "id": order.id, "task": order.task, "status": order.status.value, "done": order.status.final,
-        "attempts": order.attempts, "max_attempts": order.max_attempts,
-        "created_at": time_text(order.created_at), "updated_at": time_text(order.updated_at),
+        "id": order.id,
+        "task": order.task,
+        "status": order.status.value,
+        "done": order.status.final,
+        "attempts": order.attempts,
+        "max_attempts": order.max_attempts,
+        "created_at": time_text(order.created_at),
+        "updated_at": time_text(order.updated_at),
         "run_at": time_text(order.run_at),
-        "error": order.error, "progress": order.progress,
+        "error": order.error,
+        "progress": order.progress,
         "expires_at": time_text(order.expires_at * SECOND if order.expires_at else None),
         "links": _links(order, request, own),
     }
@@ -42,8 +51,11 @@ def brief_json(order: Order, request: Request) -> dict[str, Any]:
 
 def _attempt(attempt: dict[str, Any]) -> dict[str, Any]:
     """One entry of the history. `ended_at` is null for an attempt that runs, or was never heard of again."""
-    return {"started_at": time_text(attempt["start"]), "ended_at": time_text(attempt.get("end")),
-            "code": attempt.get("code")}
+    return {
+        "started_at": time_text(attempt["start"]),
+        "ended_at": time_text(attempt.get("end")),
+        "code": attempt.get("code"),
+    }
 
 
 def _links(order: Order, request: Request, own: str) -> dict[str, Any]:
@@ -56,8 +68,13 @@ def _links(order: Order, request: Request, own: str) -> dict[str, Any]:
 
 
 def task_json(task: Task) -> dict[str, Any]:
-    return {"name": task.name, "description": task.description, "input_schema": task.signature.schema(),
-            "max_attempts": task.max_attempts, "timeout_s": task.timeout_s}
+    return {
+        "name": task.name,
+        "description": task.description,
+        "input_schema": task.signature.schema(),
+        "max_attempts": task.max_attempts,
+        "timeout_s": task.timeout_s,
+    }
 
 
 def retry_after_s(order: Order, now: int) -> int:
@@ -80,7 +97,9 @@ def time_of(text: Any) -> int:
     """The microseconds since 1970 that an RFC 3339 time stands for. Raises ValueError that says what is wrong."""
     if not isinstance(text, str) or not _RFC3339.fullmatch(text):
         raise ValueError("a date, T, a time, and Z or an offset are needed")
-    moment = datetime.fromisoformat(re.sub("[zZ]$", "+00:00", text[:10] + "T" + _six_digits(text[11:])))
+    moment = datetime.fromisoformat(
+        re.sub("[zZ]$", "+00:00", text[:10] + "T" + _six_digits(text[11:]))
+    )
     return int((moment - datetime(1970, 1, 1, tzinfo=timezone.utc)) / timedelta(microseconds=1))
 
 

@@ -20,20 +20,39 @@ _ANYTHING: Schema = {"type": "object", "additionalProperties": True}
 _STATUS: Schema = {"type": "string", "enum": [status.value for status in Status]}
 
 PARAMETERS: dict[str, tuple[str, str, Schema]] = {
-    "order_id": ("path", "The reference number, in either case", {"type": "string", "minLength": 1}),
+    "order_id": (
+        "path",
+        "The reference number, in either case",
+        {"type": "string", "minLength": 1},
+    ),
     "file": ("path", "A file of the board", {"type": "string", "minLength": 1}),
-    "include": ("query", "Members that are left out otherwise",
-                {"type": "array", "items": {"type": "string", "enum": list(INCLUDABLE)}, "minItems": 1}),
-    "status": ("query", "Only orders of this status; may be repeated",
-               {"type": "array", "items": _STATUS}),
+    "include": (
+        "query",
+        "Members that are left out otherwise",
+        {"type": "array", "items": {"type": "string", "enum": list(INCLUDABLE)}, "minItems": 1},
+    ),
+    "status": (
+        "query",
+        "Only orders of this status; may be repeated",
+        {"type": "array", "items": _STATUS},
+    ),
     "task": ("query", "Only orders of this task", {"type": "string"}),
-    "limit": ("query", f"So many at most; above {MOST} it is {MOST}",
-              {"type": "integer", "minimum": 1, "default": USUAL}),
+    "limit": (
+        "query",
+        f"So many at most; above {MOST} it is {MOST}",
+        {"type": "integer", "minimum": 1, "default": USUAL},
+    ),
     "cursor": ("query", "From `next` of the page before, as it is", {"type": "string"}),
-    "Idempotency-Key": ("header", "1 to 255 visible ASCII characters, bare or in quotes: same key, same order",
-                        {"type": "string", "pattern": '^(?!""$)[!-~]{1,255}$'}),
-    "Prefer": ("header", "`wait=N`: hold the answer back until the order is over, N seconds at most (RFC 7240)",
-               {"type": "string", "examples": ["wait=1"]}),
+    "Idempotency-Key": (
+        "header",
+        "1 to 255 visible ASCII characters, bare or in quotes: same key, same order",
+        {"type": "string", "pattern": '^(?!""$)[!-~]{1,255}$'},
+    ),
+    "Prefer": (
+        "header",
+        "`wait=N`: hold the answer back until the order is over, N seconds at most (RFC 7240)",
+        {"type": "string", "examples": ["wait=1"]},
+    ),
     "If-None-Match": ("header", "Tags that the client has", {"type": "string"}),
 }
 
@@ -59,23 +78,48 @@ HEADERS: dict[str, str] = {
 def components() -> dict[str, Schema]:
     """Every schema by name."""
     brief = _order()
-    full = {**brief, "properties": {**brief["properties"], **_large()}, "required": [*brief["required"], "result"]}
+    full = {
+        **brief,
+        "properties": {**brief["properties"], **_large()},
+        "required": [*brief["required"], "result"],
+    }
     variants, inputs = _new_orders()
     return {
-        **inputs, **variants, "NewOrder": {"oneOf": [_ref(name) for name in variants]},
-        "Order": full, "OrderInList": brief,
+        **inputs,
+        **variants,
+        "NewOrder": {"oneOf": [_ref(name) for name in variants]},
+        "Order": full,
+        "OrderInList": brief,
         "Page": _object(items={"type": "array", "items": _ref("OrderInList")}, next_=_URL),
-        "Tasks": _object(items={"type": "array", "items": _object(
-            name={"type": "string"}, description={"type": "string"}, input_schema=_ANYTHING,
-            max_attempts={"type": "integer"}, timeout_s={"type": ["number", "null"]})}),
+        "Tasks": _object(
+            items={
+                "type": "array",
+                "items": _object(
+                    name={"type": "string"},
+                    description={"type": "string"},
+                    input_schema=_ANYTHING,
+                    max_attempts={"type": "integer"},
+                    timeout_s={"type": ["number", "null"]},
+                ),
+            }
+        ),
         "Problem": _object(
-            type={"type": "string", "enum": [f"/problems/{name}" for name in TYPES],
-                  "x-enum-varnames": [name.upper().replace("-", "_") for name in TYPES]},  # what generators name them
-            title={"type": "string"}, status={"type": "integer"}, detail={"type": "string"},
+            type={
+                "type": "string",
+                "enum": [f"/problems/{name}" for name in TYPES],
+                "x-enum-varnames": [name.upper().replace("-", "_") for name in TYPES],
+            },  # what generators name them
+            title={"type": "string"},
+            status={"type": "integer"},
+            detail={"type": "string"},
             request_id={"type": "string"},
-            pointer_={"type": "string"}, known_={"type": "array", "items": {"type": "string"}},
-            order_status_=_STATUS, scope_={"type": "string"}),
-        "Health": _object(status={"type": "string", "const": "ok"}), "Anything": _ANYTHING,
+            pointer_={"type": "string"},
+            known_={"type": "array", "items": {"type": "string"}},
+            order_status_=_STATUS,
+            scope_={"type": "string"},
+        ),
+        "Health": _object(status={"type": "string", "const": "ok"}),
+        "Anything": _ANYTHING,
     }
 
 
@@ -87,7 +131,9 @@ def _new_orders() -> tuple[dict[str, Schema], dict[str, Schema]]:
     """
     known = tasks.known().values()
     references, types = msgspec.json.schema_components(
-        [task.signature.input_type for task in known], ref_template="#/components/schemas/Input_{name}")
+        [task.signature.input_type for task in known],
+        ref_template="#/components/schemas/Input_{name}",
+    )
     inputs = {f"Input_{name}": _without_title(schema) for name, schema in types.items()}
     variants = {}
     for task, reference in zip(known, references, strict=True):
@@ -103,10 +149,14 @@ def _without_title(schema: Schema) -> Schema:
 def _new_order(task: Task, its_input: Schema) -> Schema:
     needs_input = not task.signature.accepts({})
     return {
-        "type": "object", "additionalProperties": False,
-        "properties": {"task": {"type": "string", "const": task.name}, "input": its_input,
-                       "delay_s": {"type": ["number", "null"], "minimum": 0, "maximum": LATEST_S},
-                       "run_at": _or_null(_TIME)},
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            "task": {"type": "string", "const": task.name},
+            "input": its_input,
+            "delay_s": {"type": ["number", "null"], "minimum": 0, "maximum": LATEST_S},
+            "run_at": _or_null(_TIME),
+        },
         "required": ["task", "input"] if needs_input else ["task"],
         "not": {"properties": {"delay_s": {}, "run_at": {}}, "required": ["delay_s", "run_at"]},
     }
@@ -114,28 +164,59 @@ def _new_order(task: Task, its_input: Schema) -> Schema:
 
 def _order() -> Schema:
     return _object(
-        id={"type": "string", "pattern": "^[0-9A-Z]{26}$"}, task={"type": "string"},
-        status={**_STATUS, "description": " ".join(f"{status.value}: {orders.MEANING[status]}" for status in Status)},
-        done={"type": "boolean"}, attempts={"type": "integer"}, max_attempts={"type": "integer"}, created_at=_TIME,
-        updated_at=_TIME, run_at=_or_null(_TIME),
-        error=_or_null(_object(code={"type": "string"}, message={"type": "string"}, attempt={"type": "integer"})),
-        progress=_or_null(_object(percent={"type": "integer"}, word={"type": "string"})), expires_at=_or_null(_TIME),
-        links=_object(self=_URL, cancel=_URL, retry=_URL, parent_=_URL, follow_ups_={"type": "array", "items": _URL}))
+        id={"type": "string", "pattern": "^[0-9A-Z]{26}$"},
+        task={"type": "string"},
+        status={
+            **_STATUS,
+            "description": " ".join(
+                f"{status.value}: {orders.MEANING[status]}" for status in Status
+            ),
+        },
+        done={"type": "boolean"},
+        attempts={"type": "integer"},
+        max_attempts={"type": "integer"},
+        created_at=_TIME,
+        updated_at=_TIME,
+        run_at=_or_null(_TIME),
+        error=_or_null(
+            _object(
+                code={"type": "string"}, message={"type": "string"}, attempt={"type": "integer"}
+            )
+        ),
+        progress=_or_null(_object(percent={"type": "integer"}, word={"type": "string"})),
+        expires_at=_or_null(_TIME),
+        links=_object(
+            self=_URL,
+            cancel=_URL,
+            retry=_URL,
+            parent_=_URL,
+            follow_ups_={"type": "array", "items": _URL},
+        ),
+    )
 
 
 def _large() -> dict[str, Schema]:
     """Return the members that a list leaves out."""
     return {
-        "result": {"description": "What the task returned"}, "input": {"description": "With ?include=input"},
-        "history": {"description": "With ?include=history: its attempts", "type": "array", "items": _object(
-            started_at=_TIME, ended_at=_or_null(_TIME), code=_or_null({"type": "string"}))},
+        "result": {"description": "What the task returned"},
+        "input": {"description": "With ?include=input"},
+        "history": {
+            "description": "With ?include=history: its attempts",
+            "type": "array",
+            "items": _object(
+                started_at=_TIME, ended_at=_or_null(_TIME), code=_or_null({"type": "string"})
+            ),
+        },
     }
 
 
 def _object(**members: Schema) -> Schema:
     """An object with these members; one whose name ends in _ may be absent."""
-    return {"type": "object", "properties": {name.rstrip("_"): schema for name, schema in members.items()},
-            "required": [name for name in members if not name.endswith("_")]}
+    return {
+        "type": "object",
+        "properties": {name.rstrip("_"): schema for name, schema in members.items()},
+        "required": [name for name in members if not name.endswith("_")],
+    }
 
 
 def _or_null(schema: Schema) -> Schema:

@@ -22,11 +22,15 @@ def parse(body: bytes) -> Any:
     except UnicodeDecodeError as fault:
         _refuse(f"it is no UTF-8 (byte {fault.start})")
     if not text.strip():
-        _refuse("the body is empty; send an object such as {\"task\": \"cook_nuggets\", \"input\": {\"pieces\": 6}}")
+        _refuse(
+            'the body is empty; send an object such as {"task": "cook_nuggets", "input": {"pieces": 6}}'
+        )
     if too_deep(text):
         _refuse(f"it is nested deeper than {MAX_DEPTH} levels")
     try:
-        value = json.loads(text, object_pairs_hook=_object, parse_constant=_constant, parse_float=_number)
+        value = json.loads(
+            text, object_pairs_hook=_object, parse_constant=_constant, parse_float=_number
+        )
     except json.JSONDecodeError as fault:
         _refuse(f"{fault.msg} (line {fault.lineno}, column {fault.colno})")
     except ValueError:

@@ -15,7 +15,9 @@ from chalicelib.web.http import Request, Response, json_response
 from chalicelib.web.render import brief_json, order_json, retry_after_s, task_json
 
 
-def answer(view: Callable[[Request, str], Response], scope: str | None, request: Request) -> Response:
+def answer(
+    view: Callable[[Request, str], Response], scope: str | None, request: Request
+) -> Response:
     """A view's response; or the problem that its fault becomes. The token comes before anything else."""
     with logs.about(request=request.id):
         try:
@@ -32,37 +34,58 @@ def place(request: Request, owner: str) -> Response:
     query.check(request)
     placed = service.place(owner, body.wanted(request, owner))
     wait_s = wait.wanted_s(request)
-    order = wait.until(_final, placed.order, lambda: transitions.get(owner, placed.order.id), wait_s) or placed.order
+    order = (
+        wait.until(_final, placed.order, lambda: transitions.get(owner, placed.order.id), wait_s)
+        or placed.order
+    )
     said = {"Idempotency-Replayed": "true"} if placed.replayed else {}
-    return _accepted(order, request, {**said, **wait.applied(wait_s)}, 200 if wait_s and _final(order) else 202)
+    return _accepted(
+        order, request, {**said, **wait.applied(wait_s)}, 200 if wait_s and _final(order) else 202
+    )
 
 
 def show(request: Request, owner: str) -> Response:
     """GET /orders/{order_id}"""
     query.check(request, "include")
-    include, known, order_id = query.include(request), request.headers.get("if-none-match"), _order_id(request)
+    include, known, order_id = (
+        query.include(request),
+        request.headers.get("if-none-match"),
+        _order_id(request),
+    )
     wait_s = wait.wanted_s(request)
 
     def told(order: Order) -> bool:
-        return _final(order) or (known is not None and not etag.matches(known, etag.of_order(order, include)))
+        return _final(order) or (
+            known is not None and not etag.matches(known, etag.of_order(order, include))
+        )
 
     def read() -> Order | None:
         return transitions.get(owner, order_id)
 
     order = _found(wait.until(told, _found(read()), read, wait_s, reads=1))
     said = {**_again(order), **wait.applied(wait_s)}
-    return _unless_known(request, etag.of_order(order, include), order_json(order, request, include), said)
+    return _unless_known(
+        request, etag.of_order(order, include), order_json(order, request, include), said
+    )
 
 
 def index(request: Request, owner: str) -> Response:
     """GET /orders: one page of the client's orders, the newest first."""
     query.check(request, "status", "task", "limit", "cursor")
-    statuses, task, limit = query.statuses(request), query.single(request, "task"), query.limit(request)
-    filters = [("status", status.value) for status in sorted(statuses)] + ([] if task is None else [("task", task)])
+    statuses, task, limit = (
+        query.statuses(request),
+        query.single(request, "task"),
+        query.limit(request),
+    )
+    filters = [("status", status.value) for status in sorted(statuses)] + (
+        [] if task is None else [("task", task)]
+    )
     bound = [f"{name}={value}" for name, value in filters]
     given = query.single(request, "cursor")
     after = None if given is None else cursor.place_of(given, owner, bound)
-    page = by_time.page(owner, limit, after, task, (lambda order: order.status in statuses) if statuses else None)
+    page = by_time.page(
+        owner, limit, after, task, (lambda order: order.status in statuses) if statuses else None
+    )
     shown: dict[str, Any] = {"items": [brief_json(order, request) for order in page.orders]}
     said = {}
     if page.end is not None:
@@ -93,8 +116,15 @@ def health(request: Request, owner: str) -> Response:
     return json_response(200, {"status": "ok"})
 
 
-def _accepted(order: Order, request: Request, said: Mapping[str, str], status: int = 202) -> Response:
-    said = {"Location": request.url(f"/orders/{order.id}"), "ETag": etag.of_order(order), **_again(order), **said}
+def _accepted(
+    order: Order, request: Request, said: Mapping[str, str], status: int = 202
+) -> Response:
+    said = {
+        "Location": request.url(f"/orders/{order.id}"),
+        "ETag": etag.of_order(order),
+        **_again(order),
+        **said,
+    }
     return json_response(status, order_json(order, request), said)
 
 

@@ -25,7 +25,11 @@ def wanted_s(request: Request) -> int:
         name, _, value = preference.partition(";")[0].partition("=")
         if name.strip().lower() == "wait":
             text = value.strip().strip('"')
-            return min(int(text[:9]), config.settings().max_wait_s) if text.isascii() and text.isdigit() else 0
+            return (
+                min(int(text[:9]), config.settings().max_wait_s)
+                if text.isascii() and text.isdigit()
+                else 0
+            )
     return 0
 
 
@@ -34,7 +38,11 @@ def applied(wait_s: int) -> dict[str, str]:
 
 
 def until(
-    over: Callable[[Order], bool], order: Order, read: Callable[[], Order | None], wait_s: int, reads: int = 0
+    over: Callable[[Order], bool],
+    order: Order,
+    read: Callable[[], Order | None],
+    wait_s: int,
+    reads: int = 0,
 ) -> Order | None:
     """The order as soon as that is `over`, or as it is after so many seconds. None if it is gone by then.
 

@@ -16,14 +16,23 @@ if TYPE_CHECKING:
 CHROMIUM = Path("/usr/bin/chromium")
 WALL, LAPTOP, PHONE = (1920, 1080), (1280, 800), (390, 844)
 # It talks to nobody but the page; as root it can't have its own sandbox
-_ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-              "--disable-component-update", "--disable-sync")
+_ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 
 
 @contextmanager
 def started() -> Iterator[Browser]:
     if not CHROMIUM.exists():
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no {CHROMIUM} here: .ci/debian-packages installs it")
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(
+            f"no {CHROMIUM} here: .ci/debian-packages installs it"
+        )
     from playwright.sync_api import sync_playwright  # noqa: PLC0415 an optional library
 
     with sync_playwright() as playwright:
@@ -35,7 +44,9 @@ def started() -> Iterator[Browser]:
 @contextmanager
 def opened(browser: Browser, size: tuple[int, int] = LAPTOP, **options: Any) -> Iterator[Page]:
     """A page with nothing kept from another. Fails if it wrote an error to the console, or raised one."""
-    context = browser.new_context(viewport={"width": size[0], "height": size[1]}, locale="en-GB", **options)
+    context = browser.new_context(
+        viewport={"width": size[0], "height": size[1]}, locale="en-GB", **options
+    )
     page, faults = context.new_page(), list[str]()
     page.set_default_timeout(10_000)
     page.on("pageerror", lambda fault: faults.append(str(fault)))

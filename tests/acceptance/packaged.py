@@ -43,26 +43,53 @@ class Packaged:
         """By its name in the template."""
         if name not in self._running:
             handler = self.made.template["Resources"][name]["Properties"]["Handler"]
-            environment = runtime.variables(self.made.template, name,
-                                            {"AWS::StackName": STACK, "AWS::StackId": STACK,
-                                             "OrdersQueue": self.queue})
-            self._running[name] = self._stack.enter_context(runtime.running(
-                self.root, handler, {**self.environment, **environment}, self.folder / f"{name}.log"))
+            environment = runtime.variables(
+                self.made.template,
+                name,
+                {"AWS::StackName": STACK, "AWS::StackId": STACK, "OrdersQueue": self.queue},
+            )
+            self._running[name] = self._stack.enter_context(
+                runtime.running(
+                    self.root,
+                    handler,
+                    {**self.environment, **environment},
+                    self.folder / f"{name}.log",
+                )
+            )
         return self._running[name]
 
-    def event(self, method: str, path: str, body: str | None = None, headers: dict[str, str] | None = None,
-              resource: str = "", params: dict[str, str] | None = None) -> Any:
+    def event(
+        self,
+        method: str,
+        path: str,
+        body: str | None = None,
+        headers: dict[str, str] | None = None,
+        resource: str = "",
+        params: dict[str, str] | None = None,
+    ) -> Any:
         """A request as API Gateway hands it over."""
         event = sample("api")
-        event.update(httpMethod=method, path=path, resource=resource or path, body=body, pathParameters=params)
-        event["requestContext"].update(httpMethod=method, path=f"/api{path}", resourcePath=resource or path)
+        event.update(
+            httpMethod=method,
+            path=path,
+            resource=resource or path,
+            body=body,
+            pathParameters=params,
+        )
+        event["requestContext"].update(
+            httpMethod=method, path=f"/api{path}", resourcePath=resource or path
+        )
         event["headers"].update(headers or {})
         event["multiValueHeaders"] = {name: [value] for name, value in event["headers"].items()}
         return event
 
     def order_event(self, task: str, input: Any) -> Any:
-        return self.event("POST", "/orders", json.dumps({"task": task, "input": input}),
-                          {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"})
+        return self.event(
+            "POST",
+            "/orders",
+            json.dumps({"task": task, "input": input}),
+            {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"},
+        )
 
     def http(self, *request: Any) -> Any:
         return self.answered(self.event(*request))
@@ -78,8 +105,14 @@ class Packaged:
         return str(json.loads(reply["body"])["id"])
 
     def show(self, order_id: str) -> Any:
-        reply = self.http("GET", f"/orders/{order_id}", None, {"Authorization": f"Bearer {self.token}"},
-                          "/orders/{order_id}", {"order_id": order_id})
+        reply = self.http(
+            "GET",
+            f"/orders/{order_id}",
+            None,
+            {"Authorization": f"Bearer {self.token}"},
+            "/orders/{order_id}",
+            {"order_id": order_id},
+        )
         return json.loads(reply["body"])
 
     def stop(self, name: str) -> None:
@@ -93,8 +126,10 @@ class Packaged:
 def records(*bodies: str) -> Any:
     event = sample("sqs")
     (record,) = event["Records"]
-    event["Records"] = [{**copy.deepcopy(record), "messageId": f"message-{n}", "body": body}
-                        for n, body in enumerate(bodies)]
+    event["Records"] = [
+        {**copy.deepcopy(record), "messageId": f"message-{n}", "body": body}
+        for n, body in enumerate(bodies)
+    ]
     return event
 
 

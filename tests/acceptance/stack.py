@@ -30,10 +30,17 @@ _PACKAGED = list[Path]()  # copies in which a stack was started
 
 def copy_of_the_project(target: Path) -> Path:
     """Copy what a clone holds; and the wheels of a copy before it, if there was one: pip takes a second and a half."""
-    for wheels in [wheels for project in _PACKAGED[:1] for wheels in project.glob("build/wheels-*")]:
+    for wheels in [
+        wheels for project in _PACKAGED[:1] for wheels in project.glob("build/wheels-*")
+    ]:
         shutil.copytree(wheels, target / "build" / wheels.name)
-    names = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT,
-                           capture_output=True, text=True, check=True).stdout.split()
+    names = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
     for name in names:
         if (ROOT / name).is_file():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
@@ -70,11 +77,19 @@ class Stack:
         self.printed = project / "printed.log"
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, command: tuple[str, ...] = (sys.executable, "-m", "cli", "run"), within_s: float = 60) -> Stack:
+    def start(
+        self, command: tuple[str, ...] = (sys.executable, "-m", "cli", "run"), within_s: float = 60
+    ) -> Stack:
         """Start and wait until it says that it is ready. Fails with what it printed if it ends before."""
         with self.printed.open("wb") as output:
-            self._process = subprocess.Popen(command, cwd=self.project, stdout=output, stderr=subprocess.STDOUT,
-                                             env=environment(**self.options), start_new_session=True)
+            self._process = subprocess.Popen(
+                command,
+                cwd=self.project,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=environment(**self.options),
+                start_new_session=True,
+            )
         until(lambda: READY in self.output or self.ended is not None, within_s)
         assert self.ended is None, self.output
         _PACKAGED.append(self.project)
@@ -99,8 +114,14 @@ class Stack:
     def token(self) -> str:
         return (self.project / ".local" / "token").read_text().strip()
 
-    def http(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Reply:
-        given = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json", **(headers or {})}
+    def http(
+        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
+    ) -> Reply:
+        given = {
+            "Authorization": f"Bearer {self.token}",
+            "Content-Type": "application/json",
+            **(headers or {}),
+        }
         raw = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.url + path, raw, given, method=method)
         try:

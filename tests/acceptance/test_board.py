@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.local
 
-PICTURE = ("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg==")  # 1 x 1
+PICTURE = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="  # 1 x 1
 
 
 def test_an_order_appears_under_preparing_and_moves_to_ready(page: Page, stack: Stack) -> None:
@@ -33,7 +33,9 @@ def test_an_order_appears_under_preparing_and_moves_to_ready(page: Page, stack: 
     expect(page.locator("#announcer")).to_contain_text(order["id"][-4:])
 
 
-def test_a_failed_order_is_a_problem_and_its_page_says_why_and_tries_again(page: Page, stack: Stack) -> None:
+def test_a_failed_order_is_a_problem_and_its_page_says_why_and_tries_again(
+    page: Page, stack: Stack
+) -> None:
     show(page, stack)
     order = stack.place("process_email", {"message": "no email"})
     ticket(page, "problem", order).click()
@@ -48,7 +50,9 @@ def test_a_failed_order_is_a_problem_and_its_page_says_why_and_tries_again(page:
 
 
 def test_an_order_that_waits_can_be_cancelled_and_leaves(page: Page, stack: Stack) -> None:
-    order = stack.http("POST", "/orders", {"task": "cook_nuggets", "input": {"pieces": 1}, "delay_s": 600}).json
+    order = stack.http(
+        "POST", "/orders", {"task": "cook_nuggets", "input": {"pieces": 1}, "delay_s": 600}
+    ).json
     show(page, stack)
     expect(ticket(page, "preparing", order)).to_contain_text("in 9 min")
     ticket(page, "preparing", order).click()
@@ -74,10 +78,17 @@ def test_the_picture_that_was_classified_is_shown(page: Page, stack: Stack) -> N
     show(page, stack, order["id"])
 
     expect(page.get_by_alt_text("The picture that came with this order")).to_be_visible()
-    assert page.locator("#picture img").evaluate("picture => picture.decode().then(() => picture.naturalWidth)") == 1
+    assert (
+        page.locator("#picture img").evaluate(
+            "picture => picture.decode().then(() => picture.naturalWidth)"
+        )
+        == 1
+    )
 
 
-def test_a_wrong_token_is_refused_with_words_and_the_right_one_stays_in_memory(page: Page, stack: Stack) -> None:
+def test_a_wrong_token_is_refused_with_words_and_the_right_one_stays_in_memory(
+    page: Page, stack: Stack
+) -> None:
     wrong = stack.token[:-1] + ("0" if stack.token[-1] != "0" else "1")
     page.goto(f"{stack.url}/board#token={wrong}")
     expect(page.get_by_role("alert")).to_contain_text("is not valid")
@@ -85,8 +96,10 @@ def test_a_wrong_token_is_refused_with_words_and_the_right_one_stays_in_memory(p
     page.get_by_role("button", name="Show the board").click()
     expect(page.locator("#state")).to_have_text("Live")
 
-    kept = page.evaluate("JSON.stringify([location.href, {...localStorage}, {...sessionStorage}, document.cookie,"
-                         " document.documentElement.outerHTML, history.state])")
+    kept = page.evaluate(
+        "JSON.stringify([location.href, {...localStorage}, {...sessionStorage}, document.cookie,"
+        " document.documentElement.outerHTML, history.state])"
+    )
     assert stack.token not in kept
     assert wrong not in kept
     page.reload()
@@ -102,7 +115,9 @@ def test_what_is_no_token_is_asked_for_again(page: Page, stack: Stack, token: st
     expect(page.locator("#screen")).to_be_hidden()
 
 
-def test_a_server_that_stops_is_noticed_and_one_that_comes_back_too(browser: Browser, project: Path) -> None:
+def test_a_server_that_stops_is_noticed_and_one_that_comes_back_too(
+    browser: Browser, project: Path
+) -> None:
     own = Stack(project, BOARD_KEEP_S="6").start()
     with opened(browser) as page:
         show(page, own)
@@ -110,7 +125,9 @@ def test_a_server_that_stops_is_noticed_and_one_that_comes_back_too(browser: Bro
         expect(ticket(page, "ready", order)).to_be_visible()
         expect(ticket(page, "ready", order)).to_have_count(0, timeout=20_000)  # ended orders leave
         own.stop()
-        expect(page.locator("#state")).to_contain_text(re.compile(r"Offline since \d\d:\d\d:\d\d\. Next try in \d+ s"))
+        expect(page.locator("#state")).to_contain_text(
+            re.compile(r"Offline since \d\d:\d\d:\d\d\. Next try in \d+ s")
+        )
         own.start()
         again = own.place("cook_nuggets", {"pieces": 1})
         page.wait_for_selector(f"#ready .ticket[href='#order={again['id']}']", timeout=40_000)
@@ -137,8 +154,11 @@ def test_the_board_is_polite(page: Page, stack: Stack) -> None:
 
     def reply(route: Route) -> None:
         asked.append(route.request.headers.get("if-none-match"))
-        route.fulfill(status=503 if fails else 304 if asked[-1] else 200, headers={"ETag": '"1"'},
-                      json=None if asked[-1] else {"items": []})
+        route.fulfill(
+            status=503 if fails else 304 if asked[-1] else 200,
+            headers={"ETag": '"1"'},
+            json=None if asked[-1] else {"items": []},
+        )
 
     def settled() -> None:
         """What the page asked before is answered, and what it makes of the answer is done."""
@@ -172,7 +192,9 @@ def test_the_board_is_polite(page: Page, stack: Stack) -> None:
         look_after(2)
     assert (asked[0], set(asked[1:])) == (None, {'"1"'})
 
-    page.evaluate("Object.defineProperty(document, 'hidden', {configurable: true, get: () => true})")
+    page.evaluate(
+        "Object.defineProperty(document, 'hidden', {configurable: true, get: () => true})"
+    )
     look_after(2)
     look_after(30)
     page.evaluate("delete document.hidden")

@@ -17,9 +17,19 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.local
 
 HOSTILE = [
-    "<script>window.pwned=1</script>", "<img src=x onerror=window.pwned=1>", "\"><svg onload=window.pwned=1>",
-    "javascript:window.pwned=1", "'};window.pwned=1;//", "</title><script>window.pwned=1</script>", "{{constructor}}",
-    "\u202egnp.exe", "&lt;b&gt;", "\x00\x1b[31m", "a" * 3000, "<style>*{display:none}</style>", "😈",
+    "<script>window.pwned=1</script>",
+    "<img src=x onerror=window.pwned=1>",
+    '"><svg onload=window.pwned=1>',
+    "javascript:window.pwned=1",
+    "'};window.pwned=1;//",
+    "</title><script>window.pwned=1</script>",
+    "{{constructor}}",
+    "\u202egnp.exe",
+    "&lt;b&gt;",
+    "\x00\x1b[31m",
+    "a" * 3000,
+    "<style>*{display:none}</style>",
+    "😈",
 ]
 
 MEASURE = """refs => refs.map(ref => {
@@ -32,11 +42,22 @@ MEASURE = """refs => refs.map(ref => {
 
 @pytest.mark.parametrize("size", [WALL, (3840, 2160), LAPTOP, PHONE, (320, 568)])
 def test_references_are_large_on_a_wall_and_whole_on_a_phone(
-    browser: Browser, stack: Stack, size: tuple[int, int],
+    browser: Browser,
+    stack: Stack,
+    size: tuple[int, int],
 ) -> None:
     with opened(browser, size) as page:
-        answer(page, [made(n, status) for n, status in enumerate(["PENDING", "RUNNING", "SUCCESS", "FAILED"] * 3)]
-               + [made(90, "SUCCESS", id="0" * 22 + "WMWM"), made(91, "PENDING", id="1" * 20 + "AB1230")])
+        answer(
+            page,
+            [
+                made(n, status)
+                for n, status in enumerate(["PENDING", "RUNNING", "SUCCESS", "FAILED"] * 3)
+            ]
+            + [
+                made(90, "SUCCESS", id="0" * 22 + "WMWM"),
+                made(91, "PENDING", id="1" * 20 + "AB1230"),
+            ],
+        )
         show(page, stack)
         boxes = page.locator(".ref").evaluate_all(MEASURE)
 
@@ -49,7 +70,9 @@ def test_references_are_large_on_a_wall_and_whole_on_a_phone(
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [WALL, PHONE])
-def test_axe_finds_nothing(browser: Browser, stack: Stack, scheme: str, size: tuple[int, int]) -> None:
+def test_axe_finds_nothing(
+    browser: Browser, stack: Stack, scheme: str, size: tuple[int, int]
+) -> None:
     from axe_playwright_python.sync_playwright import Axe  # noqa: PLC0415 an optional library
 
     failed = stack.ended_order(stack.place("process_email", {"message": "no email"})["id"])
@@ -78,12 +101,24 @@ def test_nothing_moves_for_those_who_ask_for_no_motion(browser: Browser, stack: 
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_whatever_stands_in_a_field_is_text(page: Page, stack: Stack, text: str) -> None:
-    order = {**made(1, "FAILED"), "id": text, "task": text, "status": text,
-             "error": {"code": text, "message": text, "attempt": text}, "progress": {"percent": text, "word": text},
-             "links": {"self": text, "parent": text, "follow_ups": [text]}, "max_attempts": text,
-             "input": {text: text, "image": f"/9j/{text}"}, "result": {text: text},
-             "history": [{"started_at": text, "ended_at": text, "code": text}]}
-    orders = [order, {**order, "id": f"{text}1", "done": False}, {**order, "id": f"{text}2", "status": "SUCCESS"}]
+    order = {
+        **made(1, "FAILED"),
+        "id": text,
+        "task": text,
+        "status": text,
+        "error": {"code": text, "message": text, "attempt": text},
+        "progress": {"percent": text, "word": text},
+        "links": {"self": text, "parent": text, "follow_ups": [text]},
+        "max_attempts": text,
+        "input": {text: text, "image": f"/9j/{text}"},
+        "result": {text: text},
+        "history": [{"started_at": text, "ended_at": text, "code": text}],
+    }
+    orders = [
+        order,
+        {**order, "id": f"{text}1", "done": False},
+        {**order, "id": f"{text}2", "status": "SUCCESS"},
+    ]
     answer(page, orders, {**order, "status": "SUCCESS"})
     show(page, stack)
     expect(page.locator("#problem .task")).to_have_text(text, use_inner_text=False)
@@ -91,8 +126,12 @@ def test_whatever_stands_in_a_field_is_text(page: Page, stack: Stack, text: str)
     expect(page.locator("#order-error")).to_contain_text(text[:20])
 
     assert page.evaluate("window.pwned") is None
-    assert page.evaluate("document.querySelectorAll('script, style, svg, iframe, object').length") == 1
-    assert page.evaluate("[...document.querySelectorAll('a')].every(a => a.protocol.startsWith('http'))")
+    assert (
+        page.evaluate("document.querySelectorAll('script, style, svg, iframe, object').length") == 1
+    )
+    assert page.evaluate(
+        "[...document.querySelectorAll('a')].every(a => a.protocol.startsWith('http'))"
+    )
 
 
 def test_what_tasks_say_of_themselves_is_text_too(browser: Browser, project: Path) -> None:
@@ -101,9 +140,13 @@ def test_what_tasks_say_of_themselves_is_text_too(browser: Browser, project: Pat
     with opened(browser) as page:
         show(page, own)
         for text in (HOSTILE[0], HOSTILE[1]):
-            failing, working = (own.place("hostile", {"text": text, "fail": fail}) for fail in (True, False))
+            failing, working = (
+                own.place("hostile", {"text": text, "fail": fail}) for fail in (True, False)
+            )
             expect(ticket(page, "preparing", working).locator(".task")).to_have_text(text)
-            expect(ticket(page, "preparing", working).locator("progress")).to_have_attribute("value", "30")
+            expect(ticket(page, "preparing", working).locator("progress")).to_have_attribute(
+                "value", "30"
+            )
             for order, where in ((failing, "#order-error"), (working, "#result pre")):
                 own.ended_order(order["id"])
                 page.evaluate("id => { location.hash = `order=${id}` }", order["id"])
@@ -113,7 +156,7 @@ def test_what_tasks_say_of_themselves_is_text_too(browser: Browser, project: Pat
     own.stop()
 
 
-HOSTILE_TASK = '''
+HOSTILE_TASK = """
 import time
 
 from chalicelib.tasks import Context, task
@@ -126,7 +169,7 @@ def hostile(order: Context, text: str, fail: bool) -> dict[str, str]:
     if fail:
         raise ValueError(text)
     return {text: text}
-'''
+"""
 
 
 def test_more_than_a_hundred_are_a_hundred_and_more(page: Page, stack: Stack) -> None:
@@ -135,7 +178,9 @@ def test_more_than_a_hundred_are_a_hundred_and_more(page: Page, stack: Stack) ->
 
     expect(page.locator("#preparing-title .count")).to_have_text("100+")
     expect(page.locator("#preparing .ticket")).to_have_count(100)
-    expect(page.locator("#preparing .ref").first).to_have_text(made(0, "PENDING")["id"][-4:])  # what waits longest
+    expect(page.locator("#preparing .ref").first).to_have_text(
+        made(0, "PENDING")["id"][-4:]
+    )  # what waits longest
 
 
 def test_references_that_would_be_the_same_grow(page: Page, stack: Stack) -> None:

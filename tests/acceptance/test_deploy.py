@@ -24,10 +24,19 @@ from tests.soak.backstage import SCHEDULE
 pytestmark = pytest.mark.local
 
 
-def typed(command: str, *options: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def typed(
+    command: str, *options: str, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """`python -m cli COMMAND`, with nobody at the keyboard."""
-    return subprocess.run([sys.executable, "-m", "cli", command, *options], cwd=ROOT, text=True, check=False,
-                          capture_output=True, stdin=subprocess.DEVNULL, env={**os.environ, **(environment or {})})
+    return subprocess.run(
+        [sys.executable, "-m", "cli", command, *options],
+        cwd=ROOT,
+        text=True,
+        check=False,
+        capture_output=True,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, **(environment or {})},
+    )
 
 
 def bare_environment() -> dict[str, str]:
@@ -38,8 +47,11 @@ def bare_environment() -> dict[str, str]:
 
 
 def call(url: str, token: str, body: Any = None) -> Any:
-    request = urllib.request.Request(url, data=json.dumps(body).encode() if body else None, headers={
-        "Authorization": f"Bearer {token}", "Content-Type": "application/json"})
+    request = urllib.request.Request(
+        url,
+        data=json.dumps(body).encode() if body else None,
+        headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+    )
     with urllib.request.urlopen(request, timeout=30) as answer:
         return json.load(answer)
 
@@ -73,7 +85,9 @@ def clean(local_cloud: LocalCloud) -> Iterator[LocalCloud]:
 
 
 def test_dev_is_deployed_takes_orders_at_its_gateway_and_leaves_nothing(clean: LocalCloud) -> None:
-    done = typed("deploy", "--stage", "dev", "--yes", "--set", "WorkerTimeout=10", "--set", "Visibility=60")
+    done = typed(
+        "deploy", "--stage", "dev", "--yes", "--set", "WorkerTimeout=10", "--set", "Visibility=60"
+    )
     assert done.returncode == 0, done.stderr
     assert "+ OrdersTable " in done.stdout
     assert "CREATE_COMPLETE          OrderWorker" in done.stdout
@@ -83,13 +97,21 @@ def test_dev_is_deployed_takes_orders_at_its_gateway_and_leaves_nothing(clean: L
     order = call(f"{api}/orders", token, {"task": "cook_nuggets", "input": {"pieces": 1}})
     assert until_done(api, token, order["id"])["status"] == "SUCCESS"
 
-    again = typed("deploy", "--stage", "dev", "--yes", "--set", "WorkerTimeout=10", "--set", "Visibility=60")
+    again = typed(
+        "deploy", "--stage", "dev", "--yes", "--set", "WorkerTimeout=10", "--set", "Visibility=60"
+    )
     assert "nothing to change" in again.stdout, again.stdout + again.stderr
 
-    forgotten = typed("deploy", "--stage", "dev", "--yes", "--set", "Visibility=60", "--set", "WorkerTimeout=9")
-    assert "parameter WorkerTimeout = 9, was 10" in forgotten.stdout, forgotten.stdout + forgotten.stderr
+    forgotten = typed(
+        "deploy", "--stage", "dev", "--yes", "--set", "Visibility=60", "--set", "WorkerTimeout=9"
+    )
+    assert "parameter WorkerTimeout = 9, was 10" in forgotten.stdout, (
+        forgotten.stdout + forgotten.stderr
+    )
     forgotten = typed("deploy", "--stage", "dev", "--yes")
-    assert "parameter Visibility = 360, was 60" in forgotten.stdout, forgotten.stdout + forgotten.stderr
+    assert "parameter Visibility = 360, was 60" in forgotten.stdout, (
+        forgotten.stdout + forgotten.stderr
+    )
 
     gone = typed("destroy", "--stage", "dev", "--yes")
     assert gone.returncode == 0, gone.stderr
@@ -101,23 +123,39 @@ def left_of(cloud: LocalCloud, name: str) -> list[str]:
     found = cloud.client("dynamodb").list_tables()["TableNames"]
     found += cloud.client("sqs").list_queues().get("QueueUrls", [])
     found += [made["FunctionName"] for made in cloud.client("lambda").list_functions()["Functions"]]
-    found += [made["logGroupName"] for made in cloud.client("logs").describe_log_groups()["logGroups"]]
+    found += [
+        made["logGroupName"] for made in cloud.client("logs").describe_log_groups()["logGroups"]
+    ]
     found += [made["RoleName"] for made in cloud.client("iam").list_roles()["Roles"]]
     found += [made["name"] for made in cloud.client("apigateway").get_rest_apis()["items"]]
     found += [made["Name"] for made in cloud.client("events").list_rules()["Rules"]]
-    found += [made["AlarmName"] for made in cloud.client("cloudwatch").describe_alarms()["MetricAlarms"]]
+    found += [
+        made["AlarmName"] for made in cloud.client("cloudwatch").describe_alarms()["MetricAlarms"]
+    ]
     found += [made["TopicArn"] for made in cloud.client("sns").list_topics()["Topics"]]
     found += [key.key for made in boto3.resource("s3").buckets.all() for key in made.objects.all()]
     return [text for text in found if name in text]
 
 
 def test_prod_keeps_its_tables_and_the_next_deploy_takes_them_up(clean: LocalCloud) -> None:
-    quick = ("--stage", "prod", "--yes", "--set", "WorkerTimeout=10", "--set", "Visibility=60", "--set", "Grace=1")
+    quick = (
+        "--stage",
+        "prod",
+        "--yes",
+        "--set",
+        "WorkerTimeout=10",
+        "--set",
+        "Visibility=60",
+        "--set",
+        "Grace=1",
+    )
     assert typed("deploy", *quick).returncode == 0
     api, token = stack.outputs("orderline-prod")["API"], new_token(clean, "orderline-prod")
     first = call(f"{api}/orders", token, {"task": "cook_nuggets", "input": {"pieces": 1}})
     until_done(api, token, first["id"])
-    waiting = call(f"{api}/orders", token, {"task": "cook_nuggets", "input": {"pieces": 1}, "delay_s": 5})
+    waiting = call(
+        f"{api}/orders", token, {"task": "cook_nuggets", "input": {"pieces": 1}, "delay_s": 5}
+    )
 
     gone = typed("destroy", "--stage", "prod", "--yes")
     assert "Kept: the tables orderline-prod-orders, orderline-prod-tokens" in gone.stdout
@@ -131,7 +169,9 @@ def test_prod_keeps_its_tables_and_the_next_deploy_takes_them_up(clean: LocalClo
     assert taken.returncode == 0, taken.stderr
     assert "< OrdersTable" in taken.stdout
     api = stack.outputs("orderline-prod")["API"]
-    assert call(f"{api}/orders/{first['id']}", token)["status"] == "SUCCESS"  # the old token, the old order
+    assert (
+        call(f"{api}/orders/{first['id']}", token)["status"] == "SUCCESS"
+    )  # the old token, the old order
     # Its message went with the queue. The sweeper finds the row: accepted is kept
     made = stack.resources("orderline-prod")["OrderSweeper"][1]
     for _ in range(10):
@@ -156,28 +196,50 @@ def test_tables_are_adopted_after_a_question_that_was_interrupted_too(clean: Loc
     refused = typed("deploy", *quick)
     assert (refused.returncode, "ADOPT=1" in refused.stderr) == (1, True), refused.stderr
     taken = typed("deploy", *quick, "--adopt")
-    assert (taken.returncode, "< OrdersTable" in taken.stdout) == (0, True), taken.stdout + taken.stderr
+    assert (taken.returncode, "< OrdersTable" in taken.stdout) == (0, True), (
+        taken.stdout + taken.stderr
+    )
 
 
-@pytest.mark.parametrize(("options", "environment", "said"), [
-    (("--yes",), {}, "no AWS region"),
-    (("--yes",), {"AWS_DEFAULT_REGION": "eu-central-1"}, "no AWS credentials"),
-])
-def test_without_a_region_or_credentials_nothing_begins(options: Any, environment: Any, said: str) -> None:
-    done = subprocess.run([sys.executable, "-m", "cli", "deploy", *options], cwd=ROOT, text=True, check=False,
-                          capture_output=True, env={**bare_environment(), **environment})
-    assert (done.returncode, said in done.stderr, "Traceback" in done.stderr) == (1, True, False), done.stderr
+@pytest.mark.parametrize(
+    ("options", "environment", "said"),
+    [
+        (("--yes",), {}, "no AWS region"),
+        (("--yes",), {"AWS_DEFAULT_REGION": "eu-central-1"}, "no AWS credentials"),
+    ],
+)
+def test_without_a_region_or_credentials_nothing_begins(
+    options: Any, environment: Any, said: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "cli", "deploy", *options],
+        cwd=ROOT,
+        text=True,
+        check=False,
+        capture_output=True,
+        env={**bare_environment(), **environment},
+    )
+    assert (done.returncode, said in done.stderr, "Traceback" in done.stderr) == (1, True, False), (
+        done.stderr
+    )
 
 
-@pytest.mark.parametrize(("options", "said"), [
-    (("--stage", "staging", "--yes"), "dev, prod"),
-    (("--yes", "--set", "Visibilty=9"), "no parameter Visibilty"),
-    (("--yes", "--set", "Visibility=60"), "set Visibility=360"),
-    (("--yes", "--set", "MaxReceives=5"), "set MaxReceives="),
-    (("--yes", "--set", "WorkerTimeout"), "NAME=VALUE"),
-    ((), "YES=1"),
-])
-def test_what_cannot_work_is_refused_and_nothing_is_made(clean: LocalCloud, options: Any, said: str) -> None:
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--stage", "staging", "--yes"), "dev, prod"),
+        (("--yes", "--set", "Visibilty=9"), "no parameter Visibilty"),
+        (("--yes", "--set", "Visibility=60"), "set Visibility=360"),
+        (("--yes", "--set", "MaxReceives=5"), "set MaxReceives="),
+        (("--yes", "--set", "WorkerTimeout"), "NAME=VALUE"),
+        ((), "YES=1"),
+    ],
+)
+def test_what_cannot_work_is_refused_and_nothing_is_made(
+    clean: LocalCloud, options: Any, said: str
+) -> None:
     done = typed("deploy", *options)
-    assert (done.returncode, said in done.stderr, "Traceback" in done.stderr) == (1, True, False), done.stderr
+    assert (done.returncode, said in done.stderr, "Traceback" in done.stderr) == (1, True, False), (
+        done.stderr
+    )
     assert describe("orderline-dev") is None

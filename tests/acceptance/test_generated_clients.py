@@ -34,40 +34,87 @@ def folder(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def node(folder: Path) -> Tool:
     """Runs a script of an npm package and returns what it printed. Without the packages: skipped, but failed in CI."""
-    installed = subprocess.run([NPM, "ci", "--prefer-offline"], cwd=folder, env=_environment(), capture_output=True,
-                               text=True, check=False)
+    installed = subprocess.run(
+        [NPM, "ci", "--prefer-offline"],
+        cwd=folder,
+        env=_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if installed.returncode:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"npm can't install: {installed.stderr}")
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(
+            f"npm can't install: {installed.stderr}"
+        )
     return lambda script, *words: _run(folder, NODE, f"node_modules/{script}", *words)
 
 
-def test_a_generated_python_client_places_an_order_and_gets_a_typed_problem(stack: Stack, folder: Path) -> None:
-    _run(folder, GENERATOR, "generate", "--path", "openapi.json", "--meta", "none", "--output-path",
-         "orderline_client", "--fail-on-warning")
+def test_a_generated_python_client_places_an_order_and_gets_a_typed_problem(
+    stack: Stack, folder: Path
+) -> None:
+    _run(
+        folder,
+        GENERATOR,
+        "generate",
+        "--path",
+        "openapi.json",
+        "--meta",
+        "none",
+        "--output-path",
+        "orderline_client",
+        "--fail-on-warning",
+    )
 
     _run(folder, sys.executable, "order.py", stack.url, stack.token)
 
 
 def test_generated_typescript_types_know_orders_and_problems(folder: Path, node: Tool) -> None:
-    node("openapi-typescript/bin/cli.js", "openapi.json", "--output", "api.d.ts", "--default-non-nullable", "false")
+    node(
+        "openapi-typescript/bin/cli.js",
+        "openapi.json",
+        "--output",
+        "api.d.ts",
+        "--default-non-nullable",
+        "false",
+    )
 
-    node("typescript/bin/tsc", "--noEmit", "--strict", "--lib", "es2022", "--module", "nodenext", "order.ts")
+    node(
+        "typescript/bin/tsc",
+        "--noEmit",
+        "--strict",
+        "--lib",
+        "es2022",
+        "--module",
+        "nodenext",
+        "order.ts",
+    )
 
 
 def test_a_linter_warns_of_nothing(node: Tool) -> None:
-    printed = node("@redocly/cli/bin/cli.js", "lint", "--extends", "recommended-strict", "openapi.json")
+    printed = node(
+        "@redocly/cli/bin/cli.js", "lint", "--extends", "recommended-strict", "openapi.json"
+    )
 
     assert "warning" not in printed
 
 
 def _run(folder: Path, *command: str) -> str:
     """Run a command there; fails with what it printed. Returns that."""
-    done = subprocess.run(command, cwd=folder, env=_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          text=True, check=False)
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout
     return done.stdout
 
 
 def _environment() -> dict[str, str]:
     """With the environment's own programs first: ruff for the generator, node for npm."""
-    return environment(PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", **QUIET)
+    return environment(
+        PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", **QUIET
+    )

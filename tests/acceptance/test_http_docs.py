@@ -10,8 +10,13 @@ import pytest
 from tests.acceptance.stack import ROOT, Stack
 
 pytestmark = pytest.mark.local
-LINES = [line for block in re.findall(r"^```sh\n(.*?)^```$", (ROOT / "docs" / "http.md").read_text(), re.S | re.M)
-         for line in block.splitlines()]
+LINES = [
+    line
+    for block in re.findall(
+        r"^```sh\n(.*?)^```$", (ROOT / "docs" / "http.md").read_text(), re.S | re.M
+    )
+    for line in block.splitlines()
+]
 
 
 def test_each_line_answers_what_the_page_says(stack: Stack) -> None:
@@ -20,7 +25,10 @@ def test_each_line_answers_what_the_page_says(stack: Stack) -> None:
         if line.startswith("# "):
             expected.append(line[2:].replace("http://127.0.0.1:8000", stack.url))
         else:
-            script.append(line.replace("http://127.0.0.1:8000", stack.url) + ("; echo" if "curl" in line else ""))
+            script.append(
+                line.replace("http://127.0.0.1:8000", stack.url)
+                + ("; echo" if "curl" in line else "")
+            )
 
     shell = ["sh", "-c", "\n".join(script)]
     done = subprocess.run(shell, cwd=stack.project, capture_output=True, text=True, check=False)

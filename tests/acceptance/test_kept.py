@@ -40,7 +40,9 @@ def test_a_state_that_can_be_saved_again_is(own: Stack) -> None:
 
 def test_a_killed_cloud_loses_nothing_that_is_older_than_two_seconds(own: Stack) -> None:
     done = own.ended_order(own.place("cook_nuggets", {"pieces": 1})["id"])
-    later = own.http("POST", "/orders", {"task": "cook_nuggets", "input": {"pieces": 1}, "delay_s": 9}).json
+    later = own.http(
+        "POST", "/orders", {"task": "cook_nuggets", "input": {"pieces": 1}, "delay_s": 9}
+    ).json
     file = own.project / ".local" / "state" / snapshot.NAME
     until(lambda: later["id"].encode() in file.read_bytes(), MAX_LOSS_S)
 
@@ -48,7 +50,9 @@ def test_a_killed_cloud_loses_nothing_that_is_older_than_two_seconds(own: Stack)
     while time.monotonic() < end:
         assert own.get(later["id"])["status"] == "PENDING"
         saves.add(file.stat().st_mtime_ns)
-    assert len(saves) <= 3  # that of the order, of its message, of a sweep: reads are no reason for one
+    assert (
+        len(saves) <= 3
+    )  # that of the order, of its message, of a sweep: reads are no reason for one
 
     os.kill(own.processes("cli.emulator")[0], signal.SIGKILL)
 
@@ -78,7 +82,9 @@ def test_without_room_on_the_disk_it_is_said_at_once_and_at_the_end(project: Pat
     assert stack.stop() == 1
     assert "the latest orders are not kept" in stack.output
     assert "orders are kept in" not in stack.output.partition("stopping")[2]
-    assert small["id"].encode() in (snapshot.read(file.parent) or b"")  # the save before it is whole
+    assert small["id"].encode() in (
+        snapshot.read(file.parent) or b""
+    )  # the save before it is whole
 
 
 def kept(project: Path, body: bytes = b'{"sqs": {}}') -> Path:
@@ -105,20 +111,30 @@ def test_a_damaged_state_is_never_started_over(project: Path) -> None:
         assert file.read_bytes() == damage
 
 
-@pytest.mark.parametrize("body", [
-    b"[]", b'{"lambda": {"code_blob_ref":"' + b"0" * 64 + b'"}}',
-])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[]",
+        b'{"lambda": {"code_blob_ref":"' + b"0" * 64 + b'"}}',
+    ],
+)
 def test_a_state_that_no_service_takes_is_never_started_over(project: Path, body: bytes) -> None:
     file = kept(project, body)
     before = file.read_bytes()
 
     run = _run(project)
 
-    assert (run.returncode, "can't be read" in run.stdout, "Traceback" in run.stdout) == (1, True, False), run.stdout
+    assert (run.returncode, "can't be read" in run.stdout, "Traceback" in run.stdout) == (
+        1,
+        True,
+        False,
+    ), run.stdout
     assert file.read_bytes() == before
 
 
-@pytest.mark.parametrize("path", [".local", ".local/state", ".local/writable", ".local/cloud.log", ".local/tmp"])
+@pytest.mark.parametrize(
+    "path", [".local", ".local/state", ".local/writable", ".local/cloud.log", ".local/tmp"]
+)
 def test_a_folder_that_can_not_be_written_is_named_with_the_fix(project: Path, path: str) -> None:
     blocked = project / path
     blocked.parent.mkdir(exist_ok=True)
@@ -136,5 +152,13 @@ def test_a_folder_that_can_not_be_written_is_named_with_the_fix(project: Path, p
 
 def _run(project: Path) -> subprocess.CompletedProcess[str]:
     ports = {"PORT": str(free_port()), "CLOUD_PORT": str(free_port())}
-    return subprocess.run([sys.executable, "-m", "cli", "run"], cwd=project, env=environment(**ports), check=False,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
+    return subprocess.run(
+        [sys.executable, "-m", "cli", "run"],
+        cwd=project,
+        env=environment(**ports),
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+    )

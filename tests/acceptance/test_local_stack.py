@@ -61,7 +61,9 @@ def test_the_app_s_log_lines_are_in_the_files_that_make_run_names(stack: Stack) 
 
     for file, event in (("http.log", "order_accepted"), ("cloud.log", "attempt_ended")):
         lines = (stack.project / ".local" / file).read_text().splitlines()
-        assert [line for line in lines if f'"event": "{event}"' in line and order["id"] in line], file
+        assert [line for line in lines if f'"event": "{event}"' in line and order["id"] in line], (
+            file
+        )
     assert '"event"' not in stack.output
 
 
@@ -72,14 +74,20 @@ def test_the_worker_is_a_function_of_the_cloud_behind_127_0_0_1(stack: Stack) ->
     assert stack.processes("lambda.*_worker")
     for port in (stack.options["PORT"], stack.options["CLOUD_PORT"]):
         with socket.socket() as probe:
-            probe.bind(("127.0.0.2" if sys.platform == "linux" else "::1", int(port)))  # else bound to every address
+            probe.bind(
+                ("127.0.0.2" if sys.platform == "linux" else "::1", int(port))
+            )  # else bound to every address
 
 
-def test_orders_are_still_there_after_a_restart_on_the_same_port_and_nothing_is_left_running(project: Path) -> None:
+def test_orders_are_still_there_after_a_restart_on_the_same_port_and_nothing_is_left_running(
+    project: Path,
+) -> None:
     stack = Stack(project).start()
     order = stack.place("cook_nuggets", {"pieces": 1})
     stack.ended_order(order["id"])
-    later = stack.http("POST", "/orders", {"task": "cook_nuggets", "input": {"pieces": 1}, "delay_s": 8}).json
+    later = stack.http(
+        "POST", "/orders", {"task": "cook_nuggets", "input": {"pieces": 1}, "delay_s": 8}
+    ).json
     token, below = stack.token, stack.processes()
 
     assert stack.stop() == 0
@@ -114,7 +122,8 @@ def test_a_killed_worker_s_order_is_run_again(project: Path) -> None:
 
 def test_a_new_task_is_live_without_a_restart_and_a_broken_one_changes_nothing(own: Stack) -> None:
     task = own.project / "chalicelib" / "tasks" / "greet.py"
-    task.write_text(textwrap.dedent('''
+    task.write_text(
+        textwrap.dedent('''
         from chalicelib.tasks import task
 
 
@@ -122,12 +131,16 @@ def test_a_new_task_is_live_without_a_restart_and_a_broken_one_changes_nothing(o
         def greet(name: str, times: int = 1) -> str:
             """Say hello."""
             return " ".join(["Hello", name] * times)
-    '''))
+    ''')
+    )
     until(lambda: "change is live" in own.output, 10)
 
     listed = {task["name"]: task for task in own.http("GET", "/tasks").json["items"]}
     assert listed["greet"]["input_schema"]["required"] == ["name"]
-    assert own.ended_order(own.place("greet", {"name": "Ada", "times": 2})["id"])["result"] == "Hello Ada Hello Ada"
+    assert (
+        own.ended_order(own.place("greet", {"name": "Ada", "times": 2})["id"])["result"]
+        == "Hello Ada Hello Ada"
+    )
     refused = own.http("POST", "/orders", {"task": "greet", "input": {"name": 7}})
     assert (refused.status, refused.json["pointer"]) == (422, "/input/name")
 
@@ -150,8 +163,12 @@ def test_chalice_local_by_hand_works_whole_after_sourcing_the_environment(stack:
     port = free_port()
     chalice = Path(sys.executable).with_name("chalice")
     server = subprocess.Popen(
-        ["sh", "-c", f'. .local/env; exec "{chalice}" local --no-autoreload --port {port}'], cwd=stack.project,
-        env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        ["sh", "-c", f'. .local/env; exec "{chalice}" local --no-autoreload --port {port}'],
+        cwd=stack.project,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     try:
         until(lambda: _answers(f"http://127.0.0.1:{port}/health"), 20)
         by_hand = Stack(stack.project, PORT=str(port))
@@ -162,12 +179,17 @@ def test_chalice_local_by_hand_works_whole_after_sourcing_the_environment(stack:
         server.wait(10)
 
 
-@pytest.mark.parametrize(("options", "words"), [
-    ({"PORT": "taken"}, ["is taken", "make run PORT="]),
-    ({"CLOUD_PORT": "taken"}, ["is taken", "make run CLOUD_PORT="]),
-    ({"RESEND_AFTER_S": "soon"}, ["RESEND_AFTER_S='soon'", "whole number"]),
-])
-def test_a_start_that_can_not_be_names_the_mend(project: Path, options: dict[str, str], words: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"PORT": "taken"}, ["is taken", "make run PORT="]),
+        ({"CLOUD_PORT": "taken"}, ["is taken", "make run CLOUD_PORT="]),
+        ({"RESEND_AFTER_S": "soon"}, ["RESEND_AFTER_S='soon'", "whole number"]),
+    ],
+)
+def test_a_start_that_can_not_be_names_the_mend(
+    project: Path, options: dict[str, str], words: list[str]
+) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -178,12 +200,22 @@ def test_a_start_that_can_not_be_names_the_mend(project: Path, options: dict[str
     assert ended.returncode == 1
     assert all(word in ended.stdout for word in words), ended.stdout
     assert "Traceback" not in ended.stdout
-    assert not (project / ".local" / "cloud-port").exists()  # nothing is kept yet: the next ports are free to choose
+    assert not (
+        project / ".local" / "cloud-port"
+    ).exists()  # nothing is kept yet: the next ports are free to choose
 
 
 def _run(project: Path, **options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "cli", "run"], cwd=project, env=environment(**options), check=False,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
+    return subprocess.run(
+        [sys.executable, "-m", "cli", "run"],
+        cwd=project,
+        env=environment(**options),
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+    )
 
 
 def _alive(pid: int) -> bool:
@@ -191,7 +223,9 @@ def _alive(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
+    state = subprocess.run(
+        ["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False
+    ).stdout
     return not state.strip().startswith("Z")  # one that nobody has reaped yet is dead all the same
 
 

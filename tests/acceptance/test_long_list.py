@@ -21,8 +21,18 @@ COUNT, STACK = 10_000, "long-list"
 
 
 def _order(created_at: int, n: int) -> Order:
-    return Order(owner="kit", id=orders.id_of(str(n)), task="cook_nuggets", input="{}", status=Status.PENDING,
-                 created_at=created_at, updated_at=created_at, max_attempts=5, fingerprint="", fence="")
+    return Order(
+        owner="kit",
+        id=orders.id_of(str(n)),
+        task="cook_nuggets",
+        input="{}",
+        status=Status.PENDING,
+        created_at=created_at,
+        updated_at=created_at,
+        max_attempts=5,
+        fingerprint="",
+        fence="",
+    )
 
 
 def test_ten_thousand_orders(local_cloud: LocalCloud) -> None:
@@ -31,15 +41,21 @@ def test_ten_thousand_orders(local_cloud: LocalCloud) -> None:
         template.create(STACK, dynamodb, local_cloud.client("sqs"))
         made = [_order(orders.now() - n * SECOND, n) for n in range(COUNT)]
         for start in range(0, COUNT, 25):
-            puts = [{"PutRequest": {"Item": items.encode_order(order)}} for order in made[start:start + 25]]
+            puts = [
+                {"PutRequest": {"Item": items.encode_order(order)}}
+                for order in made[start : start + 25]
+            ]
             dynamodb.batch_write_item(RequestItems={f"{STACK}-orders": puts})
         text, token = auth.issue("kit")
         dynamodb.put_item(TableName=f"{STACK}-tokens", Item=auth.encode(token))
         calls: list[str] = []
         client.client("dynamodb")._client.meta.events.register(
-            "before-call", lambda model, **_: calls.append(model.name))
+            "before-call", lambda model, **_: calls.append(model.name)
+        )
         shown, costs, path = [], [], "/orders?limit=100"
-        http: Any = Client(orderline.app, stage_name="dev", project_dir=str(template.RESOURCES.parents[1])).http
+        http: Any = Client(
+            orderline.app, stage_name="dev", project_dir=str(template.RESOURCES.parents[1])
+        ).http
         while path:
             page = http.get(path, headers={"Authorization": f"Bearer {text}"}).json_body
             shown += [item["id"] for item in page["items"]]

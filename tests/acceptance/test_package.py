@@ -21,9 +21,15 @@ from tests.kit import runtime
 
 pytestmark = pytest.mark.local
 UNCHECKED = (0b01).to_bytes(4, "little")  # https://peps.python.org/pep-0552/
-on_linux = pytest.mark.skipif(sys.platform != "linux", reason="AWS's runtime client is built for Linux alone")
+on_linux = pytest.mark.skipif(
+    sys.platform != "linux", reason="AWS's runtime client is built for Linux alone"
+)
+
+
 @pytest.fixture(scope="module")
-def packaged(tmp_path_factory: pytest.TempPathFactory, local_cloud: LocalCloud) -> Iterator[Packaged]:
+def packaged(
+    tmp_path_factory: pytest.TempPathFactory, local_cloud: LocalCloud
+) -> Iterator[Packaged]:
     made = Packaged(tmp_path_factory.mktemp("packaged"), local_cloud.environment)
     yield made
     made.close()
@@ -40,8 +46,13 @@ def test_http_without_a_token_is_401_as_problem_json(packaged: Packaged) -> None
 def test_a_browser_gets_the_board_as_html_without_a_token(packaged: Packaged) -> None:
     reply = packaged.http("GET", "/board")
     assert reply["statusCode"] == 200
-    headers = {name.lower(): value for name, value in {**reply["headers"], **{
-        name: values[0] for name, values in reply.get("multiValueHeaders", {}).items()}}.items()}
+    headers = {
+        name.lower(): value
+        for name, value in {
+            **reply["headers"],
+            **{name: values[0] for name, values in reply.get("multiValueHeaders", {}).items()},
+        }.items()
+    }
     assert headers["content-type"].startswith("text/html")
     assert "<html" in reply["body"]
 
@@ -61,7 +72,9 @@ def test_an_order_goes_its_way_through_the_packaged_functions(packaged: Packaged
 def test_one_bad_record_keeps_no_other_from_its_end(packaged: Packaged) -> None:
     first, last = packaged.place(), packaged.place()
 
-    answer = packaged.function("OrderWorker").invoke(records(message(first), "no JSON", message(last)), time_left_s=60)
+    answer = packaged.function("OrderWorker").invoke(
+        records(message(first), "no JSON", message(last)), time_left_s=60
+    )
 
     assert answer.value == {"batchItemFailures": [{"itemIdentifier": "message-1"}]}
     assert {packaged.show(order_id)["status"] for order_id in (first, last)} == {"SUCCESS"}
@@ -70,11 +83,17 @@ def test_one_bad_record_keeps_no_other_from_its_end(packaged: Packaged) -> None:
 @on_linux
 def test_a_dead_letter_of_an_unknown_task_ends_its_order(packaged: Packaged) -> None:
     order_id = packaged.place()
-    packaged.dynamodb.update_item(TableName=f"{STACK}-orders", Key={"pk": {"S": f"kit#{order_id}"}},
-                                  UpdateExpression="SET #task = :gone", ExpressionAttributeNames={"#task": "task"},
-                                  ExpressionAttributeValues={":gone": {"S": "renamed"}})
+    packaged.dynamodb.update_item(
+        TableName=f"{STACK}-orders",
+        Key={"pk": {"S": f"kit#{order_id}"}},
+        UpdateExpression="SET #task = :gone",
+        ExpressionAttributeNames={"#task": "task"},
+        ExpressionAttributeValues={":gone": {"S": "renamed"}},
+    )
 
-    answer = packaged.function("DeadLetters").invoke(records(message(order_id, "renamed"), "no JSON"))
+    answer = packaged.function("DeadLetters").invoke(
+        records(message(order_id, "renamed"), "no JSON")
+    )
 
     assert answer.value == {"batchItemFailures": []}
     assert packaged.show(order_id)["error"]["code"] == "unknown_task"
@@ -83,9 +102,12 @@ def test_a_dead_letter_of_an_unknown_task_ends_its_order(packaged: Packaged) -> 
 @on_linux
 def test_the_schedule_sends_again_what_is_overdue(packaged: Packaged) -> None:
     order_id = packaged.place()
-    packaged.dynamodb.update_item(TableName=f"{STACK}-orders", Key={"pk": {"S": f"kit#{order_id}"}},
-                                  UpdateExpression="SET check_at = :past",
-                                  ExpressionAttributeValues={":past": {"N": "1"}})
+    packaged.dynamodb.update_item(
+        TableName=f"{STACK}-orders",
+        Key={"pk": {"S": f"kit#{order_id}"}},
+        UpdateExpression="SET check_at = :past",
+        ExpressionAttributeValues={":past": {"N": "1"}},
+    )
 
     answer = packaged.function("OrderSweeper").invoke(sample("schedule"))
 
@@ -101,9 +123,12 @@ def test_no_dev_dependency_can_be_imported(packaged: Packaged) -> None:
     (spy / "spy.py").write_text(
         "import importlib.util, sys\n"
         "def handler(event, context):\n"
-        "    return {name: importlib.util.find_spec(name) is not None for name in event}\n")
+        "    return {name: importlib.util.find_spec(name) is not None for name in event}\n"
+    )
     names = ["moto", "pytest", "cli", "tests", "yaml", "click", "boto3"]
-    with runtime.running(spy, "spy.handler", packaged.environment, packaged.folder / "spy.log") as function:
+    with runtime.running(
+        spy, "spy.handler", packaged.environment, packaged.folder / "spy.log"
+    ) as function:
         found = function.invoke(names).value
     assert found == {**dict.fromkeys(names, False), "boto3": True}
 
@@ -116,7 +141,16 @@ def test_the_zip_is_small_and_holds_the_app_alone() -> None:
     assert made.zip.stat().st_size <= 800_000
     tops = {name.split("/")[0] for name in names}
     assert {"app.py", "chalicelib", "chalice"} <= tops
-    assert not tops & {"tests", "cli", "benchmarks", "docs", "requirements.txt", ".local", ".chalice", "vendor"}
+    assert not tops & {
+        "tests",
+        "cli",
+        "benchmarks",
+        "docs",
+        "requirements.txt",
+        ".local",
+        ".chalice",
+        "vendor",
+    }
     assert not [name for name in names if name.endswith((".md", ".sh")) or "/test" in name]
 
 
@@ -146,10 +180,16 @@ def test_the_local_zip_differs_in_native_wheels_alone() -> None:
     assert files(package.package("dev")) == files(package.package("dev", this_machine=True))
 
 
-@pytest.mark.parametrize("spoil", [
-    lambda text: re.sub("sha256:(.)", lambda found: f"sha256:{'1' if found[1] == '0' else '0'}", text),
-    lambda text: re.sub(r" \\\n *--hash=\S+", "", text),
-], ids=["another hash", "no hash"])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda text: re.sub(
+            "sha256:(.)", lambda found: f"sha256:{'1' if found[1] == '0' else '0'}", text
+        ),
+        lambda text: re.sub(r" \\\n *--hash=\S+", "", text),
+    ],
+    ids=["another hash", "no hash"],
+)
 def test_a_wheel_that_is_not_the_listed_one_fails_the_build(tmp_path: Path, spoil: Any) -> None:
     lock = tmp_path / "requirements-lambda.txt"
     lock.write_text(spoil(package.LOCK.read_text()))

@@ -34,15 +34,23 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 def typed(stack: Stack, command: str) -> Any:
     """What a shell prints for a pasted command, as JSON."""
     command = command.replace("http://127.0.0.1:8000", stack.url)
-    done = subprocess.run(["sh", "-c", command], cwd=stack.project, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["sh", "-c", command], cwd=stack.project, capture_output=True, text=True, check=True
+    )
     return json.loads(done.stdout)
 
 
 def test_every_command_is_one_that_a_test_runs() -> None:
     first_words = {" ".join(block.split()[:2]) for block in blocks("sh")}
 
-    assert first_words == {"make run", "make test", "make check", "curl -s", "pip install",
-                           ".venv/bin/python -m"}
+    assert first_words == {
+        "make run",
+        "make test",
+        "make check",
+        "curl -s",
+        "pip install",
+        ".venv/bin/python -m",
+    }
 
 
 def test_the_curl_lines_work_as_pasted(fresh: Stack) -> None:
@@ -71,7 +79,9 @@ def test_the_printed_curl_line_works_as_pasted(fresh: Stack) -> None:
 
 def test_the_client_s_line_works_as_pasted(fresh: Stack) -> None:
     (command,) = (block for block in blocks("sh") if block.startswith(".venv"))
-    done = subprocess.run(["sh", "-c", command], cwd=fresh.project, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["sh", "-c", command], cwd=fresh.project, capture_output=True, text=True, check=True
+    )
 
     assert "SUCCESS" in done.stdout
     assert '"sauce": "curry"' in done.stdout
@@ -95,8 +105,22 @@ def test_in_a_clean_environment_pip_and_pytest_are_enough(tmp_path: Path) -> Non
     install, run = command.strip().split(" && ")
     clean = tmp_path / "clean" / "bin"
 
-    subprocess.run(f"{clean}/{install}", shell=True, cwd=project, env=environment(), check=True, capture_output=True)
-    done = subprocess.run(f"{clean}/{run} my_tests/test_readme_example.py tests/unit", shell=True, cwd=project,
-                          env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=False)
+    subprocess.run(
+        f"{clean}/{install}",
+        shell=True,
+        cwd=project,
+        env=environment(),
+        check=True,
+        capture_output=True,
+    )
+    done = subprocess.run(
+        f"{clean}/{run} my_tests/test_readme_example.py tests/unit",
+        shell=True,
+        cwd=project,
+        env={"PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
     assert done.returncode == 0, done.stdout

@@ -54,7 +54,12 @@ def test_a_killed_worker_s_order_is_claimed_again(backstage: Backstage) -> None:
 def test_every_order_ends_where_failures_vanish(backstage: Backstage) -> None:
     ended = experiments.ended_where_failures_vanish(backstage, 8)
 
-    assert ended == {"steady": "SUCCESS", "slow": "SUCCESS", "flaky": "SUCCESS", "failing": "FAILED"}
+    assert ended == {
+        "steady": "SUCCESS",
+        "slow": "SUCCESS",
+        "flaky": "SUCCESS",
+        "failing": "FAILED",
+    }
 
 
 def test_a_backlog_is_not_multiplied_and_is_served_in_the_end(backstage: Backstage) -> None:
@@ -65,9 +70,18 @@ def test_a_backlog_is_not_multiplied_and_is_served_in_the_end(backstage: Backsta
     assert found.unended == 0
 
 
-@pytest.mark.parametrize(("task", "limit_s"), [
-    ("sleeping_1_s", 1), ("spinning_1_s", 1), ("sleeping", TIMEOUT_S - FINISH_S), ("spinning", TIMEOUT_S - FINISH_S)])
-def test_a_task_without_end_is_ended_with_a_reason(backstage: Backstage, task: str, limit_s: float) -> None:
+@pytest.mark.parametrize(
+    ("task", "limit_s"),
+    [
+        ("sleeping_1_s", 1),
+        ("spinning_1_s", 1),
+        ("sleeping", TIMEOUT_S - FINISH_S),
+        ("spinning", TIMEOUT_S - FINISH_S),
+    ],
+)
+def test_a_task_without_end_is_ended_with_a_reason(
+    backstage: Backstage, task: str, limit_s: float
+) -> None:
     assert experiments.deadline(backstage, task, limit_s).code == "time_limit"
 
 

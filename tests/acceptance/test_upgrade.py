@@ -22,12 +22,21 @@ from tests.acceptance.test_deploy import call
 
 pytestmark = pytest.mark.local
 NAME = "orderline-versions"
-NEW_TASK = "from chalicelib.tasks import task\n\n\n@task\ndef of_version_two() -> int:\n    return 2\n"
+NEW_TASK = (
+    "from chalicelib.tasks import task\n\n\n@task\ndef of_version_two() -> int:\n    return 2\n"
+)
 CHANGES = (
     ("chalicelib/queue.py", "VERSION = 1", "VERSION = 2"),
-    ("chalicelib/functions/worker.py", "message.version != queue.VERSION", "message.version not in (1, 2)"),
-    ("chalicelib/table/items.py", "    return {name: encode(value) for name, value in row.items()",
-     '    return {"colour": {"S": "new"}} | {name: encode(value) for name, value in row.items()'),
+    (
+        "chalicelib/functions/worker.py",
+        "message.version != queue.VERSION",
+        "message.version not in (1, 2)",
+    ),
+    (
+        "chalicelib/table/items.py",
+        "    return {name: encode(value) for name, value in row.items()",
+        '    return {"colour": {"S": "new"}} | {name: encode(value) for name, value in row.items()',
+    ),
 )
 
 
@@ -80,7 +89,10 @@ class Shop:
         return sum("unknown_task_or_version" in event["message"] for event in events)
 
     def all_succeed(self, *order_ids: str) -> None:
-        until(lambda: all(self.show(order_id)["status"] == "SUCCESS" for order_id in order_ids), within_s=90)
+        until(
+            lambda: all(self.show(order_id)["status"] == "SUCCESS" for order_id in order_ids),
+            within_s=90,
+        )
 
 
 @pytest.fixture

@@ -34,6 +34,7 @@ FORGED = """async (url) => {
 @pytest.fixture
 def other_origin() -> Iterator[str]:
     """The address of an empty page of another origin."""
+
     class EmptyPage(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)
@@ -61,41 +62,67 @@ def test_a_page_of_another_origin_changes_and_reads_nothing(
 
     answers = page.evaluate(FORGED, f"http://127.0.0.1:{local_cloud.port}{CREATE_QUEUE}forged-")
 
-    assert answers == [0, "TypeError"]  # opaque, and refused by the browser: no header allows to read it
-    assert local_cloud.client("sqs").list_queues(QueueNamePrefix="forged-").get("QueueUrls", []) == []
+    assert answers == [
+        0,
+        "TypeError",
+    ]  # opaque, and refused by the browser: no header allows to read it
+    assert (
+        local_cloud.client("sqs").list_queues(QueueNamePrefix="forged-").get("QueueUrls", []) == []
+    )
 
 
-@pytest.mark.parametrize(("header", "reason"), [
-    ("Host: rebound.example:{port}", b"Host 'rebound.example:"),
-    ("Host: 127.0.0.1.rebound.example", b"Host '127.0.0.1.rebound.example'"),
-    ("Host: 127.0.0.1:{port}\r\nOrigin: null", b"Origin 'null'"),
-    ("Host: 127.0.0.1:{port}\r\nOrigin: http://127.0.0.1:1", b"Origin 'http://127.0.0.1:1'"),
-    ("Host: 127.0.0.1:{port}\r\nSec-Fetch-Site: cross-site", b"Sec-Fetch-Site 'cross-site'"),
-    ("Host: 127.0.0.1:{port}\r\nSec-Fetch-Site: same-site", b"Sec-Fetch-Site 'same-site'"),
-])
-def test_a_foreign_request_is_refused_with_the_reason(local_cloud: LocalCloud, header: str, reason: bytes) -> None:
-    answer = exchange(local_cloud.port, f"POST {CREATE_QUEUE}forged", header.format(port=local_cloud.port))
+@pytest.mark.parametrize(
+    ("header", "reason"),
+    [
+        ("Host: rebound.example:{port}", b"Host 'rebound.example:"),
+        ("Host: 127.0.0.1.rebound.example", b"Host '127.0.0.1.rebound.example'"),
+        ("Host: 127.0.0.1:{port}\r\nOrigin: null", b"Origin 'null'"),
+        ("Host: 127.0.0.1:{port}\r\nOrigin: http://127.0.0.1:1", b"Origin 'http://127.0.0.1:1'"),
+        ("Host: 127.0.0.1:{port}\r\nSec-Fetch-Site: cross-site", b"Sec-Fetch-Site 'cross-site'"),
+        ("Host: 127.0.0.1:{port}\r\nSec-Fetch-Site: same-site", b"Sec-Fetch-Site 'same-site'"),
+    ],
+)
+def test_a_foreign_request_is_refused_with_the_reason(
+    local_cloud: LocalCloud, header: str, reason: bytes
+) -> None:
+    answer = exchange(
+        local_cloud.port, f"POST {CREATE_QUEUE}forged", header.format(port=local_cloud.port)
+    )
 
     assert answer.startswith(b"HTTP/1.1 403 ")
     assert reason in answer
     assert b"access-control-allow" not in answer.lower()
-    assert local_cloud.client("sqs").list_queues(QueueNamePrefix="forged").get("QueueUrls", []) == []
+    assert (
+        local_cloud.client("sqs").list_queues(QueueNamePrefix="forged").get("QueueUrls", []) == []
+    )
 
 
-@pytest.mark.parametrize("header", [
-    "Host: 127.0.0.1:{port}", "Host: LOCALHOST:{port}", "Host: [::1]:{port}", "Host: localhost",
-    "Host: localhost:{port}\r\nOrigin: http://localhost:{port}\r\nSec-Fetch-Site: same-origin",
-    "Host: 127.0.0.1:{port}\r\nSec-Fetch-Site: none",
-])
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Host: 127.0.0.1:{port}",
+        "Host: LOCALHOST:{port}",
+        "Host: [::1]:{port}",
+        "Host: localhost",
+        "Host: localhost:{port}\r\nOrigin: http://localhost:{port}\r\nSec-Fetch-Site: same-origin",
+        "Host: 127.0.0.1:{port}\r\nSec-Fetch-Site: none",
+    ],
+)
 def test_a_request_of_this_machine_is_answered(local_cloud: LocalCloud, header: str) -> None:
-    answer = exchange(local_cloud.port, "GET /_ministack/health", header.format(port=local_cloud.port))
+    answer = exchange(
+        local_cloud.port, "GET /_ministack/health", header.format(port=local_cloud.port)
+    )
 
     assert answer.startswith(b"HTTP/1.1 200 ")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 def test_it_listens_on_one_port_of_127_0_0_1_alone(local_cloud: LocalCloud) -> None:
-    sockets = {os.readlink(path) for path in Path(f"/proc/{local_cloud.pid}/fd").iterdir() if path.is_symlink()}
+    sockets = {
+        os.readlink(path)
+        for path in Path(f"/proc/{local_cloud.pid}/fd").iterdir()
+        if path.is_symlink()
+    }
     listening = set[str]()
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/{local_cloud.pid}/net/{table}").read_text().splitlines()[1:]:

@@ -27,5 +27,7 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
         yield made
     violations = request.session.testsfailed - failed
     layer = request.module.__name__.rpartition("test_")[2]
-    sys.stdout.write(f"\n{layer}: {made.scenarios} scenarios, violations {violations},"
-                     f" {time.monotonic() - began:.0f} s, SEED={SEED}\n")
+    sys.stdout.write(
+        f"\n{layer}: {made.scenarios} scenarios, violations {violations},"
+        f" {time.monotonic() - began:.0f} s, SEED={SEED}\n"
+    )

@@ -90,8 +90,19 @@ def follow_up(world: World, kind: str) -> None:
     world.drain()
 
 
-FLOWS: dict[str, Flow] = {flow.__name__: flow for flow in (
-    work, cancel, cancel_and_retry, fail_and_retry, lose_the_message, bury_the_message, later, much_later, batch,
-    follow_up,
-)}
+FLOWS: dict[str, Flow] = {
+    flow.__name__: flow
+    for flow in (
+        work,
+        cancel,
+        cancel_and_retry,
+        fail_and_retry,
+        lose_the_message,
+        bury_the_message,
+        later,
+        much_later,
+        batch,
+        follow_up,
+    )
+}
 KINDS = ("ok", "flaky", "failing")

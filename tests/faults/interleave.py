@@ -46,10 +46,15 @@ class Actor:
         self.go.acquire()
 
 
-def interleaved(wire: Wire, deeds: dict[str, Deed], schedule: list[str]) -> list[tuple[str, list[str]]]:
+def interleaved(
+    wire: Wire, deeds: dict[str, Deed], schedule: list[str]
+) -> list[tuple[str, list[str]]]:
     """Run the deeds by a schedule, then in their order. Returns each step taken, and who else could have taken it."""
     actors = {name: Actor(name, deed) for name, deed in deeds.items()}
-    threads = {threading.Thread(target=actor.run, name=name, daemon=True): actor for name, actor in actors.items()}
+    threads = {
+        threading.Thread(target=actor.run, name=name, daemon=True): actor
+        for name, actor in actors.items()
+    }
     for thread in threads:
         thread.start()
     by_thread = {thread.ident: actor for thread, actor in threads.items()}

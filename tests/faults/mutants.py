@@ -18,10 +18,16 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 LAYERS = {
     "walks": ["tests/faults/test_state_machine.py"],
-    "flows": ["tests/functional/test_every_order_ends.py", "tests/functional/test_messages.py",
-              "tests/functional/test_attempts.py", "tests/functional/test_aws_faults.py",
-              "tests/functional/test_idempotency.py", "tests/functional/test_tasks_that_place.py",
-              "tests/functional/test_periodic.py", "tests/functional/test_polling.py"],
+    "flows": [
+        "tests/functional/test_every_order_ends.py",
+        "tests/functional/test_messages.py",
+        "tests/functional/test_attempts.py",
+        "tests/functional/test_aws_faults.py",
+        "tests/functional/test_idempotency.py",
+        "tests/functional/test_tasks_that_place.py",
+        "tests/functional/test_periodic.py",
+        "tests/functional/test_polling.py",
+    ],
     "faults": ["tests/faults/test_faults.py"],
     "orders of steps": ["tests/faults/test_interleavings.py"],
     "model": ["tests/model"],
@@ -42,71 +48,230 @@ def _one(name: str, file: str, old: str, new: str) -> Mutant:
 
 FREE = "(#status = :pending OR lease_until < :now)"
 MUTANTS = (
-    _one("finish is not fenced", "table/transitions.py", '"fence = :held", {":held"', '"version <> :held", {":held"'),
-    _one("claim ignores the lease", "table/transitions.py", FREE, "(#status = :pending OR lease_until <> :now)"),
-    Mutant("claim ignores the status", (
-        ("chalicelib/table/transitions.py", FREE, "(#status <> :pending OR lease_until <> :now OR version > :now)"),
-        ("chalicelib/orders.py", 'Transition("T3", OPEN,', 'Transition("T3", OPEN + FINAL,'))),
+    _one(
+        "finish is not fenced",
+        "table/transitions.py",
+        '"fence = :held", {":held"',
+        '"version <> :held", {":held"',
+    ),
+    _one(
+        "claim ignores the lease",
+        "table/transitions.py",
+        FREE,
+        "(#status = :pending OR lease_until <> :now)",
+    ),
+    Mutant(
+        "claim ignores the status",
+        (
+            (
+                "chalicelib/table/transitions.py",
+                FREE,
+                "(#status <> :pending OR lease_until <> :now OR version > :now)",
+            ),
+            ("chalicelib/orders.py", 'Transition("T3", OPEN,', 'Transition("T3", OPEN + FINAL,'),
+        ),
+    ),
     _one("claim ignores the attempts", "table/transitions.py", " AND attempts < max_attempts", ""),
-    _one("claim ignores run_at", "table/transitions.py", "attribute_not_exists(run_at) OR run_at <= :now", "version < :now"),
-    _one("attempts are not counted at the claim", "table/transitions.py", "attempts = attempts + :one", "attempts = attempts"),
-    _one("one's own write is not told", "table/conditional_write.py", "row is not None and row.fence == fence", "row is None"),
-    _one("a duplicate on a live lease is acknowledged", "functions/worker.py",
-         'return _keep(message, ((row.lease_until or 0) - now) // SECOND + 1, "live_lease")', "return True"),
-    _one("a message is acknowledged though AWS failed", "queue.py", "    return False\n\n\ndef url",
-         "    return True\n\n\ndef url"),
-    _one("an unknown task is acknowledged", "functions/worker.py",
-         'return _keep(message, min(60, 5 * 2 ** (message.receives - 1)), "unknown_task_or_version")', "return True"),
-    _one("a retry keeps its lease", "table/transitions.py", 'removes=("lease_until", "progress")', 'removes=("progress",)'),
-    _one("a final order keeps its timer", "table/conditional_write.py", '("check_at", "check_shard", "lease_until", *removes)',
-         '("lease_until", *removes)'),
-    _one("giving up ignores what came since", "table/transitions.py", 'f"fence = :seen AND {_NOT_HELD}"',
-         'f"fence <> :now AND version <> :seen AND {_NOT_HELD}"'),
-    Mutant("giving up ignores a live lease", (
-        ("chalicelib/table/transitions.py", 'f"fence = :seen AND {_NOT_HELD}"', '"fence = :seen AND fence <> :now"'),
-        ("chalicelib/functions/sweeper.py", " or order.held(now)", ""), ("chalicelib/functions/dead_letters.py", " or order.held(now)", ""))),
-    _one("cancel in any state", "orders.py", 'Transition("T8", (Status.PENDING,)', 'Transition("T8", OPEN'),
-    _one("cancel does not name the round", "table/transitions.py",
-         '"retry_round = :retry_round", {":retry_round": seen.retry_round}, {})', '"retry_round >= :retry_round", {":retry_round": 0}, {})'),
-    _one("the sweeper sends what is not due", "table/transitions.py",
-         "fence = :seen AND requeue_count = :requeue_count AND check_at = :due AND check_at <= :now AND",
-         "fence <> :seen AND requeue_count <> :seen AND version <> :due AND requeue_count <> :now AND requeue_count >= :requeue_count AND"),
-    _one("the sweeper has no guard", "functions/sweeper.py", "if not waiting:", "if waiting or not waiting:"),
-    _one("the sweeper leaves no mark on what it sent", "functions/sweeper.py",
-         "    moved = transitions.resend(order, dispatch)\n    if", "    moved = order\n    if"),
-    Mutant("a dead letter breaks a live lease", (
-        ("chalicelib/functions/dead_letters.py", " or order.held(now)", ""),
-        ("chalicelib/table/transitions.py", 'orders.POSTPONE, now, _NOT_HELD,', 'orders.POSTPONE, now, "version <> :now",'))),
-    _one("a retry by the client keeps the TTL", "table/transitions.py", 'removes=("expires_at", "lease_until",',
-         'removes=("lease_until",'),
-    _one("a retry by the client does not name the round", "table/transitions.py", '"retry_round = :retry_round AND expires_at > :now_s"',
-         '"retry_round <> :now_s AND retry_round >= :retry_round AND expires_at > :now_s"'),
-    _one("a retry by the client keeps the attempts", "table/transitions.py", 'sets={"attempts": 0, "requeue_count"', 'sets={"requeue_count"'),
-    _one("an order replaces one that is there", "table/transitions.py", '"attribute_not_exists(pk) OR expires_at <= :now_s"',
-         '"attribute_not_exists(pk) OR created_at > :now_s"'),
-    _one("a failed send fails the POST", "service.py", "    except Unavailable as fault:\n        logs",
-         "    except Unavailable as fault:\n        raise\n        logs"),
+    _one(
+        "claim ignores run_at",
+        "table/transitions.py",
+        "attribute_not_exists(run_at) OR run_at <= :now",
+        "version < :now",
+    ),
+    _one(
+        "attempts are not counted at the claim",
+        "table/transitions.py",
+        "attempts = attempts + :one",
+        "attempts = attempts",
+    ),
+    _one(
+        "one's own write is not told",
+        "table/conditional_write.py",
+        "row is not None and row.fence == fence",
+        "row is None",
+    ),
+    _one(
+        "a duplicate on a live lease is acknowledged",
+        "functions/worker.py",
+        'return _keep(message, ((row.lease_until or 0) - now) // SECOND + 1, "live_lease")',
+        "return True",
+    ),
+    _one(
+        "a message is acknowledged though AWS failed",
+        "queue.py",
+        "    return False\n\n\ndef url",
+        "    return True\n\n\ndef url",
+    ),
+    _one(
+        "an unknown task is acknowledged",
+        "functions/worker.py",
+        'return _keep(message, min(60, 5 * 2 ** (message.receives - 1)), "unknown_task_or_version")',
+        "return True",
+    ),
+    _one(
+        "a retry keeps its lease",
+        "table/transitions.py",
+        'removes=("lease_until", "progress")',
+        'removes=("progress",)',
+    ),
+    _one(
+        "a final order keeps its timer",
+        "table/conditional_write.py",
+        '("check_at", "check_shard", "lease_until", *removes)',
+        '("lease_until", *removes)',
+    ),
+    _one(
+        "giving up ignores what came since",
+        "table/transitions.py",
+        'f"fence = :seen AND {_NOT_HELD}"',
+        'f"fence <> :now AND version <> :seen AND {_NOT_HELD}"',
+    ),
+    Mutant(
+        "giving up ignores a live lease",
+        (
+            (
+                "chalicelib/table/transitions.py",
+                'f"fence = :seen AND {_NOT_HELD}"',
+                '"fence = :seen AND fence <> :now"',
+            ),
+            ("chalicelib/functions/sweeper.py", " or order.held(now)", ""),
+            ("chalicelib/functions/dead_letters.py", " or order.held(now)", ""),
+        ),
+    ),
+    _one(
+        "cancel in any state",
+        "orders.py",
+        'Transition("T8", (Status.PENDING,)',
+        'Transition("T8", OPEN',
+    ),
+    _one(
+        "cancel does not name the round",
+        "table/transitions.py",
+        '"retry_round = :retry_round", {":retry_round": seen.retry_round}, {})',
+        '"retry_round >= :retry_round", {":retry_round": 0}, {})',
+    ),
+    _one(
+        "the sweeper sends what is not due",
+        "table/transitions.py",
+        "fence = :seen AND requeue_count = :requeue_count AND check_at = :due AND check_at <= :now AND",
+        "fence <> :seen AND requeue_count <> :seen AND version <> :due AND requeue_count <> :now AND requeue_count >= :requeue_count AND",
+    ),
+    _one(
+        "the sweeper has no guard",
+        "functions/sweeper.py",
+        "if not waiting:",
+        "if waiting or not waiting:",
+    ),
+    _one(
+        "the sweeper leaves no mark on what it sent",
+        "functions/sweeper.py",
+        "    moved = transitions.resend(order, dispatch)\n    if",
+        "    moved = order\n    if",
+    ),
+    Mutant(
+        "a dead letter breaks a live lease",
+        (
+            ("chalicelib/functions/dead_letters.py", " or order.held(now)", ""),
+            (
+                "chalicelib/table/transitions.py",
+                "orders.POSTPONE, now, _NOT_HELD,",
+                'orders.POSTPONE, now, "version <> :now",',
+            ),
+        ),
+    ),
+    _one(
+        "a retry by the client keeps the TTL",
+        "table/transitions.py",
+        'removes=("expires_at", "lease_until",',
+        'removes=("lease_until",',
+    ),
+    _one(
+        "a retry by the client does not name the round",
+        "table/transitions.py",
+        '"retry_round = :retry_round AND expires_at > :now_s"',
+        '"retry_round <> :now_s AND retry_round >= :retry_round AND expires_at > :now_s"',
+    ),
+    _one(
+        "a retry by the client keeps the attempts",
+        "table/transitions.py",
+        'sets={"attempts": 0, "requeue_count"',
+        'sets={"requeue_count"',
+    ),
+    _one(
+        "an order replaces one that is there",
+        "table/transitions.py",
+        '"attribute_not_exists(pk) OR expires_at <= :now_s"',
+        '"attribute_not_exists(pk) OR created_at > :now_s"',
+    ),
+    _one(
+        "a failed send fails the POST",
+        "service.py",
+        "    except Unavailable as fault:\n        logs",
+        "    except Unavailable as fault:\n        raise\n        logs",
+    ),
     _one("the ETag ignores what is included", "web/etag.py", ", *sorted(include)])", "])"),
-    _one("the fingerprint ignores run_at", "service.py", "self.delay_s, self.run_at]", "self.delay_s]"),
-    _one("no margin before Lambda's own timeout", "functions/worker.py", "time_left_s() - MARGIN_S)", "time_left_s())"),
-    _one("a tick's id lacks the task's name", "functions/periodic.py", 'id_of("tick", task.name, str(tick))',
-         'id_of("tick", str(tick))'),
-    _one("the long-overdue rule is ignored", "functions/sweeper.py", "(budget <= 0 and now - check_at < LONG_OVERDUE)",
-         "budget <= 0"),
-    _one("a retry is planned without run_at", "service.py", "dispatch = _dispatch(seen.id, orders.now(), seen.run_at)",
-         "dispatch = _dispatch(seen.id, orders.now(), None)"),
-    _one("the delay allows for no clock skew", "orders.py", "-(-ahead // SECOND) + CLOCK_SKEW_S if ahead else 0",
-         "-(-ahead // SECOND)"),
-    _one("the message's task runs, not the row's", "table/transitions.py",
-         " AND task = :task", " AND (task = :task OR version < :now)"),
-    _one("a tick that was placed is placed again", "functions/periodic.py", "if tick <= previous.tick or not", "if not"),
-    _one("a retried parent places anew", "service.py", "str(parent.created_at), name)", "str(parent.version), name)"),
+    _one(
+        "the fingerprint ignores run_at",
+        "service.py",
+        "self.delay_s, self.run_at]",
+        "self.delay_s]",
+    ),
+    _one(
+        "no margin before Lambda's own timeout",
+        "functions/worker.py",
+        "time_left_s() - MARGIN_S)",
+        "time_left_s())",
+    ),
+    _one(
+        "a tick's id lacks the task's name",
+        "functions/periodic.py",
+        'id_of("tick", task.name, str(tick))',
+        'id_of("tick", str(tick))',
+    ),
+    _one(
+        "the long-overdue rule is ignored",
+        "functions/sweeper.py",
+        "(budget <= 0 and now - check_at < LONG_OVERDUE)",
+        "budget <= 0",
+    ),
+    _one(
+        "a retry is planned without run_at",
+        "service.py",
+        "dispatch = _dispatch(seen.id, orders.now(), seen.run_at)",
+        "dispatch = _dispatch(seen.id, orders.now(), None)",
+    ),
+    _one(
+        "the delay allows for no clock skew",
+        "orders.py",
+        "-(-ahead // SECOND) + CLOCK_SKEW_S if ahead else 0",
+        "-(-ahead // SECOND)",
+    ),
+    _one(
+        "the message's task runs, not the row's",
+        "table/transitions.py",
+        " AND task = :task",
+        " AND (task = :task OR version < :now)",
+    ),
+    _one(
+        "a tick that was placed is placed again",
+        "functions/periodic.py",
+        "if tick <= previous.tick or not",
+        "if not",
+    ),
+    _one(
+        "a retried parent places anew",
+        "service.py",
+        "str(parent.created_at), name)",
+        "str(parent.version), name)",
+    ),
 )
 
 
 def weakened(mutant: Mutant, target: Path) -> Path:
     """A copy of the project with the mutant's edits. Fails if the code no longer holds what they replace."""
-    unwanted = shutil.ignore_patterns(".git", ".venv", ".local", "build", "__pycache__", ".*_cache", ".hypothesis")
+    unwanted = shutil.ignore_patterns(
+        ".git", ".venv", ".local", "build", "__pycache__", ".*_cache", ".hypothesis"
+    )
     shutil.copytree(ROOT, target, ignore=unwanted)
     for file, old, new in mutant.edits:
         text = (target / file).read_text()

@@ -20,11 +20,21 @@ RANDOM = 4000 if WHOLE else 60
 
 def faults(tap: Wire) -> dict[str, tuple[Fault, int]]:
     """Each kind, and how many requests it strikes: one is hidden by botocore's own retries, ATTEMPTS are not."""
-    kinds = {"lost": wire.lost, "answer lost": wire.answer_lost, "throttled": wire.throttled, "500": wire.server_error}
+    kinds = {
+        "lost": wire.lost,
+        "answer lost": wire.answer_lost,
+        "throttled": wire.throttled,
+        "500": wire.server_error,
+    }
     hidden = {f"{name}, once": (fault, 1) for name, fault in kinds.items()}
     shown = {name: (fault, ATTEMPTS) for name, fault in kinds.items()}
-    return {**hidden, **shown, "denied": (wire.denied, 1), "killed before": (tap.killed, 1),
-            "killed after": (tap.killed_after, 1)}
+    return {
+        **hidden,
+        **shown,
+        "denied": (wire.denied, 1),
+        "killed before": (tap.killed, 1),
+        "killed after": (tap.killed_after, 1),
+    }
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -32,7 +42,11 @@ def faults(tap: Wire) -> dict[str, tuple[Fault, int]]:
 def test_any_fault_at_any_call(world: World, flow: str, kind: str) -> None:
     calls = _scenario(world, flow, kind, {})
     every = [(n, name) for n in range(calls) for name in faults(world.wire)]
-    chosen = every if WHOLE else random.Random(f"{SEED}{flow}{kind}").sample(every, min(SAMPLE, len(every)))
+    chosen = (
+        every
+        if WHOLE
+        else random.Random(f"{SEED}{flow}{kind}").sample(every, min(SAMPLE, len(every)))
+    )
     for n, name in chosen:
         _scenario(world, flow, kind, {n: name})
 
@@ -40,7 +54,10 @@ def test_any_fault_at_any_call(world: World, flow: str, kind: str) -> None:
 def test_two_or_three_faults_at_random(world: World) -> None:
     dice = random.Random(SEED)
     for _ in range(RANDOM):
-        plan = {dice.randrange(30): dice.choice(list(faults(world.wire))) for _ in range(dice.choice((2, 3)))}
+        plan = {
+            dice.randrange(30): dice.choice(list(faults(world.wire)))
+            for _ in range(dice.choice((2, 3)))
+        }
         _scenario(world, dice.choice(list(FLOWS)), dice.choice(KINDS), plan)
 
 

@@ -53,16 +53,22 @@ def _random_walk(world: World, pair: tuple[str, str], beginning: str, dice: rand
         steps = _scenario(world, pair, beginning, schedule)
 
 
-def _scenario(world: World, pair: tuple[str, str], beginning: str, schedule: list[str]) -> list[tuple[str, list[str]]]:
+def _scenario(
+    world: World, pair: tuple[str, str], beginning: str, schedule: list[str]
+) -> list[tuple[str, list[str]]]:
     world.fresh()
     record = _begin(world, beginning)
-    deeds = {name: _deed(world, name, record) for name in pair} | {"time": lambda: world.advance(JUMP_S)}
+    deeds = {name: _deed(world, name, record) for name in pair} | {
+        "time": lambda: world.advance(JUMP_S)
+    }
     try:
         steps = interleaved(world.wire, deeds, schedule)
         world.settle()
         world.check(attempts_to_spare=beginning in ("waiting", "overdue", "held"))
     except AssertionError as broken:
-        raise AssertionError(f"SEED={SEED}: {pair}, {beginning}, schedule {schedule}: {broken}") from broken
+        raise AssertionError(
+            f"SEED={SEED}: {pair}, {beginning}, schedule {schedule}: {broken}"
+        ) from broken
     return steps
 
 
@@ -78,7 +84,12 @@ def _begin(world: World, beginning: str) -> dict[str, Any]:
     if beginning == "failed":
         world.fail(order_id)
     body = world.body(order_id)
-    return {"messageId": "m", "receiptHandle": "r", "body": body, "attributes": {"ApproximateReceiveCount": "1"}}
+    return {
+        "messageId": "m",
+        "receiptHandle": "r",
+        "body": body,
+        "attributes": {"ApproximateReceiveCount": "1"},
+    }
 
 
 def _deed(world: World, name: str, record: dict[str, Any]) -> Deed:
@@ -98,7 +109,8 @@ def _deed(world: World, name: str, record: dict[str, Any]) -> Deed:
         "dead letter": lambda: dead_letters.settle([record]),
         "sweeper": lambda: sweeper.sweep(lambda: 60),
         "second sweeper": lambda: sweeper.sweep(lambda: 60),
-        "cancel": cancel, "retry": retry,
+        "cancel": cancel,
+        "retry": retry,
     }[name]
 
 
@@ -111,9 +123,13 @@ def test_the_walk_takes_every_order_once(world: World) -> None:
         transitions.read("kit#none")
 
     def run(schedule: list[str]) -> list[tuple[str, list[str]]]:
-        return interleaved(world.wire, {"a": ask_twice, "b": ask_twice, "time": lambda: None}, schedule)
+        return interleaved(
+            world.wire, {"a": ask_twice, "b": ask_twice, "time": lambda: None}, schedule
+        )
 
     taken = list(schedules(run))
     assert len(taken) == len(set(map(tuple, taken)))
-    assert {(steps.count("a"), steps.count("b"), steps.count("time")) for steps in taken} == {(3, 3, 1)}
+    assert {(steps.count("a"), steps.count("b"), steps.count("time")) for steps in taken} == {
+        (3, 3, 1)
+    }
     assert len(taken) == 140

@@ -18,7 +18,9 @@ CHOSEN = random.Random(SEED).sample(MUTANTS, len(MUTANTS) if WHOLE else 1)
 def test_the_suite_goes_red(tmp_path: Path, mutant: Mutant) -> None:
     sys.stdout.write(f"\nSEED={SEED}\n")
     project = weakened(mutant, tmp_path / "project")
-    assert any(seconds_to_red(project, tests) for tests in LAYERS.values()), f"nothing noticed that {mutant.name}"
+    assert any(seconds_to_red(project, tests) for tests in LAYERS.values()), (
+        f"nothing noticed that {mutant.name}"
+    )
 
 
 def test_every_mutant_still_fits_the_code() -> None:

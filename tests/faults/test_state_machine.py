@@ -42,7 +42,9 @@ class Orderline(RuleBasedStateMachine):
     def place(self, kind: str) -> str:
         return self.world.place(kind)
 
-    @rule(target=placed, kind=st.sampled_from(KINDS), seconds=st.sampled_from([1, 60, 899, 901, 5000]))
+    @rule(
+        target=placed, kind=st.sampled_from(KINDS), seconds=st.sampled_from([1, 60, 899, 901, 5000])
+    )
     def place_for_later(self, kind: str, seconds: int) -> str:
         return self.world.place(kind, run_at=self.world.cloud.clock() + seconds * SECOND)
 
@@ -96,7 +98,13 @@ class Orderline(RuleBasedStateMachine):
 
 TestOrderline = Orderline.TestCase
 TestOrderline.settings = settings(
-    max_examples=400 if WHOLE else 25, stateful_step_count=40 if WHOLE else 20, deadline=None,
-    phases=[Phase.generate] if os.environ.get("MUTANT") else list(Phase),  # to shrink a mutant's walk takes minutes
-    suppress_health_check=list(HealthCheck), print_blob=True, database=None,
+    max_examples=400 if WHOLE else 25,
+    stateful_step_count=40 if WHOLE else 20,
+    deadline=None,
+    phases=[Phase.generate]
+    if os.environ.get("MUTANT")
+    else list(Phase),  # to shrink a mutant's walk takes minutes
+    suppress_health_check=list(HealthCheck),
+    print_blob=True,
+    database=None,
 )

@@ -119,7 +119,9 @@ class World:
 
     def body(self, order_id: str) -> str:
         """What its message holds."""
-        return json.dumps({"v": queue.VERSION, "pk": orders.key_of(CLIENT, order_id), "task": "proof"})
+        return json.dumps(
+            {"v": queue.VERSION, "pk": orders.key_of(CLIENT, order_id), "task": "proof"}
+        )
 
     def advance(self, seconds: float) -> None:
         self.cloud.clock.advance(seconds)
@@ -135,7 +137,9 @@ class World:
                 return
             self.advance(STEP_S * (1 + step // 10))
             self.sweep()
-        raise AssertionError(f"not at its end after {MOST_STEPS} steps: {self.unfinished()}, {self.waiting()} messages")
+        raise AssertionError(
+            f"not at its end after {MOST_STEPS} steps: {self.unfinished()}, {self.waiting()} messages"
+        )
 
     def check(self, attempts_to_spare: bool = False) -> None:
         """What must hold at the end, besides what held at every step. With attempts to spare, what can succeed does."""
@@ -145,7 +149,9 @@ class World:
             if attempts_to_spare and kind != "failing":
                 assert found[order_id].status in (Status.SUCCESS, Status.CANCELLED), found[order_id]
         parents = [order.parent for order in found.values() if order.parent]
-        assert len(parents) == len(set(parents)), "a parent's follow-up is placed once, however often it runs"
+        assert len(parents) == len(set(parents)), (
+            "a parent's follow-up is placed once, however often it runs"
+        )
         for order in found.values():
             self.bystander.ended(order)
 
@@ -163,13 +169,19 @@ class World:
         reset_model_data()  # moto's lists of all that it ever made: gigabytes, in a whole proof
 
     def rows(self) -> list[Order]:
-        return [decoded for decoded in map(self._row, [f"{CLIENT}#{id}" for id in self.ids()]) if decoded]
+        return [
+            decoded
+            for decoded in map(self._row, [f"{CLIENT}#{id}" for id in self.ids()])
+            if decoded
+        ]
 
     def ids(self) -> list[str]:
         return [item["pk"]["S"].partition("#")[2] for item in self._items()]
 
     def unfinished(self) -> list[str]:
-        return [f"{order.id} {order.status.value}" for order in self.rows() if not order.status.final]
+        return [
+            f"{order.id} {order.status.value}" for order in self.rows() if not order.status.final
+        ]
 
     def waiting(self) -> int:
         """How many messages both queues hold, hidden ones too."""
@@ -205,7 +217,10 @@ class World:
     def _messages(self) -> list[Any]:
         """Moto's own lists: asking over the wire would cost as much as the scenario."""
         queues = sqs_backends["123456789012"][REGION].queues
-        return [queues[name]._messages for name in (config.settings().orders_queue, config.settings().dead_queue)]
+        return [
+            queues[name]._messages
+            for name in (config.settings().orders_queue, config.settings().dead_queue)
+        ]
 
     def _table(self) -> Any:
         return dynamodb_backends["123456789012"][REGION].tables[config.settings().orders_table]

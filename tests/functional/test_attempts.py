@@ -48,10 +48,15 @@ def test_a_result_is_shown_as_json_whatever_type_it_was(cloud: Cloud) -> None:
 
     order = ended(cloud, "pack", {"day": "2026-02-28", "counts": {"1": 6, "2": 9}})
 
-    assert order["result"] == [{"pieces": 6, "best_before": "2026-02-28"}, {"pieces": 9, "best_before": "2026-02-28"}]
+    assert order["result"] == [
+        {"pieces": 6, "best_before": "2026-02-28"},
+        {"pieces": 9, "best_before": "2026-02-28"},
+    ]
 
 
-@pytest.mark.parametrize("result", [None, False, 0, "", [], {}, 2**70, 0.1, 1e308, {"a": [1, {"b": None}]}, "😀"])
+@pytest.mark.parametrize(
+    "result", [None, False, 0, "", [], {}, 2**70, 0.1, 1e308, {"a": [1, {"b": None}]}, "😀"]
+)
 def test_a_result_comes_back_exactly(cloud: Cloud, result: Any) -> None:
     @task
     def give() -> Any:
@@ -59,7 +64,11 @@ def test_a_result_comes_back_exactly(cloud: Cloud, result: Any) -> None:
 
     order = ended(cloud, "give")
 
-    assert (order["status"], order["result"], type(order["result"])) == ("SUCCESS", result, type(result))
+    assert (order["status"], order["result"], type(order["result"])) == (
+        "SUCCESS",
+        result,
+        type(result),
+    )
     assert cloud.messages() == 0
 
 
@@ -128,7 +137,9 @@ def test_the_backoff_doubles_up_to_its_most_and_the_row_is_due_after_it(cloud: C
         cloud.drain()
         row = cloud.order(order["id"])
         assert row.check_at is not None
-        waits.append((row.check_at - row.updated_at) / orders.SECOND - config.settings().resend_after_s)
+        waits.append(
+            (row.check_at - row.updated_at) / orders.SECOND - config.settings().resend_after_s
+        )
         cloud.clock.advance(60)
 
     assert waits == pytest.approx(drawn, abs=1e-5)
@@ -145,7 +156,12 @@ def test_it_fails_after_its_last_attempt_with_the_error_on_it(cloud: Cloud) -> N
         cloud.clock.advance(3600)
 
     failed = cloud.get(order["id"])
-    assert (failed["status"], failed["done"], failed["attempts"], failed["max_attempts"]) == ("FAILED", True, 3, 3)
+    assert (failed["status"], failed["done"], failed["attempts"], failed["max_attempts"]) == (
+        "FAILED",
+        True,
+        3,
+        3,
+    )
     assert failed["error"] == {"code": "task_error", "message": "ValueError: burnt 3", "attempt": 3}
     assert cloud.messages() == cloud.messages(dead=True) == 0
 
@@ -167,11 +183,18 @@ def test_a_final_row_has_its_ttl_and_is_on_nobodys_timer(cloud: Cloud) -> None:
 
 @pytest.mark.parametrize(
     ("options", "again"),
-    [({}, True), ({"no_retry_on": (LookupError,)}, False), ({"no_retry_on": (OSError,)}, True),
-     ({"retry_on": (LookupError,)}, True), ({"retry_on": (OSError,)}, False),
-     ({"retry_on": (Exception,), "no_retry_on": (KeyError,)}, False)],
+    [
+        ({}, True),
+        ({"no_retry_on": (LookupError,)}, False),
+        ({"no_retry_on": (OSError,)}, True),
+        ({"retry_on": (LookupError,)}, True),
+        ({"retry_on": (OSError,)}, False),
+        ({"retry_on": (Exception,), "no_retry_on": (KeyError,)}, False),
+    ],
 )
-def test_the_declaration_says_what_a_retry_may_mend(cloud: Cloud, options: dict[str, Any], again: bool) -> None:
+def test_the_declaration_says_what_a_retry_may_mend(
+    cloud: Cloud, options: dict[str, Any], again: bool
+) -> None:
     def burn() -> None:
         raise KeyError("salt")
 
@@ -185,10 +208,24 @@ def test_the_declaration_says_what_a_retry_may_mend(cloud: Cloud, options: dict[
 
 @pytest.mark.parametrize(
     ("raises", "said"),
-    [(lambda: sys.exit(3), "SystemExit: 3"), (KeyboardInterrupt, "KeyboardInterrupt: "),
-     (GeneratorExit, "GeneratorExit: "), (asyncio.CancelledError, "CancelledError: "), (Unspeakable, "Unspeakable"),
-     (lambda: RecursionError("deep"), "RecursionError: deep"), (lambda: ValueError("\ud800"), "ValueError: ?")],
-    ids=["sys.exit", "KeyboardInterrupt", "GeneratorExit", "CancelledError", "no words", "RecursionError", "surrogate"],
+    [
+        (lambda: sys.exit(3), "SystemExit: 3"),
+        (KeyboardInterrupt, "KeyboardInterrupt: "),
+        (GeneratorExit, "GeneratorExit: "),
+        (asyncio.CancelledError, "CancelledError: "),
+        (Unspeakable, "Unspeakable"),
+        (lambda: RecursionError("deep"), "RecursionError: deep"),
+        (lambda: ValueError("\ud800"), "ValueError: ?"),
+    ],
+    ids=[
+        "sys.exit",
+        "KeyboardInterrupt",
+        "GeneratorExit",
+        "CancelledError",
+        "no words",
+        "RecursionError",
+        "surrogate",
+    ],
 )
 def test_nothing_that_a_task_raises_ends_the_worker(
     cloud: Cloud, raises: Callable[[], BaseException], said: str
@@ -224,8 +261,12 @@ def _swallows_even_the_first_alarm() -> None:
         time.sleep(5)
 
 
-@pytest.mark.parametrize("dawdles", [lambda: time.sleep(5), _swallows, _swallows_even_the_first_alarm])
-def test_a_task_ends_at_its_limit_and_may_try_again(cloud: Cloud, dawdles: Callable[[], None]) -> None:
+@pytest.mark.parametrize(
+    "dawdles", [lambda: time.sleep(5), _swallows, _swallows_even_the_first_alarm]
+)
+def test_a_task_ends_at_its_limit_and_may_try_again(
+    cloud: Cloud, dawdles: Callable[[], None]
+) -> None:
     @task(timeout_s=0.1)
     def dawdle() -> None:
         dawdles()
@@ -234,7 +275,11 @@ def test_a_task_ends_at_its_limit_and_may_try_again(cloud: Cloud, dawdles: Calla
     order = ended(cloud, "dawdle")
 
     assert time.monotonic() - began < 2
-    assert (order["status"], order["attempts"], order["error"]["code"]) == ("PENDING", 1, "time_limit")
+    assert (order["status"], order["attempts"], order["error"]["code"]) == (
+        "PENDING",
+        1,
+        "time_limit",
+    )
     assert "0.1 s" in order["error"]["message"]
 
 
@@ -282,7 +327,9 @@ def test_a_success_carries_no_error_of_an_attempt_before_it(cloud: Cloud) -> Non
 
 
 @pytest.mark.parametrize(("levels", "status"), [(64, "SUCCESS"), (65, "FAILED")])
-def test_a_result_is_nested_no_deeper_than_an_input_may_be(cloud: Cloud, levels: int, status: str) -> None:
+def test_a_result_is_nested_no_deeper_than_an_input_may_be(
+    cloud: Cloud, levels: int, status: str
+) -> None:
     @task
     def nest() -> Any:
         value: Any = "]"
@@ -295,8 +342,28 @@ def test_a_result_is_nested_no_deeper_than_an_input_may_be(cloud: Cloud, levels:
 
 @pytest.mark.parametrize(
     "result",
-    [object(), float("nan"), [float("inf")], "\ud800", {"\ud800": 1}, _cyclic(), {(1, 2): 3}, 10**5000, print],
-    ids=["object", "NaN", "Infinity", "surrogate", "surrogate key", "cycle", "tuple key", "10^5000", "function"],
+    [
+        object(),
+        float("nan"),
+        [float("inf")],
+        "\ud800",
+        {"\ud800": 1},
+        _cyclic(),
+        {(1, 2): 3},
+        10**5000,
+        print,
+    ],
+    ids=[
+        "object",
+        "NaN",
+        "Infinity",
+        "surrogate",
+        "surrogate key",
+        "cycle",
+        "tuple key",
+        "10^5000",
+        "function",
+    ],
 )
 def test_a_result_that_is_no_json_fails_at_once(cloud: Cloud, result: Any) -> None:
     @task
@@ -305,7 +372,11 @@ def test_a_result_that_is_no_json_fails_at_once(cloud: Cloud, result: Any) -> No
 
     order = ended(cloud, "give")
 
-    assert (order["status"], order["attempts"], order["error"]["code"]) == ("FAILED", 1, "result_not_json")
+    assert (order["status"], order["attempts"], order["error"]["code"]) == (
+        "FAILED",
+        1,
+        "result_not_json",
+    )
     assert order["error"]["message"].startswith("the result is not valid JSON: ")
     assert cloud.messages() == 0
 

@@ -8,7 +8,12 @@ from chalicelib import auth, config
 from tests.functional.test_bad_input import problem_of
 from tests.kit import Cloud, Reply
 
-ROUTES = [("POST", "/orders"), ("GET", "/orders"), ("GET", "/orders/" + "0" * 26), ("GET", "/tasks")]
+ROUTES = [
+    ("POST", "/orders"),
+    ("GET", "/orders"),
+    ("GET", "/orders/" + "0" * 26),
+    ("GET", "/tasks"),
+]
 ORDER = {"task": "cook_nuggets", "input": {"pieces": 6}}
 
 
@@ -18,7 +23,9 @@ def asking(cloud: Cloud, header: str, method: str = "POST", path: str = "/orders
 
 def bare(cloud: Cloud, method: str, path: str, body: bytes = b"") -> Reply:
     """A request with no Authorization header at all."""
-    answer = cloud.client.http.request(method, path, headers={"Content-Type": "application/json"}, body=body)
+    answer = cloud.client.http.request(
+        method, path, headers={"Content-Type": "application/json"}, body=body
+    )
     return Reply(answer.status_code, dict(answer.headers), answer.body.decode())
 
 
@@ -36,16 +43,22 @@ def closed(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Cloud:
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
-def test_without_a_token_every_route_is_401_and_says_how(closed: Cloud, method: str, path: str) -> None:
+def test_without_a_token_every_route_is_401_and_says_how(
+    closed: Cloud, method: str, path: str
+) -> None:
     reply = bare(closed, method, path)
 
     assert (reply.status, problem_of(reply)["type"]) == (401, "/problems/unauthorized")
-    assert reply.headers["WWW-Authenticate"] == 'Bearer realm="orderline"', "RFC 6750: no error code without a token"
+    assert reply.headers["WWW-Authenticate"] == 'Bearer realm="orderline"', (
+        "RFC 6750: no error code without a token"
+    )
     assert "Bearer ol_" in reply.json["detail"]
 
 
 @pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "ol_{}", "Basic dXNlcjpwYXNz"])
-def test_a_header_without_a_bearer_token_is_401_though_access_is_open(cloud: Cloud, header: str) -> None:
+def test_a_header_without_a_bearer_token_is_401_though_access_is_open(
+    cloud: Cloud, header: str
+) -> None:
     reply = asking(cloud, header.replace("{}", cloud.token[3:]))
 
     assert (reply.status, problem_of(reply)["type"]) == (401, "/problems/unauthorized")
@@ -55,10 +68,20 @@ def test_a_header_without_a_bearer_token_is_401_though_access_is_open(cloud: Clo
 
 @pytest.mark.parametrize(
     "token",
-    ["ol_123_abc", "ol_{} x", "x" * 5000, "ol_0000000G_" + "0" * 64, "ol_00000000_" + "A" * 64, "öl_größe",
-     "\U0001f600", "ol_\uff10\uff10\uff10\uff10\uff10\uff10\uff10\uff10_" + "0" * 64],
+    [
+        "ol_123_abc",
+        "ol_{} x",
+        "x" * 5000,
+        "ol_0000000G_" + "0" * 64,
+        "ol_00000000_" + "A" * 64,
+        "öl_größe",
+        "\U0001f600",
+        "ol_\uff10\uff10\uff10\uff10\uff10\uff10\uff10\uff10_" + "0" * 64,
+    ],
 )
-def test_a_malformed_token_is_an_invalid_one_though_access_is_open(cloud: Cloud, token: str) -> None:
+def test_a_malformed_token_is_an_invalid_one_though_access_is_open(
+    cloud: Cloud, token: str
+) -> None:
     assert_invalid_token(asking(cloud, "Bearer " + token.replace("{}", cloud.token[3:])))
     assert cloud.rows() == []
 
@@ -94,8 +117,10 @@ def test_a_revoked_token_serves_no_longer_than_it_is_remembered(cloud: Cloud) ->
     assert asking(cloud, header).status == 202
 
     cloud.dynamodb.update_item(
-        TableName=config.settings().tokens_table, Key={"pk": {"S": cloud.token[3:11]}},
-        UpdateExpression="SET disabled = :yes", ExpressionAttributeValues={":yes": {"BOOL": True}},
+        TableName=config.settings().tokens_table,
+        Key={"pk": {"S": cloud.token[3:11]}},
+        UpdateExpression="SET disabled = :yes",
+        ExpressionAttributeValues={":yes": {"BOOL": True}},
     )
 
     cloud.clock.advance(59)
@@ -111,10 +136,13 @@ def test_a_token_opens_what_its_scopes_name(cloud: Cloud, method: str, path: str
     refused = asking(cloud, f"Bearer {cloud.new_token('kit', scopes=(other,))}", method, path)
     assert (refused.status, problem_of(refused)["type"]) == (403, "/problems/insufficient-scope")
     assert refused.headers["WWW-Authenticate"] == (
-        f'Bearer realm="orderline", error="insufficient_scope", scope="{needed}"')
+        f'Bearer realm="orderline", error="insufficient_scope", scope="{needed}"'
+    )
     assert refused.json["scope"] == needed
     assert needed in refused.json["detail"]
-    assert asking(cloud, f"Bearer {cloud.new_token('kit', scopes=(needed,))}", method, path).status in (200, 202, 404)
+    assert asking(
+        cloud, f"Bearer {cloud.new_token('kit', scopes=(needed,))}", method, path
+    ).status in (200, 202, 404)
 
 
 def test_another_clients_order_answers_as_one_that_never_was(cloud: Cloud) -> None:

@@ -42,8 +42,13 @@ def come_back(cloud: Cloud) -> None:
 
 @pytest.mark.parametrize(
     ("operation", "method", "path"),
-    [("GetItem", "GET", "/tasks"), ("PutItem", "POST", "/orders"), ("GetItem", "GET", "/orders/" + "0" * 26),
-     ("Query", "GET", "/orders"), ("BatchGetItem", "GET", "/orders")],
+    [
+        ("GetItem", "GET", "/tasks"),
+        ("PutItem", "POST", "/orders"),
+        ("GetItem", "GET", "/orders/" + "0" * 26),
+        ("Query", "GET", "/orders"),
+        ("BatchGetItem", "GET", "/orders"),
+    ],
 )
 @pytest.mark.parametrize("fault", ["breaks", "throttles"])
 def test_what_aws_cannot_do_now_is_503_and_worth_a_repeat(
@@ -114,7 +119,9 @@ def test_a_claim_whose_answer_was_lost_once_is_one_attempt(cloud: Cloud, wire: W
     assert (cloud.get(order["id"])["result"], runs) == ("run 1", [1])
 
 
-def test_a_claim_that_nobody_heard_of_is_taken_again_when_its_lease_is_over(cloud: Cloud, wire: Wire) -> None:
+def test_a_claim_that_nobody_heard_of_is_taken_again_when_its_lease_is_over(
+    cloud: Cloud, wire: Wire
+) -> None:
     runs = counting()
     order = cloud.place("work")
     wire.loses_answer("UpdateItem")
@@ -130,7 +137,9 @@ def test_a_claim_that_nobody_heard_of_is_taken_again_when_its_lease_is_over(clou
 
 @pytest.mark.parametrize("fault", ["breaks", "throttles"])
 @pytest.mark.parametrize("burns", [False, True])
-def test_a_finish_that_did_not_reach_aws_is_made_up_for(cloud: Cloud, wire: Wire, fault: str, burns: bool) -> None:
+def test_a_finish_that_did_not_reach_aws_is_made_up_for(
+    cloud: Cloud, wire: Wire, fault: str, burns: bool
+) -> None:
     @task
     def work(context: Context) -> str:
         if context.attempt == 1:
@@ -150,7 +159,9 @@ def test_a_finish_that_did_not_reach_aws_is_made_up_for(cloud: Cloud, wire: Wire
 
 
 @pytest.mark.parametrize(("times", "kept"), [(1, 0), (ATTEMPTS, 1)])
-def test_a_finish_whose_answer_was_lost_stands(cloud: Cloud, wire: Wire, times: int, kept: int) -> None:
+def test_a_finish_whose_answer_was_lost_stands(
+    cloud: Cloud, wire: Wire, times: int, kept: int
+) -> None:
     runs = []
 
     @task
@@ -193,7 +204,11 @@ def test_a_fault_at_one_order_of_a_batch_leaves_the_others_alone(cloud: Cloud, w
     wire.breaks("UpdateItem")
 
     assert cloud.deliver(batch=3) == (3, 1)
-    assert sorted(cloud.get(order_id)["status"] for order_id in placed) == ["PENDING", "SUCCESS", "SUCCESS"]
+    assert sorted(cloud.get(order_id)["status"] for order_id in placed) == [
+        "PENDING",
+        "SUCCESS",
+        "SUCCESS",
+    ]
 
     come_back(cloud)
     assert {cloud.get(order_id)["status"] for order_id in placed} == {"SUCCESS"}
@@ -203,8 +218,10 @@ def test_a_list_that_aws_reads_only_in_part_is_not_shown_as_whole(cloud: Cloud, 
     key = {"pk": {"S": f"kit#{cloud.place('cook_nuggets', {'pieces': 6})['id']}"}}
 
     def in_part(answer: Any) -> Any:
-        return {"Responses": {config.settings().orders_table: []},
-                "UnprocessedKeys": {config.settings().orders_table: {"Keys": [key]}}}
+        return {
+            "Responses": {config.settings().orders_table: []},
+            "UnprocessedKeys": {config.settings().orders_table: {"Keys": [key]}},
+        }
 
     wire.answers("BatchGetItem", in_part, times=9)
 

@@ -13,7 +13,9 @@ from tests.kit import Cloud, Reply
 ORDER = {"task": "cook_nuggets", "input": {"pieces": 6}}
 
 
-def refused(cloud: Cloud, body: Any, status: int, name: str, headers: dict[str, str] | None = None) -> Any:
+def refused(
+    cloud: Cloud, body: Any, status: int, name: str, headers: dict[str, str] | None = None
+) -> Any:
     """The problem that a body meets; it was neither kept nor queued."""
     reply = cloud.http("POST", "/orders", body, headers)
     problem = problem_of(reply)
@@ -47,26 +49,54 @@ def with_input(text: str) -> bytes:
         pytest.param(json.dumps(ORDER).encode() + b" x", "Extra data", id="trailing bytes"),
         pytest.param(json.dumps(ORDER).encode() * 2, "Extra data", id="two orders"),
         pytest.param(json.dumps(ORDER).encode() + b"\x00", "Extra data", id="trailing NUL"),
-        pytest.param(b'{"task": "cook\nnuggets"}', "control character", id="a raw newline in a string"),
+        pytest.param(
+            b'{"task": "cook\nnuggets"}', "control character", id="a raw newline in a string"
+        ),
         pytest.param(b"\xef\xbb\xbf" + json.dumps(ORDER).encode(), "byte order mark", id="BOM"),
         pytest.param(json.dumps(ORDER).encode("utf-16"), "no UTF-8", id="UTF-16"),
         pytest.param(json.dumps(ORDER).encode("utf-16-le"), "line 1", id="UTF-16 without its mark"),
         pytest.param(b'{"task": "gr\xfc\xdfe"}', "no UTF-8", id="Latin-1"),
         pytest.param(b'{"task": "\xed\xa0\x80"}', "no UTF-8", id="a surrogate as bytes"),
         pytest.param(with_input('{"pieces": NaN}'), "NaN is no JSON number", id="NaN"),
-        pytest.param(with_input('{"pieces": Infinity}'), "Infinity is no JSON number", id="Infinity"),
-        pytest.param(with_input('{"pieces": -Infinity}'), "-Infinity is no JSON number", id="-Infinity"),
+        pytest.param(
+            with_input('{"pieces": Infinity}'), "Infinity is no JSON number", id="Infinity"
+        ),
+        pytest.param(
+            with_input('{"pieces": -Infinity}'), "-Infinity is no JSON number", id="-Infinity"
+        ),
         pytest.param(with_input('{"pieces": 1e999}'), "1e999 is too large", id="1e999"),
         pytest.param(with_input('{"pieces": -1e999}'), "-1e999 is too large", id="-1e999"),
-        pytest.param(with_input('{"pieces": 1' + "0" * 5000 + "}"), "too many digits", id="10^5000"),
-        pytest.param(b'{"task": "a", "task": "cook_nuggets"}', "'task' stands twice", id="a member twice"),
-        pytest.param(with_input('{"pieces": 6, "pieces": 6}'), "'pieces' stands twice", id="the same value twice"),
-        pytest.param(with_input('[[{"a": 1, "\\u0061": 2}]]'), "'a' stands twice", id="twice, escaped, in arrays"),
+        pytest.param(
+            with_input('{"pieces": 1' + "0" * 5000 + "}"), "too many digits", id="10^5000"
+        ),
+        pytest.param(
+            b'{"task": "a", "task": "cook_nuggets"}', "'task' stands twice", id="a member twice"
+        ),
+        pytest.param(
+            with_input('{"pieces": 6, "pieces": 6}'),
+            "'pieces' stands twice",
+            id="the same value twice",
+        ),
+        pytest.param(
+            with_input('[[{"a": 1, "\\u0061": 2}]]'),
+            "'a' stands twice",
+            id="twice, escaped, in arrays",
+        ),
         pytest.param(with_input('{"sauce": "\\ud800"}'), "surrogate", id="a lone surrogate"),
-        pytest.param(with_input('{"sauce": "x\\udc00\\ud800"}'), "surrogate", id="a pair the wrong way round"),
+        pytest.param(
+            with_input('{"sauce": "x\\udc00\\ud800"}'), "surrogate", id="a pair the wrong way round"
+        ),
         pytest.param(with_input('{"\\udfff": 1}'), "surrogate", id="a lone surrogate as key"),
-        pytest.param(with_input('[1, [2, ["\\ud800"]]]'), "surrogate", id="a lone surrogate in arrays in arrays"),
-        pytest.param(with_input('[[{"a": [["\\ud800"]]}]]'), "surrogate", id="a lone surrogate in an object in arrays"),
+        pytest.param(
+            with_input('[1, [2, ["\\ud800"]]]'),
+            "surrogate",
+            id="a lone surrogate in arrays in arrays",
+        ),
+        pytest.param(
+            with_input('[[{"a": [["\\ud800"]]}]]'),
+            "surrogate",
+            id="a lone surrogate in an object in arrays",
+        ),
         pytest.param(b"[" * 65 + b"]" * 65, "deeper than 64", id="65 arrays"),
         pytest.param(with_input('{"a":' * 64 + "1" + "}" * 64), "deeper than 64", id="65 objects"),
         pytest.param(b"[" * 60_000, "deeper than 64", id="60,000 brackets"),
@@ -102,7 +132,9 @@ def test_a_pair_of_surrogates_is_one_letter(cloud: Cloud) -> None:
     assert cloud.get(order["id"])["result"] == "😀"
 
 
-@pytest.mark.parametrize("given", ["text/plain", "application/x-www-form-urlencoded", "application/jsonp", "json", ""])
+@pytest.mark.parametrize(
+    "given", ["text/plain", "application/x-www-form-urlencoded", "application/jsonp", "json", ""]
+)
 def test_another_content_type_is_415(cloud: Cloud, given: str) -> None:
     problem = refused(cloud, ORDER, 415, "unsupported-media-type", {"Content-Type": given})
 
@@ -118,7 +150,9 @@ def test_an_input_over_the_limit_is_413_though_the_body_is_not(cloud: Cloud) -> 
     def store_text(text: str) -> None: ...
 
     longest = 65536 - len('{"text":""}')
-    problem = refused(cloud, {"task": "store_text", "input": {"text": "x" * (longest + 1)}}, 413, "too-large")
+    problem = refused(
+        cloud, {"task": "store_text", "input": {"text": "x" * (longest + 1)}}, 413, "too-large"
+    )
     assert "65536" in problem["detail"]
 
     assert cloud.place("store_text", {"text": "x" * longest})["status"] == "PENDING"
@@ -140,7 +174,9 @@ def test_an_order_without_a_task_is_422(cloud: Cloud) -> None:
     assert refused(cloud, {"input": {}}, 422, "invalid-order")["pointer"] == "/task"
 
 
-@pytest.mark.parametrize("name", ["cook_nugget", "", "Cook_Nuggets", "__init__", "cook_nuggets ", "x" * 10_000, "😀"])
+@pytest.mark.parametrize(
+    "name", ["cook_nugget", "", "Cook_Nuggets", "__init__", "cook_nuggets ", "x" * 10_000, "😀"]
+)
 def test_an_unknown_task_is_422_and_the_known_ones_are_listed(cloud: Cloud, name: str) -> None:
     problem = refused(cloud, {"task": name, "input": {}}, 422, "unknown-task")
 
@@ -150,7 +186,8 @@ def test_an_unknown_task_is_422_and_the_known_ones_are_listed(cloud: Cloud, name
 
 
 @pytest.mark.parametrize(
-    ("member", "pointer"), [("inputs", "/inputs"), ("client", "/client"), ("", "/"), ("a/b~c", "/a~1b~0c")]
+    ("member", "pointer"),
+    [("inputs", "/inputs"), ("client", "/client"), ("", "/"), ("a/b~c", "/a~1b~0c")],
 )
 def test_an_unknown_member_is_422_and_named(cloud: Cloud, member: str, pointer: str) -> None:
     problem = refused(cloud, {**ORDER, member: 1}, 422, "invalid-order")
@@ -178,7 +215,9 @@ def test_an_unknown_member_is_422_and_named(cloud: Cloud, member: str, pointer: 
         ("6", "/input", "Expected `object`, got `str`"),
     ],
 )
-def test_an_input_that_does_not_fit_is_422_with_a_pointer(cloud: Cloud, given: Any, pointer: str, said: str) -> None:
+def test_an_input_that_does_not_fit_is_422_with_a_pointer(
+    cloud: Cloud, given: Any, pointer: str, said: str
+) -> None:
     problem = refused(cloud, {"task": "cook_nuggets", "input": given}, 422, "invalid-input")
 
     assert problem["pointer"] == pointer

@@ -62,12 +62,18 @@ def test_a_list_leaves_out_a_row_that_can_not_be_read_and_logs_it(
         assert first in [item["id"] for item in shown] or query == "?limit=2"
         assert last in [item["id"] for item in shown]
         assert garbled not in [item["id"] for item in shown]
-    lines = [json.loads(line) for line in "".join(capfd.readouterr()).splitlines() if "row_unreadable" in line]
+    lines = [
+        json.loads(line)
+        for line in "".join(capfd.readouterr()).splitlines()
+        if "row_unreadable" in line
+    ]
     assert {line["order"] for line in lines} == {garbled}
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", ""), ("POST", "/cancel"), ("POST", "/retry")])
-def test_a_row_that_can_not_be_read_is_a_problem_that_says_so(cloud: Cloud, method: str, path: str) -> None:
+def test_a_row_that_can_not_be_read_is_a_problem_that_says_so(
+    cloud: Cloud, method: str, path: str
+) -> None:
     order_id = cloud.place("cook_nuggets", NUGGETS)["id"]
     cloud.garble(order_id)
 
@@ -81,14 +87,38 @@ def test_the_largest_row_that_can_be_is_one_that_dynamodb_takes(cloud: Cloud) ->
     """Input, result, error, history and links to follow-ups all at their limits: the finish is never refused."""
     settings = config.settings()
     order = Order(
-        owner="c" * 40, id=orders.new_id(), task="t" * 64, input="i" * settings.max_input_bytes, status=Status.SUCCESS,
-        result="r" * settings.max_result_bytes, created_at=cloud.clock(), updated_at=cloud.clock(),
-        run_at=cloud.clock(), round_started_at=cloud.clock(), lease_until=cloud.clock(), check_at=cloud.clock(),
-        check_shard="scheduled#1000", expires_at=cloud.clock(), max_attempts=29, attempts=29, retry_round=1000, requeue_count=1000,
-        fingerprint="f" * 32, fence="w" * 16, parent=orders.new_id(), depth=1000,
-        error={"code": "attempts_exhausted", "message": "\U0001f600" * orders.MAX_MESSAGE, "attempt": 29},
+        owner="c" * 40,
+        id=orders.new_id(),
+        task="t" * 64,
+        input="i" * settings.max_input_bytes,
+        status=Status.SUCCESS,
+        result="r" * settings.max_result_bytes,
+        created_at=cloud.clock(),
+        updated_at=cloud.clock(),
+        run_at=cloud.clock(),
+        round_started_at=cloud.clock(),
+        lease_until=cloud.clock(),
+        check_at=cloud.clock(),
+        check_shard="scheduled#1000",
+        expires_at=cloud.clock(),
+        max_attempts=29,
+        attempts=29,
+        retry_round=1000,
+        requeue_count=1000,
+        fingerprint="f" * 32,
+        fence="w" * 16,
+        parent=orders.new_id(),
+        depth=1000,
+        error={
+            "code": "attempts_exhausted",
+            "message": "\U0001f600" * orders.MAX_MESSAGE,
+            "attempt": 29,
+        },
         progress={"percent": 100, "word": "\U0001f600" * 100},
-        history=tuple({"start": cloud.clock(), "end": cloud.clock(), "code": "attempts_exhausted"} for _ in range(50)),
+        history=tuple(
+            {"start": cloud.clock(), "end": cloud.clock(), "code": "attempts_exhausted"}
+            for _ in range(50)
+        ),
         follow_ups=tuple(orders.id_of(str(n)) for n in range(worker.MAX_FOLLOW_UPS)),
     )
     others = size(items.encode_order(order)) - settings.max_input_bytes - settings.max_result_bytes

@@ -18,7 +18,8 @@ def test_an_order_is_cooked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     with mock_aws():
         boto3.client("dynamodb", "us-east-1").create_table(
-            TableName=ORDERS, BillingMode="PAY_PER_REQUEST",
+            TableName=ORDERS,
+            BillingMode="PAY_PER_REQUEST",
             AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
             KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
         )
@@ -27,7 +28,9 @@ def test_an_order_is_cooked(monkeypatch: pytest.MonkeyPatch) -> None:
         client = Client(app)
 
         body = b'{"task": "cook_nuggets", "input": {"pieces": 6}}'
-        placed = client.http.post("/orders", headers={"Content-Type": "application/json"}, body=body)
+        placed = client.http.post(
+            "/orders", headers={"Content-Type": "application/json"}, body=body
+        )
         assert placed.status_code == 202, placed.body
         order_id = placed.json_body["id"]
 

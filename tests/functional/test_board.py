@@ -33,11 +33,29 @@ def test_what_the_page_may_do_is_little_and_it_needs_no_more(cloud: Cloud) -> No
     rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
     sources = "\n".join((FOLDER / name).read_text() for name in FILES)
 
-    assert rules["default-src"] == rules["frame-ancestors"] == rules["base-uri"] == rules["form-action"] == "'none'"
+    assert (
+        rules["default-src"]
+        == rules["frame-ancestors"]
+        == rules["base-uri"]
+        == rules["form-action"]
+        == "'none'"
+    )
     assert rules["script-src"] == rules["style-src"] == rules["connect-src"] == "'self'"
     assert "unsafe" not in policy
-    for forbidden in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "localStorage",
-                      "sessionStorage", "document.cookie", "style=", "onclick", "http://", "https://"):
+    for forbidden in (
+        "innerHTML",
+        "outerHTML",
+        "insertAdjacentHTML",
+        "document.write",
+        "eval(",
+        "localStorage",
+        "sessionStorage",
+        "document.cookie",
+        "style=",
+        "onclick",
+        "http://",
+        "https://",
+    ):
         assert forbidden not in sources.replace("http://www.w3.org/2000/svg", ""), forbidden
 
 
@@ -51,12 +69,16 @@ def test_an_unchanged_file_is_not_sent_again(cloud: Cloud) -> None:
     assert (again.status, again.body) == (304, "")
 
 
-@pytest.mark.parametrize("name", ["..", "board.py", "%2e%2e%2fboard.py", "..%2fviews.py", "board.HTML", "nothing.js"])
+@pytest.mark.parametrize(
+    "name", ["..", "board.py", "%2e%2e%2fboard.py", "..%2fviews.py", "board.HTML", "nothing.js"]
+)
 def test_nothing_else_is_served(cloud: Cloud, name: str) -> None:
     assert cloud.http("GET", f"/board/{name}").status == 404
 
 
-def test_how_long_ended_orders_stay_is_a_setting(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_how_long_ended_orders_stay_is_a_setting(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert 'data-keep-s="300"' in cloud.http("GET", "/board").body
     monkeypatch.setenv("BOARD_KEEP_S", "20")
     board._files.cache_clear()

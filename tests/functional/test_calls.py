@@ -53,7 +53,13 @@ def test_a_retry_is_a_claim_a_write_and_a_visibility(cloud: Cloud, wire: Wire) -
     cloud.place("burn")
     cloud.deliver()
 
-    assert wire.calls == ["PutItem", "SendMessage", "UpdateItem", "UpdateItem", "ChangeMessageVisibility"]
+    assert wire.calls == [
+        "PutItem",
+        "SendMessage",
+        "UpdateItem",
+        "UpdateItem",
+        "ChangeMessageVisibility",
+    ]
 
 
 def test_a_duplicate_message_is_one_refused_write(cloud: Cloud, wire: Wire) -> None:

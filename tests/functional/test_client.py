@@ -35,7 +35,9 @@ def test_an_order_is_placed_followed_and_ready(cloud: Cloud, orderline: Orderlin
     assert orderline.wait(order["id"])["result"]["pieces"] == 1
 
 
-def test_a_lost_answer_places_no_second_order(cloud: Cloud, front: Front, orderline: Orderline) -> None:
+def test_a_lost_answer_places_no_second_order(
+    cloud: Cloud, front: Front, orderline: Orderline
+) -> None:
     front.lose = 2
 
     order = orderline.place("cook_nuggets", {"pieces": 1})
@@ -44,9 +46,13 @@ def test_a_lost_answer_places_no_second_order(cloud: Cloud, front: Front, orderl
     assert [row.id for row in cloud.rows()] == [order["id"]]
 
 
-def test_two_calls_are_two_orders_and_the_same_key_is_one(cloud: Cloud, orderline: Orderline) -> None:
+def test_two_calls_are_two_orders_and_the_same_key_is_one(
+    cloud: Cloud, orderline: Orderline
+) -> None:
     first, second = (orderline.place("cook_nuggets", {"pieces": 1}) for _ in range(2))
-    keyed = {orderline.place("cook_nuggets", {"pieces": 1}, key="breakfast")["id"] for _ in range(2)}
+    keyed = {
+        orderline.place("cook_nuggets", {"pieces": 1}, key="breakfast")["id"] for _ in range(2)
+    }
 
     assert first["id"] != second["id"]
     assert len(keyed) == 1
@@ -86,16 +92,26 @@ def test_the_last_characters_find_an_order(cloud: Cloud, orderline: Orderline) -
 
 
 def test_the_list_goes_on_over_pages_and_what_is_unchanged_is_not_sent_again(
-    front: Front, orderline: Orderline,
+    front: Front,
+    orderline: Orderline,
 ) -> None:
     ids = [orderline.place("cook_nuggets", {"pieces": 1})["id"] for _ in range(103)]
     front.asked.clear()
 
     assert sorted(order["id"] for order in orderline.list()) == sorted(ids)
-    assert [order["id"] for order in orderline.list(limit=2)] == [order["id"] for order in orderline.list()][:2]
-    assert [status for _, path, status in front.asked if "limit=100" in path] == [200, 200, 304, 304]
+    assert [order["id"] for order in orderline.list(limit=2)] == [
+        order["id"] for order in orderline.list()
+    ][:2]
+    assert [status for _, path, status in front.asked if "limit=100" in path] == [
+        200,
+        200,
+        304,
+        304,
+    ]
     assert not list(orderline.list(status=["FAILED"]))
-    assert len(list(orderline.list(status=["PENDING", "RUNNING"], task="cook_nuggets", limit=5))) == 5
+    assert (
+        len(list(orderline.list(status=["PENDING", "RUNNING"], task="cook_nuggets", limit=5))) == 5
+    )
 
 
 def test_waiting_takes_few_requests(cloud: Cloud, front: Front, orderline: Orderline) -> None:

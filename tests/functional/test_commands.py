@@ -33,8 +33,12 @@ class Terminal:
 
     def __init__(self, front: Front) -> None:
         self.front = front
-        self.environment = {"ORDERLINE_URL": front.url, "ORDERLINE_TOKEN": front.cloud.token,
-                            "LOCAL": ".nowhere", "COLUMNS": "120"}
+        self.environment = {
+            "ORDERLINE_URL": front.url,
+            "ORDERLINE_TOKEN": front.cloud.token,
+            "LOCAL": ".nowhere",
+            "COLUMNS": "120",
+        }
 
     def type(self, *words: str, stdin: str = "") -> Result:
         return CliRunner().invoke(main, words, input=stdin, env=self.environment)
@@ -70,8 +74,14 @@ class Screen:
 def at_a_screen(terminal: Terminal, *words: str) -> Iterator[Screen]:
     controller, screen = pty.openpty()
     environment = {**os.environ, **terminal.environment, "TERM": "xterm", "NO_COLOR": "1"}
-    process = subprocess.Popen([sys.executable, "-m", "cli", *words], cwd=ROOT, env=environment, stdin=screen,
-                               stdout=screen, stderr=screen)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cli", *words],
+        cwd=ROOT,
+        env=environment,
+        stdin=screen,
+        stdout=screen,
+        stderr=screen,
+    )
     os.close(screen)
     try:
         yield Screen(process, controller)
@@ -103,14 +113,20 @@ def test_an_order_s_way_and_its_exit_codes(cloud: Cloud, terminal: Terminal) -> 
     assert terminal.type("status", failing["id"], "--json").exit_code == 1
 
 
-@pytest.mark.parametrize(("words", "stdin"), [
-    (["pieces=2"], ""), (["--input", '{"pieces": 2}'], ""), (["--input", "-"], '{"pieces": 2}')])
-def test_the_ways_to_give_an_input(cloud: Cloud, terminal: Terminal, words: list[str], stdin: str) -> None:
+@pytest.mark.parametrize(
+    ("words", "stdin"),
+    [(["pieces=2"], ""), (["--input", '{"pieces": 2}'], ""), (["--input", "-"], '{"pieces": 2}')],
+)
+def test_the_ways_to_give_an_input(
+    cloud: Cloud, terminal: Terminal, words: list[str], stdin: str
+) -> None:
     order = terminal.json("place", "cook_nuggets", *words, stdin=stdin)
     assert json.loads(cloud.order(order["id"]).input) == {"pieces": 2}
 
 
-def test_a_file_is_a_member_s_text_or_its_base64(cloud: Cloud, terminal: Terminal, tmp_path: Path) -> None:
+def test_a_file_is_a_member_s_text_or_its_base64(
+    cloud: Cloud, terminal: Terminal, tmp_path: Path
+) -> None:
     (tmp_path / "mail").write_text("From: a@example.org\n\nHé")
     (tmp_path / "picture").write_bytes(b"\x89PNG\xff")
     email = terminal.json("place", "process_email", f"message=@{tmp_path / 'mail'}")
@@ -120,28 +136,37 @@ def test_a_file_is_a_member_s_text_or_its_base64(cloud: Cloud, terminal: Termina
     assert base64.b64decode(json.loads(cloud.order(image["id"]).input)["image"]) == b"\x89PNG\xff"
 
 
-@pytest.mark.parametrize(("words", "fault"), [
-    (["place"], "Missing argument"),
-    (["place", "cook_nuggets", "pieces"], "KEY=VALUE"),
-    (["place", "cook_nuggets", "--input", "{"], "no JSON"),
-    (["place", "cook_nuggets", "--input", "{}", "pieces=1"], "not both"),
-    (["place", "cook_nuggets", "pieces=@/no/such/file"], "No such file"),
-    (["place", "cook_nuggets", "--url", "ftp://x", "pieces=1"], "http://"),
-])
+@pytest.mark.parametrize(
+    ("words", "fault"),
+    [
+        (["place"], "Missing argument"),
+        (["place", "cook_nuggets", "pieces"], "KEY=VALUE"),
+        (["place", "cook_nuggets", "--input", "{"], "no JSON"),
+        (["place", "cook_nuggets", "--input", "{}", "pieces=1"], "not both"),
+        (["place", "cook_nuggets", "pieces=@/no/such/file"], "No such file"),
+        (["place", "cook_nuggets", "--url", "ftp://x", "pieces=1"], "http://"),
+    ],
+)
 def test_wrong_usage_is_2(terminal: Terminal, words: list[str], fault: str) -> None:
     ended = terminal.type(*words)
     assert (ended.exit_code, fault in ended.output) == (2, True), ended.output
 
 
-@pytest.mark.parametrize(("words", "fault"), [
-    (["place", "cook_nuggets", "pieces=none"], "(at /input/pieces)"),
-    (["place", "cook_dinner"], "cook_nuggets"),
-    (["status", "0" * 26], "reference number"),
-    (["tasks", "--token", "nonsense"], "ORDERLINE_TOKEN"),
-    (["tasks", "--url", "http://127.0.0.1:9"], "make run"),
-])
+@pytest.mark.parametrize(
+    ("words", "fault"),
+    [
+        (["place", "cook_nuggets", "pieces=none"], "(at /input/pieces)"),
+        (["place", "cook_dinner"], "cook_nuggets"),
+        (["status", "0" * 26], "reference number"),
+        (["tasks", "--token", "nonsense"], "ORDERLINE_TOKEN"),
+        (["tasks", "--url", "http://127.0.0.1:9"], "make run"),
+    ],
+)
 def test_refused_or_not_reachable_is_3(
-    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, words: list[str], fault: str,
+    terminal: Terminal,
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    fault: str,
 ) -> None:
     monkeypatch.setattr("cli.connect.PATIENCE_S", 0.1)
     ended = terminal.type(*words)
@@ -149,15 +174,21 @@ def test_refused_or_not_reachable_is_3(
     assert ended.stdout == ""
 
 
-def test_a_token_without_the_scope_says_which_one_is_missing(cloud: Cloud, terminal: Terminal) -> None:
-    ended = terminal.type("cancel", "0" * 26, "--token", cloud.new_token("kit", scopes=("orders:read",)))
+def test_a_token_without_the_scope_says_which_one_is_missing(
+    cloud: Cloud, terminal: Terminal
+) -> None:
+    ended = terminal.type(
+        "cancel", "0" * 26, "--token", cloud.new_token("kit", scopes=("orders:read",))
+    )
 
     assert ended.exit_code == 3
     assert "orders:write" in ended.stderr
     assert "every scope" in ended.stderr
 
 
-def test_no_token_says_where_one_comes_from_and_the_local_one_goes_nowhere_else(terminal: Terminal) -> None:
+def test_no_token_says_where_one_comes_from_and_the_local_one_goes_nowhere_else(
+    terminal: Terminal,
+) -> None:
     terminal.environment["ORDERLINE_TOKEN"] = ""
     ended = terminal.type("tasks")
     assert (ended.exit_code, "token create" in ended.output) == (2, True)
@@ -168,19 +199,34 @@ def test_list_filters_and_tasks(cloud: Cloud, terminal: Terminal) -> None:
         terminal.json("place", "cook_nuggets", f"pieces={pieces}")
     assert len(terminal.type("list", "--json").stdout.splitlines()) == 2
     assert len(terminal.type("list", "--json", "--limit", "1").stdout.splitlines()) == 1
-    assert "cook_nuggets" in [json.loads(line)["name"] for line in terminal.type("tasks", "--json").stdout.splitlines()]
+    assert "cook_nuggets" in [
+        json.loads(line)["name"] for line in terminal.type("tasks", "--json").stdout.splitlines()
+    ]
 
 
-def test_ctrl_c_leaves_the_order_running_and_says_how_to_find_it(cloud: Cloud, terminal: Terminal) -> None:
+def test_ctrl_c_leaves_the_order_running_and_says_how_to_find_it(
+    cloud: Cloud, terminal: Terminal
+) -> None:
     order = terminal.json("place", "cook_nuggets", "pieces=1")
     waiting = subprocess.Popen(
-        [sys.executable, "-m", "cli", "wait", order["id"], "--json"], cwd=ROOT, text=True,
-        env={**os.environ, **terminal.environment}, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    until(lambda: [path for _, path, _ in terminal.front.asked].count(f"/orders/{order['id']}") > 1, 10)
+        [sys.executable, "-m", "cli", "wait", order["id"], "--json"],
+        cwd=ROOT,
+        text=True,
+        env={**os.environ, **terminal.environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    until(
+        lambda: [path for _, path, _ in terminal.front.asked].count(f"/orders/{order['id']}") > 1,
+        10,
+    )
     waiting.send_signal(signal.SIGINT)
     _, said = waiting.communicate(timeout=20)
 
-    assert (waiting.returncode, said.strip().split(": ")[1]) == (130, f"python -m cli wait {order['id']}")
+    assert (waiting.returncode, said.strip().split(": ")[1]) == (
+        130,
+        f"python -m cli wait {order['id']}",
+    )
     assert cloud.get(order["id"])["status"] == "PENDING"
 
 
@@ -215,9 +261,15 @@ def test_what_people_see(cloud: Cloud, terminal: Terminal) -> None:
     evil = terminal.json("place", "process_email", 'message="[bold]\\u001b[31m"')
     cloud.drain()
     listed = terminal.type("list").stdout
-    failed, ready = terminal.type("wait", evil["id"]), terminal.type("place", "cook_nuggets", "pieces=1")
+    failed, ready = (
+        terminal.type("wait", evil["id"]),
+        terminal.type("place", "cook_nuggets", "pieces=1"),
+    )
 
-    assert all(words in listed for words in (cooked["id"], "cook_nuggets", "SUCCESS", "FAILED", "1 of 5", "task_error"))
+    assert all(
+        words in listed
+        for words in (cooked["id"], "cook_nuggets", "SUCCESS", "FAILED", "1 of 5", "task_error")
+    )
     assert (failed.exit_code, "NotAMessage" in failed.stdout) == (1, True)
     assert "PENDING" in ready.stdout
     assert '"pieces": 3' in terminal.type("status", cooked["id"]).stdout

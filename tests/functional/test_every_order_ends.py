@@ -55,7 +55,9 @@ def test_a_second_crash_waits_no_longer_than_the_first(cloud: Cloud) -> None:
         cloud.sqs.receive_message(QueueUrl=queue.url())  # taken by a worker that dies
 
 
-def test_what_one_part_of_a_sweep_can_not_do_keeps_no_other_from_its_work(cloud: Cloud, wire: Wire) -> None:
+def test_what_one_part_of_a_sweep_can_not_do_keeps_no_other_from_its_work(
+    cloud: Cloud, wire: Wire
+) -> None:
     @task(every_s=3600)
     def hourly() -> None: ...
 
@@ -107,8 +109,11 @@ def test_an_order_that_nobody_ends_is_given_up_after_days(cloud: Cloud) -> None:
 def test_a_dead_letter_of_a_task_that_is_gone_fails_its_order(cloud: Cloud) -> None:
     order = cloud.place("cook_nuggets", NUGGETS)
     cloud.dynamodb.update_item(
-        TableName=config.settings().orders_table, Key={"pk": {"S": f"kit#{order['id']}"}},
-        UpdateExpression="SET task = :task", ExpressionAttributeValues={":task": {"S": "gone"}})
+        TableName=config.settings().orders_table,
+        Key={"pk": {"S": f"kit#{order['id']}"}},
+        UpdateExpression="SET task = :task",
+        ExpressionAttributeValues={":task": {"S": "gone"}},
+    )
     cloud.sqs.purge_queue(QueueUrl=queue.url())
     cloud.bury(order["id"])
 
@@ -171,7 +176,10 @@ def test_what_is_claimed_or_final_can_be_neither_cancelled_nor_retried(cloud: Cl
     running = [cloud.http("POST", f"/orders/{order['id']}/{deed}") for deed in ("cancel", "retry")]
 
     assert [reply.status for reply in running] == [409, 409]
-    assert [reply.json["type"] for reply in running] == ["/problems/not-cancellable", "/problems/not-retryable"]
+    assert [reply.json["type"] for reply in running] == [
+        "/problems/not-cancellable",
+        "/problems/not-retryable",
+    ]
     assert running[0].json["order_status"] == "RUNNING"
 
 
@@ -179,7 +187,10 @@ def test_another_client_s_order_can_be_neither_cancelled_nor_retried(cloud: Clou
     order = cloud.place("cook_nuggets", NUGGETS)
     stranger = {"Authorization": f"Bearer {cloud.new_token('stranger')}"}
 
-    replies = [cloud.http("POST", f"/orders/{order['id']}/{deed}", headers=stranger) for deed in ("cancel", "retry")]
+    replies = [
+        cloud.http("POST", f"/orders/{order['id']}/{deed}", headers=stranger)
+        for deed in ("cancel", "retry")
+    ]
 
     assert [reply.status for reply in replies] == [404, 404]
 

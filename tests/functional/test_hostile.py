@@ -18,20 +18,45 @@ from tests.kit.local import LocalFront, serving
 
 ORDER = b'{"task": "cook_nuggets", "input": {"pieces": 1}}'
 BODIES = {
-    "nothing": b"", "blank": b" \n\t", "null": b"null", "a number": b"1", "a text": b'"x"', "a list": b"[]",
-    "no members": b"{}", "not closed": b"{", "trailing": ORDER + b"x", "two": ORDER + ORDER, "a comment": b"{} // x",
-    "a byte order mark": b"\xef\xbb\xbf" + ORDER, "utf-16": ORDER.decode().encode("utf-16"),
+    "nothing": b"",
+    "blank": b" \n\t",
+    "null": b"null",
+    "a number": b"1",
+    "a text": b'"x"',
+    "a list": b"[]",
+    "no members": b"{}",
+    "not closed": b"{",
+    "trailing": ORDER + b"x",
+    "two": ORDER + ORDER,
+    "a comment": b"{} // x",
+    "a byte order mark": b"\xef\xbb\xbf" + ORDER,
+    "utf-16": ORDER.decode().encode("utf-16"),
     "latin-1": b'{"\xe9": 1}',
-    "overlong utf-8": b'{"\xc0\xaf": 1}', "cut utf-8": b'{"\xe2\x82', "a NUL": b'{"task": "\\u0000"}',
+    "overlong utf-8": b'{"\xc0\xaf": 1}',
+    "cut utf-8": b'{"\xe2\x82',
+    "a NUL": b'{"task": "\\u0000"}',
     "raw NUL": b"\0",
-    "lone surrogate": b'{"task": "\\ud800"}', "surrogates in a name": b'{"\\udfff": 1}', "NaN": b'{"task": NaN}',
-    "Infinity": b'{"task": -Infinity}', "too large a number": b'{"task": 1e400}', "digits": b"1" * 50000,
-    "digits in a member": b'{"delay_s": ' + b"9" * 5000 + b"}", "twice": b'{"task": "a", "task": "b"}',
-    "deep lists": b"[" * 40000, "deep objects": b'{"a":' * 9000, "just too deep": b"[" * 65 + b"]" * 65,
-    "quotes": b'"' * 60000, "backslashes": b'{"' + b"\\" * 60001, "control": b'{"a": "\x01"}', "tags": b"<order/>",
-    "a form": b"task=cook_nuggets", "prototype": b'{"__proto__": {}, "task": "cook_nuggets"}',
-    "unknown member": b'{"task": "cook_nuggets", "x": 1}', "a task that is none": b'{"task": []}',
-    "dunder": b'{"task": "__class__"}', "a path": b'{"task": "../../etc/passwd"}',
+    "lone surrogate": b'{"task": "\\ud800"}',
+    "surrogates in a name": b'{"\\udfff": 1}',
+    "NaN": b'{"task": NaN}',
+    "Infinity": b'{"task": -Infinity}',
+    "too large a number": b'{"task": 1e400}',
+    "digits": b"1" * 50000,
+    "digits in a member": b'{"delay_s": ' + b"9" * 5000 + b"}",
+    "twice": b'{"task": "a", "task": "b"}',
+    "deep lists": b"[" * 40000,
+    "deep objects": b'{"a":' * 9000,
+    "just too deep": b"[" * 65 + b"]" * 65,
+    "quotes": b'"' * 60000,
+    "backslashes": b'{"' + b"\\" * 60001,
+    "control": b'{"a": "\x01"}',
+    "tags": b"<order/>",
+    "a form": b"task=cook_nuggets",
+    "prototype": b'{"__proto__": {}, "task": "cook_nuggets"}',
+    "unknown member": b'{"task": "cook_nuggets", "x": 1}',
+    "a task that is none": b'{"task": []}',
+    "dunder": b'{"task": "__class__"}',
+    "a path": b'{"task": "../../etc/passwd"}',
     "right to left": '{"task": "\u202e"}'.encode(),
     "both times": b'{"task": "cook_nuggets", "delay_s": 1, "run_at": "2030-01-01T00:00:00Z"}',
     "delay true": b'{"task": "cook_nuggets", "delay_s": true}',
@@ -39,33 +64,83 @@ BODIES = {
     "year 0": b'{"task": "cook_nuggets", "run_at": "0000-01-01T00:00:00Z"}',
     "after the end of time": b'{"task": "cook_nuggets", "run_at": "9999-12-31T23:59:59-23:59"}',
     "the 30th of February": b'{"task": "cook_nuggets", "run_at": "2030-02-30T00:00:00Z"}',
-    "digits of another script":
-        '{"task": "cook_nuggets", "run_at": "\u0662\u0660\u0663\u0660-01-01T00:00:00Z"}'.encode(),
+    "digits of another script": '{"task": "cook_nuggets", "run_at": "\u0662\u0660\u0663\u0660-01-01T00:00:00Z"}'.encode(),
     "input a list": b'{"task": "cook_nuggets", "input": []}',
     "pieces true": b'{"task": "cook_nuggets", "input": {"pieces": true}}',
     "pieces half": b'{"task": "cook_nuggets", "input": {"pieces": 1.5}}',
     "too large": b'{"task": "' + b"a" * 90000 + b'"}',
-    "a large input": b'{"task": "process_email", "input": {"message": "' + b"\xc3\xa4" * 32769 + b'"}}',
+    "a large input": b'{"task": "process_email", "input": {"message": "'
+    + b"\xc3\xa4" * 32769
+    + b'"}}',
 }
-IDS = ["0", "%00", "%2e%2e%2f", "%FF", "%ZZ", "..", "%E2%80%AE", "0" * 25, "0" * 27, "I" * 26, "%C4%B1" * 26,
-       "{order_id}",
-       "0" * 5000, "kit%23" + "0" * 26, "';--", "%0d%0aX-Evil:1", "*", "~", "%30" * 25]
-QUERIES = ["limit=%00", "cursor=%FF", "cursor=" + "A" * 3000, "cursor=AAAA", "status=%0a", "status[]=SUCCESS",
-       "a", "=", "&&",
-           "limit=1;limit=2", "task=%ED%A0%80", "include=%2C", "?", "limit=1e9", "limit=٣"]
-HEADERS = [
-    ("Idempotency-Key", ""), ("Idempotency-Key", " "), ("Idempotency-Key",
-    "a b"), ("Idempotency-Key", '""'), ("Idempotency-Key", "é"),
-    ("Idempotency-Key", "x" * 256), ("Content-Type", "text/plain"), ("Content-Type",
-    "application/xml; charset=utf-8"),
-    ("Content-Type", ";"), ("Content-Type", "application/jsonx"), ("Authorization", "Bearer"), ("Authorization", "é"),
-    ("Authorization", "Bearer " + "x" * 8000), ("Authorization", "\x7f"),
+IDS = [
+    "0",
+    "%00",
+    "%2e%2e%2f",
+    "%FF",
+    "%ZZ",
+    "..",
+    "%E2%80%AE",
+    "0" * 25,
+    "0" * 27,
+    "I" * 26,
+    "%C4%B1" * 26,
+    "{order_id}",
+    "0" * 5000,
+    "kit%23" + "0" * 26,
+    "';--",
+    "%0d%0aX-Evil:1",
+    "*",
+    "~",
+    "%30" * 25,
 ]
-HARMLESS = [("Prefer", "\xff"), ("Prefer",
-       "wait=" + "9" * 400), ("If-None-Match", '"' * 5000), ("If-None-Match", "é"),
-            ("X-Request-Id", "é\x80"), ("X-Forwarded-Proto", "javascript"),
-            ("Host", "[::1]:80"), ("Host", "LOCALHOST:8000"), ("Origin", "null"),
-            ("Accept", "image/png"), ("Accept-Encoding", "\x01"), ("Range", "bytes=0-1")]
+QUERIES = [
+    "limit=%00",
+    "cursor=%FF",
+    "cursor=" + "A" * 3000,
+    "cursor=AAAA",
+    "status=%0a",
+    "status[]=SUCCESS",
+    "a",
+    "=",
+    "&&",
+    "limit=1;limit=2",
+    "task=%ED%A0%80",
+    "include=%2C",
+    "?",
+    "limit=1e9",
+    "limit=٣",
+]
+HEADERS = [
+    ("Idempotency-Key", ""),
+    ("Idempotency-Key", " "),
+    ("Idempotency-Key", "a b"),
+    ("Idempotency-Key", '""'),
+    ("Idempotency-Key", "é"),
+    ("Idempotency-Key", "x" * 256),
+    ("Content-Type", "text/plain"),
+    ("Content-Type", "application/xml; charset=utf-8"),
+    ("Content-Type", ";"),
+    ("Content-Type", "application/jsonx"),
+    ("Authorization", "Bearer"),
+    ("Authorization", "é"),
+    ("Authorization", "Bearer " + "x" * 8000),
+    ("Authorization", "\x7f"),
+]
+HARMLESS = [
+    ("Prefer", "\xff"),
+    ("Prefer", "wait=" + "9" * 400),
+    ("If-None-Match", '"' * 5000),
+    ("If-None-Match", "é"),
+    ("X-Request-Id", "é\x80"),
+    ("X-Forwarded-Proto", "javascript"),
+    ("Host", "[::1]:80"),
+    ("Host", "LOCALHOST:8000"),
+    ("Origin", "null"),
+    ("Accept", "image/png"),
+    ("Accept-Encoding", "\x01"),
+    ("Range", "bytes=0-1"),
+]
 
 
 @pytest.fixture
@@ -74,14 +149,23 @@ def front(cloud: Cloud) -> Iterator[LocalFront]:
         yield front
 
 
-def _sent(front: LocalFront, line: str, body: bytes = b"", *headers: str) -> tuple[int, dict[str, str], bytes]:
+def _sent(
+    front: LocalFront, line: str, body: bytes = b"", *headers: str
+) -> tuple[int, dict[str, str], bytes]:
     """A request as it is written here; a token, a host, a type and a length unless the headers bring their own."""
     own = {header.partition(":")[0].lower() for header in headers}
-    standing = {"Host": "localhost", "Authorization": f"Bearer {front.cloud.token}", "Content-Type": "application/json",
-                "Content-Length": str(len(body))}
-    lines = [f"{line} HTTP/1.1", *(f"{name}: {value}" for name,
-    value in standing.items() if name.lower() not in own), *headers,
-             "Connection: close"]
+    standing = {
+        "Host": "localhost",
+        "Authorization": f"Bearer {front.cloud.token}",
+        "Content-Type": "application/json",
+        "Content-Length": str(len(body)),
+    }
+    lines = [
+        f"{line} HTTP/1.1",
+        *(f"{name}: {value}" for name, value in standing.items() if name.lower() not in own),
+        *headers,
+        "Connection: close",
+    ]
     answer = front.raw("\r\n".join(lines).encode("latin-1", "replace") + b"\r\n\r\n" + body)
     head, _, content = answer.partition(b"\r\n\r\n")
     first, *rest = head.decode("latin-1").split("\r\n")
@@ -108,11 +192,18 @@ def test_hostile_bodies(front: LocalFront, capfd: pytest.CaptureFixture[str]) ->
 
 def test_hostile_ids_and_queries(front: LocalFront, capfd: pytest.CaptureFixture[str]) -> None:
     for order_id in IDS:
-        for line in (f"GET /orders/{order_id}", f"POST /orders/{order_id}/cancel", f"POST /orders/{order_id}/retry"):
+        for line in (
+            f"GET /orders/{order_id}",
+            f"POST /orders/{order_id}/cancel",
+            f"POST /orders/{order_id}/retry",
+        ):
             assert _refused(_sent(front, line)) in ("not-found", "method-not-allowed"), line
     for query in QUERIES:
         status, _, content = answer = _sent(front, f"GET /orders?{query}")
-        assert status == 200 or _refused(answer) in ("invalid-parameter", "invalid-cursor"), (query, content)
+        assert status == 200 or _refused(answer) in ("invalid-parameter", "invalid-cursor"), (
+            query,
+            content,
+        )
     assert "Traceback" not in "".join(capfd.readouterr())
 
 
@@ -127,34 +218,52 @@ def test_hostile_headers(front: LocalFront, capfd: pytest.CaptureFixture[str]) -
     assert "Traceback" not in "".join(capfd.readouterr())
 
 
-@pytest.mark.parametrize(("line", "body", "headers", "problem"), [
-    ("POST /orders", ORDER, ["Content-Length: -5"], "invalid-parameter"),
-    ("POST /orders", ORDER, ["Content-Length: ten"], "invalid-parameter"),
-    ("POST /orders", ORDER, ["Content-Length: 99999999999999999999999"], "too-large"),
-    ("POST /orders", ORDER, ["Content-Length: 500"], "invalid-parameter"),
-    ("POST /orders", b"zz\r\n", ["Transfer-Encoding: chunked"], "invalid-parameter"),
-    ("POST /orders", b"ffffffffff\r\n", ["Transfer-Encoding: chunked"], "too-large"),
-    ("BREW /orders", b"", [], "method-not-allowed"), ("DELETE /orders", b"", [], "method-not-allowed"),
-    ("TRACE /health", b"", [], "method-not-allowed"), ("GET /nowhere", b"", [], "not-found"),
-    ("GET /orders//", b"", [], "not-found"), ("OPTIONS *", b"", [], "not-found"),
-    ("GET /" + "x" * 70000, b"", [], "too-large"), ("GET /health", b"", ["X: " + "x" * 70000], "too-large"),
-    ("GET /a b c", b"", [], "invalid-parameter"),
-    ("GET http://[/orders", b"", [], "invalid-parameter"), ("POST http://[::1/orders", ORDER, [], "invalid-parameter"),
-    ("GET //[", b"", [], "not-found"), ("GET [", b"", [], "not-found"),
-    ("POST /orders", b"0\r\n" + b"A: b\r\n" * 200, ["Transfer-Encoding: chunked"], "too-large"),
-])
-def test_hostile_framing(front: LocalFront, capfd: pytest.CaptureFixture[str], line: str, body: bytes,
-       headers: list[str],
-                         problem: str) -> None:
+@pytest.mark.parametrize(
+    ("line", "body", "headers", "problem"),
+    [
+        ("POST /orders", ORDER, ["Content-Length: -5"], "invalid-parameter"),
+        ("POST /orders", ORDER, ["Content-Length: ten"], "invalid-parameter"),
+        ("POST /orders", ORDER, ["Content-Length: 99999999999999999999999"], "too-large"),
+        ("POST /orders", ORDER, ["Content-Length: 500"], "invalid-parameter"),
+        ("POST /orders", b"zz\r\n", ["Transfer-Encoding: chunked"], "invalid-parameter"),
+        ("POST /orders", b"ffffffffff\r\n", ["Transfer-Encoding: chunked"], "too-large"),
+        ("BREW /orders", b"", [], "method-not-allowed"),
+        ("DELETE /orders", b"", [], "method-not-allowed"),
+        ("TRACE /health", b"", [], "method-not-allowed"),
+        ("GET /nowhere", b"", [], "not-found"),
+        ("GET /orders//", b"", [], "not-found"),
+        ("OPTIONS *", b"", [], "not-found"),
+        ("GET /" + "x" * 70000, b"", [], "too-large"),
+        ("GET /health", b"", ["X: " + "x" * 70000], "too-large"),
+        ("GET /a b c", b"", [], "invalid-parameter"),
+        ("GET http://[/orders", b"", [], "invalid-parameter"),
+        ("POST http://[::1/orders", ORDER, [], "invalid-parameter"),
+        ("GET //[", b"", [], "not-found"),
+        ("GET [", b"", [], "not-found"),
+        ("POST /orders", b"0\r\n" + b"A: b\r\n" * 200, ["Transfer-Encoding: chunked"], "too-large"),
+    ],
+)
+def test_hostile_framing(
+    front: LocalFront,
+    capfd: pytest.CaptureFixture[str],
+    line: str,
+    body: bytes,
+    headers: list[str],
+    problem: str,
+) -> None:
     assert _refused(_sent(front, line, body, *headers)) == problem
     assert "Traceback" not in "".join(capfd.readouterr())
 
 
 def test_what_chalice_s_server_mishandles_works_here(front: LocalFront) -> None:
-    chunks = b"".join(b"%x;x=y\r\n%s\r\n" % (len(part), part) for part in (ORDER[:9],
-    ORDER[9:])) + b"0\r\nA: b\r\n\r\n"
+    chunks = (
+        b"".join(b"%x;x=y\r\n%s\r\n" % (len(part), part) for part in (ORDER[:9], ORDER[9:]))
+        + b"0\r\nA: b\r\n\r\n"
+    )
 
-    chunked = _sent(front, "POST /orders", chunks, "Transfer-Encoding: chunked", "Content-Length: 3")
+    chunked = _sent(
+        front, "POST /orders", chunks, "Transfer-Encoding: chunked", "Content-Length: 3"
+    )
     absolute = _sent(front, "POST http://localhost/orders", ORDER)
     head = _sent(front, "HEAD /health")
 
@@ -163,8 +272,12 @@ def test_what_chalice_s_server_mishandles_works_here(front: LocalFront) -> None:
     assert (head[0], head[1]["Allow"], head[2]) == (405, "GET, OPTIONS", b"")
 
 
-@pytest.mark.parametrize("host", ["rebound.example", "localhost.rebound.example:8000", "", "é", "127.0.0.1/x?y"])
-@pytest.mark.parametrize(("line", "body"), [("GET /health", b""), ("POST /orders", ORDER), ("GET /nowhere", b"")])
+@pytest.mark.parametrize(
+    "host", ["rebound.example", "localhost.rebound.example:8000", "", "é", "127.0.0.1/x?y"]
+)
+@pytest.mark.parametrize(
+    ("line", "body"), [("GET /health", b""), ("POST /orders", ORDER), ("GET /nowhere", b"")]
+)
 def test_a_foreign_host_is_refused(front: LocalFront, line: str, body: bytes, host: str) -> None:
     status, _, content = _sent(front, line, body, f"Host: {host}")
 
@@ -188,5 +301,11 @@ def test_the_number_of_chunks_is_bounded(front: LocalFront) -> None:
 
     end = b"0\r\n\r\n"
 
-    assert _refused(_sent(front, "POST /orders", most + end, "Transfer-Encoding: chunked")) == "invalid-json"
-    assert _refused(_sent(front, "POST /orders", most + most[:6] + end, "Transfer-Encoding: chunked")) == "too-large"
+    assert (
+        _refused(_sent(front, "POST /orders", most + end, "Transfer-Encoding: chunked"))
+        == "invalid-json"
+    )
+    assert (
+        _refused(_sent(front, "POST /orders", most + most[:6] + end, "Transfer-Encoding: chunked"))
+        == "too-large"
+    )

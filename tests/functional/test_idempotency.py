@@ -47,7 +47,9 @@ def test_the_order_of_members_does_not_matter(cloud: Cloud) -> None:
 
 
 @pytest.mark.parametrize("other", [{"pieces": 7, "sauce": "curry"}, {"pieces": 6}])
-def test_the_same_key_for_another_request_is_422_and_places_nothing(cloud: Cloud, other: dict[str, Any]) -> None:
+def test_the_same_key_for_another_request_is_422_and_places_nothing(
+    cloud: Cloud, other: dict[str, Any]
+) -> None:
     press(cloud, "k")
 
     reply = press(cloud, "k", {"task": "cook_nuggets", "input": other})
@@ -58,7 +60,8 @@ def test_the_same_key_for_another_request_is_422_and_places_nothing(cloud: Cloud
 
 
 @pytest.mark.parametrize(
-    "key", ["", '""', " ", "a b", "k\u00e9y", "x" * 256, '"' + "x" * 256 + '"', "tab\t", "\U0001f600"]
+    "key",
+    ["", '""', " ", "a b", "k\u00e9y", "x" * 256, '"' + "x" * 256 + '"', "tab\t", "\U0001f600"],
 )
 def test_a_key_that_cannot_be_read_is_400(cloud: Cloud, key: str) -> None:
     reply = press(cloud, key)
@@ -99,7 +102,11 @@ def test_a_key_is_free_again_once_its_order_is_gone(cloud: Cloud) -> None:
     assert again.status == 202
     assert "Idempotency-Replayed" not in again.headers
     assert again.json["id"] == first.json["id"]
-    assert (again.json["status"], again.json["attempts"], again.json["result"]) == ("PENDING", 0, None)
+    assert (again.json["status"], again.json["attempts"], again.json["result"]) == (
+        "PENDING",
+        0,
+        None,
+    )
     cloud.drain()
     assert cloud.get(again.json["id"])["result"]["pieces"] == 7
 

@@ -47,14 +47,27 @@ def _stored(cloud: Cloud, count: int, **members: Any) -> list[Order]:
     now = cloud.clock()
     made = [replace(_order(now - n * SECOND, n), **members) for n in range(1, count + 1)]
     for start in range(0, count, 25):
-        puts = [{"PutRequest": {"Item": items.encode_order(order)}} for order in made[start:start + 25]]
+        puts = [
+            {"PutRequest": {"Item": items.encode_order(order)}}
+            for order in made[start : start + 25]
+        ]
         cloud.dynamodb.batch_write_item(RequestItems={config.settings().orders_table: puts})
     return made
 
 
 def _order(created_at: int, n: int) -> Order:
-    return Order(owner="kit", id=orders.id_of(str(n)), task="cook_nuggets", input="{}", status=Status.PENDING,
-                 created_at=created_at, updated_at=created_at, max_attempts=5, fingerprint="", fence="")
+    return Order(
+        owner="kit",
+        id=orders.id_of(str(n)),
+        task="cook_nuggets",
+        input="{}",
+        status=Status.PENDING,
+        created_at=created_at,
+        updated_at=created_at,
+        max_attempts=5,
+        fingerprint="",
+        fence="",
+    )
 
 
 @contextmanager
@@ -71,7 +84,8 @@ def test_pages_together_are_all_orders_once_newest_first(cloud: Cloud) -> None:
     assert _ids(*pages) == [order.id for order in made]
     assert [len(page.json["items"]) for page in pages] == [5, 5, 5, 5, 3]
     assert [page.headers.get("Link") for page in pages] == [
-        f'<{page.json["next"]}>; rel="next"' if "next" in page.json else None for page in pages]
+        f'<{page.json["next"]}>; rel="next"' if "next" in page.json else None for page in pages
+    ]
     assert {"result", "input", "history"}.isdisjoint(pages[0].json["items"][0])
 
 
@@ -81,18 +95,40 @@ def test_a_full_last_page_has_no_next(cloud: Cloud) -> None:
     assert [len(page.json["items"]) for page in _pages(cloud, "?limit=5")] == [5, 5]
 
 
-@pytest.mark.parametrize(("query", "count"), [("", 50), ("?limit=100", 100), ("?limit=101", 100),
-                                              ("?limit=" + "9" * 400, 100), ("?limit=1", 1)])
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [
+        ("", 50),
+        ("?limit=100", 100),
+        ("?limit=101", 100),
+        ("?limit=" + "9" * 400, 100),
+        ("?limit=1", 1),
+    ],
+)
 def test_how_many_a_page_shows(cloud: Cloud, query: str, count: int) -> None:
     _stored(cloud, 120)
 
     assert len(_ask(cloud, query).json["items"]) == count
 
 
-@pytest.mark.parametrize("query", [
-    "?limit=0", "?limit=-1", "?limit=1.5", "?limit=x", "?limit=", "?limit=%C2%B2", "?limit=1&limit=2",
-    "?status=pending", "?status=", "?status=SUCCESS&status=x", "?task=a&task=b", "?stauts=SUCCESS", "?page=2",
-])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "?limit=0",
+        "?limit=-1",
+        "?limit=1.5",
+        "?limit=x",
+        "?limit=",
+        "?limit=%C2%B2",
+        "?limit=1&limit=2",
+        "?status=pending",
+        "?status=",
+        "?status=SUCCESS&status=x",
+        "?task=a&task=b",
+        "?stauts=SUCCESS",
+        "?page=2",
+    ],
+)
 def test_a_wrong_parameter_is_named(cloud: Cloud, query: str) -> None:
     reply = _ask(cloud, query)
 
@@ -112,7 +148,9 @@ def test_filters(cloud: Cloud) -> None:
 
 
 def test_a_filter_that_little_fits_reads_no_whole_past(
-    cloud: Cloud, wire: Wire, monkeypatch: pytest.MonkeyPatch,
+    cloud: Cloud,
+    wire: Wire,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A page may be empty and have a next; together they show all."""
     monkeypatch.setattr("chalicelib.table.by_time.MAX_KEYS_PER_PAGE", 20)
@@ -130,7 +168,9 @@ def test_a_filter_that_little_fits_reads_no_whole_past(
     assert calls == [["Query", "BatchGetItem"]] * 3
 
 
-def test_filtered_pages_together_are_all_that_fits_once(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_filtered_pages_together_are_all_that_fits_once(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("chalicelib.table.by_time.MAX_KEYS_PER_PAGE", 20)
     made = _stored(cloud, 50)
     wanted = {order.id for order in made[::3]}
@@ -164,7 +204,10 @@ def test_shards_are_merged_in_the_order_of_time_and_may_grow(cloud: Cloud) -> No
 
         shown = _ids(*_pages(cloud, "?limit=7"))
 
-    used = {row["time_shard"]["S"] for row in cloud.dynamodb.scan(TableName=config.settings().orders_table)["Items"]}
+    used = {
+        row["time_shard"]["S"]
+        for row in cloud.dynamodb.scan(TableName=config.settings().orders_table)["Items"]
+    }
     assert shown == [*reversed(new), *(order.id for order in old)]
     assert used == {f"kit#{shard}" for shard in range(4)}
     assert {items.encode_order(order)["time_shard"]["S"] for order in old} == {"kit#0"}
@@ -174,7 +217,10 @@ def test_an_order_s_shard_depends_on_its_id_alone(cloud: Cloud) -> None:
     with _settings(list_shards=3):
         order = cloud.order(cloud.place("cook_nuggets", {"pieces": 1})["id"])
 
-        assert items.encode_order(order)["time_shard"]["S"] == f"kit#{zlib.crc32(order.id.encode()) % 3}"
+        assert (
+            items.encode_order(order)["time_shard"]["S"]
+            == f"kit#{zlib.crc32(order.id.encode()) % 3}"
+        )
 
 
 def test_expired_orders_are_gone_from_the_list(cloud: Cloud) -> None:
@@ -201,7 +247,9 @@ def test_what_aws_leaves_out_of_a_read_is_asked_for_again(cloud: Cloud, wire: Wi
     assert _ids(_ask(cloud)) == [order.id for order in made]
 
 
-def test_an_index_that_lags_behind_a_new_life_of_an_id_shows_it_once(cloud: Cloud, wire: Wire) -> None:
+def test_an_index_that_lags_behind_a_new_life_of_an_id_shows_it_once(
+    cloud: Cloud, wire: Wire
+) -> None:
     """A key may be used again once its order has expired; the index may still name the old life for a moment."""
     key = {"Idempotency-Key": "again"}
     first = cloud.place("cook_nuggets", {"pieces": 1}, key)
@@ -209,7 +257,11 @@ def test_an_index_that_lags_behind_a_new_life_of_an_id_shows_it_once(cloud: Clou
     cloud.http("POST", f"/orders/{first['id']}/cancel")
     cloud.clock.advance(config.settings().retention_s + 1)
     assert cloud.place("cook_nuggets", {"pieces": 2}, key)["id"] == first["id"]
-    stale = {"time_key": {"S": old}, "pk": {"S": f"kit#{first['id']}"}, "task": {"S": "cook_nuggets"}}
+    stale = {
+        "time_key": {"S": old},
+        "pk": {"S": f"kit#{first['id']}"},
+        "task": {"S": "cook_nuggets"},
+    }
     wire.answers("Query", lambda answer: {**answer, "Items": [*answer["Items"], stale]})
 
     assert _ids(_ask(cloud)) == [first["id"]]
@@ -220,14 +272,23 @@ def test_a_cursor_of_another_client_or_filter_or_a_changed_one_is_refused(cloud:
     cursor = urlsplit(_ask(cloud, "?limit=2").json["next"]).query.partition("cursor=")[2]
     stranger = {"Authorization": f"Bearer {cloud.new_token('stranger')}"}
     refused = [
-        _ask(cloud, f"?cursor={cursor}", **stranger), _ask(cloud, f"?cursor={cursor}&status=PENDING"),
-        _ask(cloud, f"?cursor={cursor}&task=cook_nuggets"), _ask(cloud, "?cursor="), _ask(cloud, f"?cursor={cursor}="),
-        _ask(cloud, f"?cursor={cursor[:-1]}"), _ask(cloud, f"?cursor={cursor}A"), _ask(cloud, "?cursor=%C3%A4"),
-        *(_ask(cloud, f"?cursor={cursor[:n]}{'A' if cursor[n] != 'A' else 'B'}{cursor[n + 1:]}")
-          for n in range(len(cursor))),
+        _ask(cloud, f"?cursor={cursor}", **stranger),
+        _ask(cloud, f"?cursor={cursor}&status=PENDING"),
+        _ask(cloud, f"?cursor={cursor}&task=cook_nuggets"),
+        _ask(cloud, "?cursor="),
+        _ask(cloud, f"?cursor={cursor}="),
+        _ask(cloud, f"?cursor={cursor[:-1]}"),
+        _ask(cloud, f"?cursor={cursor}A"),
+        _ask(cloud, "?cursor=%C3%A4"),
+        *(
+            _ask(cloud, f"?cursor={cursor[:n]}{'A' if cursor[n] != 'A' else 'B'}{cursor[n + 1 :]}")
+            for n in range(len(cursor))
+        ),
     ]
 
-    assert {(reply.status, reply.json["type"]) for reply in refused} == {(400, "/problems/invalid-cursor")}
+    assert {(reply.status, reply.json["type"]) for reply in refused} == {
+        (400, "/problems/invalid-cursor")
+    }
     assert _ask(cloud, f"?cursor={cursor}").status == 200, "the limit may change"
 
 
@@ -236,7 +297,9 @@ def test_a_cursor_is_of_its_stack(cloud: Cloud) -> None:
     url = urlsplit(_ask(cloud, "?limit=2").json["next"])
 
     with _settings(cursor_key="another stack's id"):
-        assert cloud.http("GET", f"{url.path}?{url.query}").json["type"] == "/problems/invalid-cursor"
+        assert (
+            cloud.http("GET", f"{url.path}?{url.query}").json["type"] == "/problems/invalid-cursor"
+        )
 
 
 def test_every_page_costs_the_same(cloud: Cloud, wire: Wire) -> None:

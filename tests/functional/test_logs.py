@@ -59,13 +59,17 @@ def test_the_worker_s_lines_name_the_order_its_client_s_hash_and_the_request_tha
     assert (ended["task"], ended["attempt"], ended["status"]) == ("cook_nuggets", 1, "SUCCESS")
 
 
-def test_no_line_has_an_input_a_result_a_token_or_a_client_s_name(cloud: Cloud, lines: _Lines) -> None:
+def test_no_line_has_an_input_a_result_a_token_or_a_client_s_name(
+    cloud: Cloud, lines: _Lines
+) -> None:
     cloud.place("cook_nuggets", {"pieces": 1, "sauce": "curry"})
     cloud.http("POST", "/orders", {"task": "cook_nuggets", "input": {"pieces": SECRET}})
     cloud.drain()
     text = "\n".join(lines.text)
     assert text
-    assert not [word for word in (SECRET, "curry", cloud.token, '"kit"', "total_cents") if word in text]
+    assert not [
+        word for word in (SECRET, "curry", cloud.token, '"kit"', "total_cents") if word in text
+    ]
 
 
 def test_what_an_order_goes_through_is_counted(cloud: Cloud, lines: _Lines) -> None:
@@ -79,10 +83,16 @@ def test_what_an_order_goes_through_is_counted(cloud: Cloud, lines: _Lines) -> N
     assert 3000 <= began["age_ms"] < 3100
     assert published(*lines.of("attempt_ended"))["duration_ms"] >= 0
     (ended,) = lines.of("order_ended")
-    assert (published(ended), ended["task"], ended["status"]) == ({"orders_ended": 1}, "cook_nuggets", "SUCCESS")
+    assert (published(ended), ended["task"], ended["status"]) == (
+        {"orders_ended": 1},
+        "cook_nuggets",
+        "SUCCESS",
+    )
 
 
-def test_the_sweeper_counts_what_it_sent_again_and_tells_the_largest_overdue(cloud: Cloud, lines: _Lines) -> None:
+def test_the_sweeper_counts_what_it_sent_again_and_tells_the_largest_overdue(
+    cloud: Cloud, lines: _Lines
+) -> None:
     cloud.place("cook_nuggets", {"pieces": 1})
     cloud.sqs.purge_queue(QueueUrl=queue.url())
     cloud.clock.advance(120 + 7)
@@ -100,7 +110,9 @@ def test_dead_letters_and_lost_sends_are_counted(cloud: Cloud, lines: _Lines) ->
     assert published(*lines.of("send_failed")) == {"sends_failed": 1}
 
 
-def test_each_answer_that_is_our_own_failure_is_counted_and_no_other(cloud: Cloud, lines: _Lines) -> None:
+def test_each_answer_that_is_our_own_failure_is_counted_and_no_other(
+    cloud: Cloud, lines: _Lines
+) -> None:
     """Lambda counts no error for an answer, so at 100 % of 503 its own metric stays at zero."""
     order_id = cloud.place("cook_nuggets", {"pieces": 1})["id"]
     cloud.http("GET", "/orders/nothing")
@@ -112,7 +124,10 @@ def test_each_answer_that_is_our_own_failure_is_counted_and_no_other(cloud: Clou
     cloud.http("GET", f"/orders/{order_id}")
 
     failed = lines.of("http_failed")
-    assert [(line["status"], line["problem"]) for line in failed] == [(500, "unreadable-order"), (503, "unavailable")]
+    assert [(line["status"], line["problem"]) for line in failed] == [
+        (500, "unreadable-order"),
+        (503, "unavailable"),
+    ]
     assert [published(line) for line in failed] == [{"http_failures": 1}] * 2
     assert "ResourceNotFoundException" in failed[1]["reason"]
     assert all(line["request"] for line in failed)
@@ -124,11 +139,15 @@ def test_no_metric_has_a_dimension_that_grows_with_use() -> None:
         assert units
 
 
-def test_a_fault_that_nobody_expected_is_one_line_with_its_traceback(cloud: Cloud, lines: _Lines) -> None:
+def test_a_fault_that_nobody_expected_is_one_line_with_its_traceback(
+    cloud: Cloud, lines: _Lines
+) -> None:
     token = cloud.new_token("kit")
     cloud.dynamodb.update_item(
-        TableName=config.settings().tokens_table, Key={"pk": {"S": token.split("_")[1]}},
-        UpdateExpression="REMOVE scopes")
+        TableName=config.settings().tokens_table,
+        Key={"pk": {"S": token.split("_")[1]}},
+        UpdateExpression="REMOVE scopes",
+    )
     assert cloud.http("GET", "/orders", headers={"Authorization": f"Bearer {token}"}).status == 500
 
     (fault,) = lines.of("internal")

@@ -86,7 +86,11 @@ def test_a_bad_message_comes_back_after_5_10_20_40_and_then_every_60_seconds(clo
 def visible(cloud: Cloud) -> int:
     """How many messages the mapping could receive now."""
     name = "ApproximateNumberOfMessages"
-    return int(cloud.sqs.get_queue_attributes(QueueUrl=queue.url(), AttributeNames=[name])["Attributes"][name])
+    return int(
+        cloud.sqs.get_queue_attributes(QueueUrl=queue.url(), AttributeNames=[name])["Attributes"][
+            name
+        ]
+    )
 
 
 def test_an_order_of_a_task_that_comes_with_the_next_deploy_waits_for_it(cloud: Cloud) -> None:
@@ -136,7 +140,9 @@ def test_a_message_of_no_order_is_acknowledged_and_makes_none(cloud: Cloud) -> N
     assert cloud.rows() == []
 
 
-def test_an_order_that_another_holds_is_kept_until_the_lease_is_over_and_then_taken(cloud: Cloud) -> None:
+def test_an_order_that_another_holds_is_kept_until_the_lease_is_over_and_then_taken(
+    cloud: Cloud,
+) -> None:
     runs = counting()
     order = cloud.place("work")
     held_by_another(cloud, order["id"], lease_s=30)
@@ -168,7 +174,9 @@ def test_whenever_a_lease_ends_the_order_is_done(cloud: Cloud) -> None:
 
 
 @pytest.mark.parametrize("burns", [False, True])
-def test_a_stale_worker_does_not_end_an_order_that_another_now_holds(cloud: Cloud, burns: bool) -> None:
+def test_a_stale_worker_does_not_end_an_order_that_another_now_holds(
+    cloud: Cloud, burns: bool
+) -> None:
     @task
     def slow(context: Context) -> None:
         if context.attempt == 1:
@@ -221,7 +229,9 @@ def test_a_stale_workers_finish_is_refused_and_its_message_acknowledged(cloud: C
 
 
 @pytest.mark.parametrize("options", [{}, {"no_retry_on": (ValueError,)}])
-def test_a_stale_workers_failure_does_not_undo_a_success(cloud: Cloud, options: dict[str, Any]) -> None:
+def test_a_stale_workers_failure_does_not_undo_a_success(
+    cloud: Cloud, options: dict[str, Any]
+) -> None:
     def slow(context: Context) -> int:
         if context.attempt == 1:
             cloud.clock.advance(100)
@@ -284,7 +294,12 @@ def test_the_row_says_what_runs_not_the_message(cloud: Cloud) -> None:
     cloud.drain()
 
     done = cloud.get(order["id"])
-    assert (done["status"], done["result"], done["attempts"], cloud.messages()) == ("SUCCESS", "right", 1, 0)
+    assert (done["status"], done["result"], done["attempts"], cloud.messages()) == (
+        "SUCCESS",
+        "right",
+        1,
+        0,
+    )
 
 
 def test_a_message_that_names_another_task_than_its_row_s_unknown_one_is_kept(cloud: Cloud) -> None:
@@ -298,14 +313,18 @@ def test_a_message_that_names_another_task_than_its_row_s_unknown_one_is_kept(cl
     assert cloud.get(order["id"])["attempts"] == 0
 
 
-@pytest.mark.parametrize("missing", ["messageId", "receiptHandle", "body", "attributes", "messageAttributes"])
+@pytest.mark.parametrize(
+    "missing", ["messageId", "receiptHandle", "body", "attributes", "messageAttributes"]
+)
 def test_a_record_without_a_member_concerns_that_record_alone(cloud: Cloud, missing: str) -> None:
     counting()
     placed = [cloud.place("work")["id"] for _ in range(3)]
     records = [record(f"m{n}", order_id) for n, order_id in enumerate(placed)]
     del records[1][missing]
 
-    kept = orderline.order_worker({"Records": [*records, None, "text"]}, LambdaContext(60))["batchItemFailures"]
+    kept = orderline.order_worker({"Records": [*records, None, "text"]}, LambdaContext(60))[
+        "batchItemFailures"
+    ]
 
     assert kept == ([{"itemIdentifier": "m1"}] if missing == "body" else [])
     for order_id in (placed[0], placed[2]):
@@ -314,8 +333,13 @@ def test_a_record_without_a_member_concerns_that_record_alone(cloud: Cloud, miss
 
 def record(message_id: str, order_id: str) -> dict[str, Any]:
     """Return a record as Lambda delivers it, of an order of the task `work`."""
-    return {"messageId": message_id, "receiptHandle": "r", "attributes": {"ApproximateReceiveCount": "1"},
-            "messageAttributes": {}, "body": json.dumps({"v": 1, "pk": f"kit#{order_id}", "task": "work"})}
+    return {
+        "messageId": message_id,
+        "receiptHandle": "r",
+        "attributes": {"ApproximateReceiveCount": "1"},
+        "messageAttributes": {},
+        "body": json.dumps({"v": 1, "pk": f"kit#{order_id}", "task": "work"}),
+    }
 
 
 def test_a_first_message_without_time_to_record_its_end_is_handed_back(cloud: Cloud) -> None:
@@ -336,13 +360,18 @@ def test_the_second_of_a_batch_needs_half_of_the_time_that_there_was(cloud: Clou
     assert cloud.deliver(batch=2, time_left_s=5) == (2, 0)
 
 
-def test_what_no_time_is_left_for_is_handed_back_unclaimed_and_visible_at_once(cloud: Cloud) -> None:
+def test_what_no_time_is_left_for_is_handed_back_unclaimed_and_visible_at_once(
+    cloud: Cloud,
+) -> None:
     @task(timeout_s=20)
     def work() -> None: ...
 
     placed = [cloud.place("work")["id"] for _ in range(3)]
 
-    assert cloud.deliver(batch=3, time_left_s=20) == (3, 2)  # one is always tried, or a batch would never go on
+    assert cloud.deliver(batch=3, time_left_s=20) == (
+        3,
+        2,
+    )  # one is always tried, or a batch would never go on
 
     assert sorted(cloud.get(order_id)["attempts"] for order_id in placed) == [0, 0, 1]
     assert visible(cloud) == 2
@@ -404,12 +433,18 @@ def test_the_history_keeps_the_last_20_attempts(cloud: Cloud) -> None:
 def test_the_answer_is_lambdas_partial_batch_answer(cloud: Cloud) -> None:
     put(cloud, "no JSON")
     (message,) = cloud.sqs.receive_message(QueueUrl=queue.url())["Messages"]
-    record: dict[str, Any] = {"messageId": message["MessageId"], "receiptHandle": message["ReceiptHandle"],
-                              "body": message["Body"], "attributes": {"ApproximateReceiveCount": "1"}}
+    record: dict[str, Any] = {
+        "messageId": message["MessageId"],
+        "receiptHandle": message["ReceiptHandle"],
+        "body": message["Body"],
+        "attributes": {"ApproximateReceiveCount": "1"},
+    }
 
     answer = orderline.order_worker({"Records": [record]}, LambdaContext(60))
 
-    assert json.loads(json.dumps(answer)) == {"batchItemFailures": [{"itemIdentifier": message["MessageId"]}]}
+    assert json.loads(json.dumps(answer)) == {
+        "batchItemFailures": [{"itemIdentifier": message["MessageId"]}]
+    }
     assert orderline.order_worker({"Records": []}, LambdaContext(60)) == {"batchItemFailures": []}
     assert config.settings().max_receives == cloud.parameters["MaxReceives"]
 
@@ -420,7 +455,9 @@ def test_a_message_is_hidden_for_long_though_its_attempt_took_a_while(cloud: Clo
     (received,) = cloud.sqs.receive_message(QueueUrl=queue.url())["Messages"]
     cloud.clock.advance(300)
 
-    queue.hide(queue.Message(received["MessageId"], received["ReceiptHandle"], 1, None, "", 1), 1_000_000)
+    queue.hide(
+        queue.Message(received["MessageId"], received["ReceiptHandle"], 1, None, "", 1), 1_000_000
+    )
 
     cloud.clock.advance(10 * 3600)
     assert "Messages" not in cloud.sqs.receive_message(QueueUrl=queue.url())

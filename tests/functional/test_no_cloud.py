@@ -34,10 +34,17 @@ print(json.dumps([[answer.status_code, answer.headers["Content-Type"], answer.js
 """
 
 
-def python(code: str, environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+def python(
+    code: str, environment: dict[str, str], *arguments: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", code, *arguments], cwd=ROOT, env=environment,
-        capture_output=True, text=True, timeout=60, check=False,
+        [sys.executable, "-c", code, *arguments],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
 
 
@@ -48,7 +55,11 @@ def refusals(environment: dict[str, str], *arguments: str) -> list[Any]:
     health, tasks, *others = json.loads(done.stdout.splitlines()[-1])  # log lines are before it
     assert (health[0], tasks[0]) == (200, 200)
     for status, content_type, problem in others:
-        assert (status, content_type, problem["type"]) == (503, "application/problem+json", "/problems/unavailable")
+        assert (status, content_type, problem["type"]) == (
+            503,
+            "application/problem+json",
+            "/problems/unavailable",
+        )
     return [problem for _, _, problem in others]
 
 
@@ -56,26 +67,44 @@ def refusals(environment: dict[str, str], *arguments: str) -> list[Any]:
     "environment",
     [
         pytest.param({}, id="nothing"),
-        pytest.param({"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": "x" * 40}, id="a real key"),
-        pytest.param({"AWS_ACCESS_KEY_ID": "ASIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": "x" * 40,
-                      "AWS_SESSION_TOKEN": "x", "AWS_DEFAULT_REGION": "eu-west-1"}, id="a real session"),
+        pytest.param(
+            {"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": "x" * 40},
+            id="a real key",
+        ),
+        pytest.param(
+            {
+                "AWS_ACCESS_KEY_ID": "ASIAIOSFODNN7EXAMPLE",
+                "AWS_SECRET_ACCESS_KEY": "x" * 40,
+                "AWS_SESSION_TOKEN": "x",
+                "AWS_DEFAULT_REGION": "eu-west-1",
+            },
+            id="a real session",
+        ),
         pytest.param({"AWS_PROFILE": "work", "HOME": "{home}"}, id="a profile"),
         pytest.param({"HOME": "{home}"}, id="~/.aws/credentials"),
     ],
 )
-def test_what_needs_aws_is_503_and_names_make_run(environment: dict[str, str], tmp_path: Path) -> None:
+def test_what_needs_aws_is_503_and_names_make_run(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
     (tmp_path / ".aws").mkdir()
     keys = f"aws_access_key_id = AKIAIOSFODNN7EXAMPLE\naws_secret_access_key = {'x' * 40}\n"
     (tmp_path / ".aws" / "credentials").write_text(f"[default]\n{keys}[work]\n{keys}")
 
-    problems = refusals({name: value.replace("{home}", str(tmp_path)) for name, value in environment.items()}, "all")
+    problems = refusals(
+        {name: value.replace("{home}", str(tmp_path)) for name, value in environment.items()}, "all"
+    )
 
     assert len(problems) == 3
     assert all("`make run`" in problem["detail"] for problem in problems)
 
 
 def test_a_local_cloud_that_does_not_run_is_503_and_names_make_run() -> None:
-    local = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
+    local = {
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+    }
 
     (problem,) = refusals(local)
 
@@ -100,9 +129,15 @@ def test_a_call_after_a_mocked_test_reaches_nothing(monkeypatch: pytest.MonkeyPa
         transitions.get("kit", "0" * 26)
 
 
-def test_a_second_region_in_one_process_is_called_where_it_is(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_region_in_one_process_is_called_where_it_is(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
     placed = cloud.place("cook_nuggets", {"pieces": 1})
-    template.create(config.settings().stack, boto3.client("dynamodb", "eu-west-1"), boto3.client("sqs", "eu-west-1"))
+    template.create(
+        config.settings().stack,
+        boto3.client("dynamodb", "eu-west-1"),
+        boto3.client("sqs", "eu-west-1"),
+    )
 
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
     assert transitions.get("kit", placed["id"]) is None

@@ -50,9 +50,15 @@ def _hold(document: Any, route: str, reply: Reply) -> None:
 
 
 def test_every_route_is_told_of_and_no_other(cloud: Cloud) -> None:
-    routes = {f"{method} {path}" for path, methods in orderline.app.routes.items() for method in methods}
+    routes = {
+        f"{method} {path}" for path, methods in orderline.app.routes.items() for method in methods
+    }
 
-    told = {f"{method.upper()} {path}" for path, methods in _document(cloud)["paths"].items() for method in methods}
+    told = {
+        f"{method.upper()} {path}"
+        for path, methods in _document(cloud)["paths"].items()
+        for method in methods
+    }
 
     assert told == {route for route in routes if not route.startswith("OPTIONS")} == set(OPERATIONS)
 
@@ -86,10 +92,15 @@ def test_a_task_and_its_types_may_have_the_names_of_our_own_schemas(cloud: Cloud
     def problem(order: Order) -> None: ...
 
     document = _document(cloud)
-    checker = jsonschema.Draft202012Validator({"$ref": "#/components/schemas/NewOrder",
-                                               "components": document["components"]})
+    checker = jsonschema.Draft202012Validator(
+        {"$ref": "#/components/schemas/NewOrder", "components": document["components"]}
+    )
 
-    _hold(document, "GET /orders/{order_id}", cloud.http("GET", f"/orders/{cloud.place('problem', SOUP)['id']}"))
+    _hold(
+        document,
+        "GET /orders/{order_id}",
+        cloud.http("GET", f"/orders/{cloud.place('problem', SOUP)['id']}"),
+    )
     assert checker.is_valid({"task": "problem", "input": SOUP})
     assert not checker.is_valid({"task": "problem", "input": {"order": {"dish": 1}}})
 
@@ -106,12 +117,22 @@ def test_a_title_is_no_second_name_of_a_schema(cloud: Cloud) -> None:
     assert '"title": "' not in json.dumps(_document(cloud)["components"]["schemas"])
 
 
-@pytest.mark.parametrize(("body", "fits"), [
-    (NUGGETS, True), ({**NUGGETS, "delay_s": 3}, True), ({**NUGGETS, "run_at": "2030-01-31T09:00:00Z"}, True),
-    ({**NUGGETS, "delay_s": 3, "run_at": "2030-01-31T09:00:00Z"}, False), ({**NUGGETS, "x": 1}, False),
-    ({"task": "cook_nuggets"}, False), ({"task": "none_such"}, False), ({**NUGGETS, "input": {"pieces": 0}}, False),
-    ({**NUGGETS, "delay_s": -1}, False), ({**NUGGETS, "delay_s": 1e12}, False), ([], False),
-])
+@pytest.mark.parametrize(
+    ("body", "fits"),
+    [
+        (NUGGETS, True),
+        ({**NUGGETS, "delay_s": 3}, True),
+        ({**NUGGETS, "run_at": "2030-01-31T09:00:00Z"}, True),
+        ({**NUGGETS, "delay_s": 3, "run_at": "2030-01-31T09:00:00Z"}, False),
+        ({**NUGGETS, "x": 1}, False),
+        ({"task": "cook_nuggets"}, False),
+        ({"task": "none_such"}, False),
+        ({**NUGGETS, "input": {"pieces": 0}}, False),
+        ({**NUGGETS, "delay_s": -1}, False),
+        ({**NUGGETS, "delay_s": 1e12}, False),
+        ([], False),
+    ],
+)
 def test_what_its_schema_takes_is_what_is_taken(cloud: Cloud, body: Any, fits: bool) -> None:
     document = _document(cloud)
     schema = {"$ref": "#/components/schemas/NewOrder", "components": document["components"]}
@@ -135,8 +156,17 @@ def test_what_is_answered_is_what_is_told(cloud: Cloud) -> None:
 
     seen = set()
     for route in OPERATIONS:
-        seen |= {(route, held(route, route.split()[1].replace("{file}", "board.css"), NUGGETS).status)}
-        seen |= {(route, held(route, route.split()[1].replace("{file}", "x"), Authorization="Bearer x").status)}
+        seen |= {
+            (route, held(route, route.split()[1].replace("{file}", "board.css"), NUGGETS).status)
+        }
+        seen |= {
+            (
+                route,
+                held(
+                    route, route.split()[1].replace("{file}", "x"), Authorization="Bearer x"
+                ).status,
+            )
+        }
     held("POST /orders", "", NUGGETS, Prefer="wait=1", Idempotency_Key="k")
     held("POST /orders", "", NUGGETS, Idempotency_Key="k")
     held("POST /orders", "", {**NUGGETS, "delay_s": 1}, Idempotency_Key="k")
@@ -178,10 +208,15 @@ def test_every_problem_type_and_header_is_told_of(cloud: Cloud) -> None:
     told = json.dumps(_document(cloud))
     everywhere = {name for operation in OPERATIONS.values() for name in operation.all_problems}
 
-    assert everywhere | {"method-not-allowed"} == set(problems.TYPES), "405 is for a method that isn't told of"
+    assert everywhere | {"method-not-allowed"} == set(problems.TYPES), (
+        "405 is for a method that isn't told of"
+    )
     assert all(f'"#/components/headers/{name}"' in told for name in schemas.HEADERS)
-    assert all(name in headers.SHOWN for name in schemas.HEADERS if name not in (*headers.SECURITY, "Vary",
-                                                                                "Cache-Control"))
+    assert all(
+        name in headers.SHOWN
+        for name in schemas.HEADERS
+        if name not in (*headers.SECURITY, "Vary", "Cache-Control")
+    )
 
 
 def test_the_docs_page_shows_every_route_and_loads_nothing(cloud: Cloud) -> None:
@@ -199,7 +234,9 @@ def test_the_docs_page_shows_every_route_and_loads_nothing(cloud: Cloud) -> None
 def test_what_the_gateway_answers_itself_are_problems_of_ours() -> None:
     responses = template.load()["Resources"]["RestAPI"]["Properties"]["GatewayResponses"]
 
-    assert {"MISSING_AUTHENTICATION_TOKEN", "THROTTLED", "DEFAULT_4XX", "DEFAULT_5XX"} <= set(responses)
+    assert {"MISSING_AUTHENTICATION_TOKEN", "THROTTLED", "DEFAULT_4XX", "DEFAULT_5XX"} <= set(
+        responses
+    )
     for name, given in responses.items():
         text = given["ResponseTemplates"]["application/json"]
         assert "$context.error" not in text, "the gateway's own words name its insides"
@@ -208,28 +245,44 @@ def test_what_the_gateway_answers_itself_are_problems_of_ours() -> None:
         assert (given["StatusCode"], body["status"], body["title"]) == (status, status, title), name
         assert sent["Content-Type"] == "'application/problem+json'"
         assert set(headers.SECURITY) <= set(sent)
-        assert ("Retry-After" in sent) == ("Retry-After" in problems.HEADERS.get(body["type"][10:], {}))
+        assert ("Retry-After" in sent) == (
+            "Retry-After" in problems.HEADERS.get(body["type"][10:], {})
+        )
 
 
 def test_the_gateway_answers_an_unknown_route_with_404_whatever_authorization_was_sent() -> None:
     """It takes any Authorization for a signature of AWS's where it has no route: no reason to speak of signatures."""
     responses = template.load()["Resources"]["RestAPI"]["Properties"]["GatewayResponses"]
 
-    for name in ("MISSING_AUTHENTICATION_TOKEN", "INVALID_SIGNATURE", "EXPIRED_TOKEN", "ACCESS_DENIED"):
+    for name in (
+        "MISSING_AUTHENTICATION_TOKEN",
+        "INVALID_SIGNATURE",
+        "EXPIRED_TOKEN",
+        "ACCESS_DENIED",
+    ):
         assert responses[name]["StatusCode"] == 404
         assert '"/problems/not-found"' in responses[name]["ResponseTemplates"]["application/json"]
 
 
 def test_every_answer_names_its_request(cloud: Cloud) -> None:
     given = cloud.http("GET", "/orders/x", headers={"X-Request-Id": "mine-1"})
-    strange = [cloud.http("GET", "/orders/x", headers={"X-Request-Id": text}) for text in ("", "a b", "é", "x" * 129)]
+    strange = [
+        cloud.http("GET", "/orders/x", headers={"X-Request-Id": text})
+        for text in ("", "a b", "é", "x" * 129)
+    ]
 
     assert given.headers["X-Request-Id"] == given.json["request_id"] == "mine-1"
     assert len({reply.headers["X-Request-Id"] for reply in strange}) == 4, "the platform's own"
 
 
-def test_no_origin_is_allowed_unless_the_setting_lists_it(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    asking = {"Origin": "https://shop.example", "Access-Control-Request-Method": "POST", "Authorization": ""}
+def test_no_origin_is_allowed_unless_the_setting_lists_it(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asking = {
+        "Origin": "https://shop.example",
+        "Access-Control-Request-Method": "POST",
+        "Authorization": "",
+    }
     closed = cloud.http("OPTIONS", "/orders", headers=asking)
     origins = "https://a.example https://shop.example"
     monkeypatch.setenv("CORS_ORIGINS", origins)
@@ -238,7 +291,9 @@ def test_no_origin_is_allowed_unless_the_setting_lists_it(cloud: Cloud, monkeypa
     other = cloud.http("GET", "/orders", headers={"Origin": "https://shop.example.evil.example"})
 
     assert (closed.status, opened.status) == (204, 204)
-    assert not any(name.startswith("Access-Control") for name in {**closed.headers, **other.headers})
+    assert not any(
+        name.startswith("Access-Control") for name in {**closed.headers, **other.headers}
+    )
     assert opened.headers["Access-Control-Allow-Origin"] == "https://shop.example"
     assert "POST" in opened.headers["Access-Control-Allow-Methods"]
     assert listed.headers["Access-Control-Allow-Origin"] == "https://shop.example"

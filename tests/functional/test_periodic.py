@@ -104,7 +104,9 @@ def test_another_schedule_does_not_run_its_tick_before_the_deploy(cloud: Cloud) 
     assert placed(cloud) == {"bill": 1}
 
 
-def test_missed_ticks_are_skipped_and_the_log_says_so(cloud: Cloud, capfd: pytest.CaptureFixture[str]) -> None:
+def test_missed_ticks_are_skipped_and_the_log_says_so(
+    cloud: Cloud, capfd: pytest.CaptureFixture[str]
+) -> None:
     register("hourly", cron="0 * * * *")
     cloud.sweep()
     cloud.clock.advance(3600)
@@ -118,7 +120,12 @@ def test_missed_ticks_are_skipped_and_the_log_says_so(cloud: Cloud, capfd: pytes
 
 
 def faults(wire: Wire) -> dict[str, Fault]:
-    return {"killed before": wire.killed, "killed after": wire.killed_after, "lost": lost, "answer lost": answer_lost}
+    return {
+        "killed before": wire.killed,
+        "killed after": wire.killed_after,
+        "lost": lost,
+        "answer lost": answer_lost,
+    }
 
 
 @pytest.mark.parametrize("fault", faults(Wire()))
@@ -130,14 +137,18 @@ def test_a_sweeper_that_dies_at_any_call_loses_no_tick_and_places_none_twice(
     inserted = count_inserts(wire)
     for hour in range(8):
         cloud.clock.advance(3600)
-        wire.faults = dict.fromkeys(range(len(wire.calls) + hour, len(wire.calls) + hour + 3), faults(wire)[fault])
+        wire.faults = dict.fromkeys(
+            range(len(wire.calls) + hour, len(wire.calls) + hour + 3), faults(wire)[fault]
+        )
         place_ticks(cloud, wire)
         wire.faults = {}
         place_ticks(cloud, wire)
         assert inserted["hourly"] == hour + 1
 
 
-def test_two_sweepers_in_every_order_of_their_calls_place_a_tick_once(cloud: Cloud, wire: Wire) -> None:
+def test_two_sweepers_in_every_order_of_their_calls_place_a_tick_once(
+    cloud: Cloud, wire: Wire
+) -> None:
     register("hourly", every_s=3600)
     cloud.sweep()
     inserted = count_inserts(wire)
@@ -145,7 +156,9 @@ def test_two_sweepers_in_every_order_of_their_calls_place_a_tick_once(cloud: Clo
     def run(schedule: list[str]) -> list[tuple[str, list[str]]]:
         cloud.clock.advance(3600)
         inserted.clear()
-        sweepers: dict[str, Deed] = {name: lambda: periodic.place_ticks(orders.now()) for name in ("first", "second")}
+        sweepers: dict[str, Deed] = {
+            name: lambda: periodic.place_ticks(orders.now()) for name in ("first", "second")
+        }
         steps = interleaved(wire, sweepers, schedule)
         assert inserted == {"hourly": 1}, steps
         return steps
@@ -173,7 +186,9 @@ def test_400_days_of_two_sweepers_that_die_at_any_call(cloud: Cloud, wire: Wire)
     for day in range(400):
         cloud.clock.advance(DAY_S)
         if day % 3 == 0:
-            wire.faults = {len(wire.calls) + dice.randrange(8): dice.choice((wire.killed, wire.killed_after))}
+            wire.faults = {
+                len(wire.calls) + dice.randrange(8): dice.choice((wire.killed, wire.killed_after))
+            }
             place_ticks(cloud, wire)
             wire.faults = {}
         place_ticks(cloud, wire)

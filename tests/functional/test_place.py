@@ -13,20 +13,41 @@ from tests.kit import Cloud, Wire
 from tests.kit.cloud import LambdaContext
 
 
-def gateway_event(cloud: Cloud, method: str, path: str, route: str, body: str | None = None, **more: Any) -> Any:
+def gateway_event(
+    cloud: Cloud, method: str, path: str, route: str, body: str | None = None, **more: Any
+) -> Any:
     """A request as API Gateway hands it to the function, behind the stage `api`."""
     return {
-        "requestContext": {"httpMethod": method, "path": f"/api{path}", "resourcePath": route, "stage": "api",
-                           "requestId": "the-gateways-id", "identity": {"sourceIp": "203.0.113.9"}},
-        "headers": {"Host": "abc123.execute-api.eu-west-1.amazonaws.com", "X-Forwarded-Proto": "https",
-                    "Authorization": f"Bearer {cloud.token}", "Content-Type": "application/json"},
-        "pathParameters": None, "multiValueQueryStringParameters": None, "stageVariables": None,
-        "body": body, "isBase64Encoded": False, **more,
+        "requestContext": {
+            "httpMethod": method,
+            "path": f"/api{path}",
+            "resourcePath": route,
+            "stage": "api",
+            "requestId": "the-gateways-id",
+            "identity": {"sourceIp": "203.0.113.9"},
+        },
+        "headers": {
+            "Host": "abc123.execute-api.eu-west-1.amazonaws.com",
+            "X-Forwarded-Proto": "https",
+            "Authorization": f"Bearer {cloud.token}",
+            "Content-Type": "application/json",
+        },
+        "pathParameters": None,
+        "multiValueQueryStringParameters": None,
+        "stageVariables": None,
+        "body": body,
+        "isBase64Encoded": False,
+        **more,
     }
 
 
 def test_202_with_the_order_as_it_stands_and_where_to_look_for_it(cloud: Cloud) -> None:
-    reply = cloud.http("POST", "/orders", {"task": "cook_nuggets", "input": {"pieces": 6}}, {"Host": "localhost:8000"})
+    reply = cloud.http(
+        "POST",
+        "/orders",
+        {"task": "cook_nuggets", "input": {"pieces": 6}},
+        {"Host": "localhost:8000"},
+    )
 
     assert reply.status == 202
     order = reply.json
@@ -39,8 +60,16 @@ def test_202_with_the_order_as_it_stands_and_where_to_look_for_it(cloud: Cloud) 
     assert re.fullmatch(r"2027-01-15T08:00:00\.0000\d\dZ", order["created_at"])  # the kit's clock
     assert order["updated_at"] == order["created_at"]
     assert order == order | {
-        "task": "cook_nuggets", "status": "PENDING", "done": False, "attempts": 0, "max_attempts": 5, "run_at": None,
-        "result": None, "error": None, "progress": None, "expires_at": None,
+        "task": "cook_nuggets",
+        "status": "PENDING",
+        "done": False,
+        "attempts": 0,
+        "max_attempts": 5,
+        "run_at": None,
+        "result": None,
+        "error": None,
+        "progress": None,
+        "expires_at": None,
         "links": {"self": own, "cancel": f"{own}/cancel", "retry": f"{own}/retry"},
     }
 
@@ -49,7 +78,12 @@ def test_what_is_answered_is_durable(cloud: Cloud) -> None:
     order = cloud.place("cook_nuggets", {"pieces": 6})
 
     row = cloud.order(order["id"])
-    assert (row.owner, row.input, row.status.value, row.version) == ("kit", '{"pieces":6}', "PENDING", 1)
+    assert (row.owner, row.input, row.status.value, row.version) == (
+        "kit",
+        '{"pieces":6}',
+        "PENDING",
+        1,
+    )
     assert row.check_at == row.created_at + 120 * orders.SECOND
     assert row.expires_at is None
 
@@ -58,28 +92,41 @@ def test_a_message_names_the_order_and_nothing_else_and_is_grouped_by_client(clo
     order = cloud.place("cook_nuggets", {"pieces": 6})
 
     (message,) = cloud.sqs.receive_message(QueueUrl=queue.url(), AttributeNames=["All"])["Messages"]
-    assert json.loads(message["Body"]) == {"v": 1, "pk": f"kit#{order['id']}", "task": "cook_nuggets"}
+    assert json.loads(message["Body"]) == {
+        "v": 1,
+        "pk": f"kit#{order['id']}",
+        "task": "cook_nuggets",
+    }
     assert message["Attributes"]["MessageGroupId"] == "kit"
 
 
 def test_links_keep_the_gateways_stage_and_scheme(cloud: Cloud) -> None:
     body = '{"task": "cook_nuggets", "input": {"pieces": 6}}'
 
-    placed = orderline.app(gateway_event(cloud, "POST", "/orders", "/orders", body), LambdaContext(29))
+    placed = orderline.app(
+        gateway_event(cloud, "POST", "/orders", "/orders", body), LambdaContext(29)
+    )
 
     order = json.loads(placed["body"])
     own = f"https://abc123.execute-api.eu-west-1.amazonaws.com/api/orders/{order['id']}"
     assert placed["statusCode"] == 202
     assert placed["headers"]["Location"] == order["links"]["self"] == own
 
-    event = gateway_event(cloud, "GET", f"/orders/{order['id']}", "/orders/{order_id}",
-                          pathParameters={"order_id": order["id"]})
+    event = gateway_event(
+        cloud,
+        "GET",
+        f"/orders/{order['id']}",
+        "/orders/{order_id}",
+        pathParameters={"order_id": order["id"]},
+    )
     shown = orderline.app(event, LambdaContext(29))
     assert json.loads(shown["body"])["links"]["self"] == own
 
 
 def test_behind_the_gateway_a_problem_carries_its_request_id(cloud: Cloud) -> None:
-    answer = orderline.app(gateway_event(cloud, "POST", "/orders", "/orders", "{"), LambdaContext(29))
+    answer = orderline.app(
+        gateway_event(cloud, "POST", "/orders", "/orders", "{"), LambdaContext(29)
+    )
 
     assert answer["statusCode"] == 400
     assert json.loads(answer["body"])["request_id"] == "the-gateways-id"
@@ -110,7 +157,7 @@ def test_text_of_every_script_comes_back_as_it_was_sent(cloud: Cloud) -> None:
     def echo(text: str) -> str:
         return text
 
-    text = "Grüße, 你好, 😀, \u2028, \x00, \"quoted\", [{"
+    text = 'Grüße, 你好, 😀, \u2028, \x00, "quoted", [{'
     order = cloud.place("echo", {"text": text})
     cloud.drain()
 

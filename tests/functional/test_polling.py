@@ -26,10 +26,16 @@ def _place(cloud: Cloud, headers: dict[str, str] | None = None, **members: Any) 
 
 
 def _show(cloud: Cloud, order_id: str, query: str = "", **headers: str) -> Reply:
-    return cloud.http("GET", f"/orders/{order_id}{query}", headers={n.replace("_", "-"): v for n, v in headers.items()})
+    return cloud.http(
+        "GET",
+        f"/orders/{order_id}{query}",
+        headers={n.replace("_", "-"): v for n, v in headers.items()},
+    )
 
 
-def test_a_client_that_polls_as_told_sees_the_end_of_a_10_s_order_with_6_requests(cloud: Cloud) -> None:
+def test_a_client_that_polls_as_told_sees_the_end_of_a_10_s_order_with_6_requests(
+    cloud: Cloud,
+) -> None:
     reply, requests = _place(cloud), 1
     order_id, began = reply.json["id"], cloud.clock()
     cloud.clock.after(10, cloud.drain)
@@ -47,12 +53,18 @@ def test_a_client_that_waits_sees_the_end_of_a_10_s_order_with_one_request(cloud
 
     reply = _place(cloud, {"Prefer": "respond-async, wait=20"})
 
-    assert (reply.status, reply.json["status"], reply.headers["Preference-Applied"]) == (200, "SUCCESS", "wait=20")
+    assert (reply.status, reply.json["status"], reply.headers["Preference-Applied"]) == (
+        200,
+        "SUCCESS",
+        "wait=20",
+    )
     assert reply.json["result"] == "done"
     assert "Location" in reply.headers
 
 
-@pytest.mark.parametrize(("over_s", "late_s"), [(0.05, 0.06), (0.3, 0.15), (0.9, 0.15), (5.2, 0.35)])
+@pytest.mark.parametrize(
+    ("over_s", "late_s"), [(0.05, 0.06), (0.3, 0.15), (0.9, 0.15), (5.2, 0.35)]
+)
 def test_waiting_ends_soon_after_the_order(cloud: Cloud, over_s: float, late_s: float) -> None:
     began = cloud.clock()
     cloud.clock.after(over_s, cloud.drain)
@@ -67,8 +79,14 @@ def test_an_order_that_doesn_t_end_in_time_is_answered_as_it_is(cloud: Cloud) ->
     placed = _place(cloud, {"Prefer": "wait=600"})
     shown = _show(cloud, placed.json["id"], Prefer="wait=3")
 
-    assert (placed.status, placed.headers["Preference-Applied"]) == (202, "wait=20"), "capped by MAX_WAIT_S"
-    assert (shown.status, shown.json["status"], shown.headers["Preference-Applied"]) == (200, "PENDING", "wait=3")
+    assert (placed.status, placed.headers["Preference-Applied"]) == (202, "wait=20"), (
+        "capped by MAX_WAIT_S"
+    )
+    assert (shown.status, shown.json["status"], shown.headers["Preference-Applied"]) == (
+        200,
+        "PENDING",
+        "wait=3",
+    )
     assert 23 < (cloud.clock() - began) / 1e6 < 23.1
 
 
@@ -85,7 +103,9 @@ def test_no_more_than_four_reads_in_a_second(cloud: Cloud, first: str) -> None:
         reads.append((reads[-1] if reads else 0.0) + slept)
 
     assert 39 < len(reads) < 46
-    assert max(sum(second <= read + 1e-3 < second + 1 for read in reads) for second in range(20)) <= 4
+    assert (
+        max(sum(second <= read + 1e-3 < second + 1 for read in reads) for second in range(20)) <= 4
+    )
 
 
 def test_the_setting_0_turns_waiting_off(cloud: Cloud) -> None:
@@ -97,11 +117,24 @@ def test_the_setting_0_turns_waiting_off(cloud: Cloud) -> None:
     assert cloud.clock.slept == []
 
 
-@pytest.mark.parametrize(("prefer", "applied"), [
-    ("wait=2", "wait=2"), ("WAIT = 2", "wait=2"), ('wait="2"; x=y', "wait=2"), ("handling=lenient, wait=2", "wait=2"),
-    ("wait=2, wait=9", "wait=2"), ("wait", None), ("wait=-1", None), ("wait=1.5", None), ("wait=²", None),
-    ("wait=0", None), ("wait=" + "9" * 5000, "wait=20"), ("", None), (",,;=", None),
-])
+@pytest.mark.parametrize(
+    ("prefer", "applied"),
+    [
+        ("wait=2", "wait=2"),
+        ("WAIT = 2", "wait=2"),
+        ('wait="2"; x=y', "wait=2"),
+        ("handling=lenient, wait=2", "wait=2"),
+        ("wait=2, wait=9", "wait=2"),
+        ("wait", None),
+        ("wait=-1", None),
+        ("wait=1.5", None),
+        ("wait=²", None),
+        ("wait=0", None),
+        ("wait=" + "9" * 5000, "wait=20"),
+        ("", None),
+        (",,;=", None),
+    ],
+)
 def test_preferences_as_they_are_written(cloud: Cloud, prefer: str, applied: str | None) -> None:
     cloud.clock.after(0.05, cloud.drain)
 
@@ -132,7 +165,9 @@ def test_waiting_with_a_tag_ends_with_the_next_change(cloud: Cloud) -> None:
 def test_an_order_that_disappears_while_it_is_waited_for_is_not_found(cloud: Cloud) -> None:
     order_id = _place(cloud).json["id"]
     table = config.settings().orders_table
-    cloud.clock.after(1, lambda: cloud.dynamodb.delete_item(TableName=table, Key={"pk": {"S": f"kit#{order_id}"}}))
+    cloud.clock.after(
+        1, lambda: cloud.dynamodb.delete_item(TableName=table, Key={"pk": {"S": f"kit#{order_id}"}})
+    )
 
     assert _show(cloud, order_id, Prefer="wait=20").status == 404
 
@@ -140,10 +175,13 @@ def test_an_order_that_disappears_while_it_is_waited_for_is_not_found(cloud: Clo
 def test_every_write_makes_another_tag(cloud: Cloud) -> None:
     order_id = _place(cloud).json["id"]
     tags = [_show(cloud, order_id).headers["ETag"]]
-    for step in (lambda: cloud.http("POST", f"/orders/{order_id}/cancel"),
-                 lambda: cloud.http("POST", f"/orders/{order_id}/retry"),
-                 lambda: cloud.claim(order_id, lease_s=1), lambda: cloud.clock.advance(60),
-                 cloud.drain):
+    for step in (
+        lambda: cloud.http("POST", f"/orders/{order_id}/cancel"),
+        lambda: cloud.http("POST", f"/orders/{order_id}/retry"),
+        lambda: cloud.claim(order_id, lease_s=1),
+        lambda: cloud.clock.advance(60),
+        cloud.drain,
+    ):
         step()
         tags.append(_show(cloud, order_id).headers["ETag"])
 
@@ -152,10 +190,21 @@ def test_every_write_makes_another_tag(cloud: Cloud) -> None:
     assert not any(tag.startswith("W/") for tag in tags)
 
 
-@pytest.mark.parametrize(("form", "status"), [
-    ("{tag}", 304), ("W/{tag}", 304), ('"other", {tag}', 304), ('"a,b" ,W/{tag},"c"', 304), ("*", 304), (" * ", 304),
-    ('"other"', 200), ("", 200), ("no quotes", 200), ('"unclosed', 200),
-])
+@pytest.mark.parametrize(
+    ("form", "status"),
+    [
+        ("{tag}", 304),
+        ("W/{tag}", 304),
+        ('"other", {tag}', 304),
+        ('"a,b" ,W/{tag},"c"', 304),
+        ("*", 304),
+        (" * ", 304),
+        ('"other"', 200),
+        ("", 200),
+        ("no quotes", 200),
+        ('"unclosed', 200),
+    ],
+)
 def test_if_none_match_as_it_is_written(cloud: Cloud, form: str, status: int) -> None:
     order_id = _place(cloud).json["id"]
     for path in (f"/orders/{order_id}", "/orders"):
@@ -208,7 +257,9 @@ def test_aws_failing_while_a_client_waits_loses_no_order(cloud: Cloud) -> None:
 
 
 @pytest.mark.parametrize(("read_s", "most_reads"), [(0.5, 10), (1.5, 5), (30, 1)])
-def test_slow_reads_are_rarer_and_do_not_prolong_the_wait(cloud: Cloud, read_s: float, most_reads: int) -> None:
+def test_slow_reads_are_rarer_and_do_not_prolong_the_wait(
+    cloud: Cloud, read_s: float, most_reads: int
+) -> None:
     order = cloud.order(_place(cloud).json["id"])
     reads = list[int]()
 

@@ -31,7 +31,11 @@ def test_a_final_order_tells_its_result_and_when_it_goes(cloud: Cloud) -> None:
     assert reply.status == 200
     assert "Retry-After" not in reply.headers
     assert reply.headers["Cache-Control"] == "private, no-cache"
-    assert (reply.json["status"], reply.json["done"], reply.json["error"]) == ("SUCCESS", True, None)
+    assert (reply.json["status"], reply.json["done"], reply.json["error"]) == (
+        "SUCCESS",
+        True,
+        None,
+    )
     assert reply.json["result"]["pieces"] == 6
     assert reply.json["expires_at"] == "2027-01-22T08:00:00.000000Z"
 
@@ -56,7 +60,8 @@ def test_a_reference_number_reads_in_small_letters_too(cloud: Cloud) -> None:
 
 
 @pytest.mark.parametrize(
-    "order_id", ["0" * 26, "x", "0" * 3000, "%00", "%ED%A0%80", "%23", "kit%230", "..", "%F0%9F%98%80"]
+    "order_id",
+    ["0" * 26, "x", "0" * 3000, "%00", "%ED%A0%80", "%23", "kit%230", "..", "%F0%9F%98%80"],
 )
 def test_an_unknown_reference_number_is_404_whatever_it_holds(cloud: Cloud, order_id: str) -> None:
     reply = cloud.http("GET", f"/orders/{order_id}")
@@ -84,8 +89,17 @@ def test_the_list_holds_the_clients_own_orders_only(cloud: Cloud) -> None:
     assert cloud.http("GET", "/orders", headers=stranger).json == {"items": []}
 
 
-@pytest.mark.parametrize(("asked", "shown"), [("?limit=1", 1), ("?limit=100", 100), ("?limit=101", 100), ("", 50),
-                                              ("?limit=99999999999999999999", 100), ("?limit=0000000000003", 3)])
+@pytest.mark.parametrize(
+    ("asked", "shown"),
+    [
+        ("?limit=1", 1),
+        ("?limit=100", 100),
+        ("?limit=101", 100),
+        ("", 50),
+        ("?limit=99999999999999999999", 100),
+        ("?limit=0000000000003", 3),
+    ],
+)
 def test_a_list_is_as_long_as_asked_up_to_100(cloud: Cloud, asked: str, shown: int) -> None:
     placed = [cloud.place("cook_nuggets", {"pieces": 6})["id"] for _ in range(min(shown, 100) + 1)]
 
@@ -111,11 +125,21 @@ def test_the_tasks_tell_what_they_take(cloud: Cloud) -> None:
 
     assert list(items) == sorted(items)
     assert items["cook_nuggets"]["input_schema"]["properties"]["pieces"] == {
-        "type": "integer", "minimum": 1, "maximum": 120,
+        "type": "integer",
+        "minimum": 1,
+        "maximum": 120,
     }
     greet_schema: dict[str, Any] = items["greet"].pop("input_schema")
-    assert items["greet"] == {"name": "greet", "description": "Say hello.", "max_attempts": 2, "timeout_s": 9}
-    assert greet_schema["properties"] == {"name": {"type": "string"}, "times": {"type": "integer", "default": 1}}
+    assert items["greet"] == {
+        "name": "greet",
+        "description": "Say hello.",
+        "max_attempts": 2,
+        "timeout_s": 9,
+    }
+    assert greet_schema["properties"] == {
+        "name": {"type": "string"},
+        "times": {"type": "integer", "default": 1},
+    }
     assert greet_schema["required"] == ["name"]
     assert greet_schema["additionalProperties"] is False
 

@@ -23,15 +23,20 @@ def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE", "AWS_ENDPOINT_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(path))
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it remembers a configuration that it has read
+    monkeypatch.setattr(
+        boto3, "DEFAULT_SESSION", None
+    )  # it remembers a configuration that it has read
     return path
 
 
-@pytest.mark.parametrize(("variables", "region"), [
-    ({"AWS_REGION": "eu-central-1", "AWS_DEFAULT_REGION": "eu-west-1"}, "eu-central-1"),
-    ({"AWS_DEFAULT_REGION": "eu-west-1"}, "eu-west-1"),
-    ({}, "us-west-2"),
-])
+@pytest.mark.parametrize(
+    ("variables", "region"),
+    [
+        ({"AWS_REGION": "eu-central-1", "AWS_DEFAULT_REGION": "eu-west-1"}, "eu-central-1"),
+        ({"AWS_DEFAULT_REGION": "eu-west-1"}, "eu-west-1"),
+        ({}, "us-west-2"),
+    ],
+)
 def test_every_command_speaks_to_the_region_that_is_named_first(
     profile: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], region: str
 ) -> None:
@@ -39,9 +44,12 @@ def test_every_command_speaks_to_the_region_that_is_named_first(
         monkeypatch.setenv(name, value)
     with mock_aws():
         tokens = boto3.client("dynamodb", region_name=region)
-        tokens.create_table(TableName="orderline-dev-tokens", BillingMode="PAY_PER_REQUEST",
-                            AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
-                            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}])
+        tokens.create_table(
+            TableName="orderline-dev-tokens",
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+        )
 
         result = CliRunner().invoke(main, ["token", "create", "--stage", "dev", "shop"])
 
@@ -59,5 +67,8 @@ def test_a_command_without_a_region_says_what_to_set(profile: Path) -> None:
 
 def test_no_other_module_of_the_commands_makes_clients() -> None:
     exempt = {"aws.py", "local.py"}  # local.py sets the region of the local cloud itself
-    assert not [path.name for path in (ROOT / "cli").glob("*.py")
-                if path.name not in exempt and "boto3" in path.read_text()]
+    assert not [
+        path.name
+        for path in (ROOT / "cli").glob("*.py")
+        if path.name not in exempt and "boto3" in path.read_text()
+    ]

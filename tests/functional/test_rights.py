@@ -48,12 +48,21 @@ def http(cloud: Cloud, recorder: Recorder) -> None:
     """Every route, its refusals and its conflicts."""
     with recorder.of(API):
         key = {"Idempotency-Key": "k"}
-        order = cloud.http("POST", "/orders", {"task": "cook_nuggets", "input": NUGGETS}, key).json.get("id", "0" * 26)
+        order = cloud.http(
+            "POST", "/orders", {"task": "cook_nuggets", "input": NUGGETS}, key
+        ).json.get("id", "0" * 26)
         cloud.http("POST", "/orders", {"task": "cook_nuggets", "input": NUGGETS}, key)
         cloud.http("POST", "/orders", {"task": "cook_nuggets", "input": {"pieces": 2}}, key)
-        for method, path in (("GET", f"/orders/{order}"), ("GET", "/orders"), ("GET", "/tasks"), ("GET", "/health"),
-                             ("POST", f"/orders/{order}/retry"), ("POST", f"/orders/{order}/cancel"),
-                             ("POST", f"/orders/{order}/cancel"), ("POST", f"/orders/{order}/retry")):
+        for method, path in (
+            ("GET", f"/orders/{order}"),
+            ("GET", "/orders"),
+            ("GET", "/tasks"),
+            ("GET", "/health"),
+            ("POST", f"/orders/{order}/retry"),
+            ("POST", f"/orders/{order}/cancel"),
+            ("POST", f"/orders/{order}/cancel"),
+            ("POST", f"/orders/{order}/retry"),
+        ):
             cloud.http(method, path)
 
 
@@ -142,22 +151,35 @@ def rights(stage: str, function: str) -> set[tuple[str, str]]:
     """(action, resource) pairs that a function's role allows."""
     role = template(stage)["Resources"][ROLES.get(function, f"{function}Role")]["Properties"]
     assert not role.get("ManagedPolicyArns"), "a managed policy allows what nobody reads here"
-    statements = [each for policy in role["Policies"] for each in policy["PolicyDocument"]["Statement"]]
+    statements = [
+        each for policy in role["Policies"] for each in policy["PolicyDocument"]["Statement"]
+    ]
     assert all(each["Effect"] == "Allow" and "NotAction" not in each for each in statements)
-    return {(action, resource) for each in statements for action in _listed(each["Action"])
-            for resource in map(_named, _listed(each["Resource"]))}
+    return {
+        (action, resource)
+        for each in statements
+        for action in _listed(each["Action"])
+        for resource in map(_named, _listed(each["Resource"]))
+    }
 
 
 def of_the_platform(stage: str, function: str) -> set[tuple[str, str]]:
     """What Lambda itself does in the function's name: polls its queue, writes its log and its traces."""
     made = template(stage)["Resources"][function]["Properties"]
     log = made["LoggingConfig"]["LogGroup"]["Ref"]
-    used = {("logs:CreateLogStream", log), ("logs:PutLogEvents", log),
-            ("xray:PutTraceSegments", "*"), ("xray:PutTelemetryRecords", "*")}
+    used = {
+        ("logs:CreateLogStream", log),
+        ("logs:PutLogEvents", log),
+        ("xray:PutTraceSegments", "*"),
+        ("xray:PutTelemetryRecords", "*"),
+    }
     for event in made.get("Events", {}).values():
         if event["Type"] == "SQS":
             queue = _named(event["Properties"]["Queue"])
-            used |= {(f"sqs:{name}", queue) for name in ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes")}
+            used |= {
+                (f"sqs:{name}", queue)
+                for name in ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes")
+            }
     return used
 
 
@@ -186,19 +208,30 @@ def test_a_role_allows_what_its_function_calls_and_nothing_else(stage: str, func
 def test_the_scenarios_reach_every_line_that_calls_aws() -> None:
     """Or a right that only that line needs would be missed."""
     _, reached = everything()
-    asked_by_name = {(path, line) for path, line in call_sites() if path == "queue.py" and (path, line) not in reached}
+    asked_by_name = {
+        (path, line)
+        for path, line in call_sites()
+        if path == "queue.py" and (path, line) not in reached
+    }
     assert call_sites() - reached == asked_by_name
     assert len(asked_by_name) <= 1  # get_queue_url: in Lambda the template tells the address
-    assert all(made["Properties"]["Environment"]["Variables"]["QUEUE_URL"] == {"Ref": "OrdersQueue"}
-               for made in template("dev")["Resources"].values() if made["Type"] == "AWS::Serverless::Function")
+    assert all(
+        made["Properties"]["Environment"]["Variables"]["QUEUE_URL"] == {"Ref": "OrdersQueue"}
+        for made in template("dev")["Resources"].values()
+        if made["Type"] == "AWS::Serverless::Function"
+    )
 
 
 @pytest.mark.parametrize("stage", ["dev", "prod"])
 def test_each_function_has_a_role_of_its_own_and_no_role_scans_or_deletes(stage: str) -> None:
     resources = template(stage)["Resources"]
-    functions = [name for name, made in resources.items() if made["Type"] == "AWS::Serverless::Function"]
+    functions = [
+        name for name, made in resources.items() if made["Type"] == "AWS::Serverless::Function"
+    ]
     roles = [resources[name]["Properties"]["Role"]["Fn::GetAtt"][0] for name in functions]
-    assert sorted(roles) == sorted(name for name, made in resources.items() if made["Type"] == "AWS::IAM::Role")
+    assert sorted(roles) == sorted(
+        name for name, made in resources.items() if made["Type"] == "AWS::IAM::Role"
+    )
     for name in functions:
         for action, resource in rights(stage, name):
             assert resource != "*" or action.startswith("xray:")

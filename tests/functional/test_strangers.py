@@ -21,9 +21,28 @@ class FixedContext:
         self.get_remaining_time_in_millis = lambda: value
 
 
-CONTEXTS = [None, MagicMock(), object(), FixedContext(None), FixedContext("3000"), FixedContext(float("nan")),
-            FixedContext(float("inf")), FixedContext(10**12), FixedContext(30_000.0)]
-NAMES = ["None", "MagicMock", "object", "gives None", "gives text", "NaN", "infinite", "31 years", "30 s"]
+CONTEXTS = [
+    None,
+    MagicMock(),
+    object(),
+    FixedContext(None),
+    FixedContext("3000"),
+    FixedContext(float("nan")),
+    FixedContext(float("inf")),
+    FixedContext(10**12),
+    FixedContext(30_000.0),
+]
+NAMES = [
+    "None",
+    "MagicMock",
+    "object",
+    "gives None",
+    "gives text",
+    "NaN",
+    "infinite",
+    "31 years",
+    "30 s",
+]
 
 
 def received(cloud: Cloud) -> list[str]:

@@ -49,7 +49,9 @@ def test_a_follow_up_that_would_be_refused_fails_its_parent_with_the_reason(clou
     assert "the input doesn't fit" in cloud.get(placed["id"])["error"]["message"]
 
 
-def test_a_task_that_places_without_end_is_stopped(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_task_that_places_without_end_is_stopped(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(worker, "MAX_FOLLOW_UPS", 3)
 
     @task(max_attempts=1)
@@ -86,11 +88,22 @@ def test_follow_ups_of_all_attempts_are_counted_and_those_placed_before_may_be_p
     assert len(failed["links"]["follow_ups"]) == 3
 
 
-NOT_JSON = [float("nan"), float("inf"), float("-inf"), "\ud800", {1, 2, 3}.__iter__, [[[[float("nan")]]]]]
+NOT_JSON = [
+    float("nan"),
+    float("inf"),
+    float("-inf"),
+    "\ud800",
+    {1, 2, 3}.__iter__,
+    [[[[float("nan")]]]],
+]
 
 
-@pytest.mark.parametrize("value", NOT_JSON, ids=["NaN", "Infinity", "-Infinity", "surrogate", "function", "inside"])
-def test_a_follow_up_with_an_input_that_is_not_json_is_refused_where_it_is_placed(cloud: Cloud, value: object) -> None:
+@pytest.mark.parametrize(
+    "value", NOT_JSON, ids=["NaN", "Infinity", "-Infinity", "surrogate", "function", "inside"]
+)
+def test_a_follow_up_with_an_input_that_is_not_json_is_refused_where_it_is_placed(
+    cloud: Cloud, value: object
+) -> None:
     @task
     def child(value: Any) -> None: ...
 
@@ -156,16 +169,24 @@ def test_progress_is_shown_while_the_task_runs(cloud: Cloud) -> None:
     assert cloud.get(placed["id"])["status"] == "SUCCESS"
 
 
-@pytest.mark.parametrize("options", [
-    {"every_s": 60, "cron": "* * * * *"}, {"every_s": 10}, {"cron": "99 * * * *"}, {"cron": "daily"},
-])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"every_s": 60, "cron": "* * * * *"},
+        {"every_s": 10},
+        {"cron": "99 * * * *"},
+        {"cron": "daily"},
+    ],
+)
 def test_a_period_that_can_not_be_is_refused_at_import(options: dict[str, object]) -> None:
     with pytest.raises(TaskMistake):
+
         @task(**options)  # type: ignore[call-overload, untyped-decorator]
         def periodic() -> None: ...
 
 
 def test_a_periodic_task_needs_no_input() -> None:
     with pytest.raises(TaskMistake, match="default"):
+
         @task(every_s=60)
         def periodic(n: int) -> None: ...

@@ -24,13 +24,18 @@ each_stage = pytest.mark.parametrize("stage", STAGES)
 
 
 def resources(stage: str, kind: str) -> dict[str, Any]:
-    found = {name: made for name, made in template(stage)["Resources"].items() if made["Type"] == kind}
+    found = {
+        name: made for name, made in template(stage)["Resources"].items() if made["Type"] == kind
+    }
     assert found, f"no {kind} in {stage}"
     return found
 
 
 def functions(stage: str) -> dict[str, Any]:
-    return {name: made["Properties"] for name, made in resources(stage, "AWS::Serverless::Function").items()}
+    return {
+        name: made["Properties"]
+        for name, made in resources(stage, "AWS::Serverless::Function").items()
+    }
 
 
 def queue(stage: str, name: str) -> Any:
@@ -38,12 +43,18 @@ def queue(stage: str, name: str) -> Any:
 
 
 @each_stage
-def test_tables_expire_final_rows_can_be_restored_and_are_encrypted_with_the_free_key(stage: str) -> None:
+def test_tables_expire_final_rows_can_be_restored_and_are_encrypted_with_the_free_key(
+    stage: str,
+) -> None:
     tables = resources(stage, "AWS::DynamoDB::Table")
     assert set(tables) == {"OrdersTable", "TokensTable"}
     for table in tables.values():
-        assert table["Properties"]["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
-        assert "SSESpecification" not in table["Properties"]  # with it, KMS's own key and its charges
+        assert table["Properties"]["PointInTimeRecoverySpecification"] == {
+            "PointInTimeRecoveryEnabled": True
+        }
+        assert (
+            "SSESpecification" not in table["Properties"]
+        )  # with it, KMS's own key and its charges
         assert table["Properties"]["BillingMode"] == "PAY_PER_REQUEST"
     ttl = tables["OrdersTable"]["Properties"]["TimeToLiveSpecification"]
     assert ttl == {"AttributeName": "expires_at", "Enabled": True}
@@ -53,15 +64,22 @@ def test_prod_keeps_its_tables_and_dev_leaves_nothing() -> None:
     for stage, policy, protected in (("dev", "Delete", "false"), ("prod", "Retain", "true")):
         for table in resources(stage, "AWS::DynamoDB::Table").values():
             assert table["DeletionPolicy"] == policy
-            assert table["UpdateReplacePolicy"] == "Retain"  # a slip in the schema must not empty a table anywhere
+            assert (
+                table["UpdateReplacePolicy"] == "Retain"
+            )  # a slip in the schema must not empty a table anywhere
             assert table["Properties"]["DeletionProtectionEnabled"] == {"Ref": "DeletionProtection"}
         assert template(stage)["Parameters"]["DeletionProtection"]["Default"] == protected
 
 
 @each_stage
 def test_indexes(stage: str) -> None:
-    indexes = {index["IndexName"]: index for index in queue(stage, "OrdersTable")["GlobalSecondaryIndexes"]}
-    keys = {name: [key["AttributeName"] for key in index["KeySchema"]] for name, index in indexes.items()}
+    indexes = {
+        index["IndexName"]: index for index in queue(stage, "OrdersTable")["GlobalSecondaryIndexes"]
+    }
+    keys = {
+        name: [key["AttributeName"] for key in index["KeySchema"]]
+        for name, index in indexes.items()
+    }
     assert keys == {"by_time": ["time_shard", "time_key"], "by_due": ["check_shard", "check_at"]}
     # A whole row in an index would make each of its writes cost double
     assert all(index["Projection"]["ProjectionType"] != "ALL" for index in indexes.values())
@@ -77,18 +95,23 @@ def test_times_and_counts_fit_each_other(stage: str) -> None:
 
 
 @each_stage
-def test_what_a_worker_asks_for_after_its_longest_run_is_within_twelve_hours_of_the_receive(stage: str) -> None:
+def test_what_a_worker_asks_for_after_its_longest_run_is_within_twelve_hours_of_the_receive(
+    stage: str,
+) -> None:
     parameters = template(stage)["Parameters"]
     assert parameters["WorkerTimeout"]["MaxValue"] + config.MAX_VISIBILITY_S < 12 * 3600
     assert parameters["Visibility"]["MaxValue"] == config.MAX_VISIBILITY_S
 
 
-@pytest.mark.parametrize(("wrong", "named"), [
-    ({"visibility_s": 359}, "Visibility=360"),
-    ({"max_receives": 5, "most_attempts": 5}, "MaxReceives="),
-    ({"longest_task_s": 60}, "WorkerTimeout"),
-    ({"dead_retention_s": 345600}, "DeadQueue"),
-])
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"visibility_s": 359}, "Visibility=360"),
+        ({"max_receives": 5, "most_attempts": 5}, "MaxReceives="),
+        ({"longest_task_s": 60}, "WorkerTimeout"),
+        ({"dead_retention_s": 345600}, "DeadQueue"),
+    ],
+)
 def test_a_relation_that_breaks_is_found_with_its_mend(wrong: dict[str, int], named: str) -> None:
     broken = replace(Timings.of_template(template("dev"), {}), **wrong)
     (finding,) = broken.findings()
@@ -99,42 +122,62 @@ def test_a_relation_that_breaks_is_found_with_its_mend(wrong: dict[str, int], na
 def test_queues_use_those_parameters_and_are_encrypted_with_the_free_key(stage: str) -> None:
     orders, dead = queue(stage, "OrdersQueue"), queue(stage, "DeadQueue")
     assert orders["VisibilityTimeout"] == dead["VisibilityTimeout"] == {"Ref": "Visibility"}
-    assert orders["RedrivePolicy"] == {"deadLetterTargetArn": {"Fn::GetAtt": ["DeadQueue", "Arn"]},
-                                       "maxReceiveCount": {"Ref": "MaxReceives"}}
+    assert orders["RedrivePolicy"] == {
+        "deadLetterTargetArn": {"Fn::GetAtt": ["DeadQueue", "Arn"]},
+        "maxReceiveCount": {"Ref": "MaxReceives"},
+    }
     for properties in (orders, dead):
         assert properties["SqsManagedSseEnabled"] is True  # the key that SQS owns is free
-        assert "KmsMasterKeyId" not in properties  # each call of KMS is billed, that of alias/aws/sqs too
+        assert (
+            "KmsMasterKeyId" not in properties
+        )  # each call of KMS is billed, that of alias/aws/sqs too
 
 
 @each_stage
-def test_each_queue_has_a_policy_of_its_own_since_sqs_refuses_a_statement_with_two_resources(stage: str) -> None:
-    policies = [policy["Properties"] for policy in resources(stage, "AWS::SQS::QueuePolicy").values()]
+def test_each_queue_has_a_policy_of_its_own_since_sqs_refuses_a_statement_with_two_resources(
+    stage: str,
+) -> None:
+    policies = [
+        policy["Properties"] for policy in resources(stage, "AWS::SQS::QueuePolicy").values()
+    ]
     assert sorted(policy["Queues"][0]["Ref"] for policy in policies) == ["DeadQueue", "OrdersQueue"]
     for policy in policies:
         (queue_name,), (deny,) = policy["Queues"], policy["PolicyDocument"]["Statement"]
-        assert deny == {"Effect": "Deny", "Principal": "*", "Action": "sqs:*",
-                        "Resource": {"Fn::GetAtt": [queue_name["Ref"], "Arn"]},
-                        "Condition": {"Bool": {"aws:SecureTransport": "false"}}}
+        assert deny == {
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": "sqs:*",
+            "Resource": {"Fn::GetAtt": [queue_name["Ref"], "Arn"]},
+            "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+        }
 
 
 @each_stage
 def test_every_mapping_reports_which_messages_it_keeps(stage: str) -> None:
     made = functions(stage)
-    events = [event["Properties"] for function in made.values() for event in function.get("Events", {}).values()
-              if event["Type"] == "SQS"]
+    events = [
+        event["Properties"]
+        for function in made.values()
+        for event in function.get("Events", {}).values()
+        if event["Type"] == "SQS"
+    ]
     assert [event["Queue"]["Fn::GetAtt"][0] for event in events] == ["DeadQueue", "OrdersQueue"]
     assert all(event["FunctionResponseTypes"] == ["ReportBatchItemFailures"] for event in events)
     assert events[1]["BatchSize"] == {"Ref": "WorkerBatchSize"}
     assert events[1]["ScalingConfig"] == {"MaximumConcurrency": {"Ref": "WorkerConcurrency"}}
     assert template(stage)["Parameters"]["WorkerBatchSize"]["Default"] == 1
     # Both queues' visibility is measured by the worker's timeout
-    assert made["OrderWorker"]["Timeout"] == made["DeadLetters"]["Timeout"] == {"Ref": "WorkerTimeout"}
+    assert (
+        made["OrderWorker"]["Timeout"] == made["DeadLetters"]["Timeout"] == {"Ref": "WorkerTimeout"}
+    )
 
 
 @each_stage
 def test_every_function_asks_for_a_token_is_traced_and_logs_where_lines_expire(stage: str) -> None:
     groups = resources(stage, "AWS::Logs::LogGroup")
-    assert all(group["Properties"]["RetentionInDays"] == {"Ref": "LogDays"} for group in groups.values())
+    assert all(
+        group["Properties"]["RetentionInDays"] == {"Ref": "LogDays"} for group in groups.values()
+    )
     used = set()
     for name, function in functions(stage).items():
         assert function["Environment"]["Variables"]["ACCESS"] == "token", name
@@ -163,23 +206,39 @@ def test_no_partition_or_domain_is_written_out(stage: str) -> None:
 @each_stage
 def test_the_api_is_regional_and_traced(stage: str) -> None:
     (api,) = resources(stage, "AWS::Serverless::Api").values()
-    assert (api["Properties"]["EndpointConfiguration"], api["Properties"]["TracingEnabled"]) == ("REGIONAL", True)
+    assert (api["Properties"]["EndpointConfiguration"], api["Properties"]["TracingEnabled"]) == (
+        "REGIONAL",
+        True,
+    )
 
 
 @each_stage
 def test_alarms_watch_what_the_code_publishes_and_go_to_the_topic(stage: str) -> None:
     alarms = resources(stage, "AWS::CloudWatch::Alarm")
-    watched = {(alarm["Properties"]["Namespace"], alarm["Properties"]["MetricName"]) for alarm in alarms.values()}
+    watched = {
+        (alarm["Properties"]["Namespace"], alarm["Properties"]["MetricName"])
+        for alarm in alarms.values()
+    }
     assert watched == {
-        ("AWS/SQS", "ApproximateAgeOfOldestMessage"), ("AWS/Lambda", "Errors"), ("AWS/Lambda", "Throttles"),
-        ("Orderline", "largest_overdue_s"), ("Orderline", "dead_letters"), ("Orderline", "http_failures"),
+        ("AWS/SQS", "ApproximateAgeOfOldestMessage"),
+        ("AWS/Lambda", "Errors"),
+        ("AWS/Lambda", "Throttles"),
+        ("Orderline", "largest_overdue_s"),
+        ("Orderline", "dead_letters"),
+        ("Orderline", "http_failures"),
     }
     ours = {metric for _, units in metrics.EVENTS.values() for metric in units}
     assert {name for space, name in watched if space == "Orderline"} <= ours
     for alarm in alarms.values():
-        assert alarm["Properties"]["AlarmActions"]["Fn::If"][:2] == ["HasAlarmTopic", [{"Ref": "AlarmTopic"}]]
-    failing = {alarm["Properties"]["Dimensions"][0]["Value"].get("Ref") for alarm in alarms.values()
-               if alarm["Properties"]["MetricName"] == "Errors"}
+        assert alarm["Properties"]["AlarmActions"]["Fn::If"][:2] == [
+            "HasAlarmTopic",
+            [{"Ref": "AlarmTopic"}],
+        ]
+    failing = {
+        alarm["Properties"]["Dimensions"][0]["Value"].get("Ref")
+        for alarm in alarms.values()
+        if alarm["Properties"]["MetricName"] == "Errors"
+    }
     assert failing == set(functions(stage))
 
 
@@ -187,7 +246,9 @@ def test_alarms_watch_what_the_code_publishes_and_go_to_the_topic(stage: str) ->
 def test_the_dashboard_shows_metrics_that_the_code_publishes(stage: str) -> None:
     (dashboard,) = resources(stage, "AWS::CloudWatch::Dashboard").values()
     # Dashboards have no region: the same stage in another one would overwrite it
-    assert dashboard["Properties"]["DashboardName"] == {"Fn::Sub": "${AWS::StackName}-${AWS::Region}"}
+    assert dashboard["Properties"]["DashboardName"] == {
+        "Fn::Sub": "${AWS::StackName}-${AWS::Region}"
+    }
     text = dashboard["Properties"]["DashboardBody"]["Fn::Sub"]
     ours = {metric for _, units in metrics.EVENTS.values() for metric in units}
     shown = re.findall(r'"Orderline", "(\w+)"', text) + re.findall(r'MetricName=\\"(\w+)', text)

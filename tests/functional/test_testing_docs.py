@@ -12,7 +12,9 @@ PAGE = Path(__file__).parents[2] / "docs" / "testing.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
 
 
-@pytest.mark.parametrize("code", BLOCKS, ids=[re.findall(r"def (\w+)", block)[0] for block in BLOCKS])
+@pytest.mark.parametrize(
+    "code", BLOCKS, ids=[re.findall(r"def (\w+)", block)[0] for block in BLOCKS]
+)
 def test_an_example_passes_as_pasted(code: str) -> None:
     module: dict[str, Any] = {}
     exec(compile(code, "docs/testing.md", "exec"), module)

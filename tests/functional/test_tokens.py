@@ -18,8 +18,13 @@ from cli.__main__ import main
 from tests.kit import Cloud, Reply
 
 PUBLIC = {"/health", "/openapi.json", "/docs", "/board", "/board/{file}"}
-GUARDED = sorted((method, path) for path, methods in orderline.app.routes.items() if path not in PUBLIC
-                 for method in methods if method != "OPTIONS")
+GUARDED = sorted(
+    (method, path)
+    for path, methods in orderline.app.routes.items()
+    if path not in PUBLIC
+    for method in methods
+    if method != "OPTIONS"
+)
 READING = [(method, path) for method, path in GUARDED if method == "GET"]
 UNKNOWN_ID = "0" * 26
 DAY_S = 86400
@@ -29,8 +34,14 @@ def _token(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-def _ask(cloud: Cloud, method: str, path: str, headers: dict[str, str], order_id: str = UNKNOWN_ID) -> Reply:
-    body = {"task": "cook_nuggets", "input": {"pieces": 1}} if (method, path) == ("POST", "/orders") else None
+def _ask(
+    cloud: Cloud, method: str, path: str, headers: dict[str, str], order_id: str = UNKNOWN_ID
+) -> Reply:
+    body = (
+        {"task": "cook_nuggets", "input": {"pieces": 1}}
+        if (method, path) == ("POST", "/orders")
+        else None
+    )
     return cloud.http(method, path.replace("{order_id}", order_id), body, headers)
 
 
@@ -70,20 +81,32 @@ def _expired(cloud: Cloud) -> dict[str, str]:
     return _token(token)
 
 
-@pytest.mark.parametrize(("stranger", "problem"), [
-    (_without, "unauthorized"), (_other_scheme, "unauthorized"), (_garbage, "invalid-token"),
-    (_non_ascii, "invalid-token"), (_wrong_secret, "invalid-token"), (_unknown, "invalid-token"),
-    (_revoked, "invalid-token"), (_expired, "invalid-token"),
-])
+@pytest.mark.parametrize(
+    ("stranger", "problem"),
+    [
+        (_without, "unauthorized"),
+        (_other_scheme, "unauthorized"),
+        (_garbage, "invalid-token"),
+        (_non_ascii, "invalid-token"),
+        (_wrong_secret, "invalid-token"),
+        (_unknown, "invalid-token"),
+        (_revoked, "invalid-token"),
+        (_expired, "invalid-token"),
+    ],
+)
 def test_a_stranger_is_refused_everywhere(
-    cloud: Cloud, stranger: Callable[[Cloud], dict[str, str]], problem: str,
+    cloud: Cloud,
+    stranger: Callable[[Cloud], dict[str, str]],
+    problem: str,
 ) -> None:
     headers = stranger(cloud)
     for method, path in GUARDED:
         reply = _ask(cloud, method, path, headers)
 
         assert (reply.status, reply.json["type"]) == (401, f"/problems/{problem}"), (method, path)
-        assert ('error="invalid_token"' in reply.headers["WWW-Authenticate"]) == (problem == "invalid-token")
+        assert ('error="invalid_token"' in reply.headers["WWW-Authenticate"]) == (
+            problem == "invalid-token"
+        )
     assert cloud.rows() == []
 
 
@@ -94,14 +117,19 @@ def test_a_token_without_the_scope_is_refused(cloud: Cloud) -> None:
 
         reply = _ask(cloud, method, path, _token(tokens[lacking]))
 
-        assert (reply.status, reply.json["type"]) == (403, "/problems/insufficient-scope"), (method, path)
+        assert (reply.status, reply.json["type"]) == (403, "/problems/insufficient-scope"), (
+            method,
+            path,
+        )
 
 
 def test_another_client_s_order_and_an_unknown_one_get_the_same_answer(cloud: Cloud) -> None:
     order_id = cloud.place("cook_nuggets", {"pieces": 1})["id"]
     stranger = _token(cloud.new_token("stranger"))
     for method, path in (route for route in GUARDED if "{order_id}" in route[1]):
-        foreign, unknown = (_ask(cloud, method, path, stranger, id) for id in (order_id, UNKNOWN_ID))
+        foreign, unknown = (
+            _ask(cloud, method, path, stranger, id) for id in (order_id, UNKNOWN_ID)
+        )
 
         assert foreign.status == unknown.status == 404
         assert {**foreign.json, "request_id": ""} == {**unknown.json, "request_id": ""}
@@ -112,7 +140,10 @@ def test_another_client_s_order_and_an_unknown_one_get_the_same_answer(cloud: Cl
 def test_a_list_shows_one_s_own_orders_alone(cloud: Cloud) -> None:
     cloud.place("cook_nuggets", {"pieces": 1})
 
-    assert cloud.http("GET", "/orders", headers=_token(cloud.new_token("stranger"))).json["items"] == []
+    assert (
+        cloud.http("GET", "/orders", headers=_token(cloud.new_token("stranger"))).json["items"]
+        == []
+    )
     assert len(cloud.http("GET", "/orders").json["items"]) == 1
 
 
@@ -141,7 +172,10 @@ def test_no_token_is_in_any_log(cloud: Cloud) -> None:
 def _every_log() -> Iterator[io.StringIO]:
     """What all loggers write, Chalice's too, at their most talkative."""
     lines = io.StringIO()
-    handler, loggers = logging.StreamHandler(lines), [logging.getLogger(), logging.getLogger("orderline")]
+    handler, loggers = (
+        logging.StreamHandler(lines),
+        [logging.getLogger(), logging.getLogger("orderline")],
+    )
     with ExitStack() as stack:
         for logger in loggers:
             logger.addHandler(handler)
@@ -162,7 +196,17 @@ def test_a_revocation_holds_within_a_minute(cloud: Cloud) -> None:
 
 
 def test_a_token_made_by_the_command_works_and_its_secret_is_shown_once(cloud: Cloud) -> None:
-    made = _cli("token", "create", "acme", "--scope", "orders:read", "--days", "1", "--stack", config.settings().stack)
+    made = _cli(
+        "token",
+        "create",
+        "acme",
+        "--scope",
+        "orders:read",
+        "--days",
+        "1",
+        "--stack",
+        config.settings().stack,
+    )
     token = made.stdout.strip()
     listed = _cli("token", "list", "--stack", config.settings().stack).stdout
 
@@ -171,25 +215,37 @@ def test_a_token_made_by_the_command_works_and_its_secret_is_shown_once(cloud: C
     assert token[3:11] in listed
     assert "acme" in listed
     assert token[12:] not in listed
-    assert token[12:] not in str(cloud.dynamodb.scan(TableName=config.settings().tokens_table)["Items"])
+    assert token[12:] not in str(
+        cloud.dynamodb.scan(TableName=config.settings().tokens_table)["Items"]
+    )
 
 
-@pytest.mark.parametrize(("words", "sentence"), [
-    (("create", "No Such Name"), "a name has 1 to 40"),
-    (("revoke", "00000000"), "no token has this id"),
-])
-def test_a_mistaken_command_says_what_is_wrong(cloud: Cloud, words: tuple[str, ...], sentence: str) -> None:
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("create", "No Such Name"), "a name has 1 to 40"),
+        (("revoke", "00000000"), "no token has this id"),
+    ],
+)
+def test_a_mistaken_command_says_what_is_wrong(
+    cloud: Cloud, words: tuple[str, ...], sentence: str
+) -> None:
     result = CliRunner().invoke(main, ["token", *words, "--stack", config.settings().stack])
 
     assert result.exit_code == 1
     assert sentence in result.output
 
 
-def test_without_a_stack_the_command_says_what_to_type(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_stack_the_command_says_what_to_type(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("LOCAL", "no-such-folder")
 
     assert "make run" in CliRunner().invoke(main, ["token", "list"]).output
-    assert "is the stack deployed" in CliRunner().invoke(main, ["token", "list", "--stage", "nowhere"]).output
+    assert (
+        "is the stack deployed"
+        in CliRunner().invoke(main, ["token", "list", "--stage", "nowhere"]).output
+    )
 
 
 def _cli(*words: str) -> Result:

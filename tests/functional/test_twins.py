@@ -55,13 +55,19 @@ def test_fifty_at_once_with_one_key_are_one_order(cloud: Cloud, front: LocalFron
     assert (RUNS, len(cloud.rows())) == (["once"], 1)
 
 
-def test_twins_with_another_body_are_refused_and_the_winner_runs(cloud: Cloud, front: LocalFront) -> None:
+def test_twins_with_another_body_are_refused_and_the_winner_runs(
+    cloud: Cloud, front: LocalFront
+) -> None:
     replies = _at_once(front, ["yes", "no"] * 25)
     cloud.drain()
 
     accepted = [reply for reply in replies if reply.status == 202]
     refused = [reply for reply in replies if reply.status == 422]
-    assert (len(accepted), len(refused), len({reply.json["id"] for reply in accepted})) == (25, 25, 1)
+    assert (len(accepted), len(refused), len({reply.json["id"] for reply in accepted})) == (
+        25,
+        25,
+        1,
+    )
     assert {reply.json["type"] for reply in refused} == {"/problems/idempotency-key-reused"}
     assert len(cloud.rows()) == 1
     assert [json.loads(order.input)["word"] for order in cloud.rows()] == RUNS
@@ -73,6 +79,10 @@ def test_a_replay_after_the_end_shows_the_order_as_it_is(cloud: Cloud, front: Lo
     again = _at_once(front, ["once"])[0]
     cloud.drain()
 
-    assert (again.status, again.json["id"], again.json["status"]) == (202, first.json["id"], "SUCCESS")
+    assert (again.status, again.json["id"], again.json["status"]) == (
+        202,
+        first.json["id"],
+        "SUCCESS",
+    )
     assert again.headers["Idempotency-Replayed"] == "true"
     assert RUNS == ["once"]

@@ -30,7 +30,9 @@ def test_an_order_from_post_to_success_writes_six_units(cloud: Cloud, meter: Met
     assert meter.reads == []
 
 
-def test_an_order_of_60_kb_pays_for_its_row_three_times_and_for_no_index_more(cloud: Cloud, meter: Meter) -> None:
+def test_an_order_of_60_kb_pays_for_its_row_three_times_and_for_no_index_more(
+    cloud: Cloud, meter: Meter
+) -> None:
     @tasks.task
     def weigh(text: str) -> int:
         return len(text)
@@ -50,6 +52,7 @@ def test_a_poll_reads_one_unit(cloud: Cloud, meter: Meter) -> None:
 
 def test_a_retry_writes_three_units(cloud: Cloud, meter: Meter) -> None:
     """Claimed, and put back: the row, and its place among what is due, out and in again."""
+
     @tasks.task
     def burn() -> None:
         raise ValueError
@@ -62,7 +65,12 @@ def test_a_retry_writes_three_units(cloud: Cloud, meter: Meter) -> None:
 
 def test_a_duplicate_message_and_a_press_again_cost_a_unit_each(cloud: Cloud, meter: Meter) -> None:
     for _ in range(2):
-        cloud.http("POST", "/orders", {"task": "cook_nuggets", "input": {"pieces": 1}}, {"Idempotency-Key": "k"})
+        cloud.http(
+            "POST",
+            "/orders",
+            {"task": "cook_nuggets", "input": {"pieces": 1}},
+            {"Idempotency-Key": "k"},
+        )
     cloud.sqs.send_message(**next(asked for asked in meter.wire.requests if "MessageBody" in asked))
     cloud.drain()
 
@@ -80,17 +88,35 @@ def test_costs_are_the_same_with_many_rows(cloud: Cloud, wire: Wire, meter: Mete
     cloud.get(order["id"])
     cloud.http("GET", "/orders?limit=20")
 
-    assert wire.calls == ["GetItem", "PutItem", "SendMessage", "UpdateItem", "UpdateItem",
-                          "GetItem", "Query", "BatchGetItem"]
+    assert wire.calls == [
+        "GetItem",
+        "PutItem",
+        "SendMessage",
+        "UpdateItem",
+        "UpdateItem",
+        "GetItem",
+        "Query",
+        "BatchGetItem",
+    ]
     assert meter.writes == [3, 1, 2]
-    assert meter.reads == [1, 0.5, 10]  # the poll; a page of the index; its 20 rows, half a unit each
+    assert meter.reads == [
+        1,
+        0.5,
+        10,
+    ]  # the poll; a page of the index; its 20 rows, half a unit each
 
 
-@pytest.mark.parametrize(("item", "bytes"), [
-    ({"pk": {"S": "é"}}, 2 + 2),
-    ({"n": {"N": "1800000000000000"}}, 1 + 8 + 1),
-    ({"l": {"L": [{"S": "ab"}, {"M": {"k": {"N": "1"}}}]}}, 1 + 3 + (1 + 2) + (1 + 3 + 1 + (1 + 2))),
-])
+@pytest.mark.parametrize(
+    ("item", "bytes"),
+    [
+        ({"pk": {"S": "é"}}, 2 + 2),
+        ({"n": {"N": "1800000000000000"}}, 1 + 8 + 1),
+        (
+            {"l": {"L": [{"S": "ab"}, {"M": {"k": {"N": "1"}}}]}},
+            1 + 3 + (1 + 2) + (1 + 3 + 1 + (1 + 2)),
+        ),
+    ],
+)
 def test_sizes_are_dynamodbs(item: units.Item, bytes: int) -> None:
     assert units.size(item) == bytes
 

@@ -27,9 +27,18 @@ def test_nothing_that_a_client_sends_breaks_it(stack: Stack, tmp_path: Path) -> 
     log = stack.project / ".local" / "http.log"
     phases = ["examples", "coverage", "fuzzing", *(["stateful"] if CASES > 2000 else [])]
     command = [
-        str(Path(sys.executable).with_name("schemathesis")), "--config-file", "tests/fuzz/schemathesis.toml", "run",
-        f"{stack.url}/openapi.json", "--header", f"Authorization: Bearer {stack.token}", "--no-color",
-        "--phases", ",".join(phases), "--max-examples", str(CASES // len(OPERATIONS) * 2),
+        str(Path(sys.executable).with_name("schemathesis")),
+        "--config-file",
+        "tests/fuzz/schemathesis.toml",
+        "run",
+        f"{stack.url}/openapi.json",
+        "--header",
+        f"Authorization: Bearer {stack.token}",
+        "--no-color",
+        "--phases",
+        ",".join(phases),
+        "--max-examples",
+        str(CASES // len(OPERATIONS) * 2),
     ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     generated = re.search(r"(\d+) generated", done.stdout)

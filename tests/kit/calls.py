@@ -54,7 +54,9 @@ class Recorder:
         self.calls.append(Call(self.function, f"{service}:{model.name}", _resource(params)))
         self.paths.append(_path())
         if len(self.calls) > self.fail_from:
-            raise ClientError({"Error": {"Code": "ThrottlingException", "Message": "made by a test"}}, model.name)
+            raise ClientError(
+                {"Error": {"Code": "ThrottlingException", "Message": "made by a test"}}, model.name
+            )
 
 
 @contextmanager
@@ -78,7 +80,11 @@ def call_sites() -> set[tuple[str, int]]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
                 inner = node.func.value
-                if isinstance(inner, ast.Call) and isinstance(inner.func, ast.Name) and inner.func.id == "client":
+                if (
+                    isinstance(inner, ast.Call)
+                    and isinstance(inner.func, ast.Name)
+                    and inner.func.id == "client"
+                ):
                     found.add((path.name, node.lineno))
     return found
 
@@ -88,7 +94,10 @@ def _path() -> Way:
     frame: Any = sys._getframe(1)
     lines = []
     while frame is not None:
-        if frame.f_code.co_filename.startswith(str(SOURCE)) and frame.f_code.co_filename != boto.__file__:
+        if (
+            frame.f_code.co_filename.startswith(str(SOURCE))
+            and frame.f_code.co_filename != boto.__file__
+        ):
             lines.append((Path(frame.f_code.co_filename).name, frame.f_lineno))
         frame = frame.f_back
     return tuple(lines)

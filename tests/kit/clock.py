@@ -40,6 +40,9 @@ class Clock:
     @contextmanager
     def installed(self) -> Iterator[None]:
         """Moto stamps messages and hides them by its own clock: it is moved along."""
-        with (patch("chalicelib.orders.now", self), patch("chalicelib.web.wait.sleep", self.sleep),
-              patch("moto.sqs.models.unix_time_millis", lambda: self() / 1000)):
+        with (
+            patch("chalicelib.orders.now", self),
+            patch("chalicelib.web.wait.sleep", self.sleep),
+            patch("moto.sqs.models.unix_time_millis", lambda: self() / 1000),
+        ):
             yield

@@ -73,9 +73,15 @@ class Cloud:
     def __init__(self, clock: Clock, **parameters: int) -> None:
         self.clock = clock
         self.dynamodb, self.sqs = _client("dynamodb"), _client("sqs")
-        self.parameters = template.create(config.settings().stack, self.dynamodb, self.sqs, **parameters)
-        self.dead_url: str = self.sqs.get_queue_url(QueueName=config.settings().dead_queue)["QueueUrl"]
-        self.client = Client(orderline.app, stage_name="dev", project_dir=str(template.RESOURCES.parents[1]))
+        self.parameters = template.create(
+            config.settings().stack, self.dynamodb, self.sqs, **parameters
+        )
+        self.dead_url: str = self.sqs.get_queue_url(QueueName=config.settings().dead_queue)[
+            "QueueUrl"
+        ]
+        self.client = Client(
+            orderline.app, stage_name="dev", project_dir=str(template.RESOURCES.parents[1])
+        )
         self.token = self.new_token("kit")
 
     def new_token(self, client: str, **options: Any) -> str:
@@ -84,9 +90,15 @@ class Cloud:
         self.dynamodb.put_item(TableName=config.settings().tokens_table, Item=auth.encode(token))
         return text
 
-    def http(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Reply:
+    def http(
+        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
+    ) -> Reply:
         """A request with the kit's token, unless the headers bring another. A body that is no bytes is sent as JSON."""
-        given = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json", **(headers or {})}
+        given = {
+            "Authorization": f"Bearer {self.token}",
+            "Content-Type": "application/json",
+            **(headers or {}),
+        }
         raw = body if isinstance(body, (bytes, type(None))) else json.dumps(body).encode()
         answer = self.client.http.request(method, path, headers=given, body=raw or b"")
         return Reply(answer.status_code, dict(answer.headers), answer.body.decode())
@@ -110,30 +122,48 @@ class Cloud:
     def claim(self, order_id: str, lease_s: float, client: str = "kit") -> Order:
         """A worker takes the order and is never heard of again."""
         task = self.order(order_id, client).task
-        return transitions.claim(key_of(client, order_id), task, self.clock() + int(lease_s * SECOND))
+        return transitions.claim(
+            key_of(client, order_id), task, self.clock() + int(lease_s * SECOND)
+        )
 
     def bury(self, order_id: str, client: str = "kit") -> None:
         """A dead letter of the order's arrives."""
-        body = {"v": queue.VERSION, "pk": key_of(client, order_id), "task": self.order(order_id, client).task}
+        body = {
+            "v": queue.VERSION,
+            "pk": key_of(client, order_id),
+            "task": self.order(order_id, client).task,
+        }
         self.sqs.send_message(QueueUrl=self.dead_url, MessageBody=json.dumps(body))
 
     def garble(self, order_id: str) -> None:
         """Its row gets a status that this code doesn't know, PAUSED: a newer version's, or somebody's hand."""
         self.dynamodb.update_item(
-            TableName=config.settings().orders_table, Key={"pk": {"S": key_of("kit", order_id)}},
-            UpdateExpression="SET #status = :odd", ExpressionAttributeNames={"#status": "status"},
-            ExpressionAttributeValues={":odd": {"S": "PAUSED"}})
+            TableName=config.settings().orders_table,
+            Key={"pk": {"S": key_of("kit", order_id)}},
+            UpdateExpression="SET #status = :odd",
+            ExpressionAttributeNames={"#status": "status"},
+            ExpressionAttributeValues={":odd": {"S": "PAUSED"}},
+        )
 
     def rows(self) -> list[Order]:
         """Every order of the table; the rows of ticks begin with #."""
         items = self.dynamodb.scan(TableName=config.settings().orders_table)["Items"]
         return [items.decode_order(item) for item in items if not item["pk"]["S"].startswith("#")]
 
-    def deliver(self, batch: int = 1, time_left_s: float = 60, dead: bool = False) -> tuple[int, int] | None:
+    def deliver(
+        self, batch: int = 1, time_left_s: float = 60, dead: bool = False
+    ) -> tuple[int, int] | None:
         """One turn of the mapping: (messages delivered, messages kept), or None if none is visible."""
-        url, handler = (self.dead_url, orderline.dead_letters) if dead else (queue.url(), orderline.order_worker)
+        url, handler = (
+            (self.dead_url, orderline.dead_letters)
+            if dead
+            else (queue.url(), orderline.order_worker)
+        )
         messages = self.sqs.receive_message(
-            QueueUrl=url, MaxNumberOfMessages=batch, AttributeNames=["All"], MessageAttributeNames=["All"],
+            QueueUrl=url,
+            MaxNumberOfMessages=batch,
+            AttributeNames=["All"],
+            MessageAttributeNames=["All"],
         ).get("Messages", [])
         if not messages:
             return None
@@ -141,7 +171,9 @@ class Cloud:
         answer = handler(event, LambdaContext(time_left_s))
         kept = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
         if not kept <= {message["MessageId"] for message in messages}:
-            kept = {message["MessageId"] for message in messages}  # an unknown identifier fails the whole batch
+            kept = {
+                message["MessageId"] for message in messages
+            }  # an unknown identifier fails the whole batch
         for message in messages:
             if message["MessageId"] not in kept:
                 self.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
@@ -157,11 +189,19 @@ class Cloud:
 
     def sweep(self, time_left_s: float = 60) -> dict[str, Any]:
         """The schedule fires. Returns what the sweeper did."""
-        event = {"version": "0", "account": "", "region": REGION, "detail": {}, "detail-type": "Scheduled Event",
-                 "source": "aws.events", "time": "", "id": "", "resources": []}
+        event = {
+            "version": "0",
+            "account": "",
+            "region": REGION,
+            "detail": {},
+            "detail-type": "Scheduled Event",
+            "source": "aws.events",
+            "time": "",
+            "id": "",
+            "resources": [],
+        }
         swept: dict[str, Any] = orderline.order_sweeper(event, LambdaContext(time_left_s))
         return swept
-
 
     def messages(self, dead: bool = False) -> int:
         """How many messages the queue holds, hidden ones included."""
@@ -180,11 +220,18 @@ def _client(service: str) -> Any:
 def _record(message: dict[str, Any]) -> dict[str, Any]:
     """A received message as Lambda's SQS event shows it."""
     return {
-        "messageId": message["MessageId"], "receiptHandle": message["ReceiptHandle"], "body": message["Body"],
-        "attributes": message["Attributes"], "md5OfBody": message["MD5OfBody"],
-        "messageAttributes": {name: {"stringValue": value["StringValue"], "dataType": value["DataType"]}
-                              for name, value in message.get("MessageAttributes", {}).items()},
-        "eventSource": "aws:sqs", "eventSourceARN": f"arn:aws:sqs:{REGION}:123456789012:orders", "awsRegion": REGION,
+        "messageId": message["MessageId"],
+        "receiptHandle": message["ReceiptHandle"],
+        "body": message["Body"],
+        "attributes": message["Attributes"],
+        "md5OfBody": message["MD5OfBody"],
+        "messageAttributes": {
+            name: {"stringValue": value["StringValue"], "dataType": value["DataType"]}
+            for name, value in message.get("MessageAttributes", {}).items()
+        },
+        "eventSource": "aws:sqs",
+        "eventSourceARN": f"arn:aws:sqs:{REGION}:123456789012:orders",
+        "awsRegion": REGION,
     }
 
 
@@ -201,7 +248,9 @@ def running(**parameters: int) -> Iterator[Cloud]:
 
 def _moto(client: sigv4.Client, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
     """Moto answers what the app signs itself too: over the same seam, so the wire and its faults are there as well."""
-    request = AWSPreparedRequest("POST", f"{client.url}/", HTTPHeaders.from_pairs(headers.items()), body, False)
+    request = AWSPreparedRequest(
+        "POST", f"{client.url}/", HTTPHeaders.from_pairs(headers.items()), body, False
+    )
     try:
         answer: Any = botocore_stubber("before-send", request)
     except HTTPClientError as fault:

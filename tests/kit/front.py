@@ -22,12 +22,16 @@ class Front(ThreadingHTTPServer):
     """Answers requests as `chalice local` does, but for the next `lose` answers, which are lost on their way.
     `asked` is what was asked: (method, path, status of the answer)."""
 
-    daemon_threads = False  # closing waits for what is being answered: it must not reach into the next test
+    daemon_threads = (
+        False  # closing waits for what is being answered: it must not reach into the next test
+    )
 
     def __init__(self, cloud: Cloud) -> None:
         super().__init__((HOST, 0), _Handler)
         self.cloud, self.lose, self.asked = cloud, 0, list[tuple[str, str, int]]()
-        self.one_at_a_time = threading.Lock()  # Chalice's test client keeps the request in the app itself
+        self.one_at_a_time = (
+            threading.Lock()
+        )  # Chalice's test client keeps the request in the app itself
         self.url = f"http://{HOST}:{self.server_address[1]}"
 
 
@@ -37,7 +41,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         with self.server.one_at_a_time:
-            answer = self.server.cloud.client.http.request(self.command, self.path, dict(self.headers), body)
+            answer = self.server.cloud.client.http.request(
+                self.command, self.path, dict(self.headers), body
+            )
         self.server.asked.append((self.command, self.path, answer.status_code))
         if self.server.lose:
             self.server.lose -= 1
@@ -59,7 +65,9 @@ def serving(cloud: Cloud) -> Iterator[Front]:
     server = Front(cloud)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
-    own_output = SimpleNamespace(stdout=sys.stdout)  # as another process has: a command that a test runs prints apart
+    own_output = SimpleNamespace(
+        stdout=sys.stdout
+    )  # as another process has: a command that a test runs prints apart
     try:
         with one_call_at_a_time(), patch.object(logs, "sys", own_output):
             yield server

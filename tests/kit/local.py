@@ -23,8 +23,18 @@ class LocalFront:
     def __init__(self, cloud: Cloud, port: int) -> None:
         self.cloud, self.port = cloud, port
 
-    def http(self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Reply:
-        given = {"Authorization": f"Bearer {self.cloud.token}", "Content-Type": "application/json", **(headers or {})}
+    def http(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> Reply:
+        given = {
+            "Authorization": f"Bearer {self.cloud.token}",
+            "Content-Type": "application/json",
+            **(headers or {}),
+        }
         connection = HTTPConnection(HOST, self.port, timeout=20)
         try:
             connection.request(method, path, body, given)

@@ -39,7 +39,9 @@ class Answer:
 class Function:
     """A running function. `init_ms`: from the start of the process to its first request for work: a cold start."""
 
-    def __init__(self, server: _RuntimeAPI, process: subprocess.Popen[bytes], log: Path, began: float) -> None:
+    def __init__(
+        self, server: _RuntimeAPI, process: subprocess.Popen[bytes], log: Path, began: float
+    ) -> None:
         self._server, self._process, self._log, self._began = server, process, log, began
         self.pid = process.pid
         self.init_ms = self._initialised()
@@ -87,10 +89,13 @@ class _Endpoint(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.server.asked.set()
         event, deadline = self.server.work.get()
-        headers = {"Lambda-Runtime-Aws-Request-Id": REQUEST_ID, "Content-Type": "application/json",
-                   "Lambda-Runtime-Deadline-Ms": str(int(deadline * 1000)),
-                   "Lambda-Runtime-Trace-Id": "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Sampled=1",
-                   "Lambda-Runtime-Invoked-Function-Arn": "arn:aws:lambda:us-east-1:123456789012:function:orderline"}
+        headers = {
+            "Lambda-Runtime-Aws-Request-Id": REQUEST_ID,
+            "Content-Type": "application/json",
+            "Lambda-Runtime-Deadline-Ms": str(int(deadline * 1000)),
+            "Lambda-Runtime-Trace-Id": "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Sampled=1",
+            "Lambda-Runtime-Invoked-Function-Arn": "arn:aws:lambda:us-east-1:123456789012:function:orderline",
+        }
         self._answer(200, json.dumps(event).encode(), headers)
 
     def do_POST(self) -> None:
@@ -115,29 +120,46 @@ def unzipped(made: package.Package, folder: Path) -> Path:
     return folder
 
 
-def variables(template: Mapping[str, Any], function: str, refs: Mapping[str, str]) -> dict[str, str]:
+def variables(
+    template: Mapping[str, Any], function: str, refs: Mapping[str, str]
+) -> dict[str, str]:
     """A function's environment variables as CloudFormation would fill them in."""
-    defaults = {name: str(parameter["Default"]) for name, parameter in template["Parameters"].items()}
+    defaults = {
+        name: str(parameter["Default"]) for name, parameter in template["Parameters"].items()
+    }
     values = {**defaults, "AWS::URLSuffix": "amazonaws.com", **refs}
     given = template["Resources"][function]["Properties"]["Environment"]["Variables"]
-    return {name: values[value["Ref"]] if isinstance(value, dict) else str(value) for name, value in given.items()}
+    return {
+        name: values[value["Ref"]] if isinstance(value, dict) else str(value)
+        for name, value in given.items()
+    }
 
 
 @contextmanager
-def running(root: Path, handler: str, environment: Mapping[str, str], log: Path) -> Iterator[Function]:
+def running(
+    root: Path, handler: str, environment: Mapping[str, str], log: Path
+) -> Iterator[Function]:
     """The function of that handler, cold."""
     server = _RuntimeAPI()
     threading.Thread(target=server.serve_forever, daemon=True).start()
     image = package.wheels_here(LOCK)
     process_environment = {
-        **environment, "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{server.server_port}", "LAMBDA_TASK_ROOT": str(root),
-        "AWS_LAMBDA_FUNCTION_NAME": f"orderline-{handler}", "PYTHONPATH": f"{root}:{image}",
+        **environment,
+        "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{server.server_port}",
+        "LAMBDA_TASK_ROOT": str(root),
+        "AWS_LAMBDA_FUNCTION_NAME": f"orderline-{handler}",
+        "PYTHONPATH": f"{root}:{image}",
         "PYTHONDONTWRITEBYTECODE": "1",  # the package's folder is read-only on Lambda
     }
     began = time.monotonic()
     with log.open("wb") as output:
-        process = subprocess.Popen([sys.executable, "-S", "-m", "awslambdaric", handler], cwd=root,
-                                   env=process_environment, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            [sys.executable, "-S", "-m", "awslambdaric", handler],
+            cwd=root,
+            env=process_environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
     try:
         yield Function(server, process, log, began)
     finally:

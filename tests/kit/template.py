@@ -37,13 +37,20 @@ def load() -> dict[str, Any]:
 def create(stack: str, dynamodb: Any, sqs: Any, **parameters: int) -> dict[str, int]:
     """Make them in whatever cloud the clients reach. Returns the template's parameters as they were used."""
     template = load()
-    used = {name: parameters.get(name, given["Default"]) for name, given in template["Parameters"].items()}
+    used = {
+        name: parameters.get(name, given["Default"])
+        for name, given in template["Parameters"].items()
+    }
     resources = template["Resources"]
     for resource in resources.values():
         if resource.get("Type") == "AWS::DynamoDB::Table":
             dynamodb.create_table(**_table(resource["Properties"], stack))
-    dead = sqs.create_queue(**_queue(resources["DeadQueue"]["Properties"], stack, used, None))["QueueUrl"]
-    dead_arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    dead = sqs.create_queue(**_queue(resources["DeadQueue"]["Properties"], stack, used, None))[
+        "QueueUrl"
+    ]
+    dead_arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"][
+        "QueueArn"
+    ]
     sqs.create_queue(**_queue(resources["OrdersQueue"]["Properties"], stack, used, dead_arn))
     return used
 
@@ -54,14 +61,18 @@ def _table(properties: dict[str, Any], stack: str) -> dict[str, Any]:
     return {"TableName": _named(properties["TableName"], stack), **shape}
 
 
-def _queue(properties: dict[str, Any], stack: str, used: dict[str, int], dead_arn: str | None) -> dict[str, Any]:
+def _queue(
+    properties: dict[str, Any], stack: str, used: dict[str, int], dead_arn: str | None
+) -> dict[str, Any]:
     attributes = {
         "VisibilityTimeout": str(used[properties["VisibilityTimeout"]["Ref"]]),
         "MessageRetentionPeriod": str(properties["MessageRetentionPeriod"]),
     }
     if dead_arn:
         receives = used[properties["RedrivePolicy"]["maxReceiveCount"]["Ref"]]
-        attributes["RedrivePolicy"] = f'{{"deadLetterTargetArn": "{dead_arn}", "maxReceiveCount": {receives}}}'
+        attributes["RedrivePolicy"] = (
+            f'{{"deadLetterTargetArn": "{dead_arn}", "maxReceiveCount": {receives}}}'
+        )
     return {"QueueName": _named(properties["QueueName"], stack), "Attributes": attributes}
 
 

@@ -45,22 +45,31 @@ class Meter:
     def _done(self, call: Call) -> None:
         if call.operation in _WRITES:
             after = self._row(call.request)
-            self.writes[-1] = written(self._before, after, indexes(call.request["TableName"].rpartition("-")[2]))
+            self.writes[-1] = written(
+                self._before, after, indexes(call.request["TableName"].rpartition("-")[2])
+            )
 
     def _row(self, request: Any) -> Item:
         key = request.get("Key") or {_KEY: request["Item"][_KEY]}
         with self.wire.unseen():
-            item: Item = self.cloud.dynamodb.get_item(TableName=request["TableName"], Key=key).get("Item", {})
+            item: Item = self.cloud.dynamodb.get_item(TableName=request["TableName"], Key=key).get(
+                "Item", {}
+            )
         return item
 
     def _read(self, operation: str, request: Any) -> float:
         if operation == "GetItem":
             return units(size(self._row(request)), READ_BYTES) * _share(request)
         if operation == "BatchGetItem":
-            return sum(units(size(self._row({"TableName": table, "Key": key})), READ_BYTES) * _share(asked)
-                       for table, asked in request["RequestItems"].items() for key in asked["Keys"])
+            return sum(
+                units(size(self._row({"TableName": table, "Key": key})), READ_BYTES) * _share(asked)
+                for table, asked in request["RequestItems"].items()
+                for key in asked["Keys"]
+            )
         with self.wire.unseen():
-            asked = {name: value for name, value in request.items() if name != "Select"}  # COUNT reads as much
+            asked = {
+                name: value for name, value in request.items() if name != "Select"
+            }  # COUNT reads as much
             found = self.cloud.dynamodb.query(**asked)["Items"]
         (index,) = (made for made in indexes("orders") if made.name == request["IndexName"])
         return units(sum(size(index.entry(item)) for item in found), READ_BYTES) * _share(request)
@@ -76,7 +85,11 @@ class Index:
 
     def entry(self, item: Item) -> Item:
         """The item as the index holds it; empty if it is not in there."""
-        return {name: item[name] for name in self.projected & set(item)} if self.keys <= set(item) else {}
+        return (
+            {name: item[name] for name in self.projected & set(item)}
+            if self.keys <= set(item)
+            else {}
+        )
 
 
 def indexes(table: str) -> list[Index]:
@@ -86,7 +99,13 @@ def indexes(table: str) -> list[Index]:
     for index in properties.get("GlobalSecondaryIndexes", []):
         keys = frozenset(part["AttributeName"] for part in index["KeySchema"])
         assert index["Projection"]["ProjectionType"] != "ALL", "not counted here"
-        made.append(Index(index["IndexName"], keys, keys | {_KEY, *index["Projection"].get("NonKeyAttributes", [])}))
+        made.append(
+            Index(
+                index["IndexName"],
+                keys,
+                keys | {_KEY, *index["Projection"].get("NonKeyAttributes", [])},
+            )
+        )
     return made
 
 

@@ -18,7 +18,10 @@ from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.exceptions import ReadTimeoutError
 from moto.core.botocore_stubber import BotocoreStubber, MockRawResponse
 
-MAPPING = {"ReceiveMessage", "DeleteMessage"}  # what Lambda's event source mapping calls, not our code
+MAPPING = {
+    "ReceiveMessage",
+    "DeleteMessage",
+}  # what Lambda's event source mapping calls, not our code
 ATTEMPTS = 3  # how often botocore tries a call, see chalicelib.aws
 
 Answer = Callable[[], AWSResponse]
@@ -147,7 +150,9 @@ def denied(call: Call, answer: Answer) -> AWSResponse:
 
 def _refusal(call: Call, status: int, code: str) -> AWSResponse:
     body = json.dumps({"__type": code, "message": "a fault that a test put here"})
-    return AWSResponse(call.url, status, {"Content-Type": "application/x-amz-json-1.0"}, MockRawResponse(body))
+    return AWSResponse(
+        call.url, status, {"Content-Type": "application/x-amz-json-1.0"}, MockRawResponse(body)
+    )
 
 
 def _changed(given: AWSResponse, change: Callable[[Any], Any]) -> AWSResponse:
@@ -173,7 +178,9 @@ def tapped() -> Iterator[Wire]:
     """A wire in place of moto's."""
     wire, original = Wire(), BotocoreStubber.__call__
 
-    def call(stub: BotocoreStubber, event_name: str, request: AWSPreparedRequest, **more: Any) -> Any:
+    def call(
+        stub: BotocoreStubber, event_name: str, request: AWSPreparedRequest, **more: Any
+    ) -> Any:
         return wire._pass(request, lambda: original(stub, event_name, request, **more))
 
     with patch.object(BotocoreStubber, "__call__", call), patch("botocore.endpoint.time.sleep"):

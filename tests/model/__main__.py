@@ -20,9 +20,13 @@ def main(arguments: list[str]) -> int:
         states += verdict.states
         if bool(verdict.broken) is not mutate:
             wrong.append(name)
-        _say(f"{name}: {verdict.states} states, {time.monotonic() - start:.0f} s{_broken(verdict, mutate)}")
+        _say(
+            f"{name}: {verdict.states} states, {time.monotonic() - start:.0f} s{_broken(verdict, mutate)}"
+        )
     kind = "mutants, not found" if mutate else "scenarios, violations"
-    _say(f"model: {len(names)} {kind} {len(wrong)}, {states} states, {time.monotonic() - began:.0f} s")
+    _say(
+        f"model: {len(names)} {kind} {len(wrong)}, {states} states, {time.monotonic() - began:.0f} s"
+    )
     return 1 if wrong else 0
 
 

@@ -66,8 +66,16 @@ def successors(c: Config, s: State) -> Iterator[Step]:
 
 def explore(c: Config, first_only: bool = False) -> Walk:
     """All states; `first_only`: until a property is broken."""
-    start = State(Row(), (), (IDLE,) * c.workers, (IDLE,) * c.sweepers, (IDLE,) * c.dead, (IDLE,) * c.intakes,
-                  c.faults, (c.places, c.cancels, c.retries))
+    start = State(
+        Row(),
+        (),
+        (IDLE,) * c.workers,
+        (IDLE,) * c.sweepers,
+        (IDLE,) * c.dead,
+        (IDLE,) * c.intakes,
+        c.faults,
+        (c.places, c.cancels, c.retries),
+    )
     walk = Walk([start], _index={start: 0})
     for i, s in enumerate(walk.states):  # it grows while it is walked
         walk.edges.append(array("I"))

@@ -31,8 +31,19 @@ def _presses(c: Config, s: State, i: int) -> Iterator[Step]:
         if s.presses[which] and _can(c, s, t, saw):
             presses = tuple(left - (n == which) for n, left in enumerate(s.presses))
             row, more, pc = _deed(c, s, t)
-            for step in attempted(c, s, f"client {DEEDS[t]} ({t})", t, ROLE, i, saw._replace(pc=pc), row, t + "?",
-                                  presses=presses, **more):
+            for step in attempted(
+                c,
+                s,
+                f"client {DEEDS[t]} ({t})",
+                t,
+                ROLE,
+                i,
+                saw._replace(pc=pc),
+                row,
+                t + "?",
+                presses=presses,
+                **more,
+            ):
                 yield step._replace(kind="press", state=_rested(step.state))
 
 
@@ -60,11 +71,22 @@ def _deed(c: Config, s: State, t: str) -> tuple[Row, dict[str, Any], str]:
     if t == "T1":
         row = Row("PENDING", due=PLANNED[c.later], run_at=c.later if c.later != "sweeper" else "")
         keys = s.keys | _ran_rounds(c, s) if c.twist == "the key lacks created_at" else 0
-        return row, {"ran": 0, "cancelled": 0, "keys": keys}, "send" if c.later in ("", "near") else "idle"
+        return (
+            row,
+            {"ran": 0, "cancelled": 0, "keys": keys},
+            "send" if c.later in ("", "near") else "idle",
+        )
     forgets = c.twist == "T11 forgets run_at"
     due = "set" if forgets else PLANNED[r.run_at]
     expires = r.expires if c.twist == "T11 keeps expires_at" else ""
-    row = r._replace(status="PENDING", attempts=0, retry_round=r.retry_round + 1, due=due, old=False, expires=expires)
+    row = r._replace(
+        status="PENDING",
+        attempts=0,
+        retry_round=r.retry_round + 1,
+        due=due,
+        old=False,
+        expires=expires,
+    )
     return row, {}, "idle" if r.run_at == "far" and not forgets else "send"
 
 

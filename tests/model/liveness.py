@@ -72,7 +72,13 @@ def components(nodes: set[int], edges: Edges) -> Iterator[set[int]]:
 
 
 def _descend(
-    v: int, k: int, nodes: set[int], edges: Edges, order: dict[int, int], low: dict[int, int], on: set[int]
+    v: int,
+    k: int,
+    nodes: set[int],
+    edges: Edges,
+    order: dict[int, int],
+    low: dict[int, int],
+    on: set[int],
 ) -> int | None:
     """The first edge from the k-th on that leads to a state not yet seen; None once all are seen."""
     targets = edges[v]

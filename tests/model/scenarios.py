@@ -30,9 +30,13 @@ SCENARIOS = {
     "task unknown to the worker only": Config(workers=1, task="unknown to the worker"),
 }
 MUTATIONS = {
-    "T1 over a live row": Config(workers=1, places=2, messages=2).without("T1", "absent or expired"),
+    "T1 over a live row": Config(workers=1, places=2, messages=2).without(
+        "T1", "absent or expired"
+    ),
     "T3 ignores the lease": Config().without("T3", "waits or lease over"),
-    "T3 ignores the status": _PRESSES.also_from("T3", "SUCCESS").without("T3", "waits or lease over"),
+    "T3 ignores the status": _PRESSES.also_from("T3", "SUCCESS").without(
+        "T3", "waits or lease over"
+    ),
     "T3 ignores the attempts": _CALM.without("T3", "attempts"),
     "T3 ignores run_at": replace(_PRESSES, later="near").without("T3", "run_at"),
     "T4 without the fence": Config().without("T4", "fence"),
@@ -52,7 +56,9 @@ MUTATIONS = {
     "T5 keeps lease_until": Config(twist="T5 keeps lease_until"),
     "T11 keeps expires_at": replace(_PRESSES, twist="T11 keeps expires_at"),
     "T11 forgets run_at": replace(_PRESSES, later="far", twist="T11 forgets run_at"),
-    "the key lacks created_at": replace(SCENARIOS["the same key again"], twist="the key lacks created_at"),
+    "the key lacks created_at": replace(
+        SCENARIOS["the same key again"], twist="the key lacks created_at"
+    ),
 }
 SHORT = {
     "one worker": _CALM,

@@ -15,9 +15,18 @@ def sends(c: Config, s: State, who: str, role: str, i: int) -> Iterator[Step]:
     """T2, after the write. It may fail. What is nearer than 15 minutes is sent with a delay."""
     gone = put(s, role, i, IDLE)
     run_at = s.row.run_at
-    yield Step(f"{who} sends", "step", add(gone, c.messages, PLACES[run_at]), "S14" if run_at == "far" else None)
+    yield Step(
+        f"{who} sends",
+        "step",
+        add(gone, c.messages, PLACES[run_at]),
+        "S14" if run_at == "far" else None,
+    )
     if s.faults:
-        yield Step(f"{who} crashes before the send, or it fails", "fault", gone._replace(faults=s.faults - 1))
+        yield Step(
+            f"{who} crashes before the send, or it fails",
+            "fault",
+            gone._replace(faults=s.faults - 1),
+        )
 
 
 def sweeper(c: Config, s: State, i: int, p: Proc) -> Iterator[Step]:
@@ -32,10 +41,14 @@ def sweeper(c: Config, s: State, i: int, p: Proc) -> Iterator[Step]:
     elif p.pc in ("T7", "T9") and not holds(c, p.pc, r, p):
         yield Step(f"sweeper's {p.pc} is refused", "step", put(s, role, i, IDLE))
     elif p.pc == "T7":
-        yield from attempted(c, s, "sweeper gives it up (T7)", "T7", role, i, IDLE, ended(r, "FAILED"))
+        yield from attempted(
+            c, s, "sweeper gives it up (T7)", "T7", role, i, IDLE, ended(r, "FAILED")
+        )
     elif p.pc == "T9":
         due, pc = ("later", "idle") if r.run_at == "far" else (timer(r), "send")
-        yield from attempted(c, s, "sweeper moves check_at (T9)", "T9", role, i, Proc(pc), r._replace(due=due), "T9?")
+        yield from attempted(
+            c, s, "sweeper moves check_at (T9)", "T9", role, i, Proc(pc), r._replace(due=due), "T9?"
+        )
     elif p.pc == "T9?":
         then = Proc("send") if p.mine and r.run_at != "far" else IDLE
         yield Step("hidden retry of T9", "step", put(s, role, i, then))
@@ -48,18 +61,33 @@ def deadletter(c: Config, s: State, i: int, p: Proc) -> Iterator[Step]:
     if p.pc == "idle":
         for m in sorted(m for m in set(s.messages) if m[0] == "D"):
             pc = _read(c, s)
-            yield Step(f"dead letter is read: {pc}", "step", put(drop(s, m), role, i, Proc(pc, 1, mine=True)))
+            yield Step(
+                f"dead letter is read: {pc}",
+                "step",
+                put(drop(s, m), role, i, Proc(pc, 1, mine=True)),
+            )
         return
     if p.pc == "ack":
         yield Step("dead letter is acked", "step", put(s, role, i, IDLE))
     elif not holds(c, p.pc.rstrip("?"), r, p):
         yield Step(f"dead letter's {p.pc} is refused", "step", put(s, role, i, Proc("ack", 1)))
     elif p.pc == "T7":
-        yield from attempted(c, s, "dead letter gives it up (T7)", "T7", role, i, Proc("ack", 1), ended(r, "FAILED"))
+        yield from attempted(
+            c, s, "dead letter gives it up (T7)", "T7", role, i, Proc("ack", 1), ended(r, "FAILED")
+        )
     else:
         due = "later" if r.run_at == "far" else timer(r)
-        yield from attempted(c, s, "dead letter moves check_at (T10)", "T10", role, i, Proc("ack", 1),
-                             r._replace(due=due), "T10?")
+        yield from attempted(
+            c,
+            s,
+            "dead letter moves check_at (T10)",
+            "T10",
+            role,
+            i,
+            Proc("ack", 1),
+            r._replace(due=due),
+            "T10?",
+        )
     if s.faults:
         gone = add(put(s, role, i, IDLE), c.messages, "D")
         yield Step("dead-letter function crashes", "fault", gone._replace(faults=s.faults - 1))

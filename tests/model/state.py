@@ -38,7 +38,9 @@ class Proc(NamedTuple):
     mine: bool = False  # the row's fence is the one it saw or wrote
     leased: bool = False  # it runs the task under the row's live lease
     latest: bool = False  # nobody claimed after it did
-    rest: tuple[int, ...] = ()  # its batch's messages that wait, and those that it will acknowledge with its answer
+    rest: tuple[
+        int, ...
+    ] = ()  # its batch's messages that wait, and those that it will acknowledge with its answer
     acked: tuple[int, ...] = ()
 
     @property
@@ -99,7 +101,7 @@ def add(s: State, bound: int, place: str, receives: int = 0) -> State:
 
 def drop(s: State, message: tuple[str, int]) -> State:
     i = s.messages.index(message)
-    return s._replace(messages=s.messages[:i] + s.messages[i + 1:])
+    return s._replace(messages=s.messages[:i] + s.messages[i + 1 :])
 
 
 def ended(row: Row, status: str) -> Row:

@@ -11,7 +11,13 @@ from dataclasses import dataclass, field, replace
 
 from tests.model.state import DUE, Proc, Row
 
-PENDING, RUNNING, SUCCESS, FAILED, CANCELLED = "PENDING", "RUNNING", "SUCCESS", "FAILED", "CANCELLED"
+PENDING, RUNNING, SUCCESS, FAILED, CANCELLED = (
+    "PENDING",
+    "RUNNING",
+    "SUCCESS",
+    "FAILED",
+    "CANCELLED",
+)
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,9 @@ class Config:
 
     def also_from(self, label: str, source: str) -> Config:
         rule = self.rules[label]
-        return replace(self, rules={**self.rules, label: replace(rule, sources=(*rule.sources, source))})
+        return replace(
+            self, rules={**self.rules, label: replace(rule, sources=(*rule.sources, source))}
+        )
 
 
 CLAUSES: dict[str, Callable[[Config, Row, Proc], bool]] = {

@@ -19,14 +19,20 @@ NUGGETS = {"pieces": 1}
 
 
 def test_the_model_s_transitions_are_the_code_s() -> None:
-    code = {t.label: (tuple(s.value for s in t.sources), t.target.value if t.target else None)
-            for t in orders.TRANSITIONS}
+    code = {
+        t.label: (tuple(s.value for s in t.sources), t.target.value if t.target else None)
+        for t in orders.TRANSITIONS
+    }
 
     assert code == {label: (rule.sources, rule.target) for label, rule in RULES.items()}
 
 
 def test_every_clause_has_a_meaning_in_the_model() -> None:
-    assert {clause for rule in RULES.values() for clause in rule.clauses} == set(CLAUSES) == set(words.WORDS.values())
+    assert (
+        {clause for rule in RULES.values() for clause in rule.clauses}
+        == set(CLAUSES)
+        == set(words.WORDS.values())
+    )
 
 
 def _waiting(cloud: Cloud) -> Order:

@@ -29,13 +29,18 @@ _STATUSES = re.compile(r"#status IN \(([^)]*)\)")
 def rule(requests: list[dict[str, Any]]) -> Rule:
     """The last conditional write's condition and effect. Fails for a clause that the model has no word for."""
     body = [request for request in requests if "ConditionExpression" in request][-1]
-    values = {name: next(iter(value.values())) for name, value in body["ExpressionAttributeValues"].items()}
+    values = {
+        name: next(iter(value.values()))
+        for name, value in body["ExpressionAttributeValues"].items()
+    }
     sources, clauses = [], []
     for clause in _clauses(body["ConditionExpression"]):
         if statuses := _STATUSES.fullmatch(clause):
             sources = [values[name.strip()] for name in statuses[1].split(",")]
         else:
-            assert clause in WORDS, f"the model has no word for {clause!r}: see tests/model/words.py"
+            assert clause in WORDS, (
+                f"the model has no word for {clause!r}: see tests/model/words.py"
+            )
             clauses.append(WORDS[clause])
     target = body["Item"]["status"]["S"] if "Item" in body else values.get(":new_status")
     return Rule(tuple(sources), target, tuple(clauses))

@@ -24,8 +24,15 @@ class _Worker:
         if pc == "idle":
             yield from self._receives()
             return
-        deeds = {"got": self._got, "T3?": self._claims_again, "run": self._runs, "T7": self._gives_up,
-                 "ack": self._acks, "hide": self._hides, "answer": self._answers}
+        deeds = {
+            "got": self._got,
+            "T3?": self._claims_again,
+            "run": self._runs,
+            "T7": self._gives_up,
+            "ack": self._acks,
+            "hide": self._hides,
+            "answer": self._answers,
+        }
         yield from self._asks_again() if pc.startswith("fin?") else deeds[pc]()
         if self.s.faults:
             yield from self._faults()
@@ -45,7 +52,9 @@ class _Worker:
         if self.c.task != "known":
             yield self._keeps("worker doesn't know the task", "h")
         else:
-            yield from self._claims() if holds(self.c, "T3", self.s.row, self.p) else self._refused()
+            yield from (
+                self._claims() if holds(self.c, "T3", self.s.row, self.p) else self._refused()
+            )
         if self.p.acked:
             yield self._keeps("worker has no time left for the message", "v")
 
@@ -53,8 +62,12 @@ class _Worker:
         r = self.s.row
         row = r._replace(status="RUNNING", attempts=r.attempts + 1, lease="live")
         run = self.p._replace(pc="run", leased=True, latest=True)
-        for step in attempted(self.c, self.s, "worker claims (T3)", "T3", ROLE, self.i, run, row, "T3?"):
-            state, twice = started(self.c, step.state) if step.kind == "step" else (step.state, None)
+        for step in attempted(
+            self.c, self.s, "worker claims (T3)", "T3", ROLE, self.i, run, row, "T3?"
+        ):
+            state, twice = (
+                started(self.c, step.state) if step.kind == "step" else (step.state, None)
+            )
             yield step._replace(state=state, broken=step.broken or twice)
 
     def _claims_again(self) -> Iterator[Step]:
@@ -88,33 +101,65 @@ class _Worker:
             yield Step("worker's finish is refused", "step", put(s, ROLE, self.i, done))
         for t, status in (("T4", "SUCCESS"), ("T6", "FAILED")):
             if holds(c, t, r, self.p):
-                yield from attempted(c, s, f"worker finishes: {status} ({t})", t, ROLE, self.i, done, ended(r, status),
-                                     "fin?ack")
+                yield from attempted(
+                    c,
+                    s,
+                    f"worker finishes: {status} ({t})",
+                    t,
+                    ROLE,
+                    self.i,
+                    done,
+                    ended(r, status),
+                    "fin?ack",
+                )
         if r.attempts < c.max_attempts and holds(c, "T5", r, self.p):
             lease = r.lease if c.twist == "T5 keeps lease_until" else ""
             row = r._replace(status="PENDING", due=timer(r), lease=lease)
-            yield from attempted(c, s, "worker puts it back (T5)", "T5", ROLE, self.i, done._replace(pc="hide"), row,
-                                 "fin?hide")
+            yield from attempted(
+                c,
+                s,
+                "worker puts it back (T5)",
+                "T5",
+                ROLE,
+                self.i,
+                done._replace(pc="hide"),
+                row,
+                "fin?hide",
+            )
 
     def _asks_again(self) -> Iterator[Step]:
         yield self._goes("hidden retry of a finish", self.p.pc[4:] if self.p.mine else "ack")
 
     def _gives_up(self) -> Iterator[Step]:
         if holds(self.c, "T7", self.s.row, self.p):
-            yield from attempted(self.c, self.s, "worker gives it up (T7)", "T7", ROLE, self.i,
-                                 self.p._replace(pc="ack"), ended(self.s.row, "FAILED"))
+            yield from attempted(
+                self.c,
+                self.s,
+                "worker gives it up (T7)",
+                "T7",
+                ROLE,
+                self.i,
+                self.p._replace(pc="ack"),
+                ended(self.s.row, "FAILED"),
+            )
         else:
             yield self._goes("worker's T7 is refused", "ack")
 
     def _acks(self) -> Iterator[Step]:
         """Lambda deletes a message only once the whole batch is answered."""
-        yield Step("worker is done with the message", "step", self._next(self.s, acked=(*self.p.acked, self.p.n)))
+        yield Step(
+            "worker is done with the message",
+            "step",
+            self._next(self.s, acked=(*self.p.acked, self.p.n)),
+        )
 
     def _hides(self) -> Iterator[Step]:
         yield self._keeps("worker hides the message for the backoff", "h")
 
     def _answers(self) -> Iterator[Step]:
-        yield Step("worker answers: what is done is deleted", "step", put(self.s, ROLE, self.i, IDLE))
+        yield Step(
+            "worker answers: what is done is deleted", "step", put(self.s, ROLE, self.i, IDLE)
+        )
 
     def _faults(self) -> Iterator[Step]:
         left = self.s.faults - 1
@@ -133,12 +178,21 @@ class _Worker:
 
     def _keeps(self, label: str, place: str) -> Step:
         """Not acknowledged: it comes back, whatever becomes of the rest of the batch."""
-        return Step(f"{label}: kept", "step", add(self._next(self.s, self.p.acked), self.c.messages, place, self.p.n))
+        return Step(
+            f"{label}: kept",
+            "step",
+            add(self._next(self.s, self.p.acked), self.c.messages, place, self.p.n),
+        )
 
     def _next(self, s: State, acked: tuple[int, ...]) -> State:
         """On to the batch's next message, or to the answer."""
         if self.p.rest:
-            return put(s, ROLE, self.i, Proc("got", self.p.rest[0], rest=self.p.rest[1:], acked=tuple(sorted(acked))))
+            return put(
+                s,
+                ROLE,
+                self.i,
+                Proc("got", self.p.rest[0], rest=self.p.rest[1:], acked=tuple(sorted(acked))),
+            )
         return put(s, ROLE, self.i, Proc("answer", acked=tuple(sorted(acked))) if acked else IDLE)
 
 

@@ -22,15 +22,27 @@ def _queue(c: Config, s: State) -> Iterator[Step]:
     over = {"h": True, "w": r.lease != "live", "l": not r.run_at or r.status not in LIVE}
     for m in sorted(set(s.messages)):
         if over.get(m[0]):
-            yield Step("a hidden message is visible", "time", add(drop(s, m), c.messages, "v", m[1]))
+            yield Step(
+                "a hidden message is visible", "time", add(drop(s, m), c.messages, "v", m[1])
+            )
         if m[0] == "v" and m[1] >= c.max_receives:
             left = drop(s, m)
-            yield Step("the queue gives a message up", "time", add(left, c.messages, "D") if c.dead else left)
+            yield Step(
+                "the queue gives a message up",
+                "time",
+                add(left, c.messages, "D") if c.dead else left,
+            )
         if s.faults:
-            yield Step(f"a message ({m[0]}) is lost", "fault", drop(s, m)._replace(faults=s.faults - 1))
+            yield Step(
+                f"a message ({m[0]}) is lost", "fault", drop(s, m)._replace(faults=s.faults - 1)
+            )
         if s.faults and m[0] == "l" and not over["l"]:
             early = add(drop(s, m), c.messages, "v", m[1])
-            yield Step("a clock is off: a message comes early", "fault", early._replace(faults=s.faults - 1))
+            yield Step(
+                "a clock is off: a message comes early",
+                "fault",
+                early._replace(faults=s.faults - 1),
+            )
     yield from _doubled(c, s)
 
 
@@ -38,7 +50,11 @@ def _doubled(c: Config, s: State) -> Iterator[Step]:
     held = {("v", p.n) for p in s.workers if p.n}
     if s.faults and len(s.messages) + sum(p.messages for p in s.workers) < c.messages:
         for m in sorted(held | {("v", m[1]) for m in s.messages if m[0] in "vh"}):
-            yield Step("a message is doubled", "fault", add(s, c.messages, *m)._replace(faults=s.faults - 1))
+            yield Step(
+                "a message is doubled",
+                "fault",
+                add(s, c.messages, *m)._replace(faults=s.faults - 1),
+            )
 
 
 def _due(c: Config, s: State) -> Iterator[Step]:
@@ -63,11 +79,16 @@ def _lease(c: Config, s: State) -> Iterator[Step]:
     dead = over._replace(workers=tuple(sorted(IDLE if p.leased else p for p in s.workers)))
     for n in (n for p in left for n in (p.n, *p.rest, *p.acked)):
         dead = add(dead, c.messages, "h", n)
-    yield Step("the lease is over" + (", its worker was killed before" if left else ""), "time", dead)
+    yield Step(
+        "the lease is over" + (", its worker was killed before" if left else ""), "time", dead
+    )
     if left and s.faults:
         late = tuple(sorted(p._replace(leased=False) for p in s.workers))
-        yield Step("a clock is off: the lease is over, its worker lives", "fault",
-                   over._replace(workers=late, faults=s.faults - 1))
+        yield Step(
+            "a clock is off: the lease is over, its worker lives",
+            "fault",
+            over._replace(workers=late, faults=s.faults - 1),
+        )
 
 
 def _ttl(s: State) -> Iterator[Step]:
@@ -77,4 +98,9 @@ def _ttl(s: State) -> Iterator[Step]:
     if s.row.expires == "set":
         yield Step("expires_at passes", "time", s._replace(row=s.row._replace(expires="past")))
     if s.row.expires == "past":
-        yield Step("TTL deletes the row", "time", s._replace(row=Row()), "S8" if s.row.status in LIVE else None)
+        yield Step(
+            "TTL deletes the row",
+            "time",
+            s._replace(row=Row()),
+            "S8" if s.row.status in LIVE else None,
+        )

@@ -29,7 +29,11 @@ def write(
     """The row gets a fresh fence: nobody else's token or snapshot is current any more."""
     broken = _broken(c, s, t, getattr(s, role)[i])
     for name in ROLES:
-        s = with_slots(s, name, (q._replace(mine=False, latest=q.latest and t != "T3") for q in getattr(s, name)))
+        s = with_slots(
+            s,
+            name,
+            (q._replace(mine=False, latest=q.latest and t != "T3") for q in getattr(s, name)),
+        )
     return put(s, role, i, p._replace(mine=True))._replace(row=row, **changes), broken
 
 
@@ -49,13 +53,24 @@ def _broken(c: Config, s: State, t: str, me: Proc) -> str | None:
 
 
 def attempted(
-    c: Config, s: State, label: str, t: str, role: str, i: int, p: Proc, row: Row, lost: str = "", **changes: Any
+    c: Config,
+    s: State,
+    label: str,
+    t: str,
+    role: str,
+    i: int,
+    p: Proc,
+    row: Row,
+    lost: str = "",
+    **changes: Any,
 ) -> Iterator[Step]:
     """A write whose condition holds. `lost`: where the function stands if the answer is lost and the SDK asks again."""
     new, broken = write(c, s, t, role, i, p, row, **changes)
     yield Step(label, "step", new, broken)
     if s.faults and lost:
-        new, broken = write(c, s, t, role, i, p._replace(pc=lost), row, faults=s.faults - 1, **changes)
+        new, broken = write(
+            c, s, t, role, i, p._replace(pc=lost), row, faults=s.faults - 1, **changes
+        )
         yield Step(f"{label}, answer lost", "fault", new, broken)
 
 
@@ -63,8 +78,15 @@ def started(c: Config, s: State) -> tuple[State, str | None]:
     """The task starts: the claim's round and attempt go into the bystander's memory."""
     r = s.row
     bit = 1 << (r.retry_round * (c.max_attempts + 1) + r.attempts)
-    rules = {"S3": s.ran & bit, "S7": r.attempts > c.max_attempts, "S13": r.run_at, "S12": s.keys >> r.retry_round & 1}
-    return s._replace(ran=s.ran | bit), next((name for name, broken in rules.items() if broken), None)
+    rules = {
+        "S3": s.ran & bit,
+        "S7": r.attempts > c.max_attempts,
+        "S13": r.run_at,
+        "S12": s.keys >> r.retry_round & 1,
+    }
+    return s._replace(ran=s.ran | bit), next(
+        (name for name, broken in rules.items() if broken), None
+    )
 
 
 def invariant(s: State) -> str | None:

@@ -34,7 +34,9 @@ MESSAGES = [f"ApproximateNumberOfMessages{which}" for which in ("", "NotVisible"
 def soaked(folder: Path, **options: str) -> Stack:
     """A stack of a copy of the project with the soak's tasks, not yet started."""
     project = copy_of_the_project(folder / "project")
-    shutil.copyfile(Path(__file__).with_name("tasks.py"), project / "chalicelib" / "tasks" / "soak.py")
+    shutil.copyfile(
+        Path(__file__).with_name("tasks.py"), project / "chalicelib" / "tasks" / "soak.py"
+    )
     return Stack(project, **{**TIMINGS, **options})
 
 
@@ -60,10 +62,15 @@ class Backstage:
         self.stack = stack
         self.runs_file = stack.project / "runs"
         given = cloud.client_environment(int(stack.options["CLOUD_PORT"]))
-        session = boto3.Session(given["AWS_ACCESS_KEY_ID"], given["AWS_SECRET_ACCESS_KEY"],
-                                region_name=given["AWS_REGION"])
+        session = boto3.Session(
+            given["AWS_ACCESS_KEY_ID"],
+            given["AWS_SECRET_ACCESS_KEY"],
+            region_name=given["AWS_REGION"],
+        )
         self.functions, self.sqs, self.dynamodb = (
-            session.client(name, endpoint_url=given["AWS_ENDPOINT_URL"]) for name in ("lambda", "sqs", "dynamodb"))
+            session.client(name, endpoint_url=given["AWS_ENDPOINT_URL"])
+            for name in ("lambda", "sqs", "dynamodb")
+        )
         names = [made["FunctionName"] for made in self.functions.list_functions()["Functions"]]
         self.sweeper = next(name for name in names if "OrderSweeper" in name)
         self.worker = next(name for name in names if "OrderWorker" in name)
@@ -74,7 +81,9 @@ class Backstage:
 
     def change_mapping(self, **changes: Any) -> None:
         """Of the worker's event source mapping: Enabled, FunctionResponseTypes."""
-        mapping = self.functions.list_event_source_mappings(FunctionName=self.worker)["EventSourceMappings"][0]
+        mapping = self.functions.list_event_source_mappings(FunctionName=self.worker)[
+            "EventSourceMappings"
+        ][0]
         self.functions.update_event_source_mapping(UUID=mapping["UUID"], **changes)
 
     def double(self, order_id: str, task: str) -> None:
@@ -84,17 +93,23 @@ class Backstage:
 
     def messages(self, queue: str = "orders") -> int:
         """How many the queue holds, hidden ones included."""
-        counts = self.sqs.get_queue_attributes(QueueUrl=self._url(queue), AttributeNames=MESSAGES)["Attributes"]
+        counts = self.sqs.get_queue_attributes(QueueUrl=self._url(queue), AttributeNames=MESSAGES)[
+            "Attributes"
+        ]
         return sum(int(count) for count in counts.values())
 
     def orders(self) -> list[Order]:
         """Every row."""
-        pages = self.dynamodb.get_paginator("scan").paginate(TableName=f"{NAME}-orders", ConsistentRead=True)
+        pages = self.dynamodb.get_paginator("scan").paginate(
+            TableName=f"{NAME}-orders", ConsistentRead=True
+        )
         return [decode_order(item) for page in pages for item in page["Items"]]
 
     def order(self, order_id: str) -> Order:
         key = {"pk": {"S": key_of(LOCAL_OWNER, order_id)}}
-        return decode_order(self.dynamodb.get_item(TableName=f"{NAME}-orders", Key=key, ConsistentRead=True)["Item"])
+        return decode_order(
+            self.dynamodb.get_item(TableName=f"{NAME}-orders", Key=key, ConsistentRead=True)["Item"]
+        )
 
     def _url(self, queue: str) -> str:
         return str(self.sqs.get_queue_url(QueueName=f"{NAME}-{queue}")["QueueUrl"])
@@ -103,9 +118,14 @@ class Backstage:
         """What the tasks noted so far."""
         lines = self.runs_file.read_text().splitlines() if self.runs_file.exists() else []
         words = [line.split() for line in lines]
-        return [Run(key, int(attempt), word, float(at), int(pid)) for key, attempt, word, at, pid in words]
+        return [
+            Run(key, int(attempt), word, float(at), int(pid))
+            for key, attempt, word, at, pid in words
+        ]
 
-    def kill(self, kind: str, chance: random.Random, moment: Callable[[], object] = lambda: None) -> bool:
+    def kill(
+        self, kind: str, chance: random.Random, moment: Callable[[], object] = lambda: None
+    ) -> bool:
         """kill -9 of one process of that kind, of this stack alone; `moment` waits for a good one. Whether one died."""
         pids = self.stack.processes(KINDS[kind])
         moment()

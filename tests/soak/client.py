@@ -14,7 +14,15 @@ from typing import Any
 from tests.acceptance.stack import Stack
 from tests.kit.cloud import Reply
 
-WEIGHTS = {"steady": 50, "slow": 14, "flaky": 14, "placing": 8, "failing": 8, "crashing": 2, "sleeping": 4}
+WEIGHTS = {
+    "steady": 50,
+    "slow": 14,
+    "flaky": 14,
+    "placing": 8,
+    "failing": 8,
+    "crashing": 2,
+    "sleeping": 4,
+}
 PATIENCE_S = 60
 
 
@@ -32,11 +40,18 @@ class Seen:
 class Client(threading.Thread):
     """Places, looks, cancels and retries by chance, so many times a second, until it is stopped."""
 
-    def __init__(self, stack: Stack, runs: str, chance: random.Random, per_second: float, name: str) -> None:
+    def __init__(
+        self, stack: Stack, runs: str, chance: random.Random, per_second: float, name: str
+    ) -> None:
         super().__init__(name=name, daemon=True)
         self.stack, self.runs, self.chance, self.pause_s = stack, runs, chance, 1 / per_second
         self.seen: dict[str, Seen] = {}
-        self.repeated, self.faults, self.done, self.asking = 0, list[str](), threading.Event(), False
+        self.repeated, self.faults, self.done, self.asking = (
+            0,
+            list[str](),
+            threading.Event(),
+            False,
+        )
 
     def run(self) -> None:
         deeds = {self.place: 50, self.look: 35, self.cancel: 8, self.retry: 7}
@@ -56,7 +71,10 @@ class Client(threading.Thread):
         task, number = self.chance.choices(list(WEIGHTS), list(WEIGHTS.values()))[0], len(self.seen)
         key = {"Idempotency-Key": f"{self.name}-{number}"}
         body = {"task": task, "input": {"number": number, "runs": self.runs}}
-        ids = {self._told("POST", "/orders", 202, body, key)["id"] for _ in range(self.chance.choice((1, 1, 1, 2)))}
+        ids = {
+            self._told("POST", "/orders", 202, body, key)["id"]
+            for _ in range(self.chance.choice((1, 1, 1, 2)))
+        }
         self.seen |= {order_id: Seen(task, number) for order_id in ids}
         if len(ids) > 1:
             self.faults.append(f"the key {key} placed {len(ids)} orders")
@@ -79,8 +97,11 @@ class Client(threading.Thread):
             self._told("POST", f"/orders/{order_id}/cancel", (200, 409))
 
     def retry(self) -> None:
-        ended = [order_id for order_id, seen in self.seen.items()
-                 if seen.final and seen.final["status"] in ("FAILED", "CANCELLED") and not seen.retried]
+        ended = [
+            order_id
+            for order_id, seen in self.seen.items()
+            if seen.final and seen.final["status"] in ("FAILED", "CANCELLED") and not seen.retried
+        ]
         if ended:
             seen, before = self.seen[order_id := self.chance.choice(ended)], self.repeated
             seen.retried, seen.final = True, None
@@ -93,8 +114,14 @@ class Client(threading.Thread):
         except Exception as fault:
             self.faults.append(f"{self.name}: {fault!r}")
 
-    def _told(self, method: str, path: str, expected: int | tuple[int, ...], body: Any = None,
-              headers: dict[str, str] | None = None) -> Any:
+    def _told(
+        self,
+        method: str,
+        path: str,
+        expected: int | tuple[int, ...],
+        body: Any = None,
+        headers: dict[str, str] | None = None,
+    ) -> Any:
         reply = self._answered(method, path, body, headers)
         if reply.status not in (expected if isinstance(expected, tuple) else (expected,)):
             raise AssertionError(f"{method} {path}: {reply.status} {reply.body}")

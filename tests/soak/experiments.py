@@ -40,7 +40,9 @@ class Ended:
 
 
 def place(backstage: Backstage, task: str, number: int = 1) -> str:
-    return str(backstage.stack.place(task, {"number": number, "runs": str(backstage.runs_file)})["id"])
+    return str(
+        backstage.stack.place(task, {"number": number, "runs": str(backstage.runs_file)})["id"]
+    )
 
 
 def sweeping(backstage: Backstage, deed: Callable[[], object], period_s: float = SWEEP_S) -> Every:
@@ -99,10 +101,17 @@ def ended_where_failures_vanish(backstage: Backstage, orders: int) -> dict[str, 
     """Without FunctionResponseTypes Lambda deletes what the worker keeps. Each order's task -> its last status."""
     backstage.change_mapping(FunctionResponseTypes=[])
     tasks = ("steady", "flaky", "failing", "slow")
-    placed = {place(backstage, tasks[number % len(tasks)], number): tasks[number % len(tasks)]
-              for number in range(orders)}
-    sweeping(backstage, lambda: until(
-        lambda: all(backstage.order(order_id).status.final for order_id in placed), 240), SWEEP_S)
+    placed = {
+        place(backstage, tasks[number % len(tasks)], number): tasks[number % len(tasks)]
+        for number in range(orders)
+    }
+    sweeping(
+        backstage,
+        lambda: until(
+            lambda: all(backstage.order(order_id).status.final for order_id in placed), 240
+        ),
+        SWEEP_S,
+    )
     backstage.change_mapping(FunctionResponseTypes=["ReportBatchItemFailures"])
     return {placed[order_id]: backstage.order(order_id).status.value for order_id in placed}
 

@@ -12,8 +12,14 @@ from tests.soak.backstage import Backstage, soaked
 from tests.soak.experiments import FINISH_S, TIMEOUT_S
 
 _OWN_S = TIMEOUT_S - FINISH_S  # what a task has without a timeout_s
-DEADLINES = (("sleeping_1_s", 1, 1), ("spinning_1_s", 1, 1), ("in_c", 1, 1800), ("sleeping", _OWN_S, 1),
-             ("spinning", _OWN_S, 1), ("in_c", 1, 9000))
+DEADLINES = (
+    ("sleeping_1_s", 1, 1),
+    ("spinning_1_s", 1, 1),
+    ("in_c", 1, 1800),
+    ("sleeping", _OWN_S, 1),
+    ("spinning", _OWN_S, 1),
+    ("in_c", 1, 9000),
+)
 
 
 def main(arguments: list[str]) -> int:

@@ -40,11 +40,15 @@ class Soaked:
         lost = sum(fault.startswith("lost") for fault in self.faults)
         changed = sum("changed" in fault for fault in self.faults)
         kills = ", ".join(f"{kind} {times}" for kind, times in sorted(self.kills.items()))
-        return "\n".join([
-            f"soak of {self.seconds:.0f} s, seed {self.seed}: accepted {self.accepted}, orders with follow-ups"
-            f" {self.orders}, runs {self.runs}, lost {lost}, changed {changed}, violations {len(self.faults)};"
-            f" kill -9: {kills}; answers lost and asked again {self.repeated}; healed {self.healed_s:.1f} s after the"
-            f" last kill, queues empty after {self.drained_s:.1f} s", *self.faults[:20]])
+        return "\n".join(
+            [
+                f"soak of {self.seconds:.0f} s, seed {self.seed}: accepted {self.accepted}, orders with follow-ups"
+                f" {self.orders}, runs {self.runs}, lost {lost}, changed {changed}, violations {len(self.faults)};"
+                f" kill -9: {kills}; answers lost and asked again {self.repeated}; healed {self.healed_s:.1f} s after the"
+                f" last kill, queues empty after {self.drained_s:.1f} s",
+                *self.faults[:20],
+            ]
+        )
 
 
 def soak(seconds: float, seed: int) -> Soaked:
@@ -60,13 +64,23 @@ def soak(seconds: float, seed: int) -> Soaked:
 
 
 def _soak(backstage: Backstage, seconds: float, seed: int) -> Soaked:
-    clients = [Client(backstage.stack, str(backstage.runs_file), random.Random(seed + n), PER_SECOND, f"client-{n}")
-               for n in range(CLIENTS)]
+    clients = [
+        Client(
+            backstage.stack,
+            str(backstage.runs_file),
+            random.Random(seed + n),
+            PER_SECOND,
+            f"client-{n}",
+        )
+        for n in range(CLIENTS)
+    ]
     sweeps = Every(SWEEP_S, backstage.sweep)
     sweeps.start()
     kills, last_kill = _load(backstage, clients, seconds, seed), time.monotonic()
     healed_s = _waited(last_kill, lambda: all(order.status.final for order in backstage.orders()))
-    drained_s = _waited(last_kill, lambda: not backstage.messages() and not backstage.messages("dead"))
+    drained_s = _waited(
+        last_kill, lambda: not backstage.messages() and not backstage.messages("dead")
+    )
     sweeps.stop()
     for client in clients:
         client.look_at_all()
@@ -74,9 +88,18 @@ def _soak(backstage: Backstage, seconds: float, seed: int) -> Soaked:
     found = faults(clients, orders, runs)
     if left := backstage.messages() + backstage.messages("dead"):
         found.append(f"the queues still hold {left} messages")
-    return Soaked(seed, seconds, sum(len(client.seen) for client in clients), len(orders),
-                  sum(run.word == "began" for run in runs), sum(client.repeated for client in clients), kills,
-                  healed_s, drained_s, found)
+    return Soaked(
+        seed,
+        seconds,
+        sum(len(client.seen) for client in clients),
+        len(orders),
+        sum(run.word == "began" for run in runs),
+        sum(client.repeated for client in clients),
+        kills,
+        healed_s,
+        drained_s,
+        found,
+    )
 
 
 def _load(backstage: Backstage, clients: list[Client], seconds: float, seed: int) -> Counter[str]:
@@ -92,7 +115,9 @@ def _load(backstage: Backstage, clients: list[Client], seconds: float, seed: int
     return kills
 
 
-def _kill_for(seconds: float, backstage: Backstage, clients: list[Client], chance: random.Random) -> Counter[str]:
+def _kill_for(
+    seconds: float, backstage: Backstage, clients: list[Client], chance: random.Random
+) -> Counter[str]:
     """Each dies at work, not at rest, as far as that can be aimed at."""
 
     def sweeping() -> None:

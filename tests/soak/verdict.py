@@ -10,8 +10,11 @@ from tests.soak.backstage import Run
 from tests.soak.client import Client, Seen
 
 SQUARED = ("steady", "slow", "flaky", "placing")
-CODES = {"failing": {"task_error", "attempts_exhausted"}, "crashing": {"attempts_exhausted"},
-         "sleeping": {"time_limit", "attempts_exhausted"}}
+CODES = {
+    "failing": {"task_error", "attempts_exhausted"},
+    "crashing": {"attempts_exhausted"},
+    "sleeping": {"time_limit", "attempts_exhausted"},
+}
 
 
 def faults(clients: list[Client], orders: list[Order], runs: list[Run]) -> list[str]:
@@ -21,7 +24,11 @@ def faults(clients: list[Client], orders: list[Order], runs: list[Run]) -> list[
     return [
         *(fault for client in clients for fault in client.faults),
         *(f"lost: {order_id} was accepted" for order_id in seen.keys() - rows.keys()),
-        *(f"nobody placed {order.id}" for order in orders if order.id not in seen and order.parent not in seen),
+        *(
+            f"nobody placed {order.id}"
+            for order in orders
+            if order.id not in seen and order.parent not in seen
+        ),
         *(fault for order in orders for fault in _of_order(order, seen.get(order.id))),
         *_follow_ups(orders),
         *_of_runs(runs, rows),
@@ -56,7 +63,11 @@ def _follow_ups(orders: Iterable[Order]) -> Iterator[str]:
 
 def _of_runs(runs: list[Run], rows: dict[str, Order]) -> Iterator[str]:
     began = Counter((run.key, run.attempt) for run in runs if run.word == "began")
-    yield from (f"{key} ran attempt {attempt} {times} times" for (key, attempt), times in began.items() if times > 1)
+    yield from (
+        f"{key} ran attempt {attempt} {times} times"
+        for (key, attempt), times in began.items()
+        if times > 1
+    )
     per_round = Counter(key for key, _ in began)
     for key, times in per_round.items():
         order = rows.get(key.split(".")[0])

@@ -14,19 +14,38 @@ from cli.package import ROOT
 
 SOUND = {"name": "chalice", "version": "1.33.0", "vulns": []}
 UNKNOWN = {"name": "chalice", "skip_reason": "no index"}
-FAULTY = {"name": "chalice", "version": "1.0.0", "vulns": [{"id": "CVE-1", "fix_versions": ["1.1.0"]}]}
+FAULTY = {
+    "name": "chalice",
+    "version": "1.0.0",
+    "vulns": [{"id": "CVE-1", "fix_versions": ["1.1.0"]}],
+}
 
 
-@pytest.mark.parametrize(("answer", "code", "said"), [
-    (json.dumps({"dependencies": [SOUND]}), 0, "1 packages audited"),
-    (json.dumps({"dependencies": [SOUND, FAULTY]}), 1, "chalice 1.0.0: CVE-1, mended in 1.1.0"),
-    (json.dumps({"dependencies": [UNKNOWN]}), 0, "warning: some.txt: 1 of 1 packages could not be looked up"),
-    ("", 0, "warning: some.txt was not audited: no network"),
-])
+@pytest.mark.parametrize(
+    ("answer", "code", "said"),
+    [
+        (json.dumps({"dependencies": [SOUND]}), 0, "1 packages audited"),
+        (json.dumps({"dependencies": [SOUND, FAULTY]}), 1, "chalice 1.0.0: CVE-1, mended in 1.1.0"),
+        (
+            json.dumps({"dependencies": [UNKNOWN]}),
+            0,
+            "warning: some.txt: 1 of 1 packages could not be looked up",
+        ),
+        ("", 0, "warning: some.txt was not audited: no network"),
+    ],
+)
 def test_an_audit(tmp_path: Path, answer: str, code: int, said: str) -> None:
-    (tmp_path / "pip_audit.py").write_text(f"import sys\nsys.stderr.write('no network')\nprint({answer!r})\n")
+    (tmp_path / "pip_audit.py").write_text(
+        f"import sys\nsys.stderr.write('no network')\nprint({answer!r})\n"
+    )
 
-    done = subprocess.run([sys.executable, "-m", "cli.audit", "some.txt"], cwd=ROOT, capture_output=True, text=True,
-                          check=False, env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    done = subprocess.run(
+        [sys.executable, "-m", "cli.audit", "some.txt"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )
 
     assert (done.returncode, said in done.stdout) == (code, True), done

@@ -20,7 +20,11 @@ LABELS = [
     ("iso8859-5", RUSSIAN, "iso88595"),
     ("iso8859-6", ARABIC, "csiso88596e csiso88596i iso-8859-6-e iso-8859-6-i iso88596"),
     ("iso8859-7", "Γεια", "iso88597 sun_eu_greek"),
-    ("iso8859-8", HEBREW, "csiso88598e csiso88598i iso-8859-8-e ISO-8859-8-I iso88598 logical visual"),
+    (
+        "iso8859-8",
+        HEBREW,
+        "csiso88598e csiso88598i iso-8859-8-e ISO-8859-8-I iso88598 logical visual",
+    ),
     ("iso8859-10", "ŋáme", "iso885910"),
     ("iso8859-13", "ąžuolas", "iso885913"),
     ("iso8859-14", "ŵyneb", "iso885914"),
@@ -45,29 +49,40 @@ LABELS = [
     ("big5hkscs", "嘅", "big5-hkscs"),
     ("euc_jp", "会議", "cseucpkdfmtjapanese x-euc-jp"),
     ("cp932", "ご注文①髙", "windows-31j x-sjis shift_jis ms932"),
-    ("cp949", KOREAN + "똠", "cseuckr csksc56011987 iso-ir-149 ks_c_5601-1989 ksc_5601 windows-949 euc-kr"),
+    (
+        "cp949",
+        KOREAN + "똠",
+        "cseuckr csksc56011987 iso-ir-149 ks_c_5601-1989 ksc_5601 windows-949 euc-kr",
+    ),
     ("iso2022_kr", KOREAN, "csiso2022kr"),
     ("hz", CHINESE, "hz-gb-2312"),
 ]
 
 
-@pytest.mark.parametrize(("codec", "text", "label"),
-                         [(codec, text, label) for codec, text, labels in LABELS for label in labels.split()])
+@pytest.mark.parametrize(
+    ("codec", "text", "label"),
+    [(codec, text, label) for codec, text, labels in LABELS for label in labels.split()],
+)
 def test_labels(codec: str, text: str, label: str) -> None:
-    octets = text.encode(codec) if codec != "cp1258" else b"Vi\xea\xf2t"  # Python decomposes no letters of cp1258
+    octets = (
+        text.encode(codec) if codec != "cp1258" else b"Vi\xea\xf2t"
+    )  # Python decomposes no letters of cp1258
     expected = text if codec != "cp1258" else "Viê\u0323t"
     assert decode(octets, f" {label} ", raw=False) == expected
 
 
-@pytest.mark.parametrize(("octets", "label", "text"), [
-    (b"\x1b$B2q5D\x1b(B, \x1b(I11\x1b(B", "iso-2022-jp", "会議, ｱｱ"),
-    (b"\x1b$B-!\x1b(B a \x1b$B|b66\x1b(J\\\x1b(B\nb", "iso-2022-jp", "① a 髙橋\\\nb"),
-    (b"\x1b$@-!\x1b(I1\x1b(B.", "csISO2022JP", "①ｱ."),
-    (b"\x1b$B-!", "iso-2022-jp-ext", "①"),
-    (b"\x1b$B-!\x1b(B", "cp50220", "①"),
-    (b"\x1b$B-!0", "iso-2022-jp", "①"),  # half a character, where an encoded word was cut
-    (b"\xad\xa1\xfc\xe2\x8e\xb1", "euc-jp", "①髙ｱ"),
-])
+@pytest.mark.parametrize(
+    ("octets", "label", "text"),
+    [
+        (b"\x1b$B2q5D\x1b(B, \x1b(I11\x1b(B", "iso-2022-jp", "会議, ｱｱ"),
+        (b"\x1b$B-!\x1b(B a \x1b$B|b66\x1b(J\\\x1b(B\nb", "iso-2022-jp", "① a 髙橋\\\nb"),
+        (b"\x1b$@-!\x1b(I1\x1b(B.", "csISO2022JP", "①ｱ."),
+        (b"\x1b$B-!", "iso-2022-jp-ext", "①"),
+        (b"\x1b$B-!\x1b(B", "cp50220", "①"),
+        (b"\x1b$B-!0", "iso-2022-jp", "①"),  # half a character, where an encoded word was cut
+        (b"\xad\xa1\xfc\xe2\x8e\xb1", "euc-jp", "①髙ｱ"),
+    ],
+)
 def test_japanese_that_windows_adds_characters_to(octets: bytes, label: str, text: str) -> None:
     assert decode(octets, label, raw=True) == text
 
@@ -80,7 +95,10 @@ def test_every_two_byte_character_of_windows_japanese() -> None:
         except ValueError:
             continue
         # ① is nowhere in the standard: it makes Python's own codec fail, so that ours reads all of it
-        assert decode(b"\x1b$B-!" + bytes([row, cell]), "iso-2022-jp", raw=False)[1] in (expected, *WAVES)
+        assert decode(b"\x1b$B-!" + bytes([row, cell]), "iso-2022-jp", raw=False)[1] in (
+            expected,
+            *WAVES,
+        )
 
 
 WAVES = "～∥－￠￡￢＼"  # Windows maps seven signs to other code points

@@ -28,7 +28,7 @@ def held_out() -> list[tuple[Grid, int]]:
     pages = []
     for text, digit in json.loads(HELD_OUT.read_text()):
         shades = [int(letter, 17) * 255 / 16 for letter in text]
-        rows = [[0.0, 0.0, *shades[start:start + 8], 0.0, 0.0] for start in range(0, 64, 8)]
+        rows = [[0.0, 0.0, *shades[start : start + 8], 0.0, 0.0] for start in range(0, 64, 8)]
         pages.append(([[0.0] * 12] * 2 + rows + [[0.0] * 12] * 2, digit))
     return pages
 
@@ -52,7 +52,8 @@ def test_an_empty_page_is_refused() -> None:
 
 
 def test_without_its_library_the_order_fails_at_once_and_says_what_to_do(
-    cloud: Cloud, monkeypatch: pytest.MonkeyPatch,
+    cloud: Cloud,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "PIL", None)  # as where it isn't installed
     order = cloud.place("classify_image", {"image": ""})
@@ -67,7 +68,9 @@ def test_without_its_library_the_order_fails_at_once_and_says_what_to_do(
 @pytest.mark.local
 @pytest.mark.parametrize(("kind", "scale"), [("PNG", 1), ("PNG", 8), ("JPEG", 8)])
 def test_a_picture_file_reads_as_its_pixels(kind: str, scale: int) -> None:
-    right = sum(classify_image(picture(page, kind, scale)).digit == digit for page, digit in held_out())
+    right = sum(
+        classify_image(picture(page, kind, scale)).digit == digit for page, digit in held_out()
+    )
     assert right / 450 >= STATED_ACCURACY
 
 
@@ -98,21 +101,44 @@ def test_sixteen_bits_of_grey_read_as_eight() -> None:
 
 
 @pytest.mark.local
-@pytest.mark.parametrize(("image", "said"), [
-    (lambda: "", "send the whole file"),
-    (lambda: "a", "send the whole file"),
-    (lambda: "no base64!", "send the whole file"),
-    (lambda: "é", "send the whole file"),
-    (lambda: base64.b64encode(b"no picture").decode(), "send the whole file"),
-    (lambda: picture(held_out()[0][0], "GIF", 1), "send the whole file"),
-    (lambda: picture(held_out()[0][0], "PNG", 9)[:400], "send the whole file"),
-    (lambda: picture(held_out()[0][0], "JPEG", 9)[:800], "send the whole file"),
-    (lambda: crafted(96, 96, b"zTXt", b"a\0\0" + zlib.compress(b"a" * 20_000_000)), "send the whole file"),
-    (lambda: blank(3000, 3000), "at most 4,000,000 pixels"),
-    (lambda: crafted(100_000, 100_000, b"IDAT", zlib.compress(b"\0" * 1000)), "at most 4,000,000 pixels"),
-], ids=["empty", "short", "no base64", "no ascii", "no picture", "GIF", "PNG cut off", "JPEG cut off", "text bomb",
-        "large", "bomb"])
-def test_an_unreadable_picture_fails_at_its_first_attempt(cloud: Cloud, image: Callable[[], str], said: str) -> None:
+@pytest.mark.parametrize(
+    ("image", "said"),
+    [
+        (lambda: "", "send the whole file"),
+        (lambda: "a", "send the whole file"),
+        (lambda: "no base64!", "send the whole file"),
+        (lambda: "é", "send the whole file"),
+        (lambda: base64.b64encode(b"no picture").decode(), "send the whole file"),
+        (lambda: picture(held_out()[0][0], "GIF", 1), "send the whole file"),
+        (lambda: picture(held_out()[0][0], "PNG", 9)[:400], "send the whole file"),
+        (lambda: picture(held_out()[0][0], "JPEG", 9)[:800], "send the whole file"),
+        (
+            lambda: crafted(96, 96, b"zTXt", b"a\0\0" + zlib.compress(b"a" * 20_000_000)),
+            "send the whole file",
+        ),
+        (lambda: blank(3000, 3000), "at most 4,000,000 pixels"),
+        (
+            lambda: crafted(100_000, 100_000, b"IDAT", zlib.compress(b"\0" * 1000)),
+            "at most 4,000,000 pixels",
+        ),
+    ],
+    ids=[
+        "empty",
+        "short",
+        "no base64",
+        "no ascii",
+        "no picture",
+        "GIF",
+        "PNG cut off",
+        "JPEG cut off",
+        "text bomb",
+        "large",
+        "bomb",
+    ],
+)
+def test_an_unreadable_picture_fails_at_its_first_attempt(
+    cloud: Cloud, image: Callable[[], str], said: str
+) -> None:
     order = cloud.place("classify_image", {"image": image()})
 
     cloud.drain()
@@ -151,7 +177,10 @@ def crafted(width: int, height: int, name: bytes, content: bytes) -> str:
     """Return a PNG that says it is so large, with one more chunk."""
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     chunks = [
-        struct.pack(">I", len(octets)) + kind + octets + struct.pack(">I", zlib.crc32(kind + octets))
+        struct.pack(">I", len(octets))
+        + kind
+        + octets
+        + struct.pack(">I", zlib.crc32(kind + octets))
         for kind, octets in ((b"IHDR", header), (name, content), (b"IEND", b""))
     ]
     return base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"".join(chunks)).decode()

@@ -55,7 +55,10 @@ def test_the_template_sets_only_what_is_a_setting() -> None:
     names = {field.name.upper() for field in fields(Settings)}
 
     for function in ("APIHandler", "OrderWorker"):
-        assert set(template.load()["Resources"][function]["Properties"]["Environment"]["Variables"]) <= names
+        assert (
+            set(template.load()["Resources"][function]["Properties"]["Environment"]["Variables"])
+            <= names
+        )
 
 
 @pytest.mark.parametrize(
@@ -67,7 +70,13 @@ def test_the_template_sets_only_what_is_a_setting() -> None:
         ({"AWS_ACCESS_KEY_ID": "ASIAIOSFODNN7EXAMPLE"}, False),
         ({"AWS_ACCESS_KEY_ID": "", "AWS_ENDPOINT_URL": ""}, False),
         ({"AWS_ACCESS_KEY_ID": "testing"}, True),
-        ({"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_ENDPOINT_URL": "http://127.0.0.1:4566"}, True),
+        (
+            {
+                "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
+                "AWS_ENDPOINT_URL": "http://127.0.0.1:4566",
+            },
+            True,
+        ),
         ({"AWS_ACCESS_KEY_ID": "ASIAIOSFODNN7EXAMPLE", "AWS_LAMBDA_FUNCTION_NAME": "f"}, True),
     ],
 )
@@ -80,7 +89,10 @@ def test_no_real_account_is_reached_by_accident(environ: dict[str, str], there: 
 
 
 def test_an_endpoint_of_one_service_lets_only_that_one_be_called() -> None:
-    real_key = {"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_ENDPOINT_URL_SQS": "http://127.0.0.1:9324"}
+    real_key = {
+        "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
+        "AWS_ENDPOINT_URL_SQS": "http://127.0.0.1:9324",
+    }
     aws = read_aws(real_key, Settings())
 
     assert aws.missing("sqs") is None
@@ -94,7 +106,9 @@ def test_the_region_is_lambdas_then_the_shells_then_one_for_moto() -> None:
 
 
 def test_secrets_are_not_shown() -> None:
-    aws = read_aws({"AWS_SECRET_ACCESS_KEY": "very-secret", "AWS_SESSION_TOKEN": "very-secret"}, Settings())
+    aws = read_aws(
+        {"AWS_SECRET_ACCESS_KEY": "very-secret", "AWS_SESSION_TOKEN": "very-secret"}, Settings()
+    )
     assert "very-secret" not in repr(aws)
 
 
@@ -111,7 +125,9 @@ def test_a_variable_set_after_import_takes_effect(monkeypatch: pytest.MonkeyPatc
     assert config.settings() == before
 
 
-def test_a_variable_that_is_no_setting_costs_no_new_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_variable_that_is_no_setting_costs_no_new_reading(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Lambda sets a trace id for every invocation; clients made from the environment must stay."""
     settings, aws = config.settings(), config.aws()
     monkeypatch.setenv("_X_AMZN_TRACE_ID", "Root=1-2")

@@ -29,7 +29,10 @@ from chalicelib.aws import sigv4
 from chalicelib.config import Aws, Settings, read_aws
 from chalicelib.errors import CallFailed, CallRefused
 
-ENVIRON = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"}
+ENVIRON = {
+    "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
+    "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY",
+}
 NOW = 1_800_000_000
 
 
@@ -40,8 +43,12 @@ def reached(**environ: str) -> Aws:
 
 @pytest.mark.parametrize("token", [None, "a/session+token=="])
 @pytest.mark.parametrize("body", [b"{}", '{"TableName": "é"}'.encode()])
-@pytest.mark.parametrize(("service", "region"), [("dynamodb", "us-east-1"), ("sqs", "eu-central-1")])
-def test_the_signature_is_botocores(service: str, region: str, body: bytes, token: str | None) -> None:
+@pytest.mark.parametrize(
+    ("service", "region"), [("dynamodb", "us-east-1"), ("sqs", "eu-central-1")]
+)
+def test_the_signature_is_botocores(
+    service: str, region: str, body: bytes, token: str | None
+) -> None:
     aws = reached(AWS_REGION=region, AWS_SESSION_TOKEN=token or "")
     host = f"{service}.{region}.amazonaws.com"
 
@@ -49,7 +56,9 @@ def test_the_signature_is_botocores(service: str, region: str, body: bytes, toke
 
     unsigned = {"content-type": "application/x-amz-json-1.0", "x-amz-target": "T.Operation"}
     request = AWSRequest("POST", f"https://{host}/", data=body, headers=unsigned)
-    with patch("botocore.auth.get_current_datetime", lambda *_: datetime.fromtimestamp(NOW, timezone.utc)):
+    with patch(
+        "botocore.auth.get_current_datetime", lambda *_: datetime.fromtimestamp(NOW, timezone.utc)
+    ):
         SigV4Auth(Credentials(aws.key_id, aws.secret, token), service, region).add_auth(request)
     assert ours["authorization"] == request.headers["Authorization"]
 
@@ -77,7 +86,9 @@ class Endpoint(BaseHTTPRequestHandler):
         self.server.connections += 1
 
     def do_POST(self) -> None:
-        self.server.asked.append((self.headers["X-Amz-Target"], self.rfile.read(int(self.headers["Content-Length"]))))
+        self.server.asked.append(
+            (self.headers["X-Amz-Target"], self.rfile.read(int(self.headers["Content-Length"])))
+        )
         self.server.traces.append(self.headers["X-Amzn-Trace-Id"])
         answer = self.server.answers.pop(0)
         self.close_connection = answer is None or self.server.hang_up
@@ -111,14 +122,18 @@ def client(aws: Server) -> Iterator[sigv4.Client]:
     made._connection().close()  # the server handles one connection at a time
 
 
-def test_a_call_is_json_to_its_target_and_the_connection_is_kept(aws: Server, client: sigv4.Client) -> None:
+def test_a_call_is_json_to_its_target_and_the_connection_is_kept(
+    aws: Server, client: sigv4.Client
+) -> None:
     aws.answers = [(200, {"Count": 1}), (200, b"")]
 
     assert client.query(TableName="t") == {"Count": 1}
     assert client.put_item(TableName="t") == {}
 
-    assert aws.asked == [("DynamoDB_20120810.Query", b'{"TableName": "t"}'),
-                         ("DynamoDB_20120810.PutItem", b'{"TableName": "t"}')]
+    assert aws.asked == [
+        ("DynamoDB_20120810.Query", b'{"TableName": "t"}'),
+        ("DynamoDB_20120810.PutItem", b'{"TableName": "t"}'),
+    ]
     assert aws.connections == 1
 
 
@@ -152,9 +167,16 @@ def _certificate(path: Path) -> Path:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.now(timezone.utc)
     made = (
-        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
-        .not_valid_before(now - timedelta(hours=1)).not_valid_after(now + timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False
+        )
         .sign(key, hashes.SHA256())
     )
     pem = serialization.Encoding.PEM
@@ -163,10 +185,19 @@ def _certificate(path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("fault", [
-    None, (500, b"no JSON"), (503, {}), (200, b"no JSON"), (200, b"\xff"),
-    (200, b"[" * 100_000), (500, b"[" * 100_000), (400, {"__type": "com.amazonaws.dynamodb#ThrottlingException"}),
-])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        None,
+        (500, b"no JSON"),
+        (503, {}),
+        (200, b"no JSON"),
+        (200, b"\xff"),
+        (200, b"[" * 100_000),
+        (500, b"[" * 100_000),
+        (400, {"__type": "com.amazonaws.dynamodb#ThrottlingException"}),
+    ],
+)
 def test_what_may_pass_is_tried_three_times(aws: Server, client: sigv4.Client, fault: Any) -> None:
     aws.answers = [fault, fault, (200, {})]
     assert client.get_item(TableName="t") == {}
@@ -179,7 +210,15 @@ def test_what_may_pass_is_tried_three_times(aws: Server, client: sigv4.Client, f
 
 def test_a_refusal_is_told_at_once_with_its_row(aws: Server, client: sigv4.Client) -> None:
     row = {"pk": {"S": "a"}}
-    aws.answers = [(400, {"__type": "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException", "Item": row})]
+    aws.answers = [
+        (
+            400,
+            {
+                "__type": "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException",
+                "Item": row,
+            },
+        )
+    ]
 
     with pytest.raises(CallRefused) as caught:
         client.put_item(TableName="t")
@@ -187,7 +226,9 @@ def test_a_refusal_is_told_at_once_with_its_row(aws: Server, client: sigv4.Clien
     assert (caught.value.code, caught.value.item) == ("ConditionalCheckFailedException", row)
 
 
-def test_a_connection_that_aws_closed_meanwhile_costs_no_attempt(aws: Server, client: sigv4.Client) -> None:
+def test_a_connection_that_aws_closed_meanwhile_costs_no_attempt(
+    aws: Server, client: sigv4.Client
+) -> None:
     aws.hang_up = True
     aws.answers = [(200, {})] * 3
     with patch("chalicelib.aws.sigv4.time.sleep") as slept:
@@ -199,7 +240,9 @@ def test_a_connection_that_aws_closed_meanwhile_costs_no_attempt(aws: Server, cl
     slept.assert_not_called()
 
 
-def test_a_kept_connection_that_died_is_made_again_without_a_pause(aws: Server, client: sigv4.Client) -> None:
+def test_a_kept_connection_that_died_is_made_again_without_a_pause(
+    aws: Server, client: sigv4.Client
+) -> None:
     """AWS closes it just as the request is on its way: seen only when the answer doesn't come."""
     aws.answers = [(200, {}), None, (200, {"Count": 2})]
     client.get_item(TableName="t")
@@ -209,7 +252,9 @@ def test_a_kept_connection_that_died_is_made_again_without_a_pause(aws: Server, 
     slept.assert_not_called()
 
 
-def test_a_new_connection_that_fails_is_tried_again_after_a_pause(aws: Server, client: sigv4.Client) -> None:
+def test_a_new_connection_that_fails_is_tried_again_after_a_pause(
+    aws: Server, client: sigv4.Client
+) -> None:
     aws.answers = [None, (200, {})]
     with patch("chalicelib.aws.sigv4.time.sleep") as slept:
         client.get_item(TableName="t")
@@ -217,12 +262,21 @@ def test_a_new_connection_that_fails_is_tried_again_after_a_pause(aws: Server, c
     slept.assert_called_once()
 
 
-@pytest.mark.parametrize(("environ", "sent"), [
-    ({"AWS_LAMBDA_FUNCTION_NAME": "f", "_X_AMZN_TRACE_ID": "Root=1-5;Sampled=1"}, "Root=1-5;Sampled=1"),
-    ({"AWS_LAMBDA_FUNCTION_NAME": "f", "_X_AMZN_TRACE_ID": "Root=1\r\nX: y"}, "Root=1%0D%0AX:%20y"),
-    ({"AWS_LAMBDA_FUNCTION_NAME": "f"}, None),
-    ({"_X_AMZN_TRACE_ID": "Root=1"}, None),
-])
+@pytest.mark.parametrize(
+    ("environ", "sent"),
+    [
+        (
+            {"AWS_LAMBDA_FUNCTION_NAME": "f", "_X_AMZN_TRACE_ID": "Root=1-5;Sampled=1"},
+            "Root=1-5;Sampled=1",
+        ),
+        (
+            {"AWS_LAMBDA_FUNCTION_NAME": "f", "_X_AMZN_TRACE_ID": "Root=1\r\nX: y"},
+            "Root=1%0D%0AX:%20y",
+        ),
+        ({"AWS_LAMBDA_FUNCTION_NAME": "f"}, None),
+        ({"_X_AMZN_TRACE_ID": "Root=1"}, None),
+    ],
+)
 def test_calls_carry_the_trace_of_their_invocation(
     aws: Server, monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], sent: str | None
 ) -> None:
@@ -246,10 +300,15 @@ def wait_until_closed(client: sigv4.Client) -> None:
     assert sock is None or sock.recv(1) == b""
 
 
-def test_a_call_that_a_time_limit_ended_leaves_no_answer_for_the_next(aws: Server, client: sigv4.Client) -> None:
+def test_a_call_that_a_time_limit_ended_leaves_no_answer_for_the_next(
+    aws: Server, client: sigv4.Client
+) -> None:
     aws.answers = [(200, {"Count": n}) for n in (1, 2, 3)]
     assert client.query(TableName="t") == {"Count": 1}
-    with patch("socket.socket.makefile", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+    with (
+        patch("socket.socket.makefile", side_effect=KeyboardInterrupt),
+        pytest.raises(KeyboardInterrupt),
+    ):
         client.query(TableName="t")
 
     assert client.query(TableName="t") == {"Count": 3}
@@ -258,29 +317,51 @@ def test_a_call_that_a_time_limit_ended_leaves_no_answer_for_the_next(aws: Serve
 OK = b"HTTP/1.1 200 OK\r\n"
 
 
-@pytest.mark.parametrize(("raw", "kept"), [
-    (OK + b"Content-Length: 2\r\n\r\n{}", True),
-    (OK + b"CONTENT-LENGTH:2\r\nconnection: Close\r\n\r\n{}", False),
-    (b"HTTP/1.1 200\r\ncontent-length: 2\r\n\r\n{}", True),
-    (OK + b"Transfer-Encoding: chunked\r\n\r\n1;name=value\r\n{\r\n1\r\n}\r\n0\r\nTrailer: t\r\n\r\n", True),
-])
+@pytest.mark.parametrize(
+    ("raw", "kept"),
+    [
+        (OK + b"Content-Length: 2\r\n\r\n{}", True),
+        (OK + b"CONTENT-LENGTH:2\r\nconnection: Close\r\n\r\n{}", False),
+        (b"HTTP/1.1 200\r\ncontent-length: 2\r\n\r\n{}", True),
+        (
+            OK
+            + b"Transfer-Encoding: chunked\r\n\r\n1;name=value\r\n{\r\n1\r\n}\r\n0\r\nTrailer: t\r\n\r\n",
+            True,
+        ),
+    ],
+)
 def test_an_answer_is_read_to_its_end_and_no_further(raw: bytes, kept: bool) -> None:
     stream = BytesIO(raw + b"HTTP/1.1 the next")
     assert sigv4._answer(stream) == (200, b"{}", kept)
     assert stream.read() == b"HTTP/1.1 the next"
 
 
-@pytest.mark.parametrize("raw", [
-    b"", b"HTTP/1.1 200", b"\r\n\r\n", b"SSH-2.0-OpenSSH_9\r\n", b"HTTP/1.1 fine\r\n\r\n", b"H" * 70_000 + b"\r\n",
-    OK, OK + b"\r\n", OK + b"Content-Length: 2",
-    OK + b"Content-Length: 99999999999999999999\r\n\r\n{}", OK + b"Content-Length: 9999999999999\r\n\r\n{}",
-    OK + b"Content-Length: -1\r\n\r\n{}", OK + b"Transfer-Encoding: chunked\r\n\r\nffffffffffff\r\n{}\r\n",
-    OK + b"Transfer-Encoding: chunked\r\n\r\n-1\r\n{}\r\n", OK + b"a: b\r\n" * 1000 + b"Content-Length: 2\r\n\r\n{}",
-    OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\n" + b"a: b\r\n" * 1000 + b"\r\n",
-    OK + b"Content-Length: two\r\n\r\n{}", OK + b"Content-Length: 2\r\n\r\n{",
-    OK + b"Transfer-Encoding: chunked\r\n\r\n", OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n",
-    OK + b"Transfer-Encoding: chunked\r\n\r\ntwo\r\n{}\r\n",
-])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"HTTP/1.1 200",
+        b"\r\n\r\n",
+        b"SSH-2.0-OpenSSH_9\r\n",
+        b"HTTP/1.1 fine\r\n\r\n",
+        b"H" * 70_000 + b"\r\n",
+        OK,
+        OK + b"\r\n",
+        OK + b"Content-Length: 2",
+        OK + b"Content-Length: 99999999999999999999\r\n\r\n{}",
+        OK + b"Content-Length: 9999999999999\r\n\r\n{}",
+        OK + b"Content-Length: -1\r\n\r\n{}",
+        OK + b"Transfer-Encoding: chunked\r\n\r\nffffffffffff\r\n{}\r\n",
+        OK + b"Transfer-Encoding: chunked\r\n\r\n-1\r\n{}\r\n",
+        OK + b"a: b\r\n" * 1000 + b"Content-Length: 2\r\n\r\n{}",
+        OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\n" + b"a: b\r\n" * 1000 + b"\r\n",
+        OK + b"Content-Length: two\r\n\r\n{}",
+        OK + b"Content-Length: 2\r\n\r\n{",
+        OK + b"Transfer-Encoding: chunked\r\n\r\n",
+        OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n",
+        OK + b"Transfer-Encoding: chunked\r\n\r\ntwo\r\n{}\r\n",
+    ],
+)
 def test_a_broken_answer_is_a_failure_never_half_an_answer(raw: bytes) -> None:
     with pytest.raises(HTTPException):
         sigv4._answer(BytesIO(raw))
@@ -288,19 +369,41 @@ def test_a_broken_answer_is_a_failure_never_half_an_answer(raw: bytes) -> None:
 
 def test_nobody_there_is_a_failed_call() -> None:
     nowhere = sigv4.Client("sqs", reached(AWS_ENDPOINT_URL="http://127.0.0.1:1"))
-    with patch("chalicelib.aws.sigv4.time.sleep"), pytest.raises(CallFailed, match="ConnectionRefusedError"):
+    with (
+        patch("chalicelib.aws.sigv4.time.sleep"),
+        pytest.raises(CallFailed, match="ConnectionRefusedError"),
+    ):
         nowhere.send_message(QueueUrl="q")
 
 
-@pytest.mark.parametrize(("environ", "urls"), [
-    ({"AWS_REGION": "eu-west-1"}, ("https://dynamodb.eu-west-1.amazonaws.com", "https://sqs.eu-west-1.amazonaws.com")),
-    ({"AWS_REGION": "cn-north-1"},
-     ("https://dynamodb.cn-north-1.amazonaws.com.cn", "https://sqs.cn-north-1.amazonaws.com.cn")),
-    ({"AWS_ENDPOINT_URL": "http://a"}, ("http://a", "http://a")),
-    ({"AWS_ENDPOINT_URL": "http://a", "AWS_ENDPOINT_URL_SQS": "http://b"}, ("http://a", "http://b")),
-    ({"AWS_ENDPOINT_URL": "http://a", "AWS_ENDPOINT_URL_DYNAMODB": "http://b"}, ("http://b", "http://a")),
-])
-def test_an_endpoint_is_the_configured_one_or_the_regions(environ: dict[str, str], urls: tuple[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("environ", "urls"),
+    [
+        (
+            {"AWS_REGION": "eu-west-1"},
+            ("https://dynamodb.eu-west-1.amazonaws.com", "https://sqs.eu-west-1.amazonaws.com"),
+        ),
+        (
+            {"AWS_REGION": "cn-north-1"},
+            (
+                "https://dynamodb.cn-north-1.amazonaws.com.cn",
+                "https://sqs.cn-north-1.amazonaws.com.cn",
+            ),
+        ),
+        ({"AWS_ENDPOINT_URL": "http://a"}, ("http://a", "http://a")),
+        (
+            {"AWS_ENDPOINT_URL": "http://a", "AWS_ENDPOINT_URL_SQS": "http://b"},
+            ("http://a", "http://b"),
+        ),
+        (
+            {"AWS_ENDPOINT_URL": "http://a", "AWS_ENDPOINT_URL_DYNAMODB": "http://b"},
+            ("http://b", "http://a"),
+        ),
+    ],
+)
+def test_an_endpoint_is_the_configured_one_or_the_regions(
+    environ: dict[str, str], urls: tuple[str, str]
+) -> None:
     aws = reached(**environ)
     assert (sigv4.Client("dynamodb", aws).url, sigv4.Client("sqs", aws).url) == urls
 

@@ -19,13 +19,24 @@ def test_the_transitions_are_those_of_the_design() -> None:
     P, R, S, F, C = Status
 
     assert {made.label: (made.sources, made.target) for made in TRANSITIONS} == {
-        "T1": ((), P), "T3": ((P, R), R), "T4": ((R,), S), "T5": ((R,), P), "T6": ((R,), F), "T7": ((P, R), F),
-        "T8": ((P,), C), "T9": ((P, R), None), "T10": ((P, R), None), "T11": ((F, C), P), "T12": ((R,), None),
+        "T1": ((), P),
+        "T3": ((P, R), R),
+        "T4": ((R,), S),
+        "T5": ((R,), P),
+        "T6": ((R,), F),
+        "T7": ((P, R), F),
+        "T8": ((P,), C),
+        "T9": ((P, R), None),
+        "T10": ((P, R), None),
+        "T11": ((F, C), P),
+        "T12": ((R,), None),
     }
 
 
 def test_nothing_leaves_a_final_status_but_its_client_s_retry() -> None:
-    assert {made.label for made in TRANSITIONS for source in made.sources if source.final} == {"T11"}
+    assert {made.label for made in TRANSITIONS for source in made.sources if source.final} == {
+        "T11"
+    }
 
 
 def test_a_reference_number_is_128_bits_that_read_well_aloud() -> None:
@@ -36,14 +47,24 @@ def test_a_reference_number_is_128_bits_that_read_well_aloud() -> None:
     assert {id[0] for id in made} <= set("01234567")  # 26 letters hold 130 bits
 
 
-@pytest.mark.parametrize("text", ["", "0" * 25, "0" * 27, "I" + "0" * 25, "a" * 26, "é" * 26, " " + "0" * 25])
+@pytest.mark.parametrize(
+    "text", ["", "0" * 25, "0" * 27, "I" + "0" * 25, "a" * 26, "é" * 26, " " + "0" * 25]
+)
 def test_what_is_no_reference_number(text: str) -> None:
     assert not orders.is_id(text)
 
 
 def test_the_same_parts_give_the_same_id_and_others_another() -> None:
     assert orders.id_of("kit", "k") == orders.id_of("kit", "k") == "75688V3NQY2VM1H7EF9M2A6BVN"
-    assert len({orders.id_of(*parts) for parts in [("kit", "k"), ("ki", "tk"), ("kitk", ""), ("k", "kit")]}) == 4
+    assert (
+        len(
+            {
+                orders.id_of(*parts)
+                for parts in [("kit", "k"), ("ki", "tk"), ("kitk", ""), ("k", "kit")]
+            }
+        )
+        == 4
+    )
 
 
 def test_writers_differ() -> None:

@@ -221,13 +221,15 @@ Content-Transfer-Encoding: 8bit
 
 JAPANESE = (
     "From: =?ISO-2022-JP?B?GyRCOzNFRBsoQiAbJEJCQE86GyhC?= <taro@example.jp>\n"
-    "Subject: =?ISO-2022-JP?B?" + base64.b64encode("会議の議事録について".encode("iso2022_jp")).decode() + "?=\n"
+    "Subject: =?ISO-2022-JP?B?"
+    + base64.b64encode("会議の議事録について".encode("iso2022_jp")).decode()
+    + "?=\n"
     "Date: Mon, 1 Apr 2024 10:00:00 +0900\nMIME-Version: 1.0\nContent-Type: text/plain; charset=ISO-2022-JP\n"
     "Content-Transfer-Encoding: 7bit\n\n"
-    + "山田です。\nお世話になっております。\n".encode("iso2022_jp").decode("ascii"))
+    + "山田です。\nお世話になっております。\n".encode("iso2022_jp").decode("ascii")
+)
 
-RUSSIAN = (
-    "From: ivan@example.ru\nContent-Type: text/plain; charset=koi8-r\nContent-Transfer-Encoding: 8bit\n\nПривет, мир!")
+RUSSIAN = "From: ivan@example.ru\nContent-Type: text/plain; charset=koi8-r\nContent-Transfer-Encoding: 8bit\n\nПривет, мир!"
 
 OBSOLETE = """\
 From  : John Doe <jdoe@machine(comment).  example>
@@ -255,7 +257,10 @@ def sent(octets: bytes) -> Email:
 
 
 def mixed(*parts: str) -> str:
-    return plain("".join(f"--b\n{part}\n" for part in parts) + "--b--\n", "Content-Type: multipart/mixed; boundary=b")
+    return plain(
+        "".join(f"--b\n{part}\n" for part in parts) + "--b--\n",
+        "Content-Type: multipart/mixed; boundary=b",
+    )
 
 
 def checked(email: Any) -> bytes:
@@ -268,8 +273,10 @@ def checked(email: Any) -> bytes:
 def test_gmail_with_an_attachment() -> None:
     assert process_email(GMAIL) == {
         "from": [{"name": "Jürgen Müller", "address": "juergen.mueller@gmail.com"}],
-        "to": [{"name": "Weber, Anna", "address": "anna.weber@example.com"},
-               {"name": "Bob", "address": "bob@example.org"}],
+        "to": [
+            {"name": "Weber, Anna", "address": "anna.weber@example.com"},
+            {"name": "Bob", "address": "bob@example.org"},
+        ],
         "cc": [{"name": "", "address": "buero@example.com"}],
         "subject": "Angebot für das Sommerfest – bitte bis Freitag prüfen",
         "date": "2024-05-14T07:12:33Z",
@@ -290,17 +297,24 @@ def test_outlook_with_an_inline_picture() -> None:
 
 def test_a_newsletter_of_nothing_but_html() -> None:
     email = process_email(NEWSLETTER)
-    assert email["text"] == "Winter sale\n\nCafé beans & filters,\n20% off.\n\nArabica\nRobusta\n\nShop now"
+    assert (
+        email["text"]
+        == "Winter sale\n\nCafé beans & filters,\n20% off.\n\nArabica\nRobusta\n\nShop now"
+    )
     assert (email["to"], email["attachments"], email["date"]) == ([], [], "2023-12-01T14:00:00Z")
 
 
 def test_a_bounce() -> None:
     email = process_email(BOUNCE)
-    assert email["from"] == [{"name": "Mail Delivery System", "address": "MAILER-DAEMON@mx.example.net"}]
+    assert email["from"] == [
+        {"name": "Mail Delivery System", "address": "MAILER-DAEMON@mx.example.net"}
+    ]
     assert email["text"].endswith("550 5.1.1 User unknown")
     assert "MIME-encapsulated" not in email["text"]
-    status = BOUNCE[BOUNCE.index("Reporting-MTA"):BOUNCE.index("\n--4Tlq", BOUNCE.index("Reporting-MTA"))]
-    enclosed = BOUNCE[BOUNCE.index("Subject: Your"):BOUNCE.rindex("\n--4Tlq")]
+    status = BOUNCE[
+        BOUNCE.index("Reporting-MTA") : BOUNCE.index("\n--4Tlq", BOUNCE.index("Reporting-MTA"))
+    ]
+    enclosed = BOUNCE[BOUNCE.index("Subject: Your") : BOUNCE.rindex("\n--4Tlq")]
     assert email["attachments"] == [
         {"name": None, "type": "message/delivery-status", "size": len(status)},
         {"name": None, "type": "message/rfc822", "size": len(enclosed)},
@@ -310,7 +324,10 @@ def test_a_bounce() -> None:
 def test_a_github_notification() -> None:
     email = process_email(GITHUB)
     assert email["from"] == [{"name": "octocat", "address": "notifications@github.com"}]
-    assert email["subject"] == "Re: [acme/orderline] Orders stay PENDING when the queue is purged (Issue #42)"
+    assert (
+        email["subject"]
+        == "Re: [acme/orderline] Orders stay PENDING when the queue is purged (Issue #42)"
+    )
     assert email["text"].startswith("The sweeper picks them up after two minutes.\n\n-- \nReply")
     assert email["attachments"] == []
 
@@ -319,7 +336,8 @@ def test_a_forwarded_message_stays_closed() -> None:
     email = process_email(FORWARDED)
     assert email["text"] == "See below – thanks."
     assert email["attachments"] == [
-        {"name": "Café old.eml", "type": "message/rfc822", "size": len(ENCLOSED.encode())}]
+        {"name": "Café old.eml", "type": "message/rfc822", "size": len(ENCLOSED.encode())}
+    ]
 
 
 def test_japanese() -> None:
@@ -330,9 +348,19 @@ def test_japanese() -> None:
     assert email["date"] == "2024-04-01T01:00:00Z"
 
 
-@pytest.mark.parametrize(("charset", "text"), [
-    ("koi8-r", "Привет, мир!"), ("iso-8859-1", "Grüße, José"), ("windows-1252", "“25 €”"), ("shift_jis", "ご注文①"),
-    ("gb2312", "您好朱镕基"), ("utf-8", "żółw 🐢"), ("utf-16", "żółw"), ("iso-2022-jp", "会議")])
+@pytest.mark.parametrize(
+    ("charset", "text"),
+    [
+        ("koi8-r", "Привет, мир!"),
+        ("iso-8859-1", "Grüße, José"),
+        ("windows-1252", "“25 €”"),
+        ("shift_jis", "ご注文①"),
+        ("gb2312", "您好朱镕基"),
+        ("utf-8", "żółw 🐢"),
+        ("utf-16", "żółw"),
+        ("iso-2022-jp", "会議"),
+    ],
+)
 @pytest.mark.parametrize("transfer", ["8bit", "base64", "quoted-printable"])
 def test_charsets_of_bytes(charset: str, text: str, transfer: str) -> None:
     wider = {"shift_jis": "cp932", "gb2312": "gbk"}.get(charset, charset)
@@ -341,7 +369,9 @@ def test_charsets_of_bytes(charset: str, text: str, transfer: str) -> None:
         octets = "".join(f"={octet:02X}" for octet in octets).encode()
     if transfer == "base64":
         octets = base64.encodebytes(octets)
-    headers = plain("", f"Content-Type: text/plain; charset={charset}", f"Content-Transfer-Encoding: {transfer}")
+    headers = plain(
+        "", f"Content-Type: text/plain; charset={charset}", f"Content-Transfer-Encoding: {transfer}"
+    )
     assert sent(headers.encode() + octets)["text"] == text
 
 
@@ -353,101 +383,146 @@ def test_text_that_was_decoded_already_is_taken_as_it_is() -> None:
 
 
 def test_raw_latin_1_in_a_header() -> None:
-    assert sent("From: René <rene@example.fr>\nSubject: Été\n\nx".encode("latin-1"))["subject"] == "Été"
+    assert (
+        sent("From: René <rene@example.fr>\nSubject: Été\n\nx".encode("latin-1"))["subject"]
+        == "Été"
+    )
 
 
 def test_characters_cut_in_two_between_encoded_words() -> None:
     octets = "ありがとう".encode()
-    words = " ".join(f"=?UTF-8?B?{base64.b64encode(half).decode()}?=" for half in (octets[:7], octets[7:]))
+    words = " ".join(
+        f"=?UTF-8?B?{base64.b64encode(half).decode()}?=" for half in (octets[:7], octets[7:])
+    )
     email = process_email(f"From: {words} <a@example.jp>\nSubject: {words}\n\nx")
     assert (email["subject"], email["from"][0]["name"]) == ("ありがとう", "ありがとう")
 
 
-@pytest.mark.parametrize(("header", "expected"), [
-    ("=?utf-8?Q?Doe=2C_Jane_=28HR=29?= <jane@x.org>", [("Doe, Jane (HR)", "jane@x.org")]),
-    ('"=?utf-8?Q?J=C3=B6rg?=" <j@x.org>', [("Jörg", "j@x.org")]),
-    ('Team: a@x.org, "B, C" <b@x.org>;, c@x.org', [("", "a@x.org"), ("B, C", "b@x.org"), ("", "c@x.org")]),
-    ("a@x.org; b@x.org,, ,c@x.org", [("", "a@x.org"), ("", "b@x.org"), ("", "c@x.org")]),
-    (r'"Jim \"Jimbo\" <3" <jim@x.org>', [('Jim "Jimbo" <3', "jim@x.org")]),
-    ("=?utf-8?Q?Doe,_\"J.\"_<HR>?= <jane@x.org>", [('Doe, "J." <HR>', "jane@x.org")]),
-    ("[bot] build <ci@x.org>", [("[bot] build", "ci@x.org")]),
-    ("root (Cron Daemon)", [("Cron Daemon", "root")]),
-    ("a@[192.0.2.1]", [("", "a@[192.0.2.1]")]),
-    ("Jane Doe", [("Jane Doe", "")]),
-    ("Jane\n\tDoe\n <jane@x.org>", [("Jane Doe", "jane@x.org")]),
-    ("jane@x.org (Jane, of (the) sales)", [("Jane, of (the) sales", "jane@x.org")]),
-    ("Jane (HR <jane@x.org>, b@x.org", [("Jane (HR", "jane@x.org"), ("", "b@x.org")]),
-    ("Jane (HR) <jane@x.org> (away)", [("Jane (HR)", "jane@x.org")]),
-    ("<jane@x.org> (Jane)", [("Jane", "jane@x.org")]),
-    ('"jane . doe"@x.org', [("", '"jane . doe"@x.org')]),
-    ("a@[IPv6:2001:db8::1], mailto:b@x.org", [("", "a@[IPv6:2001:db8::1]"), ("", "b@x.org")]),
-    # RFC 5322, appendices A.1.3, A.5, A.6.1 and A.6.3
-    ('Joe Q. Public <john.q.public@example.com>, "Giant; \\"Big\\" Box" <sysservices@example.net>',
-     [("Joe Q. Public", "john.q.public@example.com"), ('Giant; "Big" Box', "sysservices@example.net")]),
-    ("A Group:Ed Jones <c@a.test>,joe@where.test,John <jdoe@one.test>;",
-     [("Ed Jones", "c@a.test"), ("", "joe@where.test"), ("John", "jdoe@one.test")]),
-    (r"Pete(A nice \) chap) <pete(his account)@silly.test(his host)>", [("Pete(A nice ) chap)", "pete@silly.test")]),
-    ("A Group(Some people)\n     :Chris Jones <c@(Chris's host.)public.example>,\n         joe@example.org,\n"
-     "  John <jdoe@one.test> (my dear friend); (the end of the group)",
-     [("Chris Jones", "c@public.example"), ("", "joe@example.org"), ("John", "jdoe@one.test")]),
-    ("(Empty list)(start)Hidden recipients  :(nobody(that I know))  ;", []),
-    ("Mary Smith <@node.test:mary@example.net>, , jdoe@test  . example",
-     [("Mary Smith", "mary@example.net"), ("", "jdoe@test.example")]),
-    ("John Doe <jdoe@machine(comment).  example>", [("John Doe", "jdoe@machine.example")]),
-    ("undisclosed-recipients:;", []),
-    ("<>", []),
-])
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("=?utf-8?Q?Doe=2C_Jane_=28HR=29?= <jane@x.org>", [("Doe, Jane (HR)", "jane@x.org")]),
+        ('"=?utf-8?Q?J=C3=B6rg?=" <j@x.org>', [("Jörg", "j@x.org")]),
+        (
+            'Team: a@x.org, "B, C" <b@x.org>;, c@x.org',
+            [("", "a@x.org"), ("B, C", "b@x.org"), ("", "c@x.org")],
+        ),
+        ("a@x.org; b@x.org,, ,c@x.org", [("", "a@x.org"), ("", "b@x.org"), ("", "c@x.org")]),
+        (r'"Jim \"Jimbo\" <3" <jim@x.org>', [('Jim "Jimbo" <3', "jim@x.org")]),
+        ('=?utf-8?Q?Doe,_"J."_<HR>?= <jane@x.org>', [('Doe, "J." <HR>', "jane@x.org")]),
+        ("[bot] build <ci@x.org>", [("[bot] build", "ci@x.org")]),
+        ("root (Cron Daemon)", [("Cron Daemon", "root")]),
+        ("a@[192.0.2.1]", [("", "a@[192.0.2.1]")]),
+        ("Jane Doe", [("Jane Doe", "")]),
+        ("Jane\n\tDoe\n <jane@x.org>", [("Jane Doe", "jane@x.org")]),
+        ("jane@x.org (Jane, of (the) sales)", [("Jane, of (the) sales", "jane@x.org")]),
+        ("Jane (HR <jane@x.org>, b@x.org", [("Jane (HR", "jane@x.org"), ("", "b@x.org")]),
+        ("Jane (HR) <jane@x.org> (away)", [("Jane (HR)", "jane@x.org")]),
+        ("<jane@x.org> (Jane)", [("Jane", "jane@x.org")]),
+        ('"jane . doe"@x.org', [("", '"jane . doe"@x.org')]),
+        ("a@[IPv6:2001:db8::1], mailto:b@x.org", [("", "a@[IPv6:2001:db8::1]"), ("", "b@x.org")]),
+        # RFC 5322, appendices A.1.3, A.5, A.6.1 and A.6.3
+        (
+            'Joe Q. Public <john.q.public@example.com>, "Giant; \\"Big\\" Box" <sysservices@example.net>',
+            [
+                ("Joe Q. Public", "john.q.public@example.com"),
+                ('Giant; "Big" Box', "sysservices@example.net"),
+            ],
+        ),
+        (
+            "A Group:Ed Jones <c@a.test>,joe@where.test,John <jdoe@one.test>;",
+            [("Ed Jones", "c@a.test"), ("", "joe@where.test"), ("John", "jdoe@one.test")],
+        ),
+        (
+            r"Pete(A nice \) chap) <pete(his account)@silly.test(his host)>",
+            [("Pete(A nice ) chap)", "pete@silly.test")],
+        ),
+        (
+            "A Group(Some people)\n     :Chris Jones <c@(Chris's host.)public.example>,\n         joe@example.org,\n"
+            "  John <jdoe@one.test> (my dear friend); (the end of the group)",
+            [
+                ("Chris Jones", "c@public.example"),
+                ("", "joe@example.org"),
+                ("John", "jdoe@one.test"),
+            ],
+        ),
+        ("(Empty list)(start)Hidden recipients  :(nobody(that I know))  ;", []),
+        (
+            "Mary Smith <@node.test:mary@example.net>, , jdoe@test  . example",
+            [("Mary Smith", "mary@example.net"), ("", "jdoe@test.example")],
+        ),
+        ("John Doe <jdoe@machine(comment).  example>", [("John Doe", "jdoe@machine.example")]),
+        ("undisclosed-recipients:;", []),
+        ("<>", []),
+    ],
+)
 def test_addresses(header: str, expected: list[tuple[str, str]]) -> None:
     email = process_email(f"To: {header}\nSubject: x\n\nx")
     assert [(to["name"], to["address"]) for to in email["to"]] == expected
 
 
-@pytest.mark.parametrize(("words", "subject"), [
-    ("=?iso-8859-1*de?Q?Gr=FC=DFe?= an  =?UTF-8?b?4oKs?=", "Grüße an €"),
-    ("=?utf-8?Q?Ready??=", "Ready?"),
-    ("=?gb2312?B?0KE=?=", "小"),  # its bytes are UTF-8 as well
-    ("=?x-klingon?Q?na=C3=AFve?=", "naïve"),
-    ("=?utf-8?B?A?=", "=?utf-8?B?A?="),
-    ("=?utf-8?B?é?= x", "x"),
-    ("=?utf-8?Q?unclosed", "=?utf-8?Q?unclosed"),
-    ("=?utf-8?Q?open\n =?utf-8?Q?=", "=?utf-8?Q?open =?utf-8?Q?="),
-    ("folded\n\there", "folded here"),
-])
+@pytest.mark.parametrize(
+    ("words", "subject"),
+    [
+        ("=?iso-8859-1*de?Q?Gr=FC=DFe?= an  =?UTF-8?b?4oKs?=", "Grüße an €"),
+        ("=?utf-8?Q?Ready??=", "Ready?"),
+        ("=?gb2312?B?0KE=?=", "小"),  # its bytes are UTF-8 as well
+        ("=?x-klingon?Q?na=C3=AFve?=", "naïve"),
+        ("=?utf-8?B?A?=", "=?utf-8?B?A?="),
+        ("=?utf-8?B?é?= x", "x"),
+        ("=?utf-8?Q?unclosed", "=?utf-8?Q?unclosed"),
+        ("=?utf-8?Q?open\n =?utf-8?Q?=", "=?utf-8?Q?open =?utf-8?Q?="),
+        ("folded\n\there", "folded here"),
+    ],
+)
 def test_subjects(words: str, subject: str) -> None:
     assert process_email(f"Subject: {words}\n\nx")["subject"] == subject
 
 
-@pytest.mark.parametrize(("disposition", "name"), [
-    ('attachment; filename*=iso-8859-1\'\'r%E9sum%E9.pdf', "résumé.pdf"),
-    ("attachment;\n filename*0*=UTF-8''%E5%A0%B1;\n filename*1*=%E5%91%8A;\n filename*2=.pdf", "報告.pdf"),
-    ('attachment; filename="=?UTF-8?B?5aCx5ZGKLnBkZg==?="', "報告.pdf"),
-    ('attachment; filename="café.pdf"', "café.pdf"),
-    ('attachment; filename="two; parts.pdf"', "two; parts.pdf"),
-    ("attachment; filename*=no-such-charset''a.pdf", "a.pdf"),
-    ("attachment; filename*9" + "9" * 5000 + "*=x", None),
-    ("attachment; filename*=utf-8''a.pdf; filename*0=b.pdf", None),
-    ("inline; filename=shown.txt", "shown.txt"),
-    ("attachment", None),
-])
+@pytest.mark.parametrize(
+    ("disposition", "name"),
+    [
+        ("attachment; filename*=iso-8859-1''r%E9sum%E9.pdf", "résumé.pdf"),
+        (
+            "attachment;\n filename*0*=UTF-8''%E5%A0%B1;\n filename*1*=%E5%91%8A;\n filename*2=.pdf",
+            "報告.pdf",
+        ),
+        ('attachment; filename="=?UTF-8?B?5aCx5ZGKLnBkZg==?="', "報告.pdf"),
+        ('attachment; filename="café.pdf"', "café.pdf"),
+        ('attachment; filename="two; parts.pdf"', "two; parts.pdf"),
+        ("attachment; filename*=no-such-charset''a.pdf", "a.pdf"),
+        ("attachment; filename*9" + "9" * 5000 + "*=x", None),
+        ("attachment; filename*=utf-8''a.pdf; filename*0=b.pdf", None),
+        ("inline; filename=shown.txt", "shown.txt"),
+        ("attachment", None),
+    ],
+)
 def test_names_of_attachments(disposition: str, name: str | None) -> None:
-    email = process_email(mixed(f"Content-Type: text/plain\nContent-Disposition: {disposition}\n\nabc"))
+    email = process_email(
+        mixed(f"Content-Type: text/plain\nContent-Disposition: {disposition}\n\nabc")
+    )
     assert email["attachments"] == [{"name": name, "type": "text/plain", "size": 3}]
 
 
-@pytest.mark.parametrize(("date", "expected"), [
-    ("Mon, 1 Jan 2024 00:30:00 +0100", "2023-12-31T23:30:00Z"),
-    ("Mon, 1 Jan 99 00:30:00 EST", "1999-01-01T05:30:00Z"),
-    ("Fri, 31 Dec 9999 23:59:59 -2359", None),
-    ("Mon, 32 Jan 2024 00:30:00 +0100", None),
-    ("Mon, 1 Jan 2024 00:30:00 +99999999999999", None),
-    ("Mon, 1 Jan 2024 00:30:00 (night (in New York)) -0400", "2024-01-01T04:30:00Z"),
-    ("Thu,\n      13\n        Feb\n          1969\n      23:32\n               -0330 (Newfoundland Time)",
-     "1969-02-14T03:02:00Z"),
-    ("21 Nov 97 09:55:06 GMT", "1997-11-21T09:55:06Z"),
-    ("Fri, 21 Nov 1997 09(comment):   55  :  06 -0600", "1997-11-21T15:55:06Z"),
-    ("yesterday", None),
-    ("", None),
-])
+@pytest.mark.parametrize(
+    ("date", "expected"),
+    [
+        ("Mon, 1 Jan 2024 00:30:00 +0100", "2023-12-31T23:30:00Z"),
+        ("Mon, 1 Jan 99 00:30:00 EST", "1999-01-01T05:30:00Z"),
+        ("Fri, 31 Dec 9999 23:59:59 -2359", None),
+        ("Mon, 32 Jan 2024 00:30:00 +0100", None),
+        ("Mon, 1 Jan 2024 00:30:00 +99999999999999", None),
+        ("Mon, 1 Jan 2024 00:30:00 (night (in New York)) -0400", "2024-01-01T04:30:00Z"),
+        (
+            "Thu,\n      13\n        Feb\n          1969\n      23:32\n               -0330 (Newfoundland Time)",
+            "1969-02-14T03:02:00Z",
+        ),
+        ("21 Nov 97 09:55:06 GMT", "1997-11-21T09:55:06Z"),
+        ("Fri, 21 Nov 1997 09(comment):   55  :  06 -0600", "1997-11-21T15:55:06Z"),
+        ("yesterday", None),
+        ("", None),
+    ],
+)
 def test_dates(date: str, expected: str | None) -> None:
     assert process_email(plain("x", f"Date: {date}"))["date"] == expected
 
@@ -460,7 +535,10 @@ def test_a_date_of_no_zone_is_utc_wherever_this_runs(monkeypatch: pytest.MonkeyP
     with monkeypatch.context() as elsewhere:
         elsewhere.setenv("TZ", "Asia/Tokyo")
         time.tzset()
-        assert process_email(plain("x", "Date: 1 Jan 2024 00:30 -0000"))["date"] == "2024-01-01T00:30:00Z"
+        assert (
+            process_email(plain("x", "Date: 1 Jan 2024 00:30 -0000"))["date"]
+            == "2024-01-01T00:30:00Z"
+        )
     time.tzset()
 
 
@@ -478,7 +556,9 @@ def test_the_obsolete_message_of_rfc_5322() -> None:
     assert email["text"] == 'This is a message just to say hello.\nSo, "Hello".'
 
 
-@pytest.mark.parametrize("stray", ["a line without a colon\n", "one\n \ttwo\nthree\n", ": no name\n", "é\n"])
+@pytest.mark.parametrize(
+    "stray", ["a line without a colon\n", "one\n \ttwo\nthree\n", ": no name\n", "é\n"]
+)
 def test_a_stray_line_between_headers_is_skipped(stray: str) -> None:
     email = process_email(f"From: a@x.org\n{stray}Subject: kept\n{stray}Cc: b@x.org\n\nThe text.")
     assert email["from"] == [{"name": "", "address": "a@x.org"}]
@@ -486,11 +566,20 @@ def test_a_stray_line_between_headers_is_skipped(stray: str) -> None:
     assert (email["subject"], email["text"]) == ("kept", "The text.")
 
 
-@pytest.mark.parametrize(("rest", "text"), [
-    ("Dear Bob,\nbring it.\n\nYours", "Dear Bob,\nbring it.\n\nYours"),
-    ("Content-Type: multipart/mixed; boundary=b\n--b\nContent-Type: text/plain\n\nshown\n--b--", "shown"),
-    ("Content-Type: multipart/mixed; boundary=b\n\n--b\nno headers\nhere: either\n--b--", "no headers\nhere: either"),
-])
+@pytest.mark.parametrize(
+    ("rest", "text"),
+    [
+        ("Dear Bob,\nbring it.\n\nYours", "Dear Bob,\nbring it.\n\nYours"),
+        (
+            "Content-Type: multipart/mixed; boundary=b\n--b\nContent-Type: text/plain\n\nshown\n--b--",
+            "shown",
+        ),
+        (
+            "Content-Type: multipart/mixed; boundary=b\n\n--b\nno headers\nhere: either\n--b--",
+            "no headers\nhere: either",
+        ),
+    ],
+)
 def test_headers_that_no_blank_line_ends(rest: str, text: str) -> None:
     assert process_email(f"From: a@x.org\n{rest}")["text"] == text
 
@@ -501,104 +590,160 @@ def test_crlf_and_lf_are_one(sample: str) -> None:
 
 
 def test_several_texts_are_joined_and_html_does_for_an_empty_one() -> None:
-    email = process_email(mixed("\nfirst", "Content-Type: image/gif\n\nGIF", "Content-Type: text/html\n\n<i>second"))
+    email = process_email(
+        mixed("\nfirst", "Content-Type: image/gif\n\nGIF", "Content-Type: text/html\n\n<i>second")
+    )
     assert (email["text"], len(email["attachments"])) == ("first\n\nsecond", 1)
-    blank = process_email(mixed("\n \n", "Content-Type: text/html\n\n<p>shown").replace("mixed", "alternative"))
+    blank = process_email(
+        mixed("\n \n", "Content-Type: text/html\n\n<p>shown").replace("mixed", "alternative")
+    )
     assert blank["text"] == "shown"
-    late = process_email(mixed("Content-Type: text/html\n\n<p>rich", "\nplain").replace("mixed", "alternative"))
+    late = process_email(
+        mixed("Content-Type: text/html\n\n<p>rich", "\nplain").replace("mixed", "alternative")
+    )
     assert late["text"] == "plain"
 
 
-@pytest.mark.parametrize(("html", "text"), [
-    ("a<div>b</div><div>c</div><p>d</p><p>e", "a\nb\nc\n\nd\n\ne"),
-    ("a<br>b<br/>c<br><br>d", "a\nb\nc\n\nd"),
-    ("<title>no</title>1 &lt; 2 &eacute; &#xD800;", "1 < 2 é \ufffd"),
-    ("a<p>b", "a\n\nb"),
-    ("read<![if broken", "read<![if broken"),
-    ("<td>a</td><td>b</td> <td> c   \n d", "a b c d"),
-    ("open <b <i <u", "open <b <i <u"),
-])
+@pytest.mark.parametrize(
+    ("html", "text"),
+    [
+        ("a<div>b</div><div>c</div><p>d</p><p>e", "a\nb\nc\n\nd\n\ne"),
+        ("a<br>b<br/>c<br><br>d", "a\nb\nc\n\nd"),
+        ("<title>no</title>1 &lt; 2 &eacute; &#xD800;", "1 < 2 é \ufffd"),
+        ("a<p>b", "a\n\nb"),
+        ("read<![if broken", "read<![if broken"),
+        ("<td>a</td><td>b</td> <td> c   \n d", "a b c d"),
+        ("open <b <i <u", "open <b <i <u"),
+    ],
+)
 def test_html(html: str, text: str) -> None:
     assert process_email(plain(html, "Content-Type: text/html"))["text"] == text
 
 
-@pytest.mark.parametrize(("headers", "body", "text"), [
-    (["Content-Type: text/plain; charset=x-klingon"], "naïve", "naïve"),
-    ([QUOTED, "Content-Type: text/plain; charset=x-klingon"], "na=EFve", "na\ufffdve"),
-    ([QUOTED, "Content-Type: text/plain; charset=utf-8"], "na=EFve=", "na\ufffdve"),
-    ([QUOTED], "na=EFve =XY", "naïve =XY"),
-    ([QUOTED], "na=C3=AFve", "naïve"),
-    (["Content-Transfer-Encoding: base64"], "SGVsbG8gd29ybGQ", "Hello world"),
-    (["Content-Transfer-Encoding: base64"], "SGVs*bG8gd2\n9yb", "Hello wor"),
-    (["Content-Transfer-Encoding: base64"], "SGVsbG8sd", "Hello,"),
-    (["Content-Transfer-Encoding: base64"], "é!", ""),
-    (["Content-Transfer-Encoding: x-uuencode"], "begin 644 a.txt\n#0V%T\n`\nend\n", "Cat"),
-    (["Content-Transfer-Encoding: x-uuencode"], "begin 644 a.txt\n#0\xff!%T", "begin 644 a.txt\n#0\xff!%T"),
-    (["Content-Transfer-Encoding: rot13"], "uryyb", "uryyb"),
-    (["Content-Type: text/plain; charset=utf-7"], "+2AA-lone", "?lone"),
-    (["Content-Type: multipart/mixed"], "no boundary\n--\nJane", "no boundary\n--\nJane"),
-    (["Content-Type: multipart/mixed; boundary=\"=_(1)+b?\""], "--=_(1)+b?\n\npart\n--=_(1)+b?--\nepilogue", "part"),
-    (["Content-Type: multipart/mixed; boundary=b"], "no parts", "no parts"),
-    (["Content-Type: multipart/mixed; boundary=b"], "--b\n\nnever closed", "never closed"),
-    (["Content-Type: nonsense"], "shown", "shown"),
-    ([], "", ""),
-])
+@pytest.mark.parametrize(
+    ("headers", "body", "text"),
+    [
+        (["Content-Type: text/plain; charset=x-klingon"], "naïve", "naïve"),
+        ([QUOTED, "Content-Type: text/plain; charset=x-klingon"], "na=EFve", "na\ufffdve"),
+        ([QUOTED, "Content-Type: text/plain; charset=utf-8"], "na=EFve=", "na\ufffdve"),
+        ([QUOTED], "na=EFve =XY", "naïve =XY"),
+        ([QUOTED], "na=C3=AFve", "naïve"),
+        (["Content-Transfer-Encoding: base64"], "SGVsbG8gd29ybGQ", "Hello world"),
+        (["Content-Transfer-Encoding: base64"], "SGVs*bG8gd2\n9yb", "Hello wor"),
+        (["Content-Transfer-Encoding: base64"], "SGVsbG8sd", "Hello,"),
+        (["Content-Transfer-Encoding: base64"], "é!", ""),
+        (["Content-Transfer-Encoding: x-uuencode"], "begin 644 a.txt\n#0V%T\n`\nend\n", "Cat"),
+        (
+            ["Content-Transfer-Encoding: x-uuencode"],
+            "begin 644 a.txt\n#0\xff!%T",
+            "begin 644 a.txt\n#0\xff!%T",
+        ),
+        (["Content-Transfer-Encoding: rot13"], "uryyb", "uryyb"),
+        (["Content-Type: text/plain; charset=utf-7"], "+2AA-lone", "?lone"),
+        (["Content-Type: multipart/mixed"], "no boundary\n--\nJane", "no boundary\n--\nJane"),
+        (
+            ['Content-Type: multipart/mixed; boundary="=_(1)+b?"'],
+            "--=_(1)+b?\n\npart\n--=_(1)+b?--\nepilogue",
+            "part",
+        ),
+        (["Content-Type: multipart/mixed; boundary=b"], "no parts", "no parts"),
+        (["Content-Type: multipart/mixed; boundary=b"], "--b\n\nnever closed", "never closed"),
+        (["Content-Type: nonsense"], "shown", "shown"),
+        ([], "", ""),
+    ],
+)
 def test_broken_bodies(headers: list[str], body: str, text: str) -> None:
     assert process_email(plain(body, *headers))["text"] == text
 
 
 def test_broken_markup_keeps_what_came_before_it() -> None:
-    assert process_email(plain("read <![no[such]]> tail", "Content-Type: text/html"))["text"].startswith("read")
+    assert process_email(plain("read <![no[such]]> tail", "Content-Type: text/html"))[
+        "text"
+    ].startswith("read")
 
 
 @pytest.mark.parametrize("line", ["(MPMMBHM;M°", "`", "M", "\x7f\x80", ""])
 def test_broken_uuencode(line: str) -> None:
-    checked(process_email(plain(f"begin 644 a.txt\n{line}\n\"7M\nend", "Content-Transfer-Encoding: x-uuencode")))
+    checked(
+        process_email(
+            plain(f'begin 644 a.txt\n{line}\n"7M\nend', "Content-Transfer-Encoding: x-uuencode")
+        )
+    )
 
 
-@pytest.mark.parametrize(("part", "shown"), [
-    ("Content-Type: text/plain; name=body.txt\nContent-Disposition: inline; filename=body.txt", True),
-    ("Content-Type: text/plain; name=body.txt", True),
-    ("Content-Type: text/plain\nContent-Disposition: attachment; filename=body.txt", False),
-])
+@pytest.mark.parametrize(
+    ("part", "shown"),
+    [
+        (
+            "Content-Type: text/plain; name=body.txt\nContent-Disposition: inline; filename=body.txt",
+            True,
+        ),
+        ("Content-Type: text/plain; name=body.txt", True),
+        ("Content-Type: text/plain\nContent-Disposition: attachment; filename=body.txt", False),
+    ],
+)
 def test_a_text_with_a_file_name_is_text_unless_it_is_an_attachment(part: str, shown: bool) -> None:
-    for email in (process_email(f"From: a@x.org\n{part}\n\nHello."), process_email(mixed(f"{part}\n\nHello."))):
+    for email in (
+        process_email(f"From: a@x.org\n{part}\n\nHello."),
+        process_email(mixed(f"{part}\n\nHello.")),
+    ):
         assert email["text"] == ("Hello." if shown else "")
         assert email["attachments"] == [{"name": "body.txt", "type": "text/plain", "size": 6}]
 
 
-@pytest.mark.parametrize(("headers", "address"), [
-    ("Sender: s@x.org", "s@x.org"),
-    ("Resent-From: r@x.org", "r@x.org"),
-    ("Resent-From: r@x.org\nSender: s@x.org", "s@x.org"),
-    ("Sender: s@x.org\nFrom: a@x.org", "a@x.org"),
-    ("From:\nSender: s@x.org", "s@x.org"),
-])
+@pytest.mark.parametrize(
+    ("headers", "address"),
+    [
+        ("Sender: s@x.org", "s@x.org"),
+        ("Resent-From: r@x.org", "r@x.org"),
+        ("Resent-From: r@x.org\nSender: s@x.org", "s@x.org"),
+        ("Sender: s@x.org\nFrom: a@x.org", "a@x.org"),
+        ("From:\nSender: s@x.org", "s@x.org"),
+    ],
+)
 def test_the_sender_stands_in_for_a_missing_from(headers: str, address: str) -> None:
     assert process_email(f"{headers}\n\nx")["from"] == [{"name": "", "address": address}]
 
 
-@pytest.mark.parametrize("header", ["From", "To", "Cc", "Subject", "Date", "Message-ID", "received"])
+@pytest.mark.parametrize(
+    "header", ["From", "To", "Cc", "Subject", "Date", "Message-ID", "received"]
+)
 def test_one_telling_header_is_a_message(header: str) -> None:
     assert process_email(f"X-Mailer: none\n{header}: x")["text"] == ""
 
 
 def test_lone_surrogates_become_question_marks() -> None:
-    assert checked(process_email("From: a@example.org\nSubject: \ud83d!\n\n\udc00")).count(b"?") == 2
+    assert (
+        checked(process_email("From: a@example.org\nSubject: \ud83d!\n\n\udc00")).count(b"?") == 2
+    )
 
 
-@pytest.mark.parametrize(("text", "mend"), [
-    ("", "is empty"),
-    (" \r\n\t", "is empty"),
-    ("Dear customer, your order is on its way. It arrives on Monday: be at home.", "must begin with header lines"),
-    ("Remember: a paragraph may begin so.\n\nIt is no header of an email.", "must begin with header lines"),
-    ('{"from": "a@example.org", "subject": "x"}', "must begin with header lines"),
-    ("<html><body>Subject: x</body></html>", "must begin with header lines"),
-    ("\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00", "must begin with header lines"),
-    ("HTTP/1.1 200 OK\r\nDate: Mon, 1 Jan 2024 00:00:00 GMT\r\n\r\n", "must begin with header lines"),
-])
+@pytest.mark.parametrize(
+    ("text", "mend"),
+    [
+        ("", "is empty"),
+        (" \r\n\t", "is empty"),
+        (
+            "Dear customer, your order is on its way. It arrives on Monday: be at home.",
+            "must begin with header lines",
+        ),
+        (
+            "Remember: a paragraph may begin so.\n\nIt is no header of an email.",
+            "must begin with header lines",
+        ),
+        ('{"from": "a@example.org", "subject": "x"}', "must begin with header lines"),
+        ("<html><body>Subject: x</body></html>", "must begin with header lines"),
+        ("\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00", "must begin with header lines"),
+        (
+            "HTTP/1.1 200 OK\r\nDate: Mon, 1 Jan 2024 00:00:00 GMT\r\n\r\n",
+            "must begin with header lines",
+        ),
+    ],
+)
 def test_what_is_no_message(text: str, mend: str) -> None:
-    with pytest.raises(NotAMessage, match=rf"{mend}.*: send an email's whole source, headers first\.$"):
+    with pytest.raises(
+        NotAMessage, match=rf"{mend}.*: send an email's whole source, headers first\.$"
+    ):
         process_email(text)
 
 
@@ -615,7 +760,9 @@ def test_what_is_no_message_fails_at_its_first_attempt(cloud: Cloud, message: st
 
 @pytest.mark.parametrize("text", ["From: a@example.org\n\nx", "Zm9v!", "Zm9", "\ud800", "é"])
 def test_what_is_no_base64(text: str) -> None:
-    with pytest.raises(NotAMessage, match="no base64: encode its bytes, or set `encoding` to \"text\""):
+    with pytest.raises(
+        NotAMessage, match='no base64: encode its bytes, or set `encoding` to "text"'
+    ):
         process_email(text, encoding="base64")
 
 
@@ -645,41 +792,99 @@ def test_everything_at_its_largest_fits() -> None:
     crowd = ", ".join([f'"{turtles}" <{control * 400}@example.org>'] * 150)
     files = [f'Content-Type: {"x" * 300}/y; name="{turtles}"\n\n'] * 150
     head = "".join(f"{name}: {crowd}\n" for name in ("From", "To", "Cc"))
-    email = process_email(f"{head}Subject: {control * 2000}\n{mixed(chr(10) + control * 40_000, *files)}")
+    email = process_email(
+        f"{head}Subject: {control * 2000}\n{mixed(chr(10) + control * 40_000, *files)}"
+    )
     assert len(checked(email)) > 60_000
-    assert all([email["from"], email["to"], email["cc"], email["subject"], email["text"], email["attachments"]])
+    assert all(
+        [
+            email["from"],
+            email["to"],
+            email["cc"],
+            email["subject"],
+            email["text"],
+            email["attachments"],
+        ]
+    )
 
 
-@pytest.mark.parametrize("nested", [
-    "".join(f"Content-Type: multipart/mixed; boundary=b{n}\n\n--b{n}\n" for n in range(1500)),
-    "Content-Type: message/rfc822\n\n" * 2000,
-])
+@pytest.mark.parametrize(
+    "nested",
+    [
+        "".join(f"Content-Type: multipart/mixed; boundary=b{n}\n\n--b{n}\n" for n in range(1500)),
+        "Content-Type: message/rfc822\n\n" * 2000,
+    ],
+)
 def test_deep_nesting(nested: str) -> None:
     checked(process_email("From: a@example.org\n" + nested))
 
 
 @pytest.mark.parametrize("header", ["Content-Type: text/plain", "Content-Disposition: attachment"])
 def test_a_long_header_is_cut_before_its_parameters_are_read(header: str) -> None:
-    entity = parsed(f'{header}; name="{";" * 60_000}"\n\nx')  # Python's reader would take 10 s over it
+    entity = parsed(
+        f'{header}; name="{";" * 60_000}"\n\nx'
+    )  # Python's reader would take 10 s over it
     assert [len(value) for value in entity.values()] == [MAX_MIME_HEADER]
 
 
-@pytest.mark.parametrize("unit", ['"', "(", "<", ",", '\\"', "a ", ":", "=?a?q?", "=?a?q?x?= ", "[", ";", "\r", "((a)"])
+@pytest.mark.parametrize(
+    "unit", ['"', "(", "<", ",", '\\"', "a ", ":", "=?a?q?", "=?a?q?x?= ", "[", ";", "\r", "((a)"]
+)
 @pytest.mark.parametrize("header", ["To", "Subject", "Date", "Content-Type", "Content-Disposition"])
 def test_endless_headers(header: str, unit: str) -> None:
     checked(process_email(plain("x", f"{header}: {unit * (60_000 // len(unit))}")))
 
 
-@pytest.mark.parametrize("unit", ["<!--", "<![", "<a ", '<a b="', "&#", "</", "<p>", "<td>", "--b\n", "=\n"])
+@pytest.mark.parametrize(
+    "unit", ["<!--", "<![", "<a ", '<a b="', "&#", "</", "<p>", "<td>", "--b\n", "=\n"]
+)
 def test_endless_bodies(unit: str) -> None:
     body = unit * (60_000 // len(unit))
     checked(process_email(plain(body, "Content-Type: text/html", QUOTED)))
     checked(process_email(plain(body, "Content-Type: multipart/mixed; boundary=b")))
 
 
-CHARSETS = ["utf-7", "utf-16", "idna", "punycode", "undefined", "unicode_escape", "hex", "zlib", "a\0b", "é", "*"]
-DEBRIS = ["\n", "\r", "\n\n", "\0", "\ud800", "é", "=", "?=", "=?", ";", ":", ",", '"', "<", ">", "(", "--", "*0*=",
-          "''", "base64", "x-uuencode", "multipart/alternative", "message/rfc822", "text/html", "charset=", *CHARSETS]
+CHARSETS = [
+    "utf-7",
+    "utf-16",
+    "idna",
+    "punycode",
+    "undefined",
+    "unicode_escape",
+    "hex",
+    "zlib",
+    "a\0b",
+    "é",
+    "*",
+]
+DEBRIS = [
+    "\n",
+    "\r",
+    "\n\n",
+    "\0",
+    "\ud800",
+    "é",
+    "=",
+    "?=",
+    "=?",
+    ";",
+    ":",
+    ",",
+    '"',
+    "<",
+    ">",
+    "(",
+    "--",
+    "*0*=",
+    "''",
+    "base64",
+    "x-uuencode",
+    "multipart/alternative",
+    "message/rfc822",
+    "text/html",
+    "charset=",
+    *CHARSETS,
+]
 
 
 def mutated(text: str, chance: random.Random) -> str:
@@ -687,15 +892,21 @@ def mutated(text: str, chance: random.Random) -> str:
     for _ in range(chance.randint(1, 12)):
         start, end = sorted(chance.randrange(len(text) + 1) for _ in range(2))
         end = min(end, start + chance.choice([0, 1, 5, 80]))
-        debris = chance.choice([*DEBRIS, text[end:end + 40], chr(chance.randrange(0x110000))])
+        debris = chance.choice([*DEBRIS, text[end : end + 40], chr(chance.randrange(0x110000))])
         text = text[:start] + debris * chance.choice([0, 1, 1, 3]) + text[end:]
-    return re.sub(r"(?i)charset=[^\n;]*", f"charset={chance.choice(CHARSETS)}", text) if chance.random() < 0.3 else text
+    return (
+        re.sub(r"(?i)charset=[^\n;]*", f"charset={chance.choice(CHARSETS)}", text)
+        if chance.random() < 0.3
+        else text
+    )
 
 
 @pytest.mark.parametrize("seed", range(300))
 def test_mutations_fail_as_no_message_or_not_at_all(seed: int) -> None:
     text = mutated(SAMPLES[seed % len(SAMPLES)], random.Random(seed))
-    octets = base64.b64encode(text.encode("utf-16" if seed % 7 == 0 else "utf-8", "replace")).decode()
+    octets = base64.b64encode(
+        text.encode("utf-16" if seed % 7 == 0 else "utf-8", "replace")
+    ).decode()
     for message, encoding in ((text, "text"), (octets, "base64")):
         try:
             checked(process_email(message, encoding))  # type: ignore[arg-type]

@@ -8,28 +8,61 @@ from chalicelib.orders import Order, Status
 from chalicelib.table.items import decode_order, encode_order
 
 SMALL = Order(
-    owner="kit", id="0" * 26, task="cook_nuggets", input="{}", status=Status.PENDING, created_at=1_800_000_000_000_000,
-    updated_at=1_800_000_000_000_000, max_attempts=5, fingerprint="f", fence="w",
+    owner="kit",
+    id="0" * 26,
+    task="cook_nuggets",
+    input="{}",
+    status=Status.PENDING,
+    created_at=1_800_000_000_000_000,
+    updated_at=1_800_000_000_000_000,
+    max_attempts=5,
+    fingerprint="f",
+    fence="w",
 )
 FULL = replace(
-    SMALL, input='{"text": "\\u0000 😀 1e400"}', status=Status.FAILED, attempts=3, retry_round=1, requeue_count=2,
-    version=2**53 + 1, round_started_at=4, run_at=5, lease_until=6, check_at=7, check_shard="sent#0", result='"é"',
+    SMALL,
+    input='{"text": "\\u0000 😀 1e400"}',
+    status=Status.FAILED,
+    attempts=3,
+    retry_round=1,
+    requeue_count=2,
+    version=2**53 + 1,
+    round_started_at=4,
+    run_at=5,
+    lease_until=6,
+    check_at=7,
+    check_shard="sent#0",
+    result='"é"',
     error={"code": "task_error", "message": "", "attempt": 3},
     history=({"start": 1, "end": 2, "code": "x"}, {"start": 3}),
-    progress={"done": 1, "of": [1, "two"]}, parent="1" * 26, follow_ups=("2" * 26,), depth=1, expires_at=8,
+    progress={"done": 1, "of": [1, "two"]},
+    parent="1" * 26,
+    follow_ups=("2" * 26,),
+    depth=1,
+    expires_at=8,
 )
 
 
 def test_an_order_comes_back_as_it_went() -> None:
     assert decode_order(encode_order(SMALL)) == SMALL
     assert decode_order(encode_order(FULL)) == FULL
-    assert not [field.name for field in fields(Order) if getattr(FULL, field.name) is None]  # it holds every field
+    assert not [
+        field.name for field in fields(Order) if getattr(FULL, field.name) is None
+    ]  # it holds every field
 
 
 def test_what_is_none_is_absent_so_that_an_index_may_be_sparse() -> None:
     item = encode_order(SMALL)
 
-    assert not {"check_at", "check_shard", "expires_at", "run_at", "lease_until", "result", "error"} & set(item)
+    assert not {
+        "check_at",
+        "check_shard",
+        "expires_at",
+        "run_at",
+        "lease_until",
+        "result",
+        "error",
+    } & set(item)
 
 
 def test_the_keys_hold_the_client_and_sort_by_time() -> None:
@@ -43,7 +76,10 @@ def test_the_keys_hold_the_client_and_sort_by_time() -> None:
 
 
 def test_what_a_newer_version_wrote_is_left_out() -> None:
-    assert decode_order({**encode_order(SMALL), "priority": {"N": "1"}, "flags": {"SS": ["a"]}}) == SMALL
+    assert (
+        decode_order({**encode_order(SMALL), "priority": {"N": "1"}, "flags": {"SS": ["a"]}})
+        == SMALL
+    )
 
 
 def test_what_an_older_version_did_not_write_has_its_default() -> None:

@@ -25,14 +25,27 @@ class Item:
     sizes: list[int]
 
 
-def stock(items: list[Item], day: date, by_code: dict[str, int] | None = None, *, note: str = "") -> None: ...
+def stock(
+    items: list[Item], day: date, by_code: dict[str, int] | None = None, *, note: str = ""
+) -> None: ...
 
 
 def typed(
-    context: Context, number: int = 0, ratio: float = 0.5, text: str = "", flag: bool = False,
-    when: datetime | None = None, raw: bytes = b"", id: UUID | None = None, price: Decimal = Decimal(1),
-    by_number: dict[int, str] = {}, words: set[str] = set(), pair: tuple[int, str] = (1, "a"), anything: Any = None,  # noqa: B006
-    sauce: Literal["curry", "none"] = "none", pieces: Annotated[int, Meta(ge=1)] = 1,
+    context: Context,
+    number: int = 0,
+    ratio: float = 0.5,
+    text: str = "",
+    flag: bool = False,
+    when: datetime | None = None,
+    raw: bytes = b"",
+    id: UUID | None = None,
+    price: Decimal = Decimal(1),
+    by_number: dict[int, str] = {},
+    words: set[str] = set(),
+    pair: tuple[int, str] = (1, "a"),
+    anything: Any = None,  # noqa: B006
+    sauce: Literal["curry", "none"] = "none",
+    pieces: Annotated[int, Meta(ge=1)] = 1,
 ) -> None: ...
 
 
@@ -55,7 +68,11 @@ def test_the_schema_is_an_object_that_refuses_what_it_does_not_know() -> None:
 def test_a_task_without_parameters_takes_an_empty_object() -> None:
     schema = Signature.of(bare).schema()
 
-    assert (schema["properties"], schema["required"], schema["additionalProperties"]) == ({}, [], False)
+    assert (schema["properties"], schema["required"], schema["additionalProperties"]) == (
+        {},
+        [],
+        False,
+    )
     with pytest.raises(InvalidInput):
         Signature.of(bare).check({"x": 1})
 
@@ -71,7 +88,10 @@ def test_the_context_is_no_part_of_the_input_and_is_handed_in() -> None:
 
 def test_every_default_is_filled_in() -> None:
     assert Signature.of(stock).arguments('{"items": [], "day": "2026-02-28"}', CONTEXT) == {
-        "items": [], "day": date(2026, 2, 28), "by_code": None, "note": "",
+        "items": [],
+        "day": date(2026, 2, 28),
+        "by_code": None,
+        "note": "",
     }
 
 
@@ -83,8 +103,14 @@ def test_every_default_is_filled_in() -> None:
         ({"items": {}, "day": "2026-02-28"}, "/input/items"),
         ({"items": [1], "day": "2026-02-28"}, "/input/items/0"),
         ({"items": [{"name": "a"}], "day": "2026-02-28"}, "/input/items/0/sizes"),
-        ({"items": [{"name": "a", "sizes": []}] * 11 + [{"name": 1}], "day": "2026-02-28"}, "/input/items/11/name"),
-        ({"items": [{"name": "a", "sizes": [1, 2, "3"]}], "day": "2026-02-28"}, "/input/items/0/sizes/2"),
+        (
+            {"items": [{"name": "a", "sizes": []}] * 11 + [{"name": 1}], "day": "2026-02-28"},
+            "/input/items/11/name",
+        ),
+        (
+            {"items": [{"name": "a", "sizes": [1, 2, "3"]}], "day": "2026-02-28"},
+            "/input/items/0/sizes/2",
+        ),
         ({"items": [], "day": "2026-02-28", "by_code": {"a.b": "x"}}, "/input/by_code"),
         ({"items": [], "day": "2026-02-28", "nope": 1}, "/input/nope"),
         ({"items": [], "day": "2026-02-28", "~/": 1}, "/input/~0~1"),
@@ -109,7 +135,11 @@ def test_the_pointer_leads_to_the_fault(value: Any, pointer: str) -> None:
         ("flag", True, True),
         ("when", "2026-02-28T12:00:00Z", datetime(2026, 2, 28, 12, tzinfo=timezone.utc)),
         ("raw", "QUJD", b"ABC"),
-        ("id", "12345678-1234-5678-1234-567812345678", UUID(int=0x12345678123456781234567812345678)),
+        (
+            "id",
+            "12345678-1234-5678-1234-567812345678",
+            UUID(int=0x12345678123456781234567812345678),
+        ),
         ("price", "0.10", Decimal("0.10")),
         ("by_number", {"1": "a"}, {1: "a"}),
         ("words", ["a", "a"], {"a"}),
@@ -131,16 +161,32 @@ def test_what_fits_at_intake_fits_at_the_worker_too(member: str, value: Any, giv
 @pytest.mark.parametrize(
     ("member", "value"),
     [
-        ("number", 1.0), ("number", True), ("number", "1"), ("ratio", "0.5"), ("ratio", 10**400), ("text", 1),
-        ("text", None), ("flag", 1), ("when", "yesterday"), ("when", 1_800_000_000), ("raw", "%"), ("id", "1"),
-        ("by_number", {"a": "b"}), ("words", "ab"), ("pair", [1]), ("sauce", "CURRY"), ("pieces", 0),
+        ("number", 1.0),
+        ("number", True),
+        ("number", "1"),
+        ("ratio", "0.5"),
+        ("ratio", 10**400),
+        ("text", 1),
+        ("text", None),
+        ("flag", 1),
+        ("when", "yesterday"),
+        ("when", 1_800_000_000),
+        ("raw", "%"),
+        ("id", "1"),
+        ("by_number", {"a": "b"}),
+        ("words", "ab"),
+        ("pair", [1]),
+        ("sauce", "CURRY"),
+        ("pieces", 0),
     ],
 )
 def test_what_does_not_fit_is_refused_at_intake_and_at_the_worker(member: str, value: Any) -> None:
     signature = Signature.of(typed)
 
-    for checks in (lambda: signature.check({member: value}),
-                   lambda: signature.arguments(json.dumps({member: value}), CONTEXT)):
+    for checks in (
+        lambda: signature.check({member: value}),
+        lambda: signature.arguments(json.dumps({member: value}), CONTEXT),
+    ):
         with pytest.raises(InvalidInput) as caught:
             checks()
         assert caught.value.pointer == f"/input/{member}"

@@ -52,7 +52,9 @@ def test_a_truncated_snapshot_is_refused_with_the_fix(tmp_path: Path, keep: int)
     path = tmp_path / snapshot.NAME
     path.write_bytes(path.read_bytes()[:keep])
 
-    with pytest.raises(SnapshotError, match=r"not what was written.*restore that folder from a backup, or forget"):
+    with pytest.raises(
+        SnapshotError, match=r"not what was written.*restore that folder from a backup, or forget"
+    ):
         snapshot.read(tmp_path)
 
 
@@ -61,7 +63,7 @@ def test_each_changed_byte_is_noticed(tmp_path: Path) -> None:
     path = tmp_path / snapshot.NAME
     whole = path.read_bytes()
     for at in range(len(whole)):
-        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1:])
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
         with pytest.raises(SnapshotError):
             snapshot.read(tmp_path)
 

@@ -14,9 +14,27 @@ from chalicelib.web.strict_json import parse
 
 @pytest.mark.parametrize(
     "text",
-    ["{}", "[]", '""', "0", "-0.0", "null", " {\n\t} ", "1e308", "-1e-400", "12345678901234567890123", '"\\u0000\\n"',
-     '"\\ud83d\\ude00 \U0001f600"', '"\\\\\\""', '{"a": {"a": 1}, "b": [{"a": 1}, {"a": 2}]}', '["[{", "}]", "\\"["]',
-     "[" * 64 + "]" * 64, "[" + "[1]," * 500 + "1]", '"' + "x" * 100_000 + '"', "9" * 4300],
+    [
+        "{}",
+        "[]",
+        '""',
+        "0",
+        "-0.0",
+        "null",
+        " {\n\t} ",
+        "1e308",
+        "-1e-400",
+        "12345678901234567890123",
+        '"\\u0000\\n"',
+        '"\\ud83d\\ude00 \U0001f600"',
+        '"\\\\\\""',
+        '{"a": {"a": 1}, "b": [{"a": 1}, {"a": 2}]}',
+        '["[{", "}]", "\\"["]',
+        "[" * 64 + "]" * 64,
+        "[" + "[1]," * 500 + "1]",
+        '"' + "x" * 100_000 + '"',
+        "9" * 4300,
+    ],
 )
 def test_strict_json_is_read_as_python_reads_it(text: str) -> None:
     assert repr(parse(text.encode())) == repr(json.loads(text))
@@ -24,8 +42,17 @@ def test_strict_json_is_read_as_python_reads_it(text: str) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"[" * 100_000, b'{"a":' * 100_000, b"[" * 65 + b"]" * 65, b"[[" + b"[]," * 9 + b"[" * 63, b'"\\' * 35_000,
-     b'"' * 69_999, b'"' + b"\\" * 69_999, b"1" * 69_999, b'["' * 35_000],
+    [
+        b"[" * 100_000,
+        b'{"a":' * 100_000,
+        b"[" * 65 + b"]" * 65,
+        b"[[" + b"[]," * 9 + b"[" * 63,
+        b'"\\' * 35_000,
+        b'"' * 69_999,
+        b'"' + b"\\" * 69_999,
+        b"1" * 69_999,
+        b'["' * 35_000,
+    ],
 )
 def test_no_body_breaks_the_parser_or_keeps_it_busy(body: bytes) -> None:
     began = time.process_time()
@@ -55,11 +82,34 @@ def test_a_duplicate_among_many_members_is_found_in_linear_time() -> None:
     with pytest.raises(Problem, match="'member1999' stands twice"):
         strict_json._object([(name, 1) for name in names])
 
-    assert CountingName.comparisons < 2 * len(names), "comparing each name with each takes a second for 64 KB"
+    assert CountingName.comparisons < 2 * len(names), (
+        "comparing each name with each takes a second for 64 KB"
+    )
 
 
-@pytest.mark.parametrize("text", ["01", "+1", ".5", "1.", "0x10", "'a'", "[1,]", '{"a":1,}', "{a:1}", "// x\n1", "nul",
-                                  '"\\x41"', '"\\u12"', '"\t"', "\u00a0{}", "{}\u00a0", "-NaN", "[NaN]"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "01",
+        "+1",
+        ".5",
+        "1.",
+        "0x10",
+        "'a'",
+        "[1,]",
+        '{"a":1,}',
+        "{a:1}",
+        "// x\n1",
+        "nul",
+        '"\\x41"',
+        '"\\u12"',
+        '"\t"',
+        "\u00a0{}",
+        "{}\u00a0",
+        "-NaN",
+        "[NaN]",
+    ],
+)
 def test_what_python_or_javascript_would_forgive_is_refused(text: str) -> None:
     with pytest.raises(Problem) as caught:
         parse(text.encode())

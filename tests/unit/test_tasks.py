@@ -28,7 +28,12 @@ def test_without_options_it_has_sane_ones() -> None:
     def plain() -> None: ...
 
     made = find("plain")
-    assert (made.max_attempts, made.timeout_s, made.backoff_s, made.max_backoff_s) == (5, None, 2, 3600)
+    assert (made.max_attempts, made.timeout_s, made.backoff_s, made.max_backoff_s) == (
+        5,
+        None,
+        2,
+        3600,
+    )
     assert made.description == ""
     assert made.retries(ValueError())
 
@@ -47,7 +52,10 @@ def test_the_known_tasks_cannot_be_changed_from_outside() -> None:
 
 
 def test_two_tasks_of_one_name_are_both_named() -> None:
-    with pytest.raises(TaskMistake, match=r"chalicelib\.tasks\.cook_nuggets\.cook_nuggets and tests\.unit"):
+    with pytest.raises(
+        TaskMistake, match=r"chalicelib\.tasks\.cook_nuggets\.cook_nuggets and tests\.unit"
+    ):
+
         @task
         def cook_nuggets() -> None: ...
 
@@ -70,9 +78,15 @@ plain.__name__ = "x" * 65
 @pytest.mark.parametrize(
     ("function", "said"),
     [
-        (_no_hint, "parameter 'pieces' needs a type hint"), (_stars, "can be no \\*args"), (_more, "\\*\\*kwargs"),
-        (_in_place, "positional-only"), (waits, "a plain `def`"), (Shouts, "lower case"), (ünder, "lower case"),
-        (plain, "at most 64"), (lambda: None, "a plain `def`"),
+        (_no_hint, "parameter 'pieces' needs a type hint"),
+        (_stars, "can be no \\*args"),
+        (_more, "\\*\\*kwargs"),
+        (_in_place, "positional-only"),
+        (waits, "a plain `def`"),
+        (Shouts, "lower case"),
+        (ünder, "lower case"),
+        (plain, "at most 64"),
+        (lambda: None, "a plain `def`"),
     ],
 )
 def test_a_function_that_can_be_no_task_is_refused(function: Callable[..., Any], said: str) -> None:
@@ -87,8 +101,12 @@ def test_a_function_that_can_be_no_task_is_refused(function: Callable[..., Any],
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"max_attempts": 0}, "from 1 to 29"), ({"max_attempts": 30}, "from 1 to 29"), ({"timeout_s": 0}, "over 0"),
-        ({"timeout_s": -1}, "over 0"), ({"timeout_s": 60}, "under 60"), ({"timeout_s": float("nan")}, "over 0"),
+        ({"max_attempts": 0}, "from 1 to 29"),
+        ({"max_attempts": 30}, "from 1 to 29"),
+        ({"timeout_s": 0}, "over 0"),
+        ({"timeout_s": -1}, "over 0"),
+        ({"timeout_s": 60}, "under 60"),
+        ({"timeout_s": float("nan")}, "over 0"),
     ],
 )
 def test_an_option_that_cannot_work_is_refused(options: dict[str, Any], said: str) -> None:

@@ -30,17 +30,32 @@ _LABELS = """
     cp932 windows-31j x-sjis
     cp949 cseuckr csksc56011987 iso-ir-149 ks_c_5601-1989 ksc_5601 windows-949
 """
-_CODECS = {label: codec for codec, *labels in map(str.split, _LABELS.strip().splitlines()) for label in labels}
+_CODECS = {
+    label: codec
+    for codec, *labels in map(str.split, _LABELS.strip().splitlines())
+    for label in labels
+}
 _CODECS.update({f"iso8859{part}": f"iso8859-{part}" for part in range(1, 17)})
 _CODECS.update({f"x-cp{page}": f"cp{page}" for page in range(1250, 1259)})
 _WIDER = {
-    "ascii": "cp1252", "iso8859-1": "cp1252", "iso8859-9": "cp1254", "iso8859-11": "cp874", "tis-620": "cp874",
-    "gb2312": "gb18030", "gbk": "gb18030", "big5": "cp950", "euc_kr": "cp949", "shift_jis": "cp932",
-    "iso2022_jp": "iso2022_jp_ext", "iso2022_jp_1": "iso2022_jp_ext",
+    "ascii": "cp1252",
+    "iso8859-1": "cp1252",
+    "iso8859-9": "cp1254",
+    "iso8859-11": "cp874",
+    "tis-620": "cp874",
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+    "big5": "cp950",
+    "euc_kr": "cp949",
+    "shift_jis": "cp932",
+    "iso2022_jp": "iso2022_jp_ext",
+    "iso2022_jp_1": "iso2022_jp_ext",
 }
 # Windows fills rows of Japanese that the standard leaves empty (①, 髙); Python has them in its Shift_JIS only.
 _JAPANESE = {
-    "iso2022_jp_ext": re.compile(rb"\x1b\$[@B](?P<pairs>[!-~]*)|\x1b\(I(?P<kana>[!-_]*)|\x1b\([BHJ]"),
+    "iso2022_jp_ext": re.compile(
+        rb"\x1b\$[@B](?P<pairs>[!-~]*)|\x1b\(I(?P<kana>[!-_]*)|\x1b\([BHJ]"
+    ),
     "euc_jp": re.compile(rb"(?P<pairs>(?:[\xa1-\xfe]{2})+)|\x8e(?P<kana>[\xa1-\xdf])"),
 }
 
@@ -74,7 +89,9 @@ def _shift_jis(characters: re.Match[bytes]) -> bytes:
     found = characters.groupdict(b"")
     shifted = bytearray(octet | 0x80 for octet in found["kana"])
     pairs = [octet & 0x7F for octet in found["pairs"]]
-    for row, cell in zip(pairs[::2], pairs[1::2], strict=False):  # a last octet alone is half a character
+    for row, cell in zip(
+        pairs[::2], pairs[1::2], strict=False
+    ):  # a last octet alone is half a character
         shifted.append((row + 1) // 2 + (0x70 if row < 0x5F else 0xB0))
         shifted.append(cell + 0x7E if row % 2 == 0 else cell + 0x1F + cell // 0x60)
     return bytes(shifted)

@@ -36,8 +36,12 @@ for _ in range(3):  # comments in comments; a regular expression can't count, so
 _COMMENTS = re.compile(rf"({_QUOTED}|\\.)|{_COMMENT}", re.DOTALL)
 _GAPS = re.compile(rf"({_QUOTED}|\\.)| (?=[.@])|(?<=[.@]) ", re.DOTALL)
 _TOKENS = re.compile(rf'{_QUOTED}|{_COMMENT}|<[^<>]*>|\[[^][]*\]|\\.|[^"(<\[\\,;:]+|.', re.DOTALL)
-_BREAKS = {"br": "\n\n", "td": " ", **dict.fromkeys(("div", "tr", "li"), "\n"),
-           **dict.fromkeys(("p", "h1", "h2", "h3", "table", "ul", "ol", "blockquote"), "\n\n\n")}
+_BREAKS = {
+    "br": "\n\n",
+    "td": " ",
+    **dict.fromkeys(("div", "tr", "li"), "\n"),
+    **dict.fromkeys(("p", "h1", "h2", "h3", "table", "ul", "ol", "blockquote"), "\n\n\n"),
+}
 
 
 class Address(TypedDict):
@@ -109,7 +113,9 @@ def content(part: Message) -> bytes:
     octets = str(part.get_payload()).encode("latin-1")
     if part.get("Content-Transfer-Encoding", "").strip().lower() == "base64":
         digits = re.sub(rb"[^A-Za-z0-9+/]", b"", octets)
-        return binascii.a2b_base64(digits[: len(digits) - (len(digits) % 4 == 1)] + b"==")  # however it was cut
+        return binascii.a2b_base64(
+            digits[: len(digits) - (len(digits) % 4 == 1)] + b"=="
+        )  # however it was cut
     try:
         return bytes(part.get_payload(decode=True))
     except ValueError:  # broken uuencode, on Python 3.10
@@ -123,8 +129,11 @@ def _spoken(words: re.Match[str]) -> str:
     except HeaderParseError:  # broken base64
         return words[0]
     return "".join(
-        chunk if isinstance(chunk, str)  # no word to decode_header, which reads line by line
-        else decode(chunk, (charset or "").partition("*")[0], raw=False) for chunk, charset in chunks)
+        chunk
+        if isinstance(chunk, str)  # no word to decode_header, which reads line by line
+        else decode(chunk, (charset or "").partition("*")[0], raw=False)
+        for chunk, charset in chunks
+    )
 
 
 def line(value: str) -> str:
@@ -133,8 +142,10 @@ def line(value: str) -> str:
 
 def addresses(message: Message, header: str) -> list[Address]:
     # Each run of words becomes one base64 word first, so that a comma or a quote within divides nothing.
-    value = _WORDS.sub(lambda words: header_encode(_spoken(words).encode("utf-8", "replace"), "utf-8"),
-                       ", ".join(message.get_all(header, [])))
+    value = _WORDS.sub(
+        lambda words: header_encode(_spoken(words).encode("utf-8", "replace"), "utf-8"),
+        ", ".join(message.get_all(header, [])),
+    )
     found: list[Address] = []
     tokens: list[str] = []
     for token in [*_TOKENS.findall(value), ","]:
@@ -189,7 +200,9 @@ class _Page(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         self.unseen = False
-        self.text += "" if tag == "br" else _BREAKS.get(tag, "")  # <br/> is two tags to HTMLParser, and one break
+        self.text += (
+            "" if tag == "br" else _BREAKS.get(tag, "")
+        )  # <br/> is two tags to HTMLParser, and one break
 
     def handle_data(self, data: str) -> None:
         self.text += "" if self.unseen else re.sub(r"\s+", " ", data)
@@ -197,7 +210,9 @@ class _Page(HTMLParser):
 
 def html_text(html: str) -> str:
     page = _Page()
-    tags, closing, tail = html.rpartition(">")  # in a tail HTMLParser looks for the end of each `<` anew, for 36 s
+    tags, closing, tail = html.rpartition(
+        ">"
+    )  # in a tail HTMLParser looks for the end of each `<` anew, for 36 s
     try:
         page.feed(tags + closing)
         page.close()
@@ -205,4 +220,6 @@ def html_text(html: str) -> str:
         pass
     page.handle_data(unescape(tail))
     gaps = re.compile(r" ?\n[ \n]*")
-    return gaps.sub(lambda gap: "\n\n" if gap[0].count("\n") > 2 else "\n", re.sub(" +", " ", page.text)).strip()
+    return gaps.sub(
+        lambda gap: "\n\n" if gap[0].count("\n") > 2 else "\n", re.sub(" +", " ", page.text)
+    ).strip()

@@ -38,6 +38,8 @@ problem = place_order.sync(client=client, body=nuggets(0))
 assert isinstance(problem, Problem), problem
 assert (problem.type_, problem.pointer) == (ProblemType.INVALID_INPUT, "/input/pieces")
 
-problem = place_order.sync(client=AuthenticatedClient(base_url=URL, token="unknown"), body=nuggets(6))
+problem = place_order.sync(
+    client=AuthenticatedClient(base_url=URL, token="unknown"), body=nuggets(6)
+)
 assert isinstance(problem, Problem), problem
 assert problem.type_ is ProblemType.INVALID_TOKEN
