@@ -12,7 +12,7 @@ import app as orderline
 from chalicelib import auth, orders
 from chalicelib.aws import client
 from chalicelib.orders import SECOND, Order, Status
-from chalicelib.table import items
+from chalicelib.table.items import encode_order
 from tests.acceptance.conftest import LocalCloud
 from tests.kit import template
 
@@ -42,7 +42,7 @@ def test_ten_thousand_orders(local_cloud: LocalCloud) -> None:
         made = [_order(orders.now() - n * SECOND, n) for n in range(COUNT)]
         for start in range(0, COUNT, 25):
             puts = [
-                {"PutRequest": {"Item": items.encode_order(order)}}
+                {"PutRequest": {"Item": encode_order(order)}}
                 for order in made[start : start + 25]
             ]
             dynamodb.batch_write_item(RequestItems={f"{STACK}-orders": puts})

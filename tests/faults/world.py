@@ -23,7 +23,8 @@ from chalicelib import config, orders, queue, service
 from chalicelib.errors import Refusal, Unavailable
 from chalicelib.execution.context import Context
 from chalicelib.orders import Order, Status
-from chalicelib.table import items, transitions
+from chalicelib.table import transitions
+from chalicelib.table.items import decode_order
 from chalicelib.tasks import task
 from tests.faults.bystander import Bystander, Run
 from tests.kit.cloud import REGION, Cloud, running
@@ -209,7 +210,7 @@ class World:
 
     def _row(self, key: str) -> Order | None:
         item = self._table().get_item(DynamoType({"S": key}))
-        return items.decode_order(item.to_json()["Attributes"]) if item else None
+        return decode_order(item.to_json()["Attributes"]) if item else None
 
     def _items(self) -> list[Any]:
         return [item.to_json()["Attributes"] for item in self._table().items.values()]

@@ -9,7 +9,7 @@ import pytest
 from chalicelib import config, orders, queue
 from chalicelib.functions import worker
 from chalicelib.orders import Order, Status
-from chalicelib.table import items
+from chalicelib.table.items import encode_order
 from tests.kit import Cloud
 from tests.kit.units import size
 
@@ -121,7 +121,7 @@ def test_the_largest_row_that_can_be_is_one_that_dynamodb_takes(cloud: Cloud) ->
         ),
         follow_ups=tuple(orders.id_of(str(n)) for n in range(worker.MAX_FOLLOW_UPS)),
     )
-    others = size(items.encode_order(order)) - settings.max_input_bytes - settings.max_result_bytes
+    others = size(encode_order(order)) - settings.max_input_bytes - settings.max_result_bytes
 
     assert others <= config.ROW_RESERVE_BYTES
     assert others > config.ROW_RESERVE_BYTES * 0.9, "the reserve is much larger than what it is for"

@@ -14,7 +14,7 @@ import pytest
 
 from chalicelib import config, orders
 from chalicelib.orders import SECOND, Order, Status
-from chalicelib.table import items
+from chalicelib.table.items import encode_order, time_key
 from tests.kit import Cloud, Reply, Wire
 
 HOUR = 3600 * SECOND
@@ -48,7 +48,7 @@ def _stored(cloud: Cloud, count: int, **members: Any) -> list[Order]:
     made = [replace(_order(now - n * SECOND, n), **members) for n in range(1, count + 1)]
     for start in range(0, count, 25):
         puts = [
-            {"PutRequest": {"Item": items.encode_order(order)}}
+            {"PutRequest": {"Item": encode_order(order)}}
             for order in made[start : start + 25]
         ]
         cloud.dynamodb.batch_write_item(RequestItems={config.settings().orders_table: puts})
@@ -210,7 +210,7 @@ def test_shards_are_merged_in_the_order_of_time_and_may_grow(cloud: Cloud) -> No
     }
     assert shown == [*reversed(new), *(order.id for order in old)]
     assert used == {f"kit#{shard}" for shard in range(4)}
-    assert {items.encode_order(order)["time_shard"]["S"] for order in old} == {"kit#0"}
+    assert {encode_order(order)["time_shard"]["S"] for order in old} == {"kit#0"}
 
 
 def test_an_order_s_shard_depends_on_its_id_alone(cloud: Cloud) -> None:
@@ -218,7 +218,7 @@ def test_an_order_s_shard_depends_on_its_id_alone(cloud: Cloud) -> None:
         order = cloud.order(cloud.place("cook_nuggets", {"pieces": 1})["id"])
 
         assert (
-            items.encode_order(order)["time_shard"]["S"]
+            encode_order(order)["time_shard"]["S"]
             == f"kit#{zlib.crc32(order.id.encode()) % 3}"
         )
 
@@ -253,7 +253,7 @@ def test_an_index_that_lags_behind_a_new_life_of_an_id_shows_it_once(
     """A key may be used again once its order has expired; the index may still name the old life for a moment."""
     key = {"Idempotency-Key": "again"}
     first = cloud.place("cook_nuggets", {"pieces": 1}, key)
-    old = items.time_key(cloud.order(first["id"]))
+    old = time_key(cloud.order(first["id"]))
     cloud.http("POST", f"/orders/{first['id']}/cancel")
     cloud.clock.advance(config.settings().retention_s + 1)
     assert cloud.place("cook_nuggets", {"pieces": 2}, key)["id"] == first["id"]

@@ -55,7 +55,7 @@ def test_the_worker_s_lines_name_the_order_its_client_s_hash_and_the_request_tha
     (accepted,), (ended,) = lines.of("order_accepted"), lines.of("attempt_ended")
     assert accepted["request"] == ended["request"] != ""
     assert accepted["order"] == ended["order"] == order["id"]
-    assert accepted["client"] == ended["client"] == logs.hashed("kit")
+    assert accepted["owner"] == ended["owner"] == logs.hashed("kit")
     assert (ended["task"], ended["attempt"], ended["status"]) == ("cook_nuggets", 1, "SUCCESS")
 
 

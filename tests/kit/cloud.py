@@ -27,6 +27,7 @@ from chalicelib import auth, config, queue
 from chalicelib.aws import sigv4
 from chalicelib.orders import SECOND, Order, key_of
 from chalicelib.table import transitions
+from chalicelib.table.items import decode_order
 from tests.kit import template
 from tests.kit.clock import Clock
 
@@ -148,7 +149,7 @@ class Cloud:
     def rows(self) -> list[Order]:
         """Every order of the table; the rows of ticks begin with #."""
         items = self.dynamodb.scan(TableName=config.settings().orders_table)["Items"]
-        return [items.decode_order(item) for item in items if not item["pk"]["S"].startswith("#")]
+        return [decode_order(item) for item in items if not item["pk"]["S"].startswith("#")]
 
     def deliver(
         self, batch: int = 1, time_left_s: float = 60, dead: bool = False
