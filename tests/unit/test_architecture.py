@@ -1,0 +1,51 @@
+"""docs/architecture.md: its pictures show the state machine and the import contract as they are in the code."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from chalicelib import orders
+from chalicelib.orders import TRANSITIONS, Transition
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+DIAGRAMS = re.findall(r"^```mermaid\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+START = "[*]"  # how mermaid writes the state before the first
+Edge = tuple[str, str, str]
+
+
+def diagram(beginning: str) -> str:
+    (found,) = [text for text in DIAGRAMS if text.startswith(beginning)]
+    return found
+
+
+def drawn_edges() -> Counter[Edge]:
+    return Counter(re.findall(r"^ +(\S+) --> (\S+): (.+)$", diagram("stateDiagram-v2"), re.MULTILINE))
+
+
+def edges(name: str, transition: Transition) -> list[Edge]:
+    sources = [status.value for status in transition.sources] or [START]
+    return [(source, transition.target.value if transition.target else source, name) for source in sources]
+
+
+def test_the_state_diagram_has_every_transition_and_no_other() -> None:
+    names = {name.lower(): value for name, value in vars(orders).items() if isinstance(value, Transition)}
+    declared = Counter(edge for name, transition in names.items() for edge in edges(name, transition))
+
+    assert set(names.values()) == set(TRANSITIONS)
+    assert drawn_edges() == declared
+
+
+def test_the_picture_of_the_layers_is_the_import_contract() -> None:
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    (contract,) = re.findall(r'^type = "layers"\nlayers = \[\n(.*?)^\]$', text, re.DOTALL | re.MULTILINE)
+    enforced = [set(re.findall(r"chalicelib\.([\w.]+)", line)) for line in contract.splitlines()]
+    drawn = [set(label.split(" | ")) for label in re.findall(r'\["([^"]+)"\]', diagram("flowchart TB"))]
+
+    if "chalicelib.functions" not in contract:
+        pytest.skip("the contract does not have the layers of docs/architecture.md yet")
+    assert drawn == enforced
