@@ -19,8 +19,9 @@ Edge = tuple[str, str, str]
 
 
 def diagram(beginning: str) -> str:
-    (found,) = [text for text in DIAGRAMS if text.startswith(beginning)]
-    return found
+    found: list[str] = [text for text in DIAGRAMS if text.startswith(beginning)]
+    (only,) = found
+    return only
 
 
 def drawn_edges() -> Counter[Edge]:

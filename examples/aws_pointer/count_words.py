@@ -1,0 +1,46 @@
+"""Count the words of a text in S3. The order carries the object's key, and the result the key of the counts."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections import Counter
+from typing import Annotated, Any
+
+import boto3
+from botocore.exceptions import ClientError
+from msgspec import Meta
+
+from chalicelib.tasks import task
+
+BUCKET = "my-texts"  # not an input: whoever places an order must not choose what the worker may read
+Key = Annotated[str, Meta(min_length=1, max_length=900, pattern="^texts/")]
+
+
+class NoSuchText(ValueError):
+    """The bucket has no object with this key: upload it first."""
+
+
+@task(no_retry_on=(NoSuchText,))
+def count_words(key: Key) -> dict[str, str | int]:
+    """Count the words of the text at `texts/...`, and store the counts at `counts/...`."""
+    counts = Counter(word for line in _lines(key) for word in line.lower().split())
+    target = f"counts/{key.removeprefix('texts/')}.json"
+    _s3().put_object(Bucket=BUCKET, Key=target, Body=json.dumps(counts).encode())  # again is harmless: the same key
+    return {"key": target, "words": counts.total()}
+
+
+def _lines(key: str) -> list[str]:
+    try:
+        body = _s3().get_object(Bucket=BUCKET, Key=key)["Body"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "NoSuchKey":
+            raise NoSuchText(f"{NoSuchText.__doc__} ({key})") from error
+        raise
+    return [line.decode("utf-8", "replace") for line in body.iter_lines()]
+
+
+@functools.cache
+def _s3() -> Any:
+    """Return the client, made late and once: it takes longer than most tasks."""
+    return boto3.client("s3")
