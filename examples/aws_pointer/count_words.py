@@ -8,7 +8,6 @@ from collections import Counter
 from typing import Annotated, Any
 
 import boto3
-from botocore.exceptions import ClientError
 from msgspec import Meta
 
 from chalicelib.tasks import task
@@ -33,10 +32,8 @@ def count_words(key: Key) -> dict[str, str | int]:
 def _lines(key: str) -> list[str]:
     try:
         body = _s3().get_object(Bucket=BUCKET, Key=key)["Body"]
-    except ClientError as error:
-        if error.response["Error"]["Code"] == "NoSuchKey":
-            raise NoSuchText(f"{NoSuchText.__doc__} ({key})") from error
-        raise
+    except _s3().exceptions.NoSuchKey as error:
+        raise NoSuchText(f"{NoSuchText.__doc__} ({key})") from error
     return [line.decode("utf-8", "replace") for line in body.iter_lines()]
 
 
