@@ -1,4 +1,4 @@
-"""docs/architecture.md: its pictures show the state machine and the import contract as they are in the code."""
+"""The pictures of docs/architecture.md show what is in the code, and the files that pages name exist."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 DIAGRAMS = re.findall(r"^```mermaid\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 START = "[*]"  # how mermaid writes the state before the first
 Edge = tuple[str, str, str]
+PAGES = ("CONTRIBUTING.md", "docs/architecture.md", "docs/glossary.md", "docs/story.md")
+FILE = re.compile(r"`((?:[\w.-]+/)*[\w.-]+\.(?:py|yaml|json|in)|(?:[\w.-]+/)+)`")
 
 
 def diagram(beginning: str) -> str:
@@ -50,3 +52,15 @@ def test_the_picture_of_the_layers_is_the_import_contract() -> None:
     if "chalicelib.functions" not in contract:
         pytest.skip("the contract does not have the layers of docs/architecture.md yet")
     assert drawn == enforced
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_file_that_a_page_names_exists(page: str) -> None:
+    if not (ROOT / "chalicelib" / "functions").is_dir():
+        pytest.skip("chalicelib does not have the layout of docs/architecture.md yet")
+    names = FILE.findall((ROOT / page).read_text(encoding="utf-8"))
+    folders = (ROOT, ROOT / "chalicelib", ROOT / "requirements")
+    missing = {name for name in names if not any((folder / name).exists() for folder in folders)}
+
+    assert names
+    assert missing == set()
