@@ -27,7 +27,8 @@ def diagram(beginning: str) -> str:
 
 
 def drawn_edges() -> Counter[Edge]:
-    return Counter(re.findall(r"^ +(\S+) --> (\S+): (.+)$", diagram("stateDiagram-v2"), re.MULTILINE))
+    arrows = re.findall(r"^ +(\S+) --> (\S+): (.+)$", diagram("stateDiagram-v2"), re.MULTILINE)
+    return Counter((source, target, name) for source, target, names in arrows for name in names.split(", "))
 
 
 def edges(name: str, transition: Transition) -> list[Edge]:
