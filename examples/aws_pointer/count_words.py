@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from chalicelib.tasks import task
 
-BUCKET = "my-texts"  # not an input: whoever places an order must not choose what the worker may read
+BUCKET = "my-texts"  # not an input: a client must not choose what the worker may read
 Key = Annotated[str, Meta(min_length=1, max_length=900, pattern="^texts/")]
 
 
