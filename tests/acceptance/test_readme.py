@@ -62,7 +62,7 @@ def test_the_curl_lines_work_as_pasted(fresh: Stack) -> None:
     shown = typed(fresh, newest)["items"]
     assert [(item["id"], item["status"]) for item in shown] == [(placed["id"], "SUCCESS")]
 
-    name = re.search(r"Save this as `(\S+)`", README)
+    name = re.search(r"`(chalicelib/tasks/\w+\.py)`", README)
     assert name is not None
     (fresh.project / name[1]).write_text(blocks("python")[0])
     until(lambda: "change is live" in fresh.output, 10)
