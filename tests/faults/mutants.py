@@ -147,8 +147,8 @@ MUTANTS = (
     _one(
         "cancel does not name the round",
         "table/transitions.py",
-        '"retry_round = :retry_round", {":retry_round": seen.retry_round}, {})',
-        '"retry_round >= :retry_round", {":retry_round": 0}, {})',
+        '"retry_round = :retry_round",\n        {":retry_round": seen.retry_round},',
+        '"retry_round >= :retry_round",\n        {":retry_round": 0},',
     ),
     _one(
         "the sweeper sends what is not due",
@@ -174,8 +174,8 @@ MUTANTS = (
             ("chalicelib/functions/dead_letters.py", " or order.held(now)", ""),
             (
                 "chalicelib/table/transitions.py",
-                "orders.POSTPONE, now, _NOT_HELD,",
-                'orders.POSTPONE, now, "version <> :now",',
+                "orders.POSTPONE,\n        now,\n        _NOT_HELD,",
+                'orders.POSTPONE,\n        now,\n        "version <> :now",',
             ),
         ),
     ),
@@ -194,8 +194,8 @@ MUTANTS = (
     _one(
         "a retry by the client keeps the attempts",
         "table/transitions.py",
-        'sets={"attempts": 0, "requeue_count"',
-        'sets={"requeue_count"',
+        '            "attempts": 0,\n            "requeue_count"',
+        '            "requeue_count"',
     ),
     _one(
         "an order replaces one that is there",
