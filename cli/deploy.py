@@ -54,7 +54,7 @@ def destroy(stage: str, yes: bool) -> None:
     ):
         raise Refused("nothing was changed; YES=1 agrees without a question")
     stack.destroy(name, click.echo)
-    kept = [table for table in (f"{name}-orders", f"{name}-tokens") if _exists(table)]
+    kept = [table for table in (f"{name}-orders", f"{name}-tokens") if table_exists(table)]
     click.echo(f"{name} is gone")
     if kept:
         click.echo(
@@ -133,11 +133,7 @@ def _tables_to_adopt(name: str, made: Package, adopt: bool) -> list[str]:
     """Tables that an earlier stack of this name left. Raises Refused if they are there and nobody said what to do."""
     if not stack.is_new(name, describe(name)):
         return []
-    left = {
-        logical: table
-        for logical, table in table_names(made.template, name).items()
-        if _exists(table)
-    }
+    left = {logical: table for logical, table in table_names(made.template, name).items() if table_exists(table)}
     if left and not adopt:
         raise Refused(
             f"the tables {', '.join(left.values())} are here already, from a stack that is gone; to take them"
@@ -152,7 +148,7 @@ def _tables_to_adopt(name: str, made: Package, adopt: bool) -> list[str]:
     return list(left.values())
 
 
-def _exists(table: str) -> bool:
+def table_exists(table: str) -> bool:
     dynamodb = aws.client("dynamodb")
     try:
         dynamodb.describe_table(TableName=table)
