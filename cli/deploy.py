@@ -133,7 +133,11 @@ def _tables_to_adopt(name: str, made: Package, adopt: bool) -> list[str]:
     """Tables that an earlier stack of this name left. Raises Refused if they are there and nobody said what to do."""
     if not stack.is_new(name, describe(name)):
         return []
-    left = {logical: table for logical, table in table_names(made.template, name).items() if table_exists(table)}
+    left = {
+        logical: table
+        for logical, table in table_names(made.template, name).items()
+        if table_exists(table)
+    }
     if left and not adopt:
         raise Refused(
             f"the tables {', '.join(left.values())} are here already, from a stack that is gone; to take them"

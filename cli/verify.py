@@ -50,8 +50,12 @@ def verify(yes: bool, checks: Iterable[Check] | None = None) -> None:
 
 def all_checks() -> tuple[Check, ...]:
     """Every check, in order. The last one takes the stack away and makes it again."""
-    return (*CHECKS, Check(f"{ORDERS} orders one after the other, measured", measure), *AFTER_MEASURING,
-            Check("a destroyed stack's tables are adopted by the next (ADOPT=1)", _adopted))
+    return (
+        *CHECKS,
+        Check(f"{ORDERS} orders one after the other, measured", measure),
+        *AFTER_MEASURING,
+        Check("a destroyed stack's tables are adopted by the next (ADOPT=1)", _adopted),
+    )
 
 
 def run(checks: Iterable[Check], visit: Visitor) -> list[str]:
@@ -84,8 +88,10 @@ def measure(visit: Visitor) -> bool:
     placed = [visit.place() for _ in range(ORDERS)]
     ends = [visit.wait(reply.body["id"]) for reply in placed]
     waits = [(seconds(order["updated_at"]) - seconds(order["created_at"])) * 1000 for order in ends]
-    click.echo(f"      POST /orders: median {statistics.median(reply.ms for reply in placed):.0f} ms;"
-               f" accepted to SUCCESS: median {statistics.median(waits):.0f} ms, of {ORDERS}")
+    click.echo(
+        f"      POST /orders: median {statistics.median(reply.ms for reply in placed):.0f} ms;"
+        f" accepted to SUCCESS: median {statistics.median(waits):.0f} ms, of {ORDERS}"
+    )
     for logical, (kind, id) in sorted(stack.resources(NAME).items()):
         if kind == "AWS::Logs::LogGroup":
             click.echo(f"      {logical.removesuffix('Log')}: {summarized(_reports(id))}")
@@ -94,8 +100,11 @@ def measure(visit: Visitor) -> bool:
 
 def _reports(group: str) -> list[str]:
     """The lines that Lambda writes at the end of each invocation."""
-    pages = aws.client("logs").get_paginator("filter_log_events").paginate(
-        logGroupName=group, filterPattern='"REPORT RequestId"')
+    pages = (
+        aws.client("logs")
+        .get_paginator("filter_log_events")
+        .paginate(logGroupName=group, filterPattern='"REPORT RequestId"')
+    )
     return [event["message"] for page in pages for event in page["events"]]
 
 
@@ -104,8 +113,11 @@ def summarized(reports: list[str]) -> str:
     with X-Ray on, `XRAY TraceId: ...` follows the others."""
     billed_ms = [int(match[1]) for report in reports if (match := _BILLED.search(report))]
     cold_ms = [float(match[1]) for report in reports if (match := _INIT.search(report))]
-    cold = f"cold starts, median {statistics.median(cold_ms):.0f} ms of {len(cold_ms)}" if cold_ms else (
-        "no cold start reported")
+    cold = (
+        f"cold starts, median {statistics.median(cold_ms):.0f} ms of {len(cold_ms)}"
+        if cold_ms
+        else ("no cold start reported")
+    )
     return f"{len(billed_ms)} invocations, {sum(billed_ms)} ms billed; {cold}"
 
 
@@ -124,11 +136,15 @@ def _plan() -> Plan:
     """The change set of a new stack. Raises Refused if something of that name is there: it may be somebody's."""
     there = [table for table in _TABLES if table_exists(table)]
     if there:
-        raise Refused(f"the tables {', '.join(there)} are there already, and python -m cli verify makes and deletes its"
-                      " own: delete those first, as docs/deploy.md shows")
+        raise Refused(
+            f"the tables {', '.join(there)} are there already, and python -m cli verify makes and deletes its"
+            " own: delete those first, as docs/deploy.md shows"
+        )
     planned = stack.plan(NAME, _package(), PARAMETERS)
     if planned is None or not planned.new:
-        raise Refused(f"the stack {NAME} is there already; python -m cli verify makes its own: destroy that one first")
+        raise Refused(
+            f"the stack {NAME} is there already; python -m cli verify makes its own: destroy that one first"
+        )
     return planned
 
 
@@ -147,7 +163,9 @@ def _package() -> Package:
     template = copy.deepcopy(made.template)
     for logical in table_names(template, NAME):
         template["Resources"][logical]["DeletionPolicy"] = "Retain"
-        template["Resources"][logical]["Properties"]["DeletionProtectionEnabled"] = False  # we delete them at the end
+        template["Resources"][logical]["Properties"]["DeletionProtectionEnabled"] = (
+            False  # we delete them at the end
+        )
     return replace(made, template=template)
 
 

@@ -53,8 +53,11 @@ class Visitor:
     def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> Reply:
         """Send a request; again if the stage's throttle refuses it, which is low on purpose. An empty header is left
         out: `Authorization=""` is a request without a token."""
-        sent = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json",
-                **{name.replace("_", "-"): value for name, value in headers.items()}}
+        sent = {
+            "Authorization": f"Bearer {self.token}",
+            "Content-Type": "application/json",
+            **{name.replace("_", "-"): value for name, value in headers.items()},
+        }
         data = json.dumps(body).encode() if body is not None else None
         sent = {name: value for name, value in sent.items() if value}
         for _ in range(_TRIES):
@@ -65,9 +68,13 @@ class Visitor:
         self.last = reply
         return reply
 
-    def place(self, task: str = "cook_nuggets", input: Any = None, delay_s: int = 0, **headers: str) -> Reply:
+    def place(
+        self, task: str = "cook_nuggets", input: Any = None, delay_s: int = 0, **headers: str
+    ) -> Reply:
         body = {"task": task, "input": {"pieces": 1} if input is None else input}
-        return self("POST", "/orders", {**body, **({"delay_s": delay_s} if delay_s else {})}, **headers)
+        return self(
+            "POST", "/orders", {**body, **({"delay_s": delay_s} if delay_s else {})}, **headers
+        )
 
     def wait(self, order_id: str, patience_s: float = PATIENCE_S) -> Any:
         """Return the order once it is done; the last response's body, whatever that is, when patience is over."""

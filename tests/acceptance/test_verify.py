@@ -28,14 +28,20 @@ def test_it_deploys_checks_measures_and_leaves_nothing(local_cloud: LocalCloud) 
 
 
 def test_a_failed_check_is_an_error_and_the_stack_goes_all_the_same(
-    local_cloud: LocalCloud, capsys: pytest.CaptureFixture[str],
+    local_cloud: LocalCloud,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    checks = [Check("health is 201", lambda visit: visit("GET", "/health").status == 201),
-              Check("health is 200", lambda visit: visit("GET", "/health").status == 200)]
+    checks = [
+        Check("health is 201", lambda visit: visit("GET", "/health").status == 201),
+        Check("health is 200", lambda visit: visit("GET", "/health").status == 200),
+    ]
     with pytest.raises(Refused, match="failed: health is 201"):
         verify(True, checks)
     printed = capsys.readouterr().out
-    assert "  BAD health is 201\n      the last response was 200 application/json {'status': 'ok'}\n" in printed
+    assert (
+        "  BAD health is 201\n      the last response was 200 application/json {'status': 'ok'}\n"
+        in printed
+    )
     assert "  ok  health is 200\n" in printed
     assert left_of(local_cloud, NAME) == []
 
@@ -52,12 +58,17 @@ def test_a_stack_that_is_interrupted_goes_too(local_cloud: LocalCloud) -> None:
 def test_tables_of_that_name_that_somebody_kept_are_left_alone(local_cloud: LocalCloud) -> None:
     dynamodb = local_cloud.client("dynamodb")
     dynamodb.create_table(
-        TableName=f"{NAME}-orders", BillingMode="PAY_PER_REQUEST",
+        TableName=f"{NAME}-orders",
+        BillingMode="PAY_PER_REQUEST",
         AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}])
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+    )
     try:
         done = typed("verify", "--yes")
-        assert (done.returncode, f"the tables {NAME}-orders are there already" in done.stderr) == (1, True), done.stderr
+        assert (done.returncode, f"the tables {NAME}-orders are there already" in done.stderr) == (
+            1,
+            True,
+        ), done.stderr
         assert left_of(local_cloud, NAME) == [f"{NAME}-orders"]
     finally:
         dynamodb.delete_table(TableName=f"{NAME}-orders")

@@ -36,12 +36,18 @@ def load_task(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
-def test_the_flask_app_s_functions_place_one_order_for_an_upload_and_show_its_end(cloud: Cloud) -> None:
+def test_the_flask_app_s_functions_place_one_order_for_an_upload_and_show_its_end(
+    cloud: Cloud,
+) -> None:
     with serving(cloud) as front:
         orderline = Orderline(front.url, cloud.token)
         order_id = placing.read_email(orderline, "1", MESSAGE)
         assert placing.read_email(orderline, "1", MESSAGE) == order_id
-        assert placing.email_state(orderline, order_id) == {"status": "PENDING", "email": None, "error": None}
+        assert placing.email_state(orderline, order_id) == {
+            "status": "PENDING",
+            "email": None,
+            "error": None,
+        }
         cloud.drain()
         state = placing.email_state(orderline, order_id)
 
@@ -66,7 +72,9 @@ def test_the_flask_app_answers_at_once_and_shows_the_email_later(
     assert "Idempotency-Key" in refused.json["error"]
 
 
-def test_the_nightly_report_orders_one_report_per_branch(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_nightly_report_orders_one_report_per_branch(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
     module = load_task("nightly_report", monkeypatch)
     cloud.sweep()
     assert cloud.rows() == [], "the first sweep only notes the schedule"
@@ -78,13 +86,17 @@ def test_the_nightly_report_orders_one_report_per_branch(cloud: Cloud, monkeypat
 
     rows = cloud.rows()
     assert {row.status.value for row in rows} == {"SUCCESS"}
-    assert sorted(row.task for row in rows) == ["branch_report"] * len(module.SALES) + ["nightly_report"]
+    assert sorted(row.task for row in rows) == ["branch_report"] * len(module.SALES) + [
+        "nightly_report"
+    ]
     results = [json.loads(row.result or "") for row in rows if row.task == "branch_report"]
     assert {result["branch"]: result["sales"] for result in results} == module.SALES
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\d", result["day"]) for result in results)
 
 
-def test_the_nightly_report_can_be_ordered_for_a_day(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_nightly_report_can_be_ordered_for_a_day(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
     load_task("nightly_report", monkeypatch)
 
     order = cloud.place("nightly_report", {"day": "2030-01-31"})
@@ -94,13 +106,17 @@ def test_the_nightly_report_can_be_ordered_for_a_day(cloud: Cloud, monkeypatch: 
     assert {cloud.get(order_id)["result"]["day"] for order_id in follow_ups} == {"2030-01-31"}
 
 
-def test_a_task_gets_a_pointer_and_returns_one(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_task_gets_a_pointer_and_returns_one(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
     module = load_task("count_words", monkeypatch)
     s3 = boto3.client("s3", region_name=REGION)
     s3.create_bucket(Bucket=module.BUCKET)
     s3.put_object(Bucket=module.BUCKET, Key="texts/a.txt", Body=b"to be\nor not To be")
 
-    there, missing = (cloud.place("count_words", {"key": f"texts/{name}"})["id"] for name in ("a.txt", "b.txt"))
+    there, missing = (
+        cloud.place("count_words", {"key": f"texts/{name}"})["id"] for name in ("a.txt", "b.txt")
+    )
     cloud.drain()
 
     result = cloud.get(there)["result"]
@@ -110,4 +126,7 @@ def test_a_task_gets_a_pointer_and_returns_one(cloud: Cloud, monkeypatch: pytest
     failed = cloud.get(missing)
     assert (failed["status"], failed["attempts"]) == ("FAILED", 1)
     assert "upload it first" in failed["error"]["message"]
-    assert cloud.http("POST", "/orders", {"task": "count_words", "input": {"key": "private/x"}}).status == 422
+    assert (
+        cloud.http("POST", "/orders", {"task": "count_words", "input": {"key": "private/x"}}).status
+        == 422
+    )

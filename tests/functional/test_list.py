@@ -47,10 +47,7 @@ def _stored(cloud: Cloud, count: int, **members: Any) -> list[Order]:
     now = cloud.clock()
     made = [replace(_order(now - n * SECOND, n), **members) for n in range(1, count + 1)]
     for start in range(0, count, 25):
-        puts = [
-            {"PutRequest": {"Item": encode_order(order)}}
-            for order in made[start : start + 25]
-        ]
+        puts = [{"PutRequest": {"Item": encode_order(order)}} for order in made[start : start + 25]]
         cloud.dynamodb.batch_write_item(RequestItems={config.settings().orders_table: puts})
     return made
 
@@ -217,10 +214,7 @@ def test_an_order_s_shard_depends_on_its_id_alone(cloud: Cloud) -> None:
     with _settings(list_shards=3):
         order = cloud.order(cloud.place("cook_nuggets", {"pieces": 1})["id"])
 
-        assert (
-            encode_order(order)["time_shard"]["S"]
-            == f"kit#{zlib.crc32(order.id.encode()) % 3}"
-        )
+        assert encode_order(order)["time_shard"]["S"] == f"kit#{zlib.crc32(order.id.encode()) % 3}"
 
 
 def test_expired_orders_are_gone_from_the_list(cloud: Cloud) -> None:

@@ -28,17 +28,26 @@ def diagram(beginning: str) -> str:
 
 def drawn_edges() -> Counter[Edge]:
     arrows = re.findall(r"^ +(\S+) --> (\S+): (.+)$", diagram("stateDiagram-v2"), re.MULTILINE)
-    return Counter((source, target, name) for source, target, names in arrows for name in names.split(", "))
+    return Counter(
+        (source, target, name) for source, target, names in arrows for name in names.split(", ")
+    )
 
 
 def edges(name: str, transition: Transition) -> list[Edge]:
     sources = [status.value for status in transition.sources] or [START]
-    return [(source, transition.target.value if transition.target else source, name) for source in sources]
+    return [
+        (source, transition.target.value if transition.target else source, name)
+        for source in sources
+    ]
 
 
 def test_the_state_diagram_has_every_transition_and_no_other() -> None:
-    names = {name.lower(): value for name, value in vars(orders).items() if isinstance(value, Transition)}
-    declared = Counter(edge for name, transition in names.items() for edge in edges(name, transition))
+    names = {
+        name.lower(): value for name, value in vars(orders).items() if isinstance(value, Transition)
+    }
+    declared = Counter(
+        edge for name, transition in names.items() for edge in edges(name, transition)
+    )
 
     assert set(names.values()) == set(TRANSITIONS)
     assert drawn_edges() == declared
@@ -46,9 +55,13 @@ def test_the_state_diagram_has_every_transition_and_no_other() -> None:
 
 def test_the_picture_of_the_layers_is_the_import_contract() -> None:
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    (contract,) = re.findall(r'^type = "layers"\nlayers = \[\n(.*?)^\]$', text, re.DOTALL | re.MULTILINE)
+    (contract,) = re.findall(
+        r'^type = "layers"\nlayers = \[\n(.*?)^\]$', text, re.DOTALL | re.MULTILINE
+    )
     enforced = [set(re.findall(r"chalicelib\.([\w.]+)", line)) for line in contract.splitlines()]
-    drawn = [set(label.split(" | ")) for label in re.findall(r'\["([^"]+)"\]', diagram("flowchart TB"))]
+    drawn = [
+        set(label.split(" | ")) for label in re.findall(r'\["([^"]+)"\]', diagram("flowchart TB"))
+    ]
 
     assert drawn == enforced
 

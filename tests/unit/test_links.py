@@ -22,7 +22,9 @@ SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:")
 def markdown_files() -> list[Path]:
     found: list[Path] = []
     for folder, subfolders, names in os.walk(ROOT):
-        subfolders[:] = [name for name in subfolders if not name.startswith(".") and name not in BUILT]
+        subfolders[:] = [
+            name for name in subfolders if not name.startswith(".") and name not in BUILT
+        ]
         found += [Path(folder, name) for name in names if name.endswith(".md")]
     return sorted(found)
 
@@ -62,7 +64,10 @@ def test_every_relative_link_leads_somewhere(page: Path) -> None:
 
 def test_the_index_of_docs_lists_every_page() -> None:
     docs = ROOT / "docs"
-    listed = {(docs / target.partition("#")[0]).resolve() for target in links((docs / "README.md").read_text())}
+    listed = {
+        (docs / target.partition("#")[0]).resolve()
+        for target in links((docs / "README.md").read_text())
+    }
     pages = {page for page in markdown_files() if page.parent == docs} - {docs / "README.md"}
 
     assert sorted(page.name for page in pages - listed) == []
@@ -77,4 +82,8 @@ def test_broken_links_are_found(tmp_path: Path) -> None:
         "```sh\necho [block](no.md)\n```\n"
     )
 
-    assert [problem.partition(":")[0] for problem in broken_links(page)] == ["gone.md", "other.md#lost", "gone.png"]
+    assert [problem.partition(":")[0] for problem in broken_links(page)] == [
+        "gone.md",
+        "other.md#lost",
+        "gone.png",
+    ]
