@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 LAYERS = {
-    "walks": ["tests/faults/test_state_machine.py"],
+    "stateful tests": ["tests/faults/test_state_machine.py"],
     "flows": [
         "tests/functional/test_every_order_ends.py",
         "tests/functional/test_messages.py",
@@ -29,7 +29,7 @@ LAYERS = {
         "tests/functional/test_polling.py",
     ],
     "faults": ["tests/faults/test_faults.py"],
-    "orders of steps": ["tests/faults/test_interleavings.py"],
+    "interleavings": ["tests/faults/test_interleavings.py"],
     "model": ["tests/model"],
 }
 
@@ -85,7 +85,7 @@ MUTANTS = (
         "attempts = attempts",
     ),
     _one(
-        "one's own write is not told",
+        "an own write is not recognised",
         "table/conditional_write.py",
         "row is not None and row.fence == fence",
         "row is None",
@@ -109,25 +109,25 @@ MUTANTS = (
         "return True",
     ),
     _one(
-        "a retry keeps its lease",
+        "a failed attempt keeps its lease",
         "table/transitions.py",
         'removes=("lease_until", "progress")',
         'removes=("progress",)',
     ),
     _one(
-        "a final order keeps its timer",
+        "a final order stays in the due index",
         "table/conditional_write.py",
         '("check_at", "check_shard", "lease_until", *removes)',
         '("lease_until", *removes)',
     ),
     _one(
-        "giving up ignores what came since",
+        "give_up ignores a newer write",
         "table/transitions.py",
         'f"fence = :seen AND {_NOT_HELD}"',
         'f"fence <> :now AND version <> :seen AND {_NOT_HELD}"',
     ),
     Mutant(
-        "giving up ignores a live lease",
+        "give_up ignores a live lease",
         (
             (
                 "chalicelib/table/transitions.py",
@@ -145,25 +145,25 @@ MUTANTS = (
         'Transition("T8", OPEN',
     ),
     _one(
-        "cancel does not name the round",
+        "cancel ignores the retry round",
         "table/transitions.py",
         '"retry_round = :retry_round",\n        {":retry_round": seen.retry_round},',
         '"retry_round >= :retry_round",\n        {":retry_round": 0},',
     ),
     _one(
-        "the sweeper sends what is not due",
+        "the sweeper requeues what is not due",
         "table/transitions.py",
         "fence = :seen AND requeue_count = :requeue_count AND check_at = :due AND check_at <= :now AND",
         "fence <> :seen AND requeue_count <> :seen AND version <> :due AND requeue_count <> :now AND requeue_count >= :requeue_count AND",
     ),
     _one(
-        "the sweeper has no guard",
+        "the sweeper ignores the waiting messages",
         "functions/sweeper.py",
         "if not waiting:",
         "if waiting or not waiting:",
     ),
     _one(
-        "the sweeper leaves no mark on what it sent",
+        "the sweeper does not record what it requeued",
         "functions/sweeper.py",
         "    moved = transitions.resend(order, dispatch)\n    if",
         "    moved = order\n    if",
@@ -180,19 +180,19 @@ MUTANTS = (
         ),
     ),
     _one(
-        "a retry by the client keeps the TTL",
+        "an owner's retry keeps the TTL",
         "table/transitions.py",
         'removes=("expires_at", "lease_until",',
         'removes=("lease_until",',
     ),
     _one(
-        "a retry by the client does not name the round",
+        "an owner's retry ignores the retry round",
         "table/transitions.py",
         '"retry_round = :retry_round AND expires_at > :now_s"',
         '"retry_round <> :now_s AND retry_round >= :retry_round AND expires_at > :now_s"',
     ),
     _one(
-        "a retry by the client keeps the attempts",
+        "an owner's retry keeps the attempts",
         "table/transitions.py",
         '            "attempts": 0,\n            "requeue_count"',
         '            "requeue_count"',
@@ -235,7 +235,7 @@ MUTANTS = (
         "budget <= 0",
     ),
     _one(
-        "a retry is planned without run_at",
+        "a retry is dispatched without run_at",
         "service.py",
         "dispatch = _dispatch(seen.id, orders.now(), seen.run_at)",
         "dispatch = _dispatch(seen.id, orders.now(), None)",
@@ -259,7 +259,7 @@ MUTANTS = (
         "if not",
     ),
     _one(
-        "a retried parent places anew",
+        "a retried parent places its follow-ups again",
         "service.py",
         "str(parent.created_at), name)",
         "str(parent.version), name)",
