@@ -16,7 +16,18 @@ PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 DIAGRAMS = re.findall(r"^```mermaid\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 START = "[*]"  # how mermaid writes the state before the first
 Edge = tuple[str, str, str]
-PAGES = ("CONTRIBUTING.md", "docs/architecture.md", "docs/glossary.md", "docs/story.md")
+PAGES = (
+    "CONTRIBUTING.md",
+    "docs/architecture.md",
+    "docs/deploy.md",
+    "docs/from-celery.md",
+    "docs/glossary.md",
+    "docs/http.md",
+    "docs/parts.md",
+    "docs/performance.md",
+    "docs/story.md",
+    "docs/testing.md",
+)
 FILE = re.compile(r"`((?:[\w.-]+/)*[\w.-]+\.(?:py|yaml|json|in)|(?:[\w.-]+/)+)`")
 
 
