@@ -1,7 +1,7 @@
-"""Access tokens: who the client is. Checked in the app itself, so it is the same on AWS and on a laptop.
+"""Access tokens: issue and check them. The app does this itself, on AWS as on a laptop.
 
-A token is `ol_<id>_<secret>`; the tokens table holds the secret's SHA-256 alone. A record is kept in memory for a
-minute, so a revocation takes that long.
+A token is `ol_<id>_<secret>`. The tokens table stores only the SHA-256 of the secret. Each process
+caches a record for a minute, so a revoked token may work for that long.
 """
 
 from __future__ import annotations
@@ -17,34 +17,47 @@ from chalicelib import config, orders
 from chalicelib.aws.client import client, translated
 from chalicelib.errors import InsufficientScope, InvalidToken, Unauthorized
 
-WRITE, READ = "orders:write", "orders:read"
+WRITE = "orders:write"
+READ = "orders:read"
 LOCAL_OWNER = "local"
 OWNER_NAME = re.compile(r"[a-z0-9-]{1,40}")
 _TOKEN = re.compile(r"ol_([0-9a-f]{8})_([0-9a-f]{64})")
-_REMEMBERED = 60 * orders.SECOND
-_MOST_REMEMBERED = 1000
+_CACHE_TTL = 60 * orders.SECOND
+_MAX_CACHED = 1000
 
 
 @dataclass(frozen=True)
 class Token:
-    """A record of the tokens table. `not_after` is in seconds since 1970, None for never."""
+    """A record of the tokens table."""
 
     id: str
+    """The token's public part, 8 hexadecimal digits."""
     sha256: str
+    """Hash of the token's secret part, in hexadecimal."""
     owner: str
+    """The owner of every order placed with the token."""
     scopes: tuple[str, ...]
+    """What the token allows: `orders:read`, `orders:write`."""
     not_after: int | None = None
+    """When the token expires, in seconds since 1970; None: never."""
     disabled: bool = False
+    """True once the token is revoked."""
 
     def expired(self) -> bool:
+        """Return True if the token has expired."""
         return self.not_after is not None and orders.now() >= self.not_after * orders.SECOND
 
 
-_memory: dict[str, tuple[int, Token | None]] = {}
+# Token id -> (time to read it again, record or None)
+_cache: dict[str, tuple[int, Token | None]] = {}
 
 
 def authenticate(header: str | None, scope: str) -> str:
-    """Return the client who sent the request. Raises Unauthorized, InvalidToken or InsufficientScope."""
+    """Return the owner that a request acts for, from its Authorization header.
+
+    Raises Unauthorized if there is no token, InvalidToken if it is not valid, InsufficientScope if
+    it lacks the scope.
+    """
     if header is None and config.settings().access == "open":
         return LOCAL_OWNER
     scheme, _, text = (header or "").partition(" ")
@@ -59,16 +72,20 @@ def authenticate(header: str | None, scope: str) -> str:
 def issue(
     owner: str, scopes: tuple[str, ...] = (READ, WRITE), not_after: int | None = None
 ) -> tuple[str, Token]:
-    """A new token's text, shown this once, and its record, still to be stored."""
+    """Create a token; return its text, which is not stored anywhere, and the record to store.
+
+    Raises ValueError if the owner's name is not valid.
+    """
     if not OWNER_NAME.fullmatch(owner):
-        raise ValueError(f"client {owner!r}: a name has 1 to 40 of a-z, 0-9 and -")
-    id, secret = secrets.token_hex(4), secrets.token_hex(32)
+        raise ValueError(f"owner {owner!r}: a name has 1 to 40 of a-z, 0-9 and -")
+    id = secrets.token_hex(4)
+    secret = secrets.token_hex(32)
     token = Token(id, hashlib.sha256(secret.encode()).hexdigest(), owner, scopes, not_after)
     return f"ol_{id}_{secret}", token
 
 
 def encode(token: Token) -> dict[str, Any]:
-    """The record as DynamoDB's item."""
+    """Return the record as a DynamoDB item."""
     item: dict[str, Any] = {
         "pk": {"S": token.id},
         "sha256": {"S": token.sha256},
@@ -76,10 +93,13 @@ def encode(token: Token) -> dict[str, Any]:
         "scopes": {"SS": list(token.scopes)},
         "disabled": {"BOOL": token.disabled},
     }
-    return item | ({"not_after": {"N": str(token.not_after)}} if token.not_after else {})
+    if token.not_after:
+        item["not_after"] = {"N": str(token.not_after)}
+    return item
 
 
 def decode(item: dict[str, Any]) -> Token:
+    """Return the record of a DynamoDB item."""
     not_after = int(item["not_after"]["N"]) if "not_after" in item else None
     return Token(
         item["pk"]["S"],
@@ -92,16 +112,19 @@ def decode(item: dict[str, Any]) -> Token:
 
 
 def forget() -> None:
-    """Drop what is remembered, as a new process would."""
-    _memory.clear()
+    """Empty the cache, as in a new process."""
+    _cache.clear()
 
 
 def _valid_token(text: str) -> Token:
-    """Return the token's record. Raises the same InvalidToken whatever the fault, so that ids can't be guessed."""
+    """Return the token's record.
+
+    Raises InvalidToken, with the same message for every reason, so that ids can't be guessed.
+    """
     parts = _TOKEN.fullmatch(text)
     if parts is None:
         raise InvalidToken(InvalidToken.__doc__)
-    token = _remembered(parts[1])
+    token = _cached_token(parts[1])
     digest = hashlib.sha256(parts[2].encode()).hexdigest()
     genuine = hmac.compare_digest(digest, token.sha256 if token else "")
     if token is None or not genuine or token.disabled or token.expired():
@@ -109,19 +132,20 @@ def _valid_token(text: str) -> Token:
     return token
 
 
-def _remembered(token_id: str) -> Token | None:
+def _cached_token(token_id: str) -> Token | None:
     now = orders.now()
-    kept = _memory.get(token_id)
-    if kept is None or kept[0] <= now:
-        if len(_memory) >= _MOST_REMEMBERED:  # guessed ids must not fill the memory
-            _memory.clear()
-        kept = _memory[token_id] = (now + _REMEMBERED, _read(token_id))
-    return kept[1]
+    entry = _cache.get(token_id)
+    if entry is None or entry[0] <= now:
+        if len(_cache) >= _MAX_CACHED:  # guessed ids must not fill the memory
+            _cache.clear()
+        entry = (now + _CACHE_TTL, _read_token(token_id))
+        _cache[token_id] = entry
+    return entry[1]
 
 
-def _read(token_id: str) -> Token | None:
+def _read_token(token_id: str) -> Token | None:
     with translated():
-        answer = client("dynamodb").get_item(
+        response = client("dynamodb").get_item(
             TableName=config.settings().tokens_table, Key={"pk": {"S": token_id}}
         )
-    return decode(answer["Item"]) if "Item" in answer else None
+    return decode(response["Item"]) if "Item" in response else None

@@ -1,7 +1,7 @@
-"""Settings: everything that differs between a laptop, a test and AWS, read from the environment in one place.
+"""Settings: everything that differs between a laptop, a test and AWS, read from the environment.
 
-Every setting has a default, so that `import app` needs no environment. docs/settings.md lists them. They are read when
-asked for, so a variable that a test sets takes effect at once.
+Every setting has a default, so that `import app` needs no environment. Settings are read on use, so
+a variable that a test sets takes effect at once. docs/settings.md lists them.
 """
 
 from __future__ import annotations
@@ -13,170 +13,197 @@ from typing import Any
 
 from chalicelib.errors import SettingMistake
 
-MAX_WAIT_S = 25  # an integration ends after 29: https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
-MAX_ROW_BYTES = (
-    409_600  # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
-)
-ROW_RESERVE_BYTES = (
-    106_496  # of a row for the links to follow-ups (94,500), the history and the error
-)
-MAX_VISIBILITY_S = (
-    11 * 3600
-)  # SQS counts 12 hours from the receive: the attempt before, 15 minutes at most, counts too
+# API Gateway ends an integration after 29 s:
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
+MAX_WAIT_S = 25
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
+MAX_ROW_BYTES = 409_600
+# Room in a row for the links to follow-ups (94,500 bytes), the history and the error
+ROW_RESERVE_BYTES = 106_496
+# SQS allows 12 hours from the receive, which include the attempt before: 15 minutes at most
+MAX_VISIBILITY_S = 11 * 3600
 
 
 @dataclass(frozen=True)
 class Settings:
-    """One field is one environment variable of the same name in capitals. Durations are in seconds."""
+    """One field per environment variable, of the same name in capitals.
+
+    Each description ends with who sets the variable: the template (.chalice/resources.yaml), `make
+    run` (cli/local.py, for the HTTP server on a laptop), or else the operator.
+    """
 
     stack: str = "orderline-dev"
-    """Tables and queues are named after it: see `orders_table` and the other properties."""
+    """Prefix of the names of the tables and queues. Set by the template and `make run`."""
     queue_url: str = ""
-    """The orders queue; empty: asked from SQS by its name, once."""
+    """URL of the orders queue; empty: looked up by name. Set by the template and `make run`."""
     access: str = "open"
-    """`token`: every request needs an access token. `open`: requests without one belong to the client `local`."""
+    """`token`: requests need a token; `open`: they don't. Set by the template and `make run`."""
     public_url: str = ""
-    """What links begin with; empty: made from the request's own Host."""
+    """Base URL of links; empty: taken from the request's Host. Set by the operator."""
     max_input_bytes: int = 65536
+    """Maximum size of an order's input as JSON, in bytes. Set by the template."""
     max_result_bytes: int = 65536
+    """Maximum size of a task's result as JSON, in bytes. Set by the operator."""
     resend_after_s: int = 120
-    """How long an order may wait, unclaimed, before the sweeper looks at it."""
+    """Seconds until the sweeper requeues an unclaimed order. Set by the template and `make run`."""
     retention_s: int = 7 * 86400
-    """How long a final order is kept."""
+    """Seconds from an order's end until it expires. Set by the operator."""
     max_age_s: int = 4 * 86400
-    """An order that could run for so long and did not end fails; must exceed any backlog that is to be served."""
+    """Seconds that an order may be runnable without finishing; then it fails. Set by the operator.
+
+    It must be above the longest backlog that is to survive.
+    """
     periodic_owner: str = "periodic"
-    """The client whom orders of periodic tasks belong to."""
+    """Owner of the orders of periodic tasks. Set by the template."""
     worker_timeout_s: int = 60
-    """The worker function's own timeout: no task's timeout_s may exceed it."""
+    """The worker's timeout in seconds; limits `timeout_s`. Set by the template and `make run`."""
     max_receives: int = 30
-    """The queue's maxReceiveCount: no task's max_attempts may reach it."""
+    """The queue's maxReceiveCount, above every task's `max_attempts`. Set by the template."""
     board_keep_s: int = 300
-    """How long the board shows an order after its end."""
+    """Seconds that the board shows an order after its end. Set by the operator."""
     max_wait_s: int = 20
-    """How long an answer is held back at most for a client that prefers to wait; 0: not at all."""
+    """Upper limit of `Prefer: wait`, in seconds; 0 disables waiting. Set by the template."""
     cors_origins: str = ""
-    """Origins whose pages may call the API from a browser, with spaces between; empty: none."""
+    """Web origins that may call the API, separated by spaces; empty: none. Set by the template."""
     cursor_key: str = ""
-    """What the cursors of lists are signed with; the template gives the stack's id."""
+    """Secret that signs cursors of lists. Set by the template and `make run`: the stack's id."""
     list_shards: int = 1
-    """Partitions of a client's list, a thousand new orders a second each. May only grow."""
+    """Partitions of an owner's list; may only grow. Set by the template."""
     due_shards: int = 1
+    """Partitions of the due index, per kind of dispatch. Set by the operator."""
     dns_suffix: str = ""
-    """Domain of AWS's endpoints, `AWS::URLSuffix` in the template; empty: that of the region's partition, aws or cn."""
+    """Domain of AWS's endpoints; empty: derived from the region. Set by the template."""
     aws_transport: str = ""
-    """`sigv4`: signed by the app itself; `botocore`; empty: sigv4 in Lambda, botocore elsewhere."""
+    """`sigv4` or `botocore`; empty: sigv4 in Lambda, botocore elsewhere. Set by `make run`."""
 
     @property
     def orders_table(self) -> str:
+        """Name of the table of orders."""
         return f"{self.stack}-orders"
 
     @property
     def tokens_table(self) -> str:
+        """Name of the table of access tokens."""
         return f"{self.stack}-tokens"
 
     @property
     def orders_queue(self) -> str:
+        """Name of the orders queue."""
         return f"{self.stack}-orders"
 
     @property
     def dead_queue(self) -> str:
+        """Name of the dead-letter queue."""
         return f"{self.stack}-dead"
 
 
 def read(environ: Mapping[str, str]) -> Settings:
-    """Settings from an environment. Raises SettingMistake that names the variable and what it may hold."""
+    """Return the settings of an environment.
+
+    Raises SettingMistake, which names the variable and its valid values.
+    """
     values: dict[str, str | int] = {}
-    for each in fields(Settings):
-        name = each.name.upper()
+    for setting in fields(Settings):
+        name = setting.name.upper()
         text = environ.get(name, "")
         if not text:
             continue
-        if each.type == "int" and not text.isdigit():
-            raise SettingMistake(f"{name}={text!r}: a whole number is needed")
-        values[each.name] = int(text) if each.type == "int" else text
+        if setting.type == "int" and not text.isdigit():
+            raise SettingMistake(f"{name}={text!r}: must be a whole number")
+        values[setting.name] = int(text) if setting.type == "int" else text
     settings = Settings(**values)  # type: ignore[arg-type]
-    return _checked(settings, in_lambda=bool(environ.get("AWS_LAMBDA_FUNCTION_NAME")))
+    _validate(settings, in_lambda=bool(environ.get("AWS_LAMBDA_FUNCTION_NAME")))
+    return settings
 
 
-def _checked(settings: Settings, in_lambda: bool) -> Settings:
+def _validate(settings: Settings, in_lambda: bool) -> None:
     if settings.access not in ("open", "token"):
-        raise SettingMistake(f"ACCESS={settings.access!r}: it is `token` or `open`")
+        raise SettingMistake(f"ACCESS={settings.access!r}: must be `token` or `open`")
     if settings.aws_transport not in ("", "sigv4", "botocore"):
         raise SettingMistake(
-            f"AWS_TRANSPORT={settings.aws_transport!r}: it is `sigv4` or `botocore`"
+            f"AWS_TRANSPORT={settings.aws_transport!r}: must be `sigv4` or `botocore`"
         )
     if in_lambda and settings.access == "open":
         raise SettingMistake(
-            "ACCESS is open: in Lambda it must be `token`, or everybody could place orders"
+            "ACCESS is open: in Lambda it must be `token`, or anyone could place orders"
         )
     if settings.max_wait_s > MAX_WAIT_S:
         raise SettingMistake(
-            f"MAX_WAIT_S={settings.max_wait_s}: at most {MAX_WAIT_S}, API Gateway waits no longer"
+            f"MAX_WAIT_S={settings.max_wait_s}: must be at most {MAX_WAIT_S},"
+            " because API Gateway waits no longer"
         )
-    stored, limit = (
-        settings.max_input_bytes + settings.max_result_bytes,
-        MAX_ROW_BYTES - ROW_RESERVE_BYTES,
-    )
-    if stored > limit:
+    row_bytes = settings.max_input_bytes + settings.max_result_bytes
+    max_bytes = MAX_ROW_BYTES - ROW_RESERVE_BYTES
+    if row_bytes > max_bytes:
         raise SettingMistake(
-            f"MAX_INPUT_BYTES + MAX_RESULT_BYTES = {stored}: at most {limit}, both are in one row"
+            f"MAX_INPUT_BYTES + MAX_RESULT_BYTES = {row_bytes}: must be at most {max_bytes},"
+            " because both are in one row"
         )
     if settings.list_shards < 1 or settings.due_shards < 1:
-        raise SettingMistake("LIST_SHARDS and DUE_SHARDS are at least 1")
-    return settings
+        raise SettingMistake("LIST_SHARDS and DUE_SHARDS must be at least 1")
 
 
 @dataclass(frozen=True)
 class Aws:
-    """Where AWS is and which credentials to use there: everything that an AWS client is made from."""
+    """Endpoints and credentials of AWS: everything that an AWS client is made from."""
 
     in_lambda: bool
+    """True inside a Lambda function."""
     region: str
+    """Name of the region, such as us-east-1."""
     dynamodb_url: str
     """Endpoint of DynamoDB; empty: the region's own."""
     sqs_url: str
+    """Endpoint of SQS; empty: the region's own."""
     dns_suffix: str
+    """Domain of the region's endpoints."""
     sigv4: bool
-    """Sign calls in direct.py instead of going through botocore. Moto sees botocore alone, hence the default."""
+    """True: sign calls in aws/sigv4.py; False: call botocore, the only one that moto can mock."""
     key_id: str
+    """Access key id."""
     secret: str = field(repr=False)
+    """Secret access key."""
     session_token: str = field(repr=False)
+    """Token of temporary credentials; empty: none."""
 
     def endpoint(self, service: str) -> str:
-        """Return the configured endpoint of `dynamodb` or `sqs`, or an empty string for the region's own."""
+        """Return the configured endpoint of `dynamodb` or `sqs`; empty: the region's own."""
         return self.dynamodb_url if service == "dynamodb" else self.sqs_url
 
     def missing(self, service: str) -> str | None:
-        """Return why no client of this service may be made here, or None if it may.
+        """Return why this service must not be called from here, or None if it may be called.
 
-        Nobody's real account is reached by accident: outside Lambda, either an endpoint is configured (the local
-        cloud) or the credentials are such as no account has, as under moto. Profiles are never read. Access keys of
-        real accounts begin with AKIA or ASIA:
+        This protects real accounts from accidents: outside Lambda, either an endpoint is configured
+        (the local cloud) or the credentials can't be those of an account (moto). Profiles are never
+        read. Access keys of real accounts begin with AKIA or ASIA:
         https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-unique-ids
         """
         fake = self.key_id and not self.key_id.startswith(("AKIA", "ASIA"))
         if self.in_lambda or self.endpoint(service) or fake:
             return None
-        return "no cloud is configured here: run `make run`, or `. .local/env` while the local cloud runs"
+        return (
+            "no cloud is configured here:"
+            " run `make run`, or `. .local/env` while the local cloud runs"
+        )
 
 
 def read_aws(environ: Mapping[str, str], settings: Settings) -> Aws:
-    """Return how AWS is reached from an environment; variables as in botocore.
+    """Return the AWS endpoints and credentials of an environment; variables as in botocore.
 
     https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
     """
     in_lambda = bool(environ.get("AWS_LAMBDA_FUNCTION_NAME"))
     region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or "us-east-1"
     shared_url = environ.get("AWS_ENDPOINT_URL", "")
+    partition_suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+    transport = settings.aws_transport or ("sigv4" if in_lambda else "botocore")
     return Aws(
         in_lambda=in_lambda,
         region=region,
         dynamodb_url=environ.get("AWS_ENDPOINT_URL_DYNAMODB") or shared_url,
         sqs_url=environ.get("AWS_ENDPOINT_URL_SQS") or shared_url,
-        dns_suffix=settings.dns_suffix
-        or ("amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"),
-        sigv4=(settings.aws_transport or ("sigv4" if in_lambda else "botocore")) == "sigv4",
+        dns_suffix=settings.dns_suffix or partition_suffix,
+        sigv4=transport == "sigv4",
         key_id=environ.get("AWS_ACCESS_KEY_ID", ""),
         secret=environ.get("AWS_SECRET_ACCESS_KEY", ""),
         session_token=environ.get("AWS_SESSION_TOKEN", ""),
@@ -194,12 +221,12 @@ _AWS_VARIABLES = (
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
 )
-VARIABLES = (*(each.name.upper() for each in fields(Settings)), *_AWS_VARIABLES)
+VARIABLES = (*(setting.name.upper() for setting in fields(Settings)), *_AWS_VARIABLES)
 
 
 @dataclass(frozen=True)
-class _Reading:
-    """What was read, and the environment that it was read from."""
+class _Snapshot:
+    """The settings, and the environment that they were read from."""
 
     environment: Mapping[Any, str | bytes]
     values: tuple[str | None, ...]
@@ -207,14 +234,15 @@ class _Reading:
     aws: Aws
 
 
-_last: _Reading | None = None
+_last: _Snapshot | None = None
 
 
-def _reading() -> _Reading:
-    """Return the last reading, or a new one if the environment has changed: a test may set a variable at any time.
+def _snapshot() -> _Snapshot:
+    """Return the last snapshot, or a new one if the environment has changed since.
 
-    Comparing the raw mapping takes under a microsecond; `os.environ == copy` would decode every entry. A change
-    elsewhere (Lambda sets a trace id for each invocation) keeps the same objects, so clients made from them stay.
+    A test may set a variable at any time. Comparing the raw mapping is cheap, while comparing
+    `os.environ` would decode every entry. When only other variables changed (Lambda sets a trace id
+    for each invocation), the objects stay the same, so AWS clients made from them stay in use.
     """
     global _last  # noqa: PLW0603
     raw = getattr(os.environ, "_data", os.environ)
@@ -222,20 +250,20 @@ def _reading() -> _Reading:
         values = tuple(map(os.environ.get, VARIABLES))
         if _last is None or values != _last.values:
             settings = read(os.environ)
-            _last = _Reading(dict(raw), values, settings, read_aws(os.environ, settings))
+            _last = _Snapshot(dict(raw), values, settings, read_aws(os.environ, settings))
         else:
             _last = replace(_last, environment=dict(raw))
     return _last
 
 
 def settings() -> Settings:
-    """Return the settings of the environment as it is now. Raises SettingMistake."""
-    return _reading().settings
+    """Return the settings of the current environment. Raises SettingMistake if one is not valid."""
+    return _snapshot().settings
 
 
 def aws() -> Aws:
-    """Return how AWS is reached in the environment as it is now."""
-    return _reading().aws
+    """Return the AWS endpoints and credentials of the current environment."""
+    return _snapshot().aws
 
 
-settings()  # a mistake shows at import, not at the first order
+settings()  # fail at import, not at the first order

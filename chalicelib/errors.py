@@ -1,25 +1,30 @@
 """Every error that Orderline raises on purpose.
 
 OrderlineError
-├── Refusal                what the client asked for can't be done; nothing was changed
-│   ├── InvalidOrder       the order's shape is wrong (which member: `pointer`)
-│   │   ├── InvalidInput   its input doesn't fit the task's type hints
-│   │   └── UnknownTask    no such task; lists the known ones
-│   ├── TooLarge           more bytes than an order may have
+├── Refusal                the request can't be fulfilled; nothing was changed
+│   ├── InvalidOrder       the order is malformed (`pointer`: which member)
+│   │   ├── InvalidInput   the input doesn't fit the task's type hints
+│   │   └── UnknownTask    there is no such task (`known`: the tasks that exist)
+│   ├── TooLarge           the input is over its maximum size
 │   ├── KeyReused          the Idempotency-Key belongs to another request
-│   ├── NotCancellable     a worker has claimed it, or it is final
-│   ├── NotRetryable       it is neither FAILED nor CANCELLED
-│   ├── NotFound           no such order, or another client's
+│   ├── NotCancellable     the order was claimed by a worker, or is final
+│   ├── NotRetryable       the order is neither FAILED nor CANCELLED
+│   ├── NotFound           there is no such order, or it belongs to another owner
 │   ├── Unauthorized       the request has no access token
 │   ├── InvalidToken       the token is malformed, unknown, revoked or expired
 │   └── InsufficientScope  the token is valid, but lacks the scope for this request (`scope`)
-├── Unavailable            AWS isn't there, is too slow or throttles; try again
+├── Unavailable            AWS can't be reached, is too slow or throttles; try again
 │   └── NoCloud            no AWS is configured here
+├── CallRefused            AWS answered a call with an error (`code`)
+├── CallFailed             a call got no response
 ├── UnreadableOrder        an order's row can't be decoded by this version
-├── ConditionFailed                  a conditional write was refused: the row is not as the fence believed (`row`)
-├── NoJSON                 a task's result can't be written as JSON
+├── ConditionFailed        the condition of a conditional write did not hold (`row`: the order)
+├── NoJSON                 a value can't be written as JSON
 ├── TaskMistake            a task is declared wrongly; raised at import
-└── SettingMistake         an environment variable holds what its setting can't be
+└── SettingMistake         an environment variable has an invalid value; raised at import
+
+The docstrings of KeyReused, NotFound, Unauthorized, InvalidToken and UnreadableOrder are also their
+messages, so they are written for clients and have one line.
 """
 
 from __future__ import annotations
@@ -31,15 +36,15 @@ if TYPE_CHECKING:
 
 
 class OrderlineError(Exception):
-    """The root."""
+    """The base class of Orderline's errors."""
 
 
 class Refusal(OrderlineError):
-    """What the client asked for can't be done; nothing was changed."""
+    """The request can't be fulfilled; nothing was changed."""
 
 
 class InvalidOrder(Refusal):
-    """The order's shape is wrong. `pointer` is the JSON pointer (RFC 6901) to the member at fault."""
+    """The order is malformed. `pointer` is the JSON pointer (RFC 6901) to the wrong member."""
 
     def __init__(self, detail: str, pointer: str = "") -> None:
         super().__init__(detail)
@@ -47,7 +52,7 @@ class InvalidOrder(Refusal):
 
 
 def pointer_to(*members: str) -> str:
-    """The JSON pointer to a member of a member."""
+    """Return the JSON pointer (RFC 6901) to a nested member."""
     return "".join("/" + member.replace("~", "~0").replace("/", "~1") for member in members)
 
 
@@ -56,25 +61,25 @@ class InvalidInput(InvalidOrder):
 
 
 class UnknownTask(InvalidOrder):
-    """No task has that name. `known` lists those that exist."""
+    """There is no task of that name. `known` lists the tasks that exist."""
 
     def __init__(self, name: str, known: list[str]) -> None:
-        super().__init__(f"no task is called {name!r}; there are: {', '.join(known)}", "/task")
+        super().__init__(f"no task is called {name!r}; the tasks are: {', '.join(known)}", "/task")
         self.known = known
 
 
 class TooLarge(Refusal):
-    """The order's input has more bytes than are kept."""
+    """The order's input is over its maximum size, in bytes of JSON."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, max_bytes: int) -> None:
         super().__init__(
-            f"an order's input may have {most} bytes of JSON (the setting MAX_INPUT_BYTES)"
+            f"an order's input may have at most {max_bytes} bytes of JSON"
+            " (the setting MAX_INPUT_BYTES)"
         )
-        self.most = most
 
 
 class KeyReused(Refusal):
-    """This Idempotency-Key was used for another request; nothing was placed. A new request needs a new key."""
+    """This Idempotency-Key was used for another request; use a new key for a new request."""
 
 
 class NotFound(Refusal):
@@ -82,10 +87,10 @@ class NotFound(Refusal):
 
 
 class NotCancellable(Refusal):
-    """Only an order that waits can be cancelled."""
+    """Only a pending order can be cancelled."""
 
     def __init__(self, status: str) -> None:
-        super().__init__(f"only an order that waits can be cancelled; this one is {status}")
+        super().__init__(f"only a PENDING order can be cancelled; this one is {status}")
         self.order_status = status
 
 
@@ -100,7 +105,7 @@ class NotRetryable(Refusal):
 
 
 class Unauthorized(Refusal):
-    """An access token is needed: `Authorization: Bearer ol_...`. `python -m cli token create` makes one."""
+    """Send `Authorization: Bearer ol_...`; `python -m cli token create` makes an access token."""
 
 
 class InvalidToken(Refusal):
@@ -116,19 +121,25 @@ class InsufficientScope(Refusal):
 
 
 class Unavailable(OrderlineError):
-    """AWS isn't there, is too slow or throttles. Nothing is known of the call's effect."""
+    """AWS can't be reached, is too slow or throttles. The call may have taken effect."""
 
 
 class CallRefused(OrderlineError):
-    """AWS answered a call with an error. `item` is the row that refused a condition, `again`: it may pass later."""
+    """AWS answered a call with an error.
+
+    `code` is AWS's name of the error, `item` the row that failed a condition, as DynamoDB's item;
+    `again` is True if the same call may succeed later.
+    """
 
     def __init__(self, code: str, item: dict[str, Any] | None = None, again: bool = False) -> None:
         super().__init__(code)
-        self.code, self.item, self.again = code, item, again
+        self.code = code
+        self.item = item
+        self.again = again
 
 
 class CallFailed(OrderlineError):
-    """No answer came to a call; the message is what happened instead."""
+    """A call got no response; the message names the underlying error."""
 
 
 class NoCloud(Unavailable):
@@ -136,24 +147,27 @@ class NoCloud(Unavailable):
 
 
 class UnreadableOrder(OrderlineError):
-    """This version can't read the order: a newer one wrote it, or it was changed by hand. Deploy the newer version."""
+    """This version can't read the order; if a newer version wrote it, deploy that version."""
 
 
 class ConditionFailed(OrderlineError):
-    """A conditional write was refused. `row` is the order as it is, None where there is none."""
+    """The condition of a conditional write did not hold.
+
+    `row` is the order as it is in the table, None if there is none.
+    """
 
     def __init__(self, row: Order | None) -> None:
-        super().__init__("the order is not as its fence believed")
+        super().__init__("the order has changed since it was read")
         self.row = row
 
 
 class NoJSON(OrderlineError):
-    """A task's result can't be written as JSON."""
+    """A value, such as a task's result, can't be written as JSON."""
 
 
 class TaskMistake(OrderlineError):
-    """A task is declared wrongly: raised at import, so that its author sees it first."""
+    """A task is declared wrongly. Raised at import, so that its author sees it first."""
 
 
 class SettingMistake(OrderlineError, ValueError):
-    """An environment variable holds what its setting can't be: raised at import."""
+    """An environment variable has an invalid value. Raised at import."""

@@ -1,6 +1,7 @@
-"""Write one JSON line per event to standard output. Never an input, a result or a token; of a client only a hash.
+"""Write one JSON line per event to standard output.
 
-`about` names what the lines of a block are about: the order, the message, the request that began it all.
+No line contains an input, a result or a token, and an owner appears only as a hash. `bound` adds
+members to every line of a block: the order, the message, the HTTP request that caused the work.
 """
 
 from __future__ import annotations
@@ -16,45 +17,49 @@ from contextvars import ContextVar
 from chalicelib import config, metrics
 
 Value = str | int | float | None
-_about: ContextVar[dict[str, Value]] = ContextVar("about", default={})  # noqa: B039  it is replaced, never changed
+_bound: ContextVar[dict[str, Value]] = ContextVar(
+    "bound",
+    default={},  # noqa: B039  replaced as a whole, never changed in place
+)
 
 
 def event(name: str, **members: Value) -> None:
-    """Not through `logging`, whose records and handlers took an eighth of our code's CPU and had nothing to add."""
-    with suppress(
-        Exception
-    ):  # no order fails for a log that is full, closed, or replaced by a task
+    """Write an event's line.
+
+    `logging` is not used: its records and handlers cost CPU and add nothing that we need.
+    """
+    # A full or closed standard output, or one that a task replaced, must not fail an order
+    with suppress(Exception):
         sys.stdout.write(_line(name, members) + "\n")
 
 
-def fault(name: str, **members: Value) -> None:
-    """An error that nobody expected, with its traceback."""
+def exception(name: str, **members: Value) -> None:
+    """Write an event with the traceback of the unexpected exception that is being handled."""
     event(name, **members, traceback=traceback.format_exc())
 
 
 @contextmanager
-def about(**members: Value) -> Iterator[None]:
-    """Every line of the block has these members too."""
-    before = _about.set({**_about.get(), **members})
+def bound(**members: Value) -> Iterator[None]:
+    """Add these members to every line that the block writes."""
+    token = _bound.set({**_bound.get(), **members})
     try:
         yield
     finally:
-        _about.reset(before)
+        _bound.reset(token)
 
 
 def request_id() -> str | None:
-    """The id of the HTTP request that all this is done for, if there was one."""
-    found = _about.get().get("request")
-    return str(found) if found else None
+    """Return the id of the HTTP request that caused the current work, or None if there was none."""
+    request = _bound.get().get("request")
+    return str(request) if request else None
 
 
 def hashed(owner: str) -> str:
-    """A client as lines name it: the same for the same client, and no name."""
+    """Return the name of an owner in log lines: a hash, equal for equal owners."""
     return hashlib.sha256(owner.encode()).hexdigest()[:12]
 
 
 def _line(name: str, members: dict[str, Value]) -> str:
-    told = {**_about.get(), **members}
-    return json.dumps(
-        {"event": name, **told, **metrics.members(name, told, config.settings().stack)}
-    )
+    line = {**_bound.get(), **members}
+    metric = metrics.members(name, line, config.settings().stack)
+    return json.dumps({"event": name, **line, **metric})

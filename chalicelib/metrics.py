@@ -1,7 +1,9 @@
-"""Metrics as members of log lines: CloudWatch reads them there, so they cost no call and no library.
+"""Metrics as members of log lines.
 
+CloudWatch extracts them from the lines, so they need no call and no library.
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
-Each combination of dimensions is billed as a metric of its own: tasks and statuses are few, orders and clients are not.
+Each combination of dimensions is billed as its own metric, so they name tasks and statuses, which
+are few, but never orders or owners.
 """
 
 from __future__ import annotations
@@ -11,9 +13,11 @@ from collections.abc import Mapping
 from typing import Any
 
 NAMESPACE = "Orderline"
-_BY_STACK, _BY_TASK, _BY_STATUS = ["stack"], ["stack", "task"], ["stack", "task", "status"]
+_BY_STACK = ["stack"]
+_BY_TASK = ["stack", "task"]
+_BY_STATUS = ["stack", "task", "status"]
 
-# event -> (dimensions, {metric: unit}). A metric that its event doesn't bring counts the event itself.
+# event -> (dimensions, {metric: unit}). A metric that is not a member of its line counts the event.
 EVENTS: dict[str, tuple[list[list[str]], dict[str, str]]] = {
     "order_accepted": ([_BY_STACK, _BY_TASK], {"orders_accepted": "Count"}),
     "attempt_began": ([_BY_STACK, _BY_TASK], {"attempts": "Count", "age_ms": "Milliseconds"}),
@@ -26,8 +30,8 @@ EVENTS: dict[str, tuple[list[list[str]], dict[str, str]]] = {
 }
 
 
-def members(event: str, given: Mapping[str, Any], stack: str) -> dict[str, Any]:
-    """What makes a log line a metric; nothing for an event that is none."""
+def members(event: str, line: Mapping[str, Any], stack: str) -> dict[str, Any]:
+    """Return the members that turn an event's log line into metrics; empty for an event without."""
     if event not in EVENTS:
         return {}
     dimensions, units = EVENTS[event]
@@ -36,9 +40,9 @@ def members(event: str, given: Mapping[str, Any], stack: str) -> dict[str, Any]:
         "Dimensions": dimensions,
         "Metrics": [{"Name": name, "Unit": unit} for name, unit in units.items()],
     }
-    counted = {name: 1 for name in units if name not in given}
+    counts = {name: 1 for name in units if name not in line}
     return {
-        **counted,
+        **counts,
         "stack": stack,
         "_aws": {"Timestamp": time.time_ns() // 1_000_000, "CloudWatchMetrics": [block]},
     }

@@ -1,6 +1,7 @@
-"""An order and its life: its fields, its statuses and the only ways from one to the next. Pure: no AWS, no HTTP.
+"""The domain: an order, its statuses and the transitions between them. No AWS, no HTTP.
 
-Every time is a whole number of microseconds since 1970 UTC, but `expires_at`: DynamoDB's TTL wants seconds.
+Every time is a whole number of microseconds since 1970 UTC, except `expires_at`: DynamoDB's TTL
+needs seconds.
 """
 
 from __future__ import annotations
@@ -14,19 +15,19 @@ from time import time_ns  # bound here: a task may leave time.time_ns patched
 from typing import Any
 
 SECOND = 1_000_000
-MAX_HISTORY = 20
-MAX_MESSAGE = 1000  # letters of an error that are kept
-MAX_DELAY_S = 900  # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-delay-queues.html
-CLOCK_SKEW_S = 2
-QUEUED, SCHEDULED = (
-    "queued",
-    "scheduled",
-)  # the due index's partitions: what was sent, and what is for later
+MAX_HISTORY = 20  # attempts that an order's history holds
+MAX_MESSAGE = 1000  # characters of an error's message
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-delay-queues.html
+MAX_DELAY_S = 900
+CLOCK_SKEW_S = 2  # between SQS's clock and ours
+# Prefixes of the due index's partitions
+QUEUED = "queued"  # has a message in the queue
+SCHEDULED = "scheduled"  # waits for the sweeper to send its message
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # https://www.crockford.com/base32.html
 
 
 class Status(str, Enum):
-    """Where an order stands; MEANING has a sentence for each."""
+    """The status of an order; MEANING describes each."""
 
     PENDING = "PENDING"
     RUNNING = "RUNNING"
@@ -36,15 +37,16 @@ class Status(str, Enum):
 
     @property
     def final(self) -> bool:
+        """True if the order has ended: only a retry may follow."""
         return self in FINAL
 
 
 MEANING = {
-    Status.PENDING: "Waiting for a worker; with attempts, for its next one.",
-    Status.RUNNING: "Claimed: its task runs, until the lease is over.",
+    Status.PENDING: "Waiting for its first attempt, or for the next one.",
+    Status.RUNNING: "Claimed by a worker; its task runs until the lease ends.",
     Status.SUCCESS: "Its task returned; the result is recorded.",
     Status.FAILED: "It ended without a result; the error says why.",
-    Status.CANCELLED: "Its client withdrew it before a worker claimed it.",
+    Status.CANCELLED: "Cancelled on request before a worker claimed it.",
 }
 OPEN = (Status.PENDING, Status.RUNNING)
 FINAL = (Status.SUCCESS, Status.FAILED, Status.CANCELLED)
@@ -52,11 +54,14 @@ FINAL = (Status.SUCCESS, Status.FAILED, Status.CANCELLED)
 
 @dataclass(frozen=True)
 class Transition:
-    """One row of the state machine: the statuses it leaves, and the one it leads to (None: it stays)."""
+    """A transition of the state machine."""
 
     label: str
+    """Its number in the tables of the docs and the model."""
     sources: tuple[Status, ...]
+    """The statuses that it may start from."""
     target: Status | None
+    """The status that it leads to; None: the status stays."""
 
 
 PLACE = Transition("T1", (), Status.PENDING)
@@ -87,126 +92,173 @@ TRANSITIONS = (
 
 @dataclass(frozen=True)
 class Order:
-    """One request for work, as its row in the orders table. `input` and `result` are JSON text."""
+    """A request to run a task, as its row in the orders table.
+
+    Each description ends with the transitions that write the field. Times are in microseconds since
+    1970 UTC unless it says otherwise.
+    """
 
     owner: str
+    """The tenant that the order belongs to. Set by place, from the access token."""
     id: str
+    """Reference number, 26 characters. Set by place."""
     task: str
+    """Name of the task to run. Set by place."""
     input: str
+    """JSON text of the task's keyword arguments. Set by place."""
     status: Status
+    """Current status. Set by every transition that has a target."""
     created_at: int
+    """Time of placing. Set by place."""
     updated_at: int
+    """Time of the last write. Set by every transition."""
     max_attempts: int
+    """Maximum number of attempts in a retry round. Set by place, from the task's declaration."""
     fingerprint: str
+    """Hash of the request, to detect a reused idempotency key. Set by place."""
     fence: str
+    """Fencing token: random, a new one for every write but a report. Set by every transition."""
     attempts: int = 0
+    """Attempts started in this retry round. Counted by claim, reset by retry."""
     retry_round: int = 0
+    """Number of retries so far. Counted by retry."""
     requeue_count: int = 0
+    """Requeues by the sweeper since the last claim. Counted by resend, reset by claim and retry."""
     version: int = 1
+    """Number of writes to the row. Counted by every transition."""
     round_started_at: int | None = None
+    """Time of the last retry; None: never retried. Set by retry."""
     run_at: int | None = None
+    """Earliest time of the first attempt; None: at once. Set by place."""
     lease_until: int | None = None
+    """End of the worker's lease; None: not claimed. Set by claim, removed when the attempt ends."""
     check_at: int | None = None
+    """Time of the sweeper's next check; None: final. Set as check_shard, and by put back."""
     check_shard: str | None = None
+    """Partition in the due index; None: final. Set by place, resend, postpone, retry."""
     result: str | None = None
+    """JSON text of what the task returned. Set by succeed, removed by retry."""
     error: dict[str, Any] | None = None
+    """Last error: code, message, attempt. Set by put back, fail and give up, removed by succeed."""
     history: tuple[dict[str, Any], ...] = ()
+    """Latest attempts: start and end times, error code. Appended by claim, completed at its end."""
     progress: dict[str, Any] | None = None
+    """Progress: percent (0 to 100) and a word. Set by report, removed by put back and retry."""
     parent: str | None = None
+    """Id of the order whose task placed this one; None: not a follow-up. Set by place."""
     follow_ups: tuple[str, ...] = ()
+    """Ids of the orders that its task placed. Set at the end of an attempt."""
     depth: int = 0
+    """Number of ancestors in the chain of follow-ups. Set by place."""
     expires_at: int | None = None
+    """Time of deletion, in seconds since 1970. Set with a final status, removed by retry."""
 
     @property
     def key(self) -> str:
-        """The row key. The client in it comes from the access token alone, so nobody reaches another's order."""
+        """The row's key, whose owner comes from the access token alone."""
         return key_of(self.owner, self.id)
 
     @property
     def began_at(self) -> int:
-        """When this round could first run: what its age counts from."""
+        """The time from which this retry round could run; its age counts from here."""
         return max(self.created_at, self.run_at or 0, self.round_started_at or 0)
 
     def held(self, now: int) -> bool:
-        """Whether a worker's lease on it is live."""
+        """Return True if a worker's lease is in force."""
         return self.lease_until is not None and self.lease_until >= now
 
     def expired(self, now: int) -> bool:
-        """Gone to every reader, though DynamoDB may delete the row days later."""
+        """Return True if readers must not see it any more; DynamoDB may delete it days later."""
         return self.expires_at is not None and self.expires_at * SECOND <= now
 
 
 @dataclass(frozen=True)
 class Dispatch:
-    """When the sweeper should look at an order, and with which delay it is sent now; None: the sweeper sends it."""
+    """The way of an order to the queue."""
 
     check_at: int
+    """Time of the sweeper's next check, in microseconds since 1970."""
     check_shard: str
+    """Partition in the due index."""
     delay_s: int | None
+    """Delay in seconds with which to send the message now; None: the sweeper sends it later."""
 
 
 def dispatch(order_id: str, now: int, run_at: int | None, wait_s: int, shards: int) -> Dispatch:
-    """How an order is sent, at once or for later. `wait_s`: how long after it could run the sweeper should look.
+    """Decide how an order gets to the queue: now, with a delay, or later by the sweeper.
 
-    SQS delays a message by at most 15 minutes; what is further ahead waits on the due index alone. A message may come
-    early by the clocks' difference, so it is delayed a little more.
+    SQS delays a message by at most 15 minutes; an order that runs later than that waits in the due
+    index. Clocks differ, so a message is delayed a little longer than the order must wait.
+
+    Args:
+        order_id: spreads orders over the partitions of the due index
+        now: the current time, in microseconds since 1970
+        run_at: the earliest time of the first attempt, in the same unit; None: at once
+        wait_s: seconds after which the sweeper checks an order that could have run
+        shards: number of partitions of the due index
     """
     shard = zlib.crc32(order_id.encode()) % shards
     ahead = max(0, (run_at or 0) - now)
-    delay_s = -(-ahead // SECOND) + CLOCK_SKEW_S if ahead else 0
+    delay_s = ceil_div(ahead, SECOND) + CLOCK_SKEW_S if ahead else 0
     if delay_s > MAX_DELAY_S:
-        return Dispatch(
-            now + ahead - (MAX_DELAY_S - CLOCK_SKEW_S) * SECOND, f"{SCHEDULED}#{shard}", None
-        )
+        send_at = now + ahead - (MAX_DELAY_S - CLOCK_SKEW_S) * SECOND
+        return Dispatch(send_at, f"{SCHEDULED}#{shard}", None)
     return Dispatch(now + ahead + wait_s * SECOND, f"{QUEUED}#{shard}", delay_s)
 
 
 def failure(order: Order, code: str, message: str) -> dict[str, Any]:
-    """An error as an order keeps it; its message bounded, and text that any JSON reader takes."""
+    """Build an order's `error`: its message shortened, and without lone surrogates."""
     text = message.encode("utf-8", "replace").decode()[:MAX_MESSAGE]
     return {"code": code, "message": text, "attempt": order.attempts}
 
 
 def terminal_error(order: Order, now: int, max_age_s: int) -> dict[str, Any] | None:
-    """The error of an order that no attempt will mend any more, None for one that may still be mended."""
+    """Return the final error of an order that is out of attempts or out of time, else None."""
     if order.attempts >= order.max_attempts:
-        return failure(
-            order,
-            "attempts_exhausted",
-            f"the last of its {order.max_attempts} attempts did not report",
-        )
+        message = f"the last of its {order.max_attempts} attempts did not report"
+        return failure(order, "attempts_exhausted", message)
     if now - order.began_at > max_age_s * SECOND:
-        return failure(order, "gave_up", f"it could run for {max_age_s} s, and no worker ended it")
+        message = f"the order did not finish within {max_age_s} s (the setting MAX_AGE_S)"
+        return failure(order, "gave_up", message)
     return None
 
 
+def ceil_div(dividend: int, divisor: int) -> int:
+    """Return the quotient, rounded up."""
+    return -(-dividend // divisor)
+
+
 def now() -> int:
+    """Return the current time in microseconds since 1970 UTC."""
     return time_ns() // 1000
 
 
 def new_fence() -> str:
-    """The token of one write: it fences the row, and tells one's own write when the SDK hid a retry."""
+    """Return a random fencing token for one write; see table/conditional_write.py."""
     return secrets.token_hex(8)
 
 
 def key_of(owner: str, order_id: str) -> str:
+    """Return the key of an order's row."""
     return f"{owner}#{order_id}"
 
 
 def new_id() -> str:
+    """Return a random reference number."""
     return _base32(secrets.token_bytes(16))
 
 
 def id_of(*parts: str) -> str:
-    """An id that the same parts always give: an order's client and Idempotency-Key, say."""
+    """Derive a reference number from parts, such as the owner and the idempotency key."""
     return _base32(hashlib.sha256("\0".join(parts).encode()).digest()[:16])
 
 
 def _base32(digest: bytes) -> str:
-    """128 bits as 26 characters that nobody confuses when reading them aloud."""
+    """Encode 128 bits as 26 characters that are easy to read aloud."""
     number = int.from_bytes(digest, "big")
     return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
 
 
 def is_id(text: str) -> bool:
+    """Return True if the text has the form of a reference number."""
     return len(text) == 26 and all(letter in _CROCKFORD for letter in text)

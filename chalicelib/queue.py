@@ -1,4 +1,4 @@
-"""The orders queue: send, decode, hide. A message names an order and nothing else."""
+"""The orders queue: send, decode and hide messages. A message names an order and its task."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Message:
-    """What a record of Lambda's SQS event holds.
-
-    id        None if the record has none: then Lambda can't be asked to keep the message
-    receipt   None if the record has none: then the message can't be hidden
-    receives  how often it was received; a hint, never a fence
-    key       of the order's row; None if the body can't be read
-    task      a hint for what the order may need; the row decides
-    """
+    """A message, as a record of Lambda's SQS event."""
 
     id: str | None
+    """SQS's id of the message; None if the record has none: then the message can't be kept."""
     receipt: str | None
+    """Receipt handle; None if the record has none: then the message can't be hidden."""
     receives: int
+    """Number of receives so far; approximate, so no decision may depend on it alone."""
     key: str | None
+    """Key of the order's row; None if the body can't be read."""
     task: str
+    """Name of the order's task; only the row is authoritative."""
     version: int
+    """Version of the message's format; 0 if the body can't be read."""
     request: str | None = None
+    """Id of the HTTP request that caused the message; None if there was none."""
 
-    def about(self) -> dict[str, str | None]:
-        """How log lines name it: the message, its order, a hash of the client, and the request that placed it."""
+    def log_context(self) -> dict[str, str | None]:
+        """Return the members that its log lines have: message, order, hashed owner, request."""
         owner, _, order = (self.key or "").partition("#")
         return {
             "message": self.id,
@@ -47,34 +47,36 @@ class Message:
 
 
 def send(order: Order, delay_s: int = 0) -> None:
-    """T2. The group makes a standard queue fair between clients:
+    """Send an order's message, to be received after `delay_s`. Raises Unavailable.
+
+    The message group makes a standard queue fair between owners:
     https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-fair-queues.html
     """
-    request = logs.request_id()
+    options: dict[str, Any] = {}
+    if delay_s:
+        options["DelaySeconds"] = delay_s
+    if request := logs.request_id():
+        attribute = {"DataType": "String", "StringValue": request}
+        options["MessageAttributes"] = {"request": attribute}
     with translated():
         client("sqs").send_message(
             QueueUrl=url(),
             MessageBody=json.dumps({"v": VERSION, "pk": order.key, "task": order.task}),
             MessageGroupId=order.owner,
-            **({"DelaySeconds": delay_s} if delay_s else {}),
-            **(
-                {"MessageAttributes": {"request": {"DataType": "String", "StringValue": request}}}
-                if request
-                else {}
-            ),
+            **options,
         )
 
 
 def depth() -> int:
-    """About how many messages wait for a worker."""
+    """Return the approximate number of messages that wait for a worker. Raises Unavailable."""
     name = "ApproximateNumberOfMessages"
     with translated():
-        answer = client("sqs").get_queue_attributes(QueueUrl=url(), AttributeNames=[name])
-    return int(answer["Attributes"][name])
+        response = client("sqs").get_queue_attributes(QueueUrl=url(), AttributeNames=[name])
+    return int(response["Attributes"][name])
 
 
 def hide(message: Message, seconds: int) -> None:
-    """Let a message that is not acknowledged come back after `seconds`, counted from now. Raises Unavailable."""
+    """Make a message visible again `seconds` from now. Raises Unavailable."""
     if message.receipt is None:
         raise Unavailable("the record has no receiptHandle")
     seconds = min(max(seconds, 0), config.MAX_VISIBILITY_S)
@@ -85,7 +87,8 @@ def hide(message: Message, seconds: int) -> None:
 
 
 def decode(record: Any) -> Message:
-    """Return the message of a record as Lambda delivers it. Nothing in a record raises."""
+    """Return the message of a record from Lambda. Never raises, whatever the record contains."""
+    key: str | None
     try:
         body = json.loads(record["body"])
         key, task, version = str(body["pk"]), str(body["task"]), int(body["v"])
@@ -113,36 +116,41 @@ def _text(record: Any, *path: str) -> str | None:
 def process(
     records: list[Any], handle: Callable[[Message, bool], bool]
 ) -> dict[str, list[dict[str, str]]]:
-    """Hand each record's message to `handle`, and return Lambda's partial batch response: the messages to keep.
+    """Call `handle` for each message; return Lambda's partial batch response.
 
-    `handle` takes the message and whether it is the first of the batch, and returns whether the message is done with.
-    An error concerns its own message alone, which is kept, never the rest of the batch.
+    The response names the messages to keep, which SQS then delivers again.
+    `handle` takes the message and whether it is the first of the batch, and returns True to
+    acknowledge the message, False to keep it. An exception keeps its own message and has no effect
+    on the rest of the batch.
     https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html#services-sqs-batchfailurereporting
     """
     messages = [decode(record) for record in records]
-    kept = [message for n, message in enumerate(messages) if not _done(message, n == 0, handle)]
+    to_keep = [
+        message for n, message in enumerate(messages) if not _handle(message, n == 0, handle)
+    ]
     # Lambda fails the whole batch for an identifier that is not one of its messages
-    return {"batchItemFailures": [{"itemIdentifier": message.id} for message in kept if message.id]}
+    failures = [{"itemIdentifier": message.id} for message in to_keep if message.id]
+    return {"batchItemFailures": failures}
 
 
-def _done(message: Message, first: bool, handle: Callable[[Message, bool], bool]) -> bool:
-    with logs.about(**message.about()):
+def _handle(message: Message, first: bool, handle: Callable[[Message, bool], bool]) -> bool:
+    with logs.bound(**message.log_context()):
         try:
             return handle(message, first)
         except Unavailable as error:
             logs.event("aws_unavailable", reason=str(error))
         except Exception:
-            logs.fault("message_fault")
+            logs.exception("message_failed")
     return False
 
 
 def url() -> str:
-    """The queue's address: told by the template, or asked once by its name."""
-    return config.settings().queue_url or _ask(config.settings().orders_queue, config.aws())
+    """Return the orders queue's URL: from the settings, or looked up once. Raises Unavailable."""
+    return config.settings().queue_url or _look_up(config.settings().orders_queue, config.aws())
 
 
 @functools.lru_cache(maxsize=4)
-def _ask(name: str, aws: config.Aws) -> str:
-    """Return the address of the queue in that AWS."""
+def _look_up(name: str, aws: config.Aws) -> str:
+    """Return the URL of a queue; `aws` is a part of the cache's key."""
     with translated():
         return str(client("sqs").get_queue_url(QueueName=name)["QueueUrl"])

@@ -1,1 +1,1 @@
-"""Calls to AWS: signed here in Lambda (sigv4), through botocore elsewhere (boto)."""
+"""Calls to AWS: signed by the app itself in Lambda (sigv4), through botocore elsewhere (boto)."""

@@ -1,4 +1,4 @@
-"""Make AWS clients, lazily, and translate AWS's errors into ours. No other module makes a client."""
+"""Make AWS clients on demand and translate AWS's errors. No other module makes a client."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from chalicelib.errors import CallFailed, CallRefused, NoCloud, Unavailable
 
 
 def client(service: str) -> Any:
-    """Return the client of `dynamodb` or `sqs`: one for each environment that it can be made from.
+    """Return the client of `dynamodb` or `sqs`, one per environment.
 
-    Signed here in Lambda, botocore's elsewhere, unless AWS_TRANSPORT says otherwise; both raise the same errors. Raises
-    NoCloud where none is configured: see config.Aws.missing. That is checked for each call, so that a call made after
-    a mocked test reaches nothing.
+    It signs calls itself in Lambda and uses botocore elsewhere, unless AWS_TRANSPORT is set; both
+    raise the same errors.
+
+    Raises NoCloud if no AWS is configured, see config.Aws.missing. Every call of this function checks
+    that, so that code which outlives a mocked test reaches no AWS.
     """
     aws = config.aws()
     if missing := aws.missing(service):
@@ -29,30 +31,31 @@ def client(service: str) -> Any:
 def _client(service: str, aws: config.Aws) -> Any:
     if aws.sigv4:
         return sigv4.Client(service, aws)
-    from chalicelib.aws import boto  # noqa: PLC0415  half a cold start, where nobody may need it
+    from chalicelib.aws import boto  # noqa: PLC0415  slow to import, and Lambda does not need it
 
     return boto.Client(service, aws)
 
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """What AWS can't do now becomes Unavailable. A refused condition and everything else passes as it is."""
+    """Raise Unavailable for AWS errors in the block, except for a failed condition."""
     try:
         yield
     except CallRefused as refusal:
         if refusal.code == "ConditionalCheckFailedException":
             raise
-        raise Unavailable(
-            f"AWS answered {refusal.code}: {_MENDS.get(refusal.code, 'try again')}"
-        ) from refusal
+        hint = _HINTS.get(refusal.code, "try again")
+        raise Unavailable(f"AWS answered {refusal.code}: {hint}") from refusal
     except CallFailed as error:
         local = bool(config.aws().endpoint("dynamodb"))
-        mend = "is the local cloud running? `make run`" if local else "try again"
-        raise Unavailable(f"AWS can't be reached ({error}): {mend}") from error
+        hint = "is the local cloud running? `make run`" if local else "try again"
+        raise Unavailable(f"AWS can't be reached ({error}): {hint}") from error
 
 
-_MENDS = {
-    "ResourceNotFoundException": "the table isn't there; is the stack deployed? locally: `make run`",
-    "AWS.SimpleQueueService.NonExistentQueue": "the queue isn't there; is the stack deployed? locally: `make run`",
-    "QueueDoesNotExist": "the queue isn't there; is the stack deployed? locally: `make run`",
+_NO_TABLE = "the table does not exist; is the stack deployed? locally: `make run`"
+_NO_QUEUE = "the queue does not exist; is the stack deployed? locally: `make run`"
+_HINTS = {
+    "ResourceNotFoundException": _NO_TABLE,
+    "AWS.SimpleQueueService.NonExistentQueue": _NO_QUEUE,
+    "QueueDoesNotExist": _NO_QUEUE,
 }

@@ -1,7 +1,8 @@
-"""Calls to AWS signed and read here: a third of botocore's CPU for an order, and two fifths for a cold start.
+"""A small AWS client: it signs requests and reads responses itself, to save CPU and cold-start time.
 
-Only what our few calls need: JSON over one kept connection for each thread, Signature Version 4, botocore's timeouts
-and its standard retries. AWS_TRANSPORT=botocore takes botocore instead; the whole suite holds both to the same.
+It has only what our few calls need: JSON over one persistent connection per thread, Signature Version
+4, and botocore's timeouts and standard retries. AWS_TRANSPORT=botocore selects botocore instead; the
+test suite runs with both. docs/performance.md has the measurements.
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 """
 
@@ -33,13 +34,15 @@ from urllib.parse import quote, urlsplit
 from chalicelib.config import Aws
 from chalicelib.errors import CallFailed, CallRefused
 
-CONNECT_TIMEOUT_S, READ_TIMEOUT_S, ATTEMPTS = 2, 5, 3
-_MAX_LINE = 65_536
+CONNECT_TIMEOUT_S = 2
+READ_TIMEOUT_S = 5
+ATTEMPTS = 3
+_MAX_LINE = 65_536  # bytes
 _MAX_LINES = 200
-_MAX_BODY = 32 * 2**20  # BatchGetItem answers with 16 MB at most, the largest of our calls
+_MAX_BODY = 32 * 2**20  # bytes; our largest response is BatchGetItem's, of at most 16 MB
 _TARGETS = {"dynamodb": "DynamoDB_20120810", "sqs": "AmazonSQS"}
 # https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
-_AGAIN = {
+_RETRYABLE_CODES = {
     "Throttling",
     "ThrottlingException",
     "ThrottledException",
@@ -57,9 +60,9 @@ _AGAIN = {
 
 
 class Client:
-    """Botocore's client as far as we use it: `client.put_item(TableName=...)` is the operation PutItem.
+    """A client with botocore's interface: `client.put_item(TableName=...)` calls PutItem.
 
-    Raises CallRefused for AWS's answer of an error, CallFailed where no answer came that can be read.
+    Calls raise CallRefused if AWS answers with an error, CallFailed if there is no readable response.
     """
 
     def __init__(self, service: str, aws: Aws) -> None:
@@ -83,37 +86,40 @@ class Client:
             reused = self._connection().sock is not None
             pause = True
             try:
-                return self._tried(operation, body)
+                return self._send(operation, body)
             except CallRefused as refusal:
                 if not refusal.again:
                     raise
                 error = refusal
             except (OSError, HTTPException) as failure:
                 error = CallFailed(type(failure).__name__)
-                # A kept connection that AWS had closed says nothing about AWS's load: a new one is worth a try at once
+                # If AWS closed an idle connection, that is no sign of load: retry at once
                 pause = isinstance(failure, TimeoutError) or not reused
         raise error
 
-    def _tried(self, operation: str, body: bytes) -> Any:
+    def _send(self, operation: str, body: bytes) -> Any:
         target = f"{_TARGETS[self.service]}.{operation}"
         headers = signed(self._aws, self.service, urlsplit(self.url).netloc, target, body, gmtime())
-        status, text = self._exchange({**headers, **_trace(self._aws)}, body)
+        status, text = self._exchange({**headers, **_trace_header(self._aws)}, body)
         if status != 200:
-            raise _refused(status, text)
+            raise _refusal(status, text)
         try:
             return json.loads(text or b"{}")
         except (ValueError, RecursionError) as error:
             raise HTTPException("not valid JSON") from error
 
     def _exchange(self, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
-        """One request and its answer. A connection that was left in the middle, by a time limit say, is closed."""
+        """Send a request; return the status and body of the response.
+
+        Any exception, such as a task's time limit, closes the connection: it may hold half a response.
+        """
         connection = self._connection()
         try:
-            self._ready(connection)
-            connection.sock.sendall(_request(headers, body))
+            self._ensure_connected(connection)
+            connection.sock.sendall(_encode_request(headers, body))
             with connection.sock.makefile("rb") as stream:
-                status, text, kept = _answer(stream)
-            if not kept:
+                status, text, persistent = _read_response(stream)
+            if not persistent:
                 connection.close()
             return status, text
         except BaseException:
@@ -121,14 +127,15 @@ class Client:
             raise
 
     def _connection(self) -> HTTPConnection:
-        """This thread's."""
+        """Return this thread's connection."""
         connection: HTTPConnection | None = getattr(self._of_thread, "connection", None)
         if connection is None:
-            connection = self._of_thread.connection = self._new_connection()
+            connection = self._new_connection()
+            self._of_thread.connection = connection
         return connection
 
-    def _ready(self, connection: HTTPConnection) -> None:
-        """Connected; anew if AWS closed it while nobody used it."""
+    def _ensure_connected(self, connection: HTTPConnection) -> None:
+        """Connect, also if AWS has closed the connection while it was idle."""
         if connection.sock and select.select([connection.sock], [], [], 0)[0]:
             connection.close()
         if not connection.sock:
@@ -136,29 +143,39 @@ class Client:
             connection.sock.settimeout(READ_TIMEOUT_S)
 
     def _new_connection(self) -> HTTPConnection:
-        scheme, place = urlsplit(self.url)[:2]
+        scheme, netloc = urlsplit(self.url)[:2]
         if scheme == "http":
-            return HTTPConnection(place, timeout=CONNECT_TIMEOUT_S)
-        return HTTPSConnection(place, timeout=CONNECT_TIMEOUT_S, context=_trust())
+            return HTTPConnection(netloc, timeout=CONNECT_TIMEOUT_S)
+        return HTTPSConnection(netloc, timeout=CONNECT_TIMEOUT_S, context=_ssl_context())
 
 
 def signed(
     aws: Aws, service: str, host: str, target: str, body: bytes, now: time.struct_time
 ) -> dict[str, str]:
-    """Return the headers of a POST to `/`, Authorization among them."""
-    day, moment = time.strftime("%Y%m%d", now), time.strftime("%Y%m%dT%H%M%SZ", now)
-    headers = {"content-type": "application/x-amz-json-1.0", "host": host, "x-amz-date": moment}
+    """Return the headers of a POST to `/`, including Authorization.
+
+    Args:
+        aws: region and credentials
+        service: `dynamodb` or `sqs`
+        host: the endpoint's host, with its port if it has one
+        target: value of X-Amz-Target, such as AmazonSQS.SendMessage
+        body: the request's body
+        now: the current time in UTC
+    """
+    day = time.strftime("%Y%m%d", now)
+    timestamp = time.strftime("%Y%m%dT%H%M%SZ", now)
+    headers = {"content-type": "application/x-amz-json-1.0", "host": host, "x-amz-date": timestamp}
     if aws.session_token:
         headers["x-amz-security-token"] = aws.session_token
     headers["x-amz-target"] = target
-    lines, names = (
-        "".join(f"{name}:{value}\n" for name, value in headers.items()),
-        ";".join(headers),
-    )
+    lines = "".join(f"{name}:{value}\n" for name, value in headers.items())
+    names = ";".join(headers)
     request = f"POST\n/\n\n{lines}\n{names}\n{hashlib.sha256(body).hexdigest()}"
+    request_hash = hashlib.sha256(request.encode()).hexdigest()
     scope = f"{day}/{aws.region}/{service}/aws4_request"
-    text = f"AWS4-HMAC-SHA256\n{moment}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
-    signature = hmac.new(_key(aws.secret, day, aws.region, service), text.encode(), "sha256")
+    text = f"AWS4-HMAC-SHA256\n{timestamp}\n{scope}\n{request_hash}"
+    key = _signing_key(aws.secret, day, aws.region, service)
+    signature = hmac.new(key, text.encode(), "sha256")
     headers["authorization"] = (
         f"AWS4-HMAC-SHA256 Credential={aws.key_id}/{scope},"
         f" SignedHeaders={names}, Signature={signature.hexdigest()}"
@@ -166,10 +183,10 @@ def signed(
     return headers
 
 
-def _trace(aws: Aws) -> dict[str, str]:
-    """Return the header that links this call to its invocation, as botocore sends it: unsigned, and in Lambda only.
+def _trace_header(aws: Aws) -> dict[str, str]:
+    """Return the header that links this call to its invocation; empty outside Lambda.
 
-    Traces are joined by it, and Lambda's detection of endless loops counts by it:
+    It is not signed, as in botocore. X-Ray joins traces by it, and Lambda detects endless loops by it:
     https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html
     """
     trace = os.environ.get("_X_AMZN_TRACE_ID") if aws.in_lambda else None
@@ -177,7 +194,7 @@ def _trace(aws: Aws) -> dict[str, str]:
 
 
 @functools.lru_cache(maxsize=4)
-def _key(secret: str, *scope: str) -> bytes:
+def _signing_key(secret: str, *scope: str) -> bytes:
     key = f"AWS4{secret}".encode()
     for part in (*scope, "aws4_request"):
         key = hmac.digest(key, part.encode(), "sha256")
@@ -185,65 +202,67 @@ def _key(secret: str, *scope: str) -> bytes:
 
 
 @functools.lru_cache(maxsize=1)
-def _trust() -> ssl.SSLContext:
-    """The machine's own certificate authorities; loaded once, it takes milliseconds."""
+def _ssl_context() -> ssl.SSLContext:
+    """Return a context that trusts the system's certificate authorities; cached, as loading is slow."""
     return ssl.create_default_context()
 
 
-def _request(headers: Mapping[str, str], body: bytes) -> bytes:
-    """In one piece, so that it leaves in one packet."""
+def _encode_request(headers: Mapping[str, str], body: bytes) -> bytes:
+    """Return the whole request as one piece, so that it is sent in one packet."""
     head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     return f"POST / HTTP/1.1\r\n{head}content-length: {len(body)}\r\n\r\n".encode("ascii") + body
 
 
-def _answer(stream: BinaryIO) -> tuple[int, bytes, bool]:
-    """Return status, body, and whether the connection is kept: https://www.rfc-editor.org/rfc/rfc9112
+def _read_response(stream: BinaryIO) -> tuple[int, bytes, bool]:
+    """Return status, body, and True if the connection persists.
 
-    http.client makes an e-mail message of each head, a sixth of an order's CPU. Raises HTTPException for a broken one.
+    http.client is slower: it parses each head as an e-mail message. Raises HTTPException if the
+    response is malformed: https://www.rfc-editor.org/rfc/rfc9112
     """
     try:
-        status, headers = int(_line(stream).split()[1]), {}
-        for line in _lines(stream):
+        status = int(_read_line(stream).split()[1])
+        headers = {}
+        for line in _read_headers(stream):
             name, _, value = line.lower().partition(b":")
             headers[name] = value.strip()
         if headers.get(b"transfer-encoding") == b"chunked":
-            body = _chunks(stream)
+            body = _read_chunks(stream)
         else:
-            body = _exactly(stream, int(headers[b"content-length"]))
+            body = _read_exactly(stream, int(headers[b"content-length"]))
     except (ValueError, LookupError) as error:
-        raise BadStatusLine("no answer that can be read") from error
+        raise BadStatusLine("malformed response") from error
     return status, body, headers.get(b"connection") != b"close"
 
 
-def _chunks(stream: BinaryIO) -> bytes:
+def _read_chunks(stream: BinaryIO) -> bytes:
     body = bytearray()
-    while size := int(_line(stream).partition(b";")[0], 16):
-        body += _exactly(stream, size, _MAX_BODY - len(body))
-        _line(stream)
-    for _ in _lines(stream):  # trailers
+    while size := int(_read_line(stream).partition(b";")[0], 16):
+        body += _read_exactly(stream, size, _MAX_BODY - len(body))
+        _read_line(stream)
+    for _ in _read_headers(stream):  # trailers
         pass
     return bytes(body)
 
 
-def _lines(stream: BinaryIO) -> Iterator[bytes]:
+def _read_headers(stream: BinaryIO) -> Iterator[bytes]:
     """Yield header lines up to the empty one."""
     for _ in range(_MAX_LINES):
-        line = _line(stream)
+        line = _read_line(stream)
         if not line:
             return
         yield line
     raise LineTooLong("headers")
 
 
-def _line(stream: BinaryIO) -> bytes:
+def _read_line(stream: BinaryIO) -> bytes:
     line = stream.readline(_MAX_LINE)
     if not line.endswith(b"\n"):
         raise IncompleteRead(line)
     return line.rstrip(b"\r\n")
 
 
-def _exactly(stream: BinaryIO, size: int, most: int = _MAX_BODY) -> bytes:
-    if not 0 <= size <= most:
+def _read_exactly(stream: BinaryIO, size: int, max_size: int = _MAX_BODY) -> bytes:
+    if not 0 <= size <= max_size:
         raise BadStatusLine(f"a body of {size} bytes")
     body = stream.read(size)
     if len(body) < size:
@@ -251,10 +270,10 @@ def _exactly(stream: BinaryIO, size: int, most: int = _MAX_BODY) -> bytes:
     return body
 
 
-def _refused(status: int, text: bytes) -> CallRefused:
+def _refusal(status: int, text: bytes) -> CallRefused:
     try:
         error = json.loads(text)
         code = str(error["__type"]).rpartition("#")[2]
     except (ValueError, KeyError, TypeError, RecursionError):
         error, code = {}, str(status)
-    return CallRefused(code, error.get("Item"), again=status >= 500 or code in _AGAIN)
+    return CallRefused(code, error.get("Item"), again=status >= 500 or code in _RETRYABLE_CODES)

@@ -85,7 +85,7 @@ def _sweep(shard: str, swept: Swept, budget: float, time_left_s: Callable[[], fl
         except (
             Exception
         ):  # a row that can't be read, say: it is always the first, and must not hide all others
-            logs.fault("sweep_fault", key=key)
+            logs.exception("sweep_fault", key=key)
     return budget
 
 

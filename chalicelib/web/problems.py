@@ -73,7 +73,7 @@ def response(fault: Exception, request: Request) -> Response:
         return _response(fault.name, fault.detail, request, fault.members)
     if type(fault) in _NAMES:
         return _response(_NAMES[type(fault)], str(fault), request, _members(fault))  # type: ignore[index]
-    logs.fault("internal", route=request.route)
+    logs.exception("internal", route=request.route)
     return _response(
         "internal", "Something broke here; it is logged under the request's id.", request, {}
     )

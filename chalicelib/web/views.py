@@ -19,10 +19,10 @@ def answer(
     view: Callable[[Request, str], Response], scope: str | None, request: Request
 ) -> Response:
     """A view's response; or the problem that its fault becomes. The token comes before anything else."""
-    with logs.about(request=request.id):
+    with logs.bound(request=request.id):
         try:
             owner = auth.authenticate(request.headers.get("authorization"), scope) if scope else ""
-            with logs.about(owner=logs.hashed(owner)):
+            with logs.bound(owner=logs.hashed(owner)):
                 response = view(request, owner)
         except Exception as fault:
             response = problems.response(fault, request)

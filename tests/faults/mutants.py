@@ -206,8 +206,8 @@ MUTANTS = (
     _one(
         "a failed send fails the POST",
         "service.py",
-        "    except Unavailable as fault:\n        logs",
-        "    except Unavailable as fault:\n        raise\n        logs",
+        "    except Unavailable as error:\n        logs",
+        "    except Unavailable as error:\n        raise\n        logs",
     ),
     _one("the ETag ignores what is included", "web/etag.py", ", *sorted(include)])", "])"),
     _one(
@@ -237,14 +237,14 @@ MUTANTS = (
     _one(
         "a retry is dispatched without run_at",
         "service.py",
-        "dispatch = _dispatch(seen.id, orders.now(), seen.run_at)",
-        "dispatch = _dispatch(seen.id, orders.now(), None)",
+        "dispatch = _dispatch(order.id, orders.now(), order.run_at)",
+        "dispatch = _dispatch(order.id, orders.now(), None)",
     ),
     _one(
         "the delay allows for no clock skew",
         "orders.py",
-        "-(-ahead // SECOND) + CLOCK_SKEW_S if ahead else 0",
-        "-(-ahead // SECOND)",
+        "ceil_div(ahead, SECOND) + CLOCK_SKEW_S if ahead else 0",
+        "ceil_div(ahead, SECOND)",
     ),
     _one(
         "the message's task runs, not the row's",

@@ -179,12 +179,12 @@ def test_the_table_holds_no_secret(cloud: Cloud) -> None:
 
 
 def test_guessed_ids_do_not_fill_the_memory(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(auth, "_MOST_REMEMBERED", 5)
+    monkeypatch.setattr(auth, "_MAX_CACHED", 5)
 
     for guess in range(20):
         asking(cloud, f"Bearer ol_{guess:08x}_" + "0" * 64, "GET", "/tasks")
 
-    assert len(auth._memory) <= 5
+    assert len(auth._cache) <= 5
 
 
 def test_no_token_stands_in_a_log(cloud: Cloud, capfd: pytest.CaptureFixture[str]) -> None:

@@ -148,17 +148,17 @@ def test_tls_is_checked_and_its_connection_is_kept(
     aws.answers = [(200, {"n": n}) for n in range(3)]
     tls = reached(AWS_ENDPOINT_URL=f"https://127.0.0.1:{aws.server_port}")
 
-    sigv4._trust.cache_clear()
+    sigv4._ssl_context.cache_clear()
     with pytest.raises(CallFailed, match="SSLCertVerificationError"):
         sigv4.Client("dynamodb", tls).query()
 
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    sigv4._trust.cache_clear()
+    sigv4._ssl_context.cache_clear()
     client, before = sigv4.Client("dynamodb", tls), aws.connections
     assert [client.query() for _ in range(3)] == [{"n": 0}, {"n": 1}, {"n": 2}]
     assert aws.connections == before + 1
     client._connection().close()
-    sigv4._trust.cache_clear()
+    sigv4._ssl_context.cache_clear()
 
 
 def _certificate(path: Path) -> Path:
@@ -332,7 +332,7 @@ OK = b"HTTP/1.1 200 OK\r\n"
 )
 def test_an_answer_is_read_to_its_end_and_no_further(raw: bytes, kept: bool) -> None:
     stream = BytesIO(raw + b"HTTP/1.1 the next")
-    assert sigv4._answer(stream) == (200, b"{}", kept)
+    assert sigv4._read_response(stream) == (200, b"{}", kept)
     assert stream.read() == b"HTTP/1.1 the next"
 
 
@@ -364,7 +364,7 @@ def test_an_answer_is_read_to_its_end_and_no_further(raw: bytes, kept: bool) -> 
 )
 def test_a_broken_answer_is_a_failure_never_half_an_answer(raw: bytes) -> None:
     with pytest.raises(HTTPException):
-        sigv4._answer(BytesIO(raw))
+        sigv4._read_response(BytesIO(raw))
 
 
 def test_nobody_there_is_a_failed_call() -> None:
