@@ -1,7 +1,8 @@
-"""Every trigger of Orderline and nothing else: each handler is one call into chalicelib.
+"""The handlers of all triggers: HTTP, queues and the schedule. Each is one call into chalicelib.
 
-Event handlers must stand here: in a Chalice Blueprint they would deploy under a module that never imports this one.
-Handlers' names are public: resources in .chalice/resources.yaml are named after them.
+Event handlers must live in this file. Chalice deploys a Blueprint's handlers under the Blueprint's
+own module, which never imports this one. Handler names are public: resources in
+.chalice/resources.yaml are named after them.
 """
 
 from __future__ import annotations
@@ -99,26 +100,26 @@ def order_sweeper(event: LambdaFunctionEvent) -> dict[str, Any]:
     return vars(sweep(time_left(event.context)))
 
 
-# Chalice's own class demands every member of a scheduled event, though nobody reads one: the console's test button
-# sends others
+# Chalice's own class requires all members of a scheduled event. We read none of them, and the test
+# button of the AWS console sends an event without them.
 order_sweeper.event_class = LambdaFunctionEvent
 
 
 def _request() -> http.Request:
-    """Chalice's request in our terms."""
-    given: Any = app.current_request
-    query, sent = given.query_params, {name.lower(): value for name, value in given.headers.items()}
+    """Convert Chalice's current request."""
+    request: Any = app.current_request
+    query = request.query_params
+    fields = {name.lower(): value for name, value in request.headers.items()}
+    aws_id = request.context.get("requestId") or request.lambda_context.aws_request_id
     return http.Request(
-        method=given.method,
-        route=given.context["resourcePath"],
-        path=given.context["path"],
-        headers=sent,
+        method=request.method,
+        route=request.context["resourcePath"],
+        path=request.context["path"],
+        headers=fields,
         query={name: query.getlist(name) for name in query} if query else {},
-        params=given.uri_params or {},
-        body=given.raw_body or b"",
-        id=headers.request_id(
-            sent, given.context.get("requestId") or given.lambda_context.aws_request_id
-        ),
+        params=request.uri_params or {},
+        body=request.raw_body or b"",
+        id=headers.request_id(fields, aws_id),
     )
 
 

@@ -1,1 +1,1 @@
-"""Orderline's own code. app.py holds the triggers; what each of them calls is here."""
+"""Orderline's own code. The handlers in app.py only call into this package."""

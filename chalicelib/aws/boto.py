@@ -25,7 +25,7 @@ _TUNED = Config(
 
 @functools.lru_cache(maxsize=1)
 def session() -> botocore.session.Session:
-    """Return the session, which holds the loaded service models; botocore's starts before boto3's."""
+    """Return the session, which caches service models; botocore's loads faster than boto3's."""
     return botocore.session.Session()
 
 

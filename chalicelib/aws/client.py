@@ -18,8 +18,8 @@ def client(service: str) -> Any:
     It signs calls itself in Lambda and uses botocore elsewhere, unless AWS_TRANSPORT is set; both
     raise the same errors.
 
-    Raises NoCloud if no AWS is configured, see config.Aws.missing. Every call of this function checks
-    that, so that code which outlives a mocked test reaches no AWS.
+    Raises NoCloud if no AWS is configured, see config.Aws.missing. Every call of this function
+    checks that, so that code which outlives a mocked test reaches no AWS.
     """
     aws = config.aws()
     if missing := aws.missing(service):

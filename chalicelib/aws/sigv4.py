@@ -1,8 +1,8 @@
-"""A small AWS client: it signs requests and reads responses itself, to save CPU and cold-start time.
+"""A small AWS client that signs requests and reads responses itself, to save CPU and start fast.
 
-It has only what our few calls need: JSON over one persistent connection per thread, Signature Version
-4, and botocore's timeouts and standard retries. AWS_TRANSPORT=botocore selects botocore instead; the
-test suite runs with both. docs/performance.md has the measurements.
+It has only what our few calls need: JSON over one persistent connection per thread, Signature
+Version 4, and botocore's timeouts and standard retries. AWS_TRANSPORT=botocore selects botocore
+instead; the test suite runs with both. docs/performance.md has the measurements.
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 """
 
@@ -62,7 +62,7 @@ _RETRYABLE_CODES = {
 class Client:
     """A client with botocore's interface: `client.put_item(TableName=...)` calls PutItem.
 
-    Calls raise CallRefused if AWS answers with an error, CallFailed if there is no readable response.
+    Calls raise CallRefused if AWS answers with an error, CallFailed if no valid response arrives.
     """
 
     def __init__(self, service: str, aws: Aws) -> None:
@@ -111,7 +111,8 @@ class Client:
     def _exchange(self, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
         """Send a request; return the status and body of the response.
 
-        Any exception, such as a task's time limit, closes the connection: it may hold half a response.
+        Any exception, such as a task's time limit, closes the connection, which may hold half a
+        response.
         """
         connection = self._connection()
         try:
@@ -186,7 +187,7 @@ def signed(
 def _trace_header(aws: Aws) -> dict[str, str]:
     """Return the header that links this call to its invocation; empty outside Lambda.
 
-    It is not signed, as in botocore. X-Ray joins traces by it, and Lambda detects endless loops by it:
+    It is not signed, as in botocore. X-Ray joins traces and Lambda detects endless loops by it:
     https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html
     """
     trace = os.environ.get("_X_AMZN_TRACE_ID") if aws.in_lambda else None
@@ -203,7 +204,7 @@ def _signing_key(secret: str, *scope: str) -> bytes:
 
 @functools.lru_cache(maxsize=1)
 def _ssl_context() -> ssl.SSLContext:
-    """Return a context that trusts the system's certificate authorities; cached, as loading is slow."""
+    """Return a context that trusts the system's authorities; cached, since loading is slow."""
     return ssl.create_default_context()
 
 

@@ -1,1 +1,1 @@
-"""What it takes to run a task: its declaration, its input, its context, its time."""
+"""Running a task: its declaration, signature, context and time limit."""

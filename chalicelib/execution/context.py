@@ -1,4 +1,4 @@
-"""What a task may know of the order that it runs for, and do in its name."""
+"""The context of a task: the running order's data, and the actions that a task may take for it."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ from collections.abc import Callable
 from time import monotonic  # bound here: a task may leave time.monotonic patched
 from typing import Any
 
-REPORT_EVERY_S = 1.0
+REPORT_EVERY_S = 1.0  # shortest time between two reports of progress
 
 
 class Context:
-    """A task takes it by a parameter with this type: `def export(order: Context, year: int) -> str`.
+    """The context of a running task.
 
-    id        the order's reference number
-    attempt   1 for the first
-    key       the same for every attempt of this order: hand it as an idempotency key to what the task calls
+    A task gets it by a parameter of this type: `def export(order: Context, year: int) -> str`.
+
+    Attributes:
+        id: the order's reference number
+        attempt: number of the running attempt, from 1
+        key: idempotency key to pass to services that the task calls; equal for all attempts of a
+            retry round
     """
 
     def __init__(
@@ -26,24 +30,43 @@ class Context:
         report: Callable[[dict[str, Any]], None],
         place: Callable[[str, Any, str], str],
     ) -> None:
-        self.id, self.attempt, self.key = id, attempt, key
-        self._ends = monotonic() + limit_s
-        self._report, self._place = report, place
-        self._reported = float("-inf")
+        """Create a context, as the worker or a test does.
+
+        Args:
+            id: the order's reference number
+            attempt: number of the attempt, from 1
+            key: idempotency key for services that the task calls
+            limit_s: seconds from now until the attempt is ended
+            report: stores the progress: percent and word
+            place: places a follow-up of a task, an input and a name; returns its id
+        """
+        self.id = id
+        self.attempt = attempt
+        self.key = key
+        self._end = monotonic() + limit_s
+        self._report = report
+        self._place = place
+        self._reported_at = float("-inf")
 
     def time_left_s(self) -> float:
-        """Seconds until this attempt is ended with time_limit."""
-        return self._ends - monotonic()
+        """Return the seconds until this attempt is ended with the error `time_limit`."""
+        return self._end - monotonic()
 
     def progress(self, percent: float, word: str = "") -> None:
-        """Show how far the task is: 0 to 100, and a word. What comes within a second of the last is dropped."""
+        """Report progress: 0 to 100 percent, and a word.
+
+        A report within a second of the last one is dropped.
+        """
         now = monotonic()
-        if now - self._reported >= REPORT_EVERY_S:
-            self._reported = now
+        if now - self._reported_at >= REPORT_EVERY_S:
+            self._reported_at = now
             self._report({"percent": round(min(max(percent, 0), 100)), "word": word[:100]})
 
     def place(self, task: str, input: Any = None, name: str = "") -> str:
-        """Place a follow-up order and return its id. `name` (the task's, if left out) tells this order's follow-ups
-        apart: whichever attempt asks again under the same name gets the same order. Raises as POST /orders refuses.
+        """Place a follow-up order and return its id.
+
+        `name` identifies the follow-up within this order; the default is the task's name. Placing
+        the same name again, in this or a later attempt, returns the same order. Raises the errors of
+        POST /orders.
         """
         return self._place(task, {} if input is None else input, name or task)

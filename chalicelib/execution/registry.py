@@ -1,7 +1,7 @@
 """The registry of tasks: `@task` declares a function, and its type hints are its API.
 
-An order's input is checked against them before it is accepted. A parameter of type Context takes the order's context,
-and is no part of the input.
+An order's input is checked against them before the order is accepted. A parameter of type Context
+gets the order's context and is not part of the input.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from cronsim import CronSim, CronSimError
 from chalicelib import config
 from chalicelib.errors import InvalidInput, TaskMistake, UnknownTask
 from chalicelib.execution.context import Context
-from chalicelib.execution.signature import Signature, as_json, place_of
+from chalicelib.execution.signature import Signature, as_json, qualified_name
 
-SHORTEST_PERIOD_S = 60  # how often the sweeper looks
+MIN_PERIOD_S = 60  # the sweeper's own period
 Function = TypeVar("Function", bound=Callable[..., Any])
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _registry: dict[str, Task] = {}
@@ -28,7 +28,7 @@ _registry: dict[str, Task] = {}
 
 @dataclass(frozen=True)
 class Task:
-    """A registered function and how it is run. Durations are in seconds."""
+    """A registered function and its options, which `task` describes. Durations are in seconds."""
 
     name: str
     function: Callable[..., Any]
@@ -44,14 +44,15 @@ class Task:
 
     @property
     def description(self) -> str:
+        """The function's docstring."""
         return inspect.getdoc(self.function) or ""
 
     def run(self, text: str, context: Context) -> str:
-        """Call the function with an input's JSON text; its result as JSON text."""
+        """Call the function with the JSON text of an input; return its result as JSON text."""
         return as_json(self.function(**self.signature.arguments(text, context)))
 
     def retries(self, error: BaseException) -> bool:
-        """Whether another attempt may mend what this one died of."""
+        """Return True if an attempt that ended with this error may be retried."""
         return isinstance(error, self.retry_on) and not isinstance(error, self.no_retry_on)
 
 
@@ -72,39 +73,44 @@ def task(
 
 
 def task(function: Function | None = None, **options: Any) -> Any:
-    """Register a function under its name. It stays the plain function that it is, callable in a test.
+    """Register a function as a task under its name. It stays a plain function, callable in a test.
 
-    max_attempts   how often it may start, crashes included; 5
-    timeout_s      after so many seconds an attempt ends with time_limit; the worker function's own limit
-    retry_on       the exceptions that another attempt may mend; all
-    no_retry_on    those that none can: the order fails at once; none
-    backoff_s      before attempt n + 1 a random wait of at most backoff_s * 2^(n-1) seconds; 2
-    max_backoff_s  and of at most so many; 3600
-    every_s, cron  place an order for it every so many seconds, or by five cron fields in UTC (`0 6 * * mon`); the first
-                   is for the first tick after the deploy
+    Args:
+        function: the function, when used as `@task` without options
+        max_attempts: maximum number of attempts, including crashed ones; default 5
+        timeout_s: seconds after which an attempt ends with the error `time_limit`; default: shortly
+            before the worker function's own timeout
+        retry_on: exceptions after which the task is attempted again; default: all
+        no_retry_on: exceptions that fail the order at once; default: none
+        backoff_s: the wait before attempt n + 1 is random, at most backoff_s * 2^(n-1) seconds;
+            default 2
+        max_backoff_s: upper limit of that wait, in seconds; default 3600
+        every_s: place an order at this interval, in seconds, from the first tick after a deploy
+        cron: place orders by five cron fields in UTC, such as `0 6 * * mon`
 
-    Raises TaskMistake, at import, for a name twice or an option that can't work.
+    Raises TaskMistake, at import, if the name is taken or an option is not valid.
     """
     if function is None:
         return lambda function: task(function, **options)
-    made = _declare(function, **options)
-    if made.name in _registry:
+    new_task = _declare(function, **options)
+    if existing := _registry.get(new_task.name):
         raise TaskMistake(
-            f"two tasks are called {made.name!r}: {place_of(_registry[made.name].function)} and"
-            f" {place_of(function)}; rename one"
+            f"two tasks are called {new_task.name!r}: {qualified_name(existing.function)} and"
+            f" {qualified_name(function)}; rename one"
         )
-    _registry[made.name] = made
+    _registry[new_task.name] = new_task
     return function
 
 
 def find(name: str) -> Task:
-    """Raises UnknownTask, which lists the known ones."""
+    """Return the task of a name. Raises UnknownTask, which lists all tasks, if there is none."""
     if name not in _registry:
         raise UnknownTask(name, sorted(_registry))
     return _registry[name]
 
 
 def known() -> Mapping[str, Task]:
+    """Return all tasks by name, in alphabetical order."""
     return dict(sorted(_registry.items()))
 
 
@@ -119,20 +125,22 @@ def _declare(
     every_s: float | None = None,
     cron: str | None = None,
 ) -> Task:
-    name, settings = function.__name__, config.settings()
+    name = function.__name__
+    settings = config.settings()
     if not _NAME.fullmatch(name) or inspect.iscoroutinefunction(function):
         raise TaskMistake(
-            f"{place_of(function)}: a task is a plain `def`, its name in lower case, at most 64 letters"
+            f"{qualified_name(function)}: a task must be a plain `def`"
+            " with a name in lower case of at most 64 characters"
         )
     if not 1 <= max_attempts < settings.max_receives:
         raise TaskMistake(
-            f"{name}: max_attempts is {max_attempts}; it goes from 1 to {settings.max_receives - 1}"
-            " (MAX_RECEIVES, the queue's own limit, must stay above it)"
+            f"{name}: max_attempts is {max_attempts}; it must be"
+            f" from 1 to {settings.max_receives - 1} (below MAX_RECEIVES, the queue's own limit)"
         )
     if timeout_s is not None and not 0 < timeout_s < settings.worker_timeout_s:
         raise TaskMistake(
-            f"{name}: timeout_s is {timeout_s}; it must be over 0 and under {settings.worker_timeout_s},"
-            " the worker function's own timeout (WORKER_TIMEOUT_S)"
+            f"{name}: timeout_s is {timeout_s}; it must be over 0 and under"
+            f" {settings.worker_timeout_s}, the worker function's own timeout (WORKER_TIMEOUT_S)"
         )
     signature = Signature.of(function)
     _check_period(name, signature, every_s, cron)
@@ -154,18 +162,18 @@ def _declare(
 def _check_period(name: str, signature: Signature, every_s: float | None, cron: str | None) -> None:
     if every_s is None and cron is None:
         return
-    if every_s is not None and (cron is not None or every_s < SHORTEST_PERIOD_S):
+    if every_s is not None and (cron is not None or every_s < MIN_PERIOD_S):
         raise TaskMistake(
-            f"{name}: a period is either every_s, of at least {SHORTEST_PERIOD_S} s, or cron"
+            f"{name}: set either every_s, to at least {MIN_PERIOD_S} seconds, or cron"
         )
     try:
         CronSim(cron or "* * * * *", datetime.now(timezone.utc))
         signature.check({})
-    except CronSimError as fault:
+    except CronSimError as error:
         raise TaskMistake(
-            f"{name}: cron={cron!r}: {fault}; it has five fields, such as `0 6 * * mon`"
-        ) from fault
-    except InvalidInput as fault:
+            f"{name}: cron={cron!r}: {error}; it has five fields, such as `0 6 * * mon`"
+        ) from error
+    except InvalidInput as error:
         raise TaskMistake(
             f"{name}: a periodic task gets no input, so each parameter needs a default"
-        ) from fault
+        ) from error

@@ -1,4 +1,4 @@
-"""A task's type hints as its contract: what inputs fit, their JSON Schema, and its result as JSON."""
+"""A task's signature: check inputs against its type hints, describe them, encode results."""
 
 from __future__ import annotations
 
@@ -19,14 +19,19 @@ from chalicelib.execution.json_depth import MAX_DEPTH, too_deep
 
 @dataclass(frozen=True)
 class Signature:
-    """A function's parameters: a struct with a field for each, and the name of the one that takes the context."""
+    """The parameters of a task's function."""
 
     input_type: type[msgspec.Struct]
+    """A struct with a field for each parameter but the context."""
     context_name: str | None
+    """Name of the parameter that gets the context; None: there is none."""
 
     @classmethod
     def of(cls, function: Callable[..., Any]) -> Signature:
-        """Raises TaskMistake for a parameter that no JSON member can fill."""
+        """Return a function's signature.
+
+        Raises TaskMistake if a parameter has no type hint, or one that JSON can't represent.
+        """
         hints = _hints(function)
         parameters = inspect.signature(function).parameters.values()
         contexts = [
@@ -38,31 +43,36 @@ class Signature:
             if parameter.name not in contexts
         ]
         try:
-            made = msgspec.defstruct(
+            input_type = msgspec.defstruct(
                 function.__name__, members, kw_only=True, forbid_unknown_fields=True
             )
-            as_json(msgspec.json.schema(made))
-        except (TypeError, NoJSON) as fault:
+            as_json(msgspec.json.schema(input_type))
+        except (TypeError, NoJSON) as error:
             raise TaskMistake(
-                f"{place_of(function)}: a hint or default that JSON can't carry: {fault}"
-            ) from fault
-        return cls(made, contexts[0] if contexts else None)
+                f"{qualified_name(function)}: a type hint or default can't be written as JSON:"
+                f" {error}"
+            ) from error
+        return cls(input_type, contexts[0] if contexts else None)
 
     def schema(self) -> dict[str, Any]:
-        """JSON Schema 2020-12 of the input: an object with a member for each parameter."""
+        """Return the input's JSON Schema 2020-12: an object with a member for each parameter."""
         schema = msgspec.json.schema(self.input_type)
         definitions = schema.get("$defs", {})
-        own = definitions.pop(schema.pop("$ref").rpartition("/")[2])
-        return {**own, **({"$defs": definitions} if definitions else {})}
+        input_schema: dict[str, Any] = definitions.pop(schema.pop("$ref").rpartition("/")[2])
+        return {**input_schema, "$defs": definitions} if definitions else input_schema
 
     def check(self, value: Any) -> None:
-        """Raises InvalidInput, with a pointer to the member at fault, if the input doesn't fit the type hints."""
+        """Check a decoded input against the type hints.
+
+        Raises InvalidInput, with a pointer to the wrong member, if it doesn't fit.
+        """
         try:
             msgspec.convert(value, self.input_type, str_keys=True)
-        except msgspec.ValidationError as fault:
-            raise _invalid(str(fault)) from None
+        except msgspec.ValidationError as error:
+            raise _invalid_input(str(error)) from None
 
     def accepts(self, value: Any) -> bool:
+        """Return True if a decoded input fits the type hints."""
         try:
             self.check(value)
         except InvalidInput:
@@ -70,41 +80,49 @@ class Signature:
         return True
 
     def arguments(self, text: str, context: Context) -> dict[str, Any]:
-        """The keyword arguments that an input's text stands for. Raises InvalidInput if it fits no more."""
+        """Return the keyword arguments for an input's JSON text.
+
+        Raises InvalidInput if the input doesn't fit the type hints any more.
+        """
         try:
-            fitted = msgspec.json.decode(text, type=self.input_type)
-        except msgspec.ValidationError as fault:
-            raise _invalid(str(fault)) from None
-        arguments = {name: getattr(fitted, name) for name in self.input_type.__struct_fields__}
-        return {**arguments, **({self.context_name: context} if self.context_name else {})}
+            fields = msgspec.json.decode(text, type=self.input_type)
+        except msgspec.ValidationError as error:
+            raise _invalid_input(str(error)) from None
+        arguments = {name: getattr(fields, name) for name in self.input_type.__struct_fields__}
+        if self.context_name:
+            arguments[self.context_name] = context
+        return arguments
 
 
 def as_json(result: Any) -> str:
-    """Dataclasses, structs, dates and the like as msgspec writes them. Raises NoJSON: NaN, lone surrogates, cycles, or
-    nested so deep that a reader may give up."""
+    """Return a value as JSON text; msgspec converts dataclasses, structs, dates and the like.
+
+    Raises NoJSON for NaN, infinity, lone surrogates, cycles, other types and values nested deeper
+    than MAX_DEPTH.
+    """
     try:
-        text = json.dumps(
-            msgspec.to_builtins(result, str_keys=True), allow_nan=False, ensure_ascii=False
-        )
+        builtins = msgspec.to_builtins(result, str_keys=True)
+        text = json.dumps(builtins, allow_nan=False, ensure_ascii=False)
         text.encode()
-    except (TypeError, ValueError, RecursionError) as fault:
-        raise NoJSON(str(fault)) from fault
+    except (TypeError, ValueError, RecursionError) as error:
+        raise NoJSON(str(error)) from error
     if too_deep(text):
         raise NoJSON(f"nested deeper than {MAX_DEPTH} levels")
     return text
 
 
-def place_of(function: Callable[..., Any]) -> str:
+def qualified_name(function: Callable[..., Any]) -> str:
+    """Return a function's name with its module, as messages show it."""
     return f"{function.__module__}.{function.__qualname__}"
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
     try:
         return typing.get_type_hints(function, include_extras=True)
-    except NameError as fault:
+    except NameError as error:
         raise TaskMistake(
-            f"{place_of(function)}: a type hint that can't be found: {fault}"
-        ) from fault
+            f"{qualified_name(function)}: a type hint can't be resolved: {error}"
+        ) from error
 
 
 def _member(
@@ -113,20 +131,19 @@ def _member(
     by_name = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
     if parameter.name not in hints or not by_name:
         raise TaskMistake(
-            f"{place_of(function)}: parameter {parameter.name!r} needs a type hint, and can be no *args,"
-            " **kwargs or positional-only one"
+            f"{qualified_name(function)}: parameter {parameter.name!r} needs a type hint,"
+            " and must not be *args, **kwargs or positional-only"
         )
     if parameter.default is parameter.empty:
         return parameter.name, hints[parameter.name]
     return parameter.name, hints[parameter.name], parameter.default
 
 
-def _invalid(fault: str) -> InvalidInput:
-    """Msgspec's sentence, with the place that it names (`... - at `$.a[0]``) as a JSON pointer."""
-    sentence, _, place = fault.partition(" - at `")
-    path = place.rpartition("$")[2].partition("[...]")[
-        0
-    ]  # it names no key of a dict: then the dict is pointed to
+def _invalid_input(message: str) -> InvalidInput:
+    """Convert msgspec's message; its location (`... - at `$.a[0]``) becomes a JSON pointer."""
+    sentence, _, location = message.partition(" - at `")
+    # For a value of a dict msgspec writes [...] instead of the key: then point to the dict
+    path = location.rpartition("$")[2].partition("[...]")[0]
     pointer = "/input" + re.sub(r"\.([^.\[\]`]+)|\[(\d+)\]", r"/\1\2", path.rstrip("`"))
     member = re.search(r"(?:unknown|required) field `(.+)`", sentence)
     if member:

@@ -1,4 +1,4 @@
-"""How long an invocation has, and a soft deadline: it ends a task shortly before Lambda would kill it."""
+"""The time limit of a task, which ends an attempt shortly before Lambda would kill the function."""
 
 from __future__ import annotations
 
@@ -14,54 +14,58 @@ from typing import Any
 from chalicelib import config
 
 MAX_INVOCATION_S = 900  # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
-_AGAIN_S = 0.25  # a task that swallowed the first alarm hears another
+_REPEAT_S = 0.25  # fire again in case the task swallowed the first one
 
 
 class TimeLimit(BaseException):
-    """The task's time is up. No Exception, so that a task's `except Exception` does not swallow it."""
+    """The task's time is up.
+
+    It derives from BaseException, so that a task's `except Exception` does not swallow it.
+    """
 
 
 def time_left(context: Any) -> Callable[[], float]:
-    """Return a function that gives the seconds until Lambda ends this invocation.
+    """Return a function that returns the seconds until Lambda ends this invocation.
 
-    Outside Lambda nothing ends it, and a test's context may say nothing: None, a MagicMock, or Chalice's test client,
-    whose context says 3 s of every function. Then an invocation has WORKER_TIMEOUT_S.
+    Without a usable context an invocation has WORKER_TIMEOUT_S: outside Lambda, and in tests with a
+    context of None, a MagicMock, or that of Chalice's test client, which has 3 s for any function.
     """
-    ends = monotonic() + config.settings().worker_timeout_s
+    end = monotonic() + config.settings().worker_timeout_s
 
     def seconds() -> float:
         if type(context).__module__ != "chalice.local":
-            read = getattr(context, "get_remaining_time_in_millis", lambda: None)()
-            if isinstance(read, (int, float)) and math.isfinite(read):
-                return min(max(read / 1000, 0), MAX_INVOCATION_S)
-        return ends - monotonic()
+            left_ms = getattr(context, "get_remaining_time_in_millis", lambda: None)()
+            if isinstance(left_ms, (int, float)) and math.isfinite(left_ms):
+                return min(max(left_ms / 1000, 0), MAX_INVOCATION_S)
+        return end - monotonic()
 
     return seconds
 
 
 @contextmanager
 def deadline(seconds: float) -> Iterator[None]:
-    """Raises TimeLimit in the block once its seconds are over: pure Python at once, a C call when it returns.
+    """Raise TimeLimit in the block once `seconds` are over, or when the C call running then returns.
 
-    Only the main thread can be interrupted; that is where Lambda runs a handler. Elsewhere the block just runs.
+    Only the main thread can be interrupted, which is where Lambda runs handlers. In other threads
+    the block runs without a limit.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     running = [True]
 
-    def ring(signum: int, frame: FrameType | None) -> None:
+    def raise_time_limit(signum: int, frame: FrameType | None) -> None:
         if running:
             raise TimeLimit
 
-    before = signal.signal(signal.SIGALRM, ring)
+    previous_handler = signal.signal(signal.SIGALRM, raise_time_limit)
     try:
         try:
-            signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001), _AGAIN_S)
+            signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001), _REPEAT_S)
             yield
         finally:
             running.clear()
-    finally:  # a second one, for an alarm that rings just before the first has cleared
+    finally:  # again, for an alarm that fires before the inner block has cleared the list
         running.clear()
         signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.signal(signal.SIGALRM, previous_handler)

@@ -79,7 +79,7 @@ plain.__name__ = "x" * 65
     ("function", "said"),
     [
         (_no_hint, "parameter 'pieces' needs a type hint"),
-        (_stars, "can be no \\*args"),
+        (_stars, "must not be \\*args"),
         (_more, "\\*\\*kwargs"),
         (_in_place, "positional-only"),
         (waits, "a plain `def`"),
