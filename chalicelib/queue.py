@@ -91,9 +91,13 @@ def decode(record: Any) -> Message:
     key: str | None
     try:
         body = json.loads(record["body"])
-        key, task, version = str(body["pk"]), str(body["task"]), int(body["v"])
+        key = str(body["pk"])
+        task = str(body["task"])
+        version = int(body["v"])
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
-        key, task, version = None, "", 0
+        key = None
+        task = ""
+        version = 0
     receives = _text(record, "attributes", "ApproximateReceiveCount") or ""
     return Message(
         id=_text(record, "messageId"),

@@ -276,5 +276,6 @@ def _refusal(status: int, text: bytes) -> CallRefused:
         error = json.loads(text)
         code = str(error["__type"]).rpartition("#")[2]
     except (ValueError, KeyError, TypeError, RecursionError):
-        error, code = {}, str(status)
+        error = {}
+        code = str(status)
     return CallRefused(code, error.get("Item"), again=status >= 500 or code in _RETRYABLE_CODES)

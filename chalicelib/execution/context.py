@@ -66,7 +66,7 @@ class Context:
         """Place a follow-up order and return its id.
 
         `name` identifies the follow-up within this order; the default is the task's name. Placing
-        the same name again, in this or a later attempt, returns the same order. Raises the errors of
-        POST /orders.
+        the same name again, in this or a later attempt, returns the same order. Raises the errors
+        of POST /orders.
         """
         return self._place(task, {} if input is None else input, name or task)

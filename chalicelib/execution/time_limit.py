@@ -44,7 +44,7 @@ def time_left(context: Any) -> Callable[[], float]:
 
 @contextmanager
 def deadline(seconds: float) -> Iterator[None]:
-    """Raise TimeLimit in the block once `seconds` are over, or when the C call running then returns.
+    """Raise TimeLimit in the block after `seconds`, or when the C call running then returns.
 
     Only the main thread can be interrupted, which is where Lambda runs handlers. In other threads
     the block runs without a limit.

@@ -80,7 +80,7 @@ def test_a_row_that_can_not_be_read_is_a_problem_that_says_so(
     reply = cloud.http(method, f"/orders/{order_id}{path}")
 
     assert (reply.status, reply.json["type"]) == (500, "/problems/unreadable-order")
-    assert "a newer one wrote it" in reply.json["detail"]
+    assert "a newer version wrote it" in reply.json["detail"]
 
 
 def test_the_largest_row_that_can_be_is_one_that_dynamodb_takes(cloud: Cloud) -> None:
