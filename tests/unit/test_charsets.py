@@ -9,7 +9,8 @@ import pytest
 from chalicelib.tasks.process_email.charsets import decode
 
 ARABIC, CHINESE, HEBREW, KOREAN, RUSSIAN, THAI = "مرحبا", "您好", "שלום", "안녕", "Привет", "สวัสดี"
-# What it is encoded by, the text, and labels of it: those of the standard that Python lacks, and some that it has.
+# The Python codec, a text, and labels of the encoding: those of the standard that Python lacks,
+# and some that it has.
 LABELS = [
     ("utf-8", "żółw", "unicode-1-1-utf-8 unicode11utf8 unicode20utf8 x-unicode20utf8 utf8 UTF-8"),
     ("utf-16-le", "żółw", "csunicode iso-10646-ucs-2 ucs-2 unicode unicodefeff utf-16le"),
@@ -63,10 +64,9 @@ LABELS = [
     ("codec", "text", "label"),
     [(codec, text, label) for codec, text, labels in LABELS for label in labels.split()],
 )
-def test_labels(codec: str, text: str, label: str) -> None:
-    octets = (
-        text.encode(codec) if codec != "cp1258" else b"Vi\xea\xf2t"
-    )  # Python decomposes no letters of cp1258
+def test_each_label_names_its_encoding(codec: str, text: str, label: str) -> None:
+    # Python does not decompose the letters of cp1258
+    octets = text.encode(codec) if codec != "cp1258" else b"Vi\xea\xf2t"
     expected = text if codec != "cp1258" else "Viê\u0323t"
     assert decode(octets, f" {label} ", raw=False) == expected
 
@@ -79,22 +79,24 @@ def test_labels(codec: str, text: str, label: str) -> None:
         (b"\x1b$@-!\x1b(I1\x1b(B.", "csISO2022JP", "①ｱ."),
         (b"\x1b$B-!", "iso-2022-jp-ext", "①"),
         (b"\x1b$B-!\x1b(B", "cp50220", "①"),
-        (b"\x1b$B-!0", "iso-2022-jp", "①"),  # half a character, where an encoded word was cut
+        (b"\x1b$B-!0", "iso-2022-jp", "①"),  # half a character, as a cut encoded word leaves it
         (b"\xad\xa1\xfc\xe2\x8e\xb1", "euc-jp", "①髙ｱ"),
     ],
 )
-def test_japanese_that_windows_adds_characters_to(octets: bytes, label: str, text: str) -> None:
+def test_characters_that_windows_adds_to_japanese_are_read(
+    octets: bytes, label: str, text: str
+) -> None:
     assert decode(octets, label, raw=True) == text
 
 
-def test_every_two_byte_character_of_windows_japanese() -> None:
+def test_every_two_byte_character_of_windows_japanese_is_read() -> None:
     jis = [(row, cell) for row in range(0x21, 0x7D) for cell in range(0x21, 0x7F)]
     for row, cell in jis:
         try:
             expected = bytes([row | 0x80, cell | 0x80]).decode("euc_jp")
         except ValueError:
             continue
-        # ① is nowhere in the standard: it makes Python's own codec fail, so that ours reads all of it
+        # ① is not in the standard: it makes Python's own codec fail, so that ours reads all
         assert decode(b"\x1b$B-!" + bytes([row, cell]), "iso-2022-jp", raw=False)[1] in (
             expected,
             *WAVES,
@@ -104,12 +106,12 @@ def test_every_two_byte_character_of_windows_japanese() -> None:
 WAVES = "～∥－￠￡￢＼"  # Windows maps seven signs to other code points
 
 
-def test_raw_utf_8_is_utf_8_whatever_its_label() -> None:
+def test_raw_utf_8_is_read_as_utf_8_under_any_label() -> None:
     assert decode("会議".encode(), "iso-2022-jp", raw=True) == "会議"
     assert decode("会議".encode(), "x-sjis", raw=True) == "会議"
 
 
 @pytest.mark.parametrize("label", ["x-klingon", "", "a\0b", "é", "hex", "x-user-defined"])
-def test_an_unknown_label_means_utf_8(label: str) -> None:
+def test_text_with_an_unknown_label_is_read_as_utf_8(label: str) -> None:
     assert decode("naïve".encode(), label, raw=False) == "naïve"
     assert decode(b"na\xefve", label, raw=False) == "na\ufffdve"

@@ -1,4 +1,4 @@
-"""classify_image on the digits that its training held out, and on what is no picture of a digit."""
+"""classify_image on the digits held out from its training, and on input that is not a picture."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ EXIF_ORIENTATION = 0x0112
 
 
 def held_out() -> list[tuple[Grid, int]]:
-    """Pages of grey, 12 x 12, with a margin; each of the file's letters is a shade from 0 to 16."""
+    """Return 12 x 12 pages of grey with a margin; a letter of the file is a shade from 0 to 16."""
     pages = []
     for text, digit in json.loads(HELD_OUT.read_text()):
         shades = [int(letter, 17) * 255 / 16 for letter in text]
@@ -33,7 +33,7 @@ def held_out() -> list[tuple[Grid, int]]:
     return pages
 
 
-def test_the_shipped_weights_read_the_held_out_digits_as_well_as_is_stated() -> None:
+def test_the_shipped_weights_reach_the_stated_accuracy_on_held_out_digits() -> None:
     pages = held_out()
     right = sum(digits.read(page).digit == digit for page, digit in pages)
 
@@ -51,7 +51,7 @@ def test_an_empty_page_is_refused() -> None:
         digits.read([[250.0] * 30] * 30)
 
 
-def test_without_its_library_the_order_fails_at_once_and_says_what_to_do(
+def test_without_its_library_the_order_fails_at_once_with_a_hint(
     cloud: Cloud,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -76,10 +76,10 @@ def test_a_picture_file_reads_as_its_pixels(kind: str, scale: int) -> None:
 
 @pytest.mark.local
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_phone_picture_is_turned_as_its_exif_says(orientation: int) -> None:
+def test_a_phone_picture_is_rotated_by_its_exif_orientation(orientation: int) -> None:
     from PIL import Image, ImageOps  # noqa: PLC0415 an optional library
 
-    stored_as = {6: 8, 8: 6}.get(orientation, orientation)  # each other turn undoes itself
+    stored_as = {6: 8, 8: 6}.get(orientation, orientation)  # all other rotations undo themselves
     for page, _ in held_out()[:20]:
         upright = Image.open(io.BytesIO(base64.b64decode(picture(page, "PNG", 8))))
         upright.getexif()[EXIF_ORIENTATION] = stored_as
@@ -102,7 +102,7 @@ def test_sixteen_bits_of_grey_read_as_eight() -> None:
 
 @pytest.mark.local
 @pytest.mark.parametrize(
-    ("image", "said"),
+    ("image", "message"),
     [
         (lambda: "", "send the whole file"),
         (lambda: "a", "send the whole file"),
@@ -137,7 +137,7 @@ def test_sixteen_bits_of_grey_read_as_eight() -> None:
     ],
 )
 def test_an_unreadable_picture_fails_at_its_first_attempt(
-    cloud: Cloud, image: Callable[[], str], said: str
+    cloud: Cloud, image: Callable[[], str], message: str
 ) -> None:
     order = cloud.place("classify_image", {"image": image()})
 
@@ -146,7 +146,7 @@ def test_an_unreadable_picture_fails_at_its_first_attempt(
     failed = cloud.get(order["id"])
     assert (failed["status"], failed["attempts"]) == ("FAILED", 1)
     assert failed["error"]["message"].startswith("NotReadable: ")
-    assert said in failed["error"]["message"]
+    assert message in failed["error"]["message"]
 
 
 @pytest.mark.local
@@ -174,7 +174,7 @@ def blank(width: int, height: int) -> str:
 
 
 def crafted(width: int, height: int, name: bytes, content: bytes) -> str:
-    """Return a PNG that says it is so large, with one more chunk."""
+    """Return a PNG whose header claims this size, with one more chunk."""
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     chunks = [
         struct.pack(">I", len(octets))

@@ -1,4 +1,4 @@
-"""Settings: read from an environment, refused where they can't work; and whether there is a cloud."""
+"""Settings: read from the environment, and refused with the variable's name if they are invalid."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from chalicelib.config import Settings, read, read_aws
 from tests.kit import template
 
 
-def test_every_setting_has_a_default_and_an_empty_variable_is_none() -> None:
+def test_every_setting_has_a_default_and_an_empty_variable_counts_as_unset() -> None:
     assert read({}) == Settings()
     assert read({field.name.upper(): "" for field in fields(Settings)}) == Settings()
 
 
-def test_a_setting_is_its_variable_in_capitals() -> None:
+def test_a_setting_is_read_from_its_name_in_capitals() -> None:
     settings = read({"STACK": "shop", "RESEND_AFTER_S": "5", "ACCESS": "token"})
 
     assert (settings.stack, settings.resend_after_s, settings.access) == ("shop", 5, "token")
@@ -25,12 +25,12 @@ def test_a_setting_is_its_variable_in_capitals() -> None:
 
 
 @pytest.mark.parametrize("text", ["five", "-1", "1.5", " 5", "1e3"])
-def test_a_number_that_is_none_is_refused_by_name(text: str) -> None:
+def test_a_value_that_is_not_a_whole_number_is_refused_by_name(text: str) -> None:
     with pytest.raises(ValueError, match="RESEND_AFTER_S"):
         read({"RESEND_AFTER_S": text})
 
 
-def test_an_access_that_nobody_knows_is_refused() -> None:
+def test_an_unknown_access_mode_is_refused() -> None:
     with pytest.raises(ValueError, match="ACCESS='closed'"):
         read({"ACCESS": "closed"})
 
@@ -51,7 +51,7 @@ def test_input_and_result_must_fit_into_one_row_together() -> None:
         read({"MAX_INPUT_BYTES": str(most - 65535)})
 
 
-def test_the_template_sets_only_what_is_a_setting() -> None:
+def test_the_template_sets_only_variables_of_settings() -> None:
     names = {field.name.upper() for field in fields(Settings)}
 
     for function in ("APIHandler", "OrderWorker"):
@@ -88,7 +88,7 @@ def test_no_real_account_is_reached_by_accident(environ: dict[str, str], there: 
         assert there or "`make run`" in str(hint)
 
 
-def test_an_endpoint_of_one_service_lets_only_that_one_be_called() -> None:
+def test_an_endpoint_of_one_service_allows_calls_to_that_service_only() -> None:
     real_key = {
         "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
         "AWS_ENDPOINT_URL_SQS": "http://127.0.0.1:9324",
@@ -99,13 +99,13 @@ def test_an_endpoint_of_one_service_lets_only_that_one_be_called() -> None:
     assert "`make run`" in str(aws.missing("dynamodb"))
 
 
-def test_the_region_is_lambdas_then_the_shells_then_one_for_moto() -> None:
+def test_the_region_is_lambdas_then_the_shells_then_a_default() -> None:
     assert read_aws({"AWS_REGION": "a", "AWS_DEFAULT_REGION": "b"}, Settings()).region == "a"
     assert read_aws({"AWS_DEFAULT_REGION": "b"}, Settings()).region == "b"
     assert read_aws({}, Settings()).region == "us-east-1"
 
 
-def test_secrets_are_not_shown() -> None:
+def test_secrets_are_not_in_the_repr() -> None:
     aws = read_aws(
         {"AWS_SECRET_ACCESS_KEY": "very-secret", "AWS_SESSION_TOKEN": "very-secret"}, Settings()
     )
@@ -125,11 +125,12 @@ def test_a_variable_set_after_import_takes_effect(monkeypatch: pytest.MonkeyPatc
     assert config.settings() == before
 
 
-def test_a_variable_that_is_no_setting_costs_no_new_reading(
+def test_a_variable_that_is_not_a_setting_causes_no_new_reading(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Lambda sets a trace id for every invocation; clients made from the environment must stay."""
-    settings, aws = config.settings(), config.aws()
+    """Keep clients across invocations, though Lambda sets a trace id for each."""
+    settings = config.settings()
+    aws = config.aws()
     monkeypatch.setenv("_X_AMZN_TRACE_ID", "Root=1-2")
 
     assert config.settings() is settings

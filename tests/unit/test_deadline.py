@@ -1,4 +1,4 @@
-"""The soft deadline: it ends what runs too long, and nothing else."""
+"""The time limit: it ends a block that runs too long, and nothing else."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from chalicelib.execution.time_limit import TimeLimit, deadline
 
 
-def test_what_runs_too_long_is_ended() -> None:
+def test_a_block_that_runs_too_long_is_ended() -> None:
     began = time.monotonic()
 
     with pytest.raises(TimeLimit), deadline(0.05):
@@ -20,12 +20,12 @@ def test_what_runs_too_long_is_ended() -> None:
     assert time.monotonic() - began < 1
 
 
-def test_no_time_at_all_ends_it_at_once() -> None:
+def test_a_limit_in_the_past_ends_the_block_at_once() -> None:
     with pytest.raises(TimeLimit), deadline(-1):
         time.sleep(5)
 
 
-def test_afterwards_no_alarm_is_set_and_the_former_handler_is_back() -> None:
+def test_after_the_block_no_alarm_is_set_and_the_former_handler_is_back() -> None:
     before = signal.getsignal(signal.SIGALRM)
 
     with deadline(10):
@@ -37,7 +37,7 @@ def test_afterwards_no_alarm_is_set_and_the_former_handler_is_back() -> None:
     assert signal.getsignal(signal.SIGALRM) is before
 
 
-def test_outside_the_main_thread_the_block_just_runs() -> None:
+def test_outside_the_main_thread_the_block_runs_without_a_limit() -> None:
     ran = []
 
     def block() -> None:

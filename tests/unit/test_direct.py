@@ -1,4 +1,4 @@
-"""Calls that the app signs itself: their signature is botocore's to the letter, and lost connections are made anew."""
+"""AWS calls that the app signs itself: botocore's exact signature, lost connections reopened."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ NOW = 1_800_000_000
 
 
 def reached(**environ: str) -> Aws:
-    """How AWS is reached with the example's keys and these variables."""
+    """Return the AWS settings of the example's keys and these variables."""
     return read_aws({**ENVIRON, **environ}, Settings())
 
 
@@ -46,7 +46,7 @@ def reached(**environ: str) -> Aws:
 @pytest.mark.parametrize(
     ("service", "region"), [("dynamodb", "us-east-1"), ("sqs", "eu-central-1")]
 )
-def test_the_signature_is_botocores(
+def test_the_signature_equals_botocores(
     service: str, region: str, body: bytes, token: str | None
 ) -> None:
     aws = reached(AWS_REGION=region, AWS_SESSION_TOKEN=token or "")
@@ -64,14 +64,16 @@ def test_the_signature_is_botocores(
 
 
 class Server(HTTPServer):
-    """Answers what is in `answers`, the next each time; `None` closes the connection without a word. It keeps a
-    connection until `hang_up` says otherwise. `connections` counts them."""
+    """A server that sends the `answers` in turn; `None` closes the connection without an answer.
+
+    It keeps a connection open unless `hang_up` is set. `connections` counts them.
+    """
 
     def __init__(self) -> None:
         self.answers: list[tuple[int, Any] | None] = []
         self.connections = 0
         self.hang_up = False
-        self.asked: list[Any] = []
+        self.requests: list[Any] = []
         self.traces: list[str | None] = []
         super().__init__(("127.0.0.1", 0), Endpoint)
 
@@ -86,7 +88,7 @@ class Endpoint(BaseHTTPRequestHandler):
         self.server.connections += 1
 
     def do_POST(self) -> None:
-        self.server.asked.append(
+        self.server.requests.append(
             (self.headers["X-Amz-Target"], self.rfile.read(int(self.headers["Content-Length"])))
         )
         self.server.traces.append(self.headers["X-Amzn-Trace-Id"])
@@ -117,12 +119,13 @@ def aws() -> Iterator[Server]:
 
 @pytest.fixture
 def client(aws: Server) -> Iterator[sigv4.Client]:
-    made = sigv4.Client("dynamodb", reached(AWS_ENDPOINT_URL=f"http://127.0.0.1:{aws.server_port}"))
-    yield made
-    made._connection().close()  # the server handles one connection at a time
+    endpoint = f"http://127.0.0.1:{aws.server_port}"
+    signing = sigv4.Client("dynamodb", reached(AWS_ENDPOINT_URL=endpoint))
+    yield signing
+    signing._connection().close()  # the server handles one connection at a time
 
 
-def test_a_call_is_json_to_its_target_and_the_connection_is_kept(
+def test_a_call_posts_json_to_its_target_and_keeps_the_connection(
     aws: Server, client: sigv4.Client
 ) -> None:
     aws.answers = [(200, {"Count": 1}), (200, b"")]
@@ -130,17 +133,17 @@ def test_a_call_is_json_to_its_target_and_the_connection_is_kept(
     assert client.query(TableName="t") == {"Count": 1}
     assert client.put_item(TableName="t") == {}
 
-    assert aws.asked == [
+    assert aws.requests == [
         ("DynamoDB_20120810.Query", b'{"TableName": "t"}'),
         ("DynamoDB_20120810.PutItem", b'{"TableName": "t"}'),
     ]
     assert aws.connections == 1
 
 
-def test_tls_is_checked_and_its_connection_is_kept(
+def test_certificates_are_checked_and_a_tls_connection_is_kept(
     aws: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """TLS 1.3 sends tickets of its own after the handshake: they must not look like a connection that ended."""
+    """Do not take the tickets that TLS 1.3 sends after the handshake for a closed connection."""
     certificate = _certificate(tmp_path / "tls.pem")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
@@ -154,7 +157,8 @@ def test_tls_is_checked_and_its_connection_is_kept(
 
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     sigv4._ssl_context.cache_clear()
-    client, before = sigv4.Client("dynamodb", tls), aws.connections
+    client = sigv4.Client("dynamodb", tls)
+    before = aws.connections
     assert [client.query() for _ in range(3)] == [{"n": 0}, {"n": 1}, {"n": 2}]
     assert aws.connections == before + 1
     client._connection().close()
@@ -162,11 +166,11 @@ def test_tls_is_checked_and_its_connection_is_kept(
 
 
 def _certificate(path: Path) -> Path:
-    """A key and a certificate for 127.0.0.1 that it signed itself."""
+    """Write a key and a self-signed certificate for 127.0.0.1."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.now(timezone.utc)
-    made = (
+    cert = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
@@ -181,7 +185,7 @@ def _certificate(path: Path) -> Path:
     )
     pem = serialization.Encoding.PEM
     secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    path.write_bytes(secret + made.public_bytes(pem))
+    path.write_bytes(secret + cert.public_bytes(pem))
     return path
 
 
@@ -198,7 +202,9 @@ def _certificate(path: Path) -> Path:
         (400, {"__type": "com.amazonaws.dynamodb#ThrottlingException"}),
     ],
 )
-def test_what_may_pass_is_tried_three_times(aws: Server, client: sigv4.Client, fault: Any) -> None:
+def test_a_transient_error_is_tried_three_times(
+    aws: Server, client: sigv4.Client, fault: Any
+) -> None:
     aws.answers = [fault, fault, (200, {})]
     assert client.get_item(TableName="t") == {}
 
@@ -208,7 +214,7 @@ def test_what_may_pass_is_tried_three_times(aws: Server, client: sigv4.Client, f
     assert aws.answers == []
 
 
-def test_a_refusal_is_told_at_once_with_its_row(aws: Server, client: sigv4.Client) -> None:
+def test_a_refusal_is_raised_at_once_with_its_row(aws: Server, client: sigv4.Client) -> None:
     row = {"pk": {"S": "a"}}
     aws.answers = [
         (
@@ -226,7 +232,7 @@ def test_a_refusal_is_told_at_once_with_its_row(aws: Server, client: sigv4.Clien
     assert (caught.value.code, caught.value.item) == ("ConditionalCheckFailedException", row)
 
 
-def test_a_connection_that_aws_closed_meanwhile_costs_no_attempt(
+def test_a_connection_that_aws_closed_between_calls_costs_no_attempt(
     aws: Server, client: sigv4.Client
 ) -> None:
     aws.hang_up = True
@@ -240,10 +246,10 @@ def test_a_connection_that_aws_closed_meanwhile_costs_no_attempt(
     slept.assert_not_called()
 
 
-def test_a_kept_connection_that_died_is_made_again_without_a_pause(
+def test_an_idle_connection_that_died_is_reopened_without_a_pause(
     aws: Server, client: sigv4.Client
 ) -> None:
-    """AWS closes it just as the request is on its way: seen only when the answer doesn't come."""
+    """Notice only by the missing answer that AWS closed the connection under the request."""
     aws.answers = [(200, {}), None, (200, {"Count": 2})]
     client.get_item(TableName="t")
     with patch("chalicelib.aws.sigv4.time.sleep") as slept:
@@ -263,7 +269,7 @@ def test_a_new_connection_that_fails_is_tried_again_after_a_pause(
 
 
 @pytest.mark.parametrize(
-    ("environ", "sent"),
+    ("environ", "trace"),
     [
         (
             {"AWS_LAMBDA_FUNCTION_NAME": "f", "_X_AMZN_TRACE_ID": "Root=1-5;Sampled=1"},
@@ -278,7 +284,7 @@ def test_a_new_connection_that_fails_is_tried_again_after_a_pause(
     ],
 )
 def test_calls_carry_the_trace_of_their_invocation(
-    aws: Server, monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], sent: str | None
+    aws: Server, monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], trace: str | None
 ) -> None:
     monkeypatch.delenv("_X_AMZN_TRACE_ID", raising=False)
     for name, value in environ.items():
@@ -290,17 +296,17 @@ def test_calls_carry_the_trace_of_their_invocation(
     client.send_message(QueueUrl="q")
 
     client._connection().close()
-    assert aws.traces == [sent]
+    assert aws.traces == [trace]
 
 
 def wait_until_closed(client: sigv4.Client) -> None:
-    """The server's end of the connection, as it is seen here."""
+    """Wait until the server's end of the connection is closed."""
     sock = client._of_thread.connection.sock
     sock.settimeout(5)
     assert sock is None or sock.recv(1) == b""
 
 
-def test_a_call_that_a_time_limit_ended_leaves_no_answer_for_the_next(
+def test_the_answer_of_a_call_that_a_time_limit_ended_is_not_read_by_the_next(
     aws: Server, client: sigv4.Client
 ) -> None:
     aws.answers = [(200, {"Count": n}) for n in (1, 2, 3)]
@@ -318,21 +324,22 @@ OK = b"HTTP/1.1 200 OK\r\n"
 
 
 @pytest.mark.parametrize(
-    ("raw", "kept"),
+    ("raw", "keep_alive"),
     [
         (OK + b"Content-Length: 2\r\n\r\n{}", True),
         (OK + b"CONTENT-LENGTH:2\r\nconnection: Close\r\n\r\n{}", False),
         (b"HTTP/1.1 200\r\ncontent-length: 2\r\n\r\n{}", True),
         (
             OK
-            + b"Transfer-Encoding: chunked\r\n\r\n1;name=value\r\n{\r\n1\r\n}\r\n0\r\nTrailer: t\r\n\r\n",
+            + b"Transfer-Encoding: chunked\r\n\r\n"
+            + b"1;name=value\r\n{\r\n1\r\n}\r\n0\r\nTrailer: t\r\n\r\n",
             True,
         ),
     ],
 )
-def test_an_answer_is_read_to_its_end_and_no_further(raw: bytes, kept: bool) -> None:
+def test_an_answer_is_read_to_its_end_and_no_further(raw: bytes, keep_alive: bool) -> None:
     stream = BytesIO(raw + b"HTTP/1.1 the next")
-    assert sigv4._read_response(stream) == (200, b"{}", kept)
+    assert sigv4._read_response(stream) == (200, b"{}", keep_alive)
     assert stream.read() == b"HTTP/1.1 the next"
 
 
@@ -362,12 +369,12 @@ def test_an_answer_is_read_to_its_end_and_no_further(raw: bytes, kept: bool) -> 
         OK + b"Transfer-Encoding: chunked\r\n\r\ntwo\r\n{}\r\n",
     ],
 )
-def test_a_broken_answer_is_a_failure_never_half_an_answer(raw: bytes) -> None:
+def test_a_broken_answer_is_an_error(raw: bytes) -> None:
     with pytest.raises(HTTPException):
         sigv4._read_response(BytesIO(raw))
 
 
-def test_nobody_there_is_a_failed_call() -> None:
+def test_a_refused_connection_is_a_failed_call() -> None:
     nowhere = sigv4.Client("sqs", reached(AWS_ENDPOINT_URL="http://127.0.0.1:1"))
     with (
         patch("chalicelib.aws.sigv4.time.sleep"),
@@ -401,13 +408,13 @@ def test_nobody_there_is_a_failed_call() -> None:
         ),
     ],
 )
-def test_an_endpoint_is_the_configured_one_or_the_regions(
+def test_the_endpoint_is_the_configured_one_or_the_regions(
     environ: dict[str, str], urls: tuple[str, str]
 ) -> None:
     aws = reached(**environ)
     assert (sigv4.Client("dynamodb", aws).url, sigv4.Client("sqs", aws).url) == urls
 
 
-def test_other_partitions_have_the_dns_suffix_that_the_template_gives() -> None:
+def test_other_partitions_use_the_dns_suffix_of_the_template() -> None:
     aws = read_aws({**ENVIRON, "AWS_REGION": "eusc-de-east-1"}, Settings(dns_suffix="amazonaws.eu"))
     assert sigv4.Client("sqs", aws).url == "https://sqs.eusc-de-east-1.amazonaws.eu"

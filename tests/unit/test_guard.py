@@ -1,4 +1,4 @@
-"""Which requests come from this machine's own clients, and which from a page of another origin."""
+"""The local cloud's guard: it accepts this machine's clients and refuses pages of other origins."""
 
 from __future__ import annotations
 
@@ -59,5 +59,5 @@ def test_foreign_requests_are_refused(headers: dict[str, str]) -> None:
         ("https://user@orders.example", ("orders.example",)),
     ],
 )
-def test_the_host_of_a_public_url(url: str, host: tuple[str, ...]) -> None:
+def test_the_hosts_of_a_public_url(url: str, host: tuple[str, ...]) -> None:
     assert guard.host_of(url) == host

@@ -8,7 +8,7 @@ from chalicelib import orders
 from chalicelib.orders import FINAL, MEANING, OPEN, TRANSITIONS, Status
 
 
-def test_every_status_is_open_or_final_and_has_its_sentence() -> None:
+def test_every_status_is_open_or_final_and_has_a_meaning() -> None:
     assert set(OPEN) | set(FINAL) == set(Status)
     assert not set(OPEN) & set(FINAL)
     assert [status for status in Status if status.final] == list(FINAL)
@@ -18,7 +18,9 @@ def test_every_status_is_open_or_final_and_has_its_sentence() -> None:
 def test_the_transitions_are_those_of_the_design() -> None:
     P, R, S, F, C = Status
 
-    assert {made.label: (made.sources, made.target) for made in TRANSITIONS} == {
+    assert {
+        transition.label: (transition.sources, transition.target) for transition in TRANSITIONS
+    } == {
         "T1": ((), P),
         "T3": ((P, R), R),
         "T4": ((R,), S),
@@ -33,39 +35,36 @@ def test_the_transitions_are_those_of_the_design() -> None:
     }
 
 
-def test_nothing_leaves_a_final_status_but_its_client_s_retry() -> None:
-    assert {made.label for made in TRANSITIONS for source in made.sources if source.final} == {
-        "T11"
+def test_only_a_retry_leaves_a_final_status() -> None:
+    from_final = {
+        transition.label
+        for transition in TRANSITIONS
+        for source in transition.sources
+        if source.final
     }
+    assert from_final == {"T11"}
 
 
-def test_a_reference_number_is_128_bits_that_read_well_aloud() -> None:
-    made = {orders.new_id() for _ in range(1000)}
+def test_a_reference_number_has_128_bits_and_no_letters_that_look_like_digits() -> None:
+    ids = {orders.new_id() for _ in range(1000)}
 
-    assert len(made) == 1000
-    assert all(orders.is_id(id) and not set(id) & set("ILOU") for id in made)
-    assert {id[0] for id in made} <= set("01234567")  # 26 letters hold 130 bits
+    assert len(ids) == 1000
+    assert all(orders.is_id(id) and not set(id) & set("ILOU") for id in ids)
+    assert {id[0] for id in ids} <= set("01234567")  # 26 letters hold 130 bits
 
 
 @pytest.mark.parametrize(
     "text", ["", "0" * 25, "0" * 27, "I" + "0" * 25, "a" * 26, "é" * 26, " " + "0" * 25]
 )
-def test_what_is_no_reference_number(text: str) -> None:
+def test_a_text_of_another_form_is_not_a_reference_number(text: str) -> None:
     assert not orders.is_id(text)
 
 
 def test_the_same_parts_give_the_same_id_and_others_another() -> None:
     assert orders.id_of("kit", "k") == orders.id_of("kit", "k") == "75688V3NQY2VM1H7EF9M2A6BVN"
-    assert (
-        len(
-            {
-                orders.id_of(*parts)
-                for parts in [("kit", "k"), ("ki", "tk"), ("kitk", ""), ("k", "kit")]
-            }
-        )
-        == 4
-    )
+    parts_of_ids = [("kit", "k"), ("ki", "tk"), ("kitk", ""), ("k", "kit")]
+    assert len({orders.id_of(*parts) for parts in parts_of_ids}) == 4
 
 
-def test_writers_differ() -> None:
+def test_fencing_tokens_differ() -> None:
     assert len({orders.new_fence() for _ in range(1000)}) == 1000

@@ -1,4 +1,4 @@
-"""An order as DynamoDB's item and back."""
+"""Orders are encoded as DynamoDB items and decoded again."""
 
 from __future__ import annotations
 
@@ -43,15 +43,14 @@ FULL = replace(
 )
 
 
-def test_an_order_comes_back_as_it_went() -> None:
+def test_an_encoded_order_decodes_to_itself() -> None:
     assert decode_order(encode_order(SMALL)) == SMALL
     assert decode_order(encode_order(FULL)) == FULL
-    assert not [
-        field.name for field in fields(Order) if getattr(FULL, field.name) is None
-    ]  # it holds every field
+    unset = [field.name for field in fields(Order) if getattr(FULL, field.name) is None]
+    assert not unset, "FULL must set every field"
 
 
-def test_what_is_none_is_absent_so_that_an_index_may_be_sparse() -> None:
+def test_fields_without_a_value_are_absent_so_that_indexes_are_sparse() -> None:
     item = encode_order(SMALL)
 
     assert not {
@@ -65,7 +64,7 @@ def test_what_is_none_is_absent_so_that_an_index_may_be_sparse() -> None:
     } & set(item)
 
 
-def test_the_keys_hold_the_client_and_sort_by_time() -> None:
+def test_the_keys_hold_the_owner_and_sort_by_time() -> None:
     item = encode_order(SMALL)
     early = encode_order(replace(SMALL, created_at=999_999_999_999_999))
 
@@ -75,14 +74,14 @@ def test_the_keys_hold_the_client_and_sort_by_time() -> None:
     assert early["time_key"]["S"] < item["time_key"]["S"]
 
 
-def test_what_a_newer_version_wrote_is_left_out() -> None:
+def test_an_attribute_of_a_newer_version_is_ignored() -> None:
     assert (
         decode_order({**encode_order(SMALL), "priority": {"N": "1"}, "flags": {"SS": ["a"]}})
         == SMALL
     )
 
 
-def test_what_an_older_version_did_not_write_has_its_default() -> None:
+def test_an_attribute_that_an_older_version_did_not_write_has_its_default() -> None:
     item = encode_order(SMALL)
     for name in ("requeue_count", "history", "follow_ups", "depth"):
         del item[name]

@@ -1,4 +1,4 @@
-"""A task's type hints as its contract: the schema, what fits, where the fault is, what the function is given."""
+"""Type hints as a task's contract: its schema, its checks, error pointers and decoded arguments."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ def typed(
     raw: bytes = b"",
     id: UUID | None = None,
     price: Decimal = Decimal(1),
-    by_number: dict[int, str] = {},
-    words: set[str] = set(),
+    by_number: dict[int, str] = {},  # noqa: B006
+    words: set[str] = set(),  # noqa: B006
     pair: tuple[int, str] = (1, "a"),
-    anything: Any = None,  # noqa: B006
+    anything: Any = None,
     sauce: Literal["curry", "none"] = "none",
     pieces: Annotated[int, Meta(ge=1)] = 1,
 ) -> None: ...
@@ -52,7 +52,7 @@ def typed(
 def bare() -> None: ...
 
 
-def test_the_schema_is_an_object_that_refuses_what_it_does_not_know() -> None:
+def test_the_schema_is_an_object_without_additional_properties() -> None:
     schema = Signature.of(stock).schema()
 
     assert schema["type"] == "object"
@@ -77,7 +77,7 @@ def test_a_task_without_parameters_takes_an_empty_object() -> None:
         Signature.of(bare).check({"x": 1})
 
 
-def test_the_context_is_no_part_of_the_input_and_is_handed_in() -> None:
+def test_the_context_is_passed_in_and_is_not_part_of_the_input() -> None:
     signature = Signature.of(typed)
 
     assert "context" not in signature.schema()["properties"]
@@ -118,7 +118,7 @@ def test_every_default_is_filled_in() -> None:
         ("", "/input"),
     ],
 )
-def test_the_pointer_leads_to_the_fault(value: Any, pointer: str) -> None:
+def test_the_pointer_names_the_invalid_member(value: Any, pointer: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         Signature.of(stock).check(value)
 
@@ -127,7 +127,7 @@ def test_the_pointer_leads_to_the_fault(value: Any, pointer: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("member", "value", "given"),
+    ("member", "value", "expected"),
     [
         ("number", 2**70, 2**70),
         ("ratio", 3, 3.0),
@@ -149,13 +149,15 @@ def test_the_pointer_leads_to_the_fault(value: Any, pointer: str) -> None:
         ("pieces", 1, 1),
     ],
 )
-def test_what_fits_at_intake_fits_at_the_worker_too(member: str, value: Any, given: Any) -> None:
+def test_a_value_that_fits_when_placed_fits_at_the_worker_too(
+    member: str, value: Any, expected: Any
+) -> None:
     signature = Signature.of(typed)
 
     signature.check({member: value})
 
-    taken = signature.arguments(json.dumps({member: value}), CONTEXT)[member]
-    assert (taken, type(taken)) == (given, type(given))
+    argument = signature.arguments(json.dumps({member: value}), CONTEXT)[member]
+    assert (argument, type(argument)) == (expected, type(expected))
 
 
 @pytest.mark.parametrize(
@@ -180,7 +182,9 @@ def test_what_fits_at_intake_fits_at_the_worker_too(member: str, value: Any, giv
         ("pieces", 0),
     ],
 )
-def test_what_does_not_fit_is_refused_at_intake_and_at_the_worker(member: str, value: Any) -> None:
+def test_a_value_that_does_not_fit_is_refused_when_placed_and_at_the_worker(
+    member: str, value: Any
+) -> None:
     signature = Signature.of(typed)
 
     for checks in (
@@ -192,7 +196,7 @@ def test_what_does_not_fit_is_refused_at_intake_and_at_the_worker(member: str, v
         assert caught.value.pointer == f"/input/{member}"
 
 
-def test_a_hint_that_is_not_there_is_a_mistake() -> None:
+def test_an_unknown_type_hint_is_a_mistake() -> None:
     def lost(n): ...  # type: ignore[no-untyped-def]
 
     lost.__annotations__["n"] = "NoSuchType"
@@ -201,7 +205,7 @@ def test_a_hint_that_is_not_there_is_a_mistake() -> None:
         Signature.of(lost)
 
 
-def test_a_hint_that_json_cannot_carry_is_a_mistake() -> None:
+def test_a_type_hint_without_a_json_form_is_a_mistake() -> None:
     def takes(handler: object) -> None: ...
     def mixes(value: list[int] | list[str]) -> None: ...
     def defaults(ratio: float = float("nan")) -> None: ...

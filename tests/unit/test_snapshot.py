@@ -1,4 +1,4 @@
-"""The local cloud's state on disk: replaced whole or not at all, and never believed when it was damaged."""
+"""The local cloud's state on disk: replaced whole or not at all, and refused if it is damaged."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BODY = b'{"sqs": {"queues": 1}}'
 
 @contextmanager
 def largest_file(size: int) -> Iterator[None]:
-    """No file may grow larger, as on a full disk."""
+    """Limit the size of files, as a full disk would."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -27,7 +27,7 @@ def largest_file(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_what_was_written_last_is_read(tmp_path: Path) -> None:
+def test_the_last_snapshot_is_read(tmp_path: Path) -> None:
     assert snapshot.read(tmp_path) is None
 
     snapshot.write(tmp_path, BODY)
@@ -36,7 +36,7 @@ def test_what_was_written_last_is_read(tmp_path: Path) -> None:
     assert snapshot.read(tmp_path) == BODY * 2
 
 
-def test_a_write_without_room_leaves_the_one_before_it(tmp_path: Path) -> None:
+def test_a_write_without_space_leaves_the_previous_snapshot(tmp_path: Path) -> None:
     snapshot.write(tmp_path, BODY)
 
     with largest_file(1000), pytest.raises(OSError, match="File too large"):
@@ -47,7 +47,7 @@ def test_a_write_without_room_leaves_the_one_before_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("keep", [0, 1, 64, 65, 70, len(BODY) + 64])
-def test_a_truncated_snapshot_is_refused_with_the_fix(tmp_path: Path, keep: int) -> None:
+def test_a_truncated_snapshot_is_refused_with_a_hint(tmp_path: Path, keep: int) -> None:
     snapshot.write(tmp_path, BODY)
     path = tmp_path / snapshot.NAME
     path.write_bytes(path.read_bytes()[:keep])
@@ -68,7 +68,7 @@ def test_each_changed_byte_is_noticed(tmp_path: Path) -> None:
             snapshot.read(tmp_path)
 
 
-def test_the_code_of_the_functions_belongs_to_it(tmp_path: Path) -> None:
+def test_the_code_of_the_functions_is_part_of_the_snapshot(tmp_path: Path) -> None:
     digest = hashlib.sha256(b"code").hexdigest()
     code = tmp_path / "lambda-blobs" / f"{digest}.zip"
     code.parent.mkdir()
@@ -86,7 +86,7 @@ def test_the_code_of_the_functions_belongs_to_it(tmp_path: Path) -> None:
         snapshot.read(tmp_path)
 
 
-def test_a_folder_in_its_place_is_refused(tmp_path: Path) -> None:
+def test_a_folder_with_the_name_of_the_snapshot_is_refused(tmp_path: Path) -> None:
     (tmp_path / snapshot.NAME).mkdir()
 
     with pytest.raises(SnapshotError, match="Is a directory"):

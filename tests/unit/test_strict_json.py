@@ -1,4 +1,4 @@
-"""Strict JSON beside Python's own: the same for what is strict, a refusal for all else. See also test_bad_input."""
+"""Strict JSON is read as Python reads it, and anything else is refused. See also test_bad_input."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_strict_json_is_read_as_python_reads_it(text: str) -> None:
         b'["' * 35_000,
     ],
 )
-def test_no_body_breaks_the_parser_or_keeps_it_busy(body: bytes) -> None:
+def test_no_body_breaks_the_parser_or_takes_it_a_second(body: bytes) -> None:
     began = time.process_time()
 
     with pytest.raises(Problem):
@@ -64,7 +64,7 @@ def test_no_body_breaks_the_parser_or_keeps_it_busy(body: bytes) -> None:
 
 
 class CountingName(str):
-    """A member's name that counts how often it is compared with another."""
+    """A member's name that counts its comparisons with other names."""
 
     __slots__ = ()
     __hash__ = str.__hash__
@@ -110,7 +110,7 @@ def test_a_duplicate_among_many_members_is_found_in_linear_time() -> None:
         "[NaN]",
     ],
 )
-def test_what_python_or_javascript_would_forgive_is_refused(text: str) -> None:
+def test_leniency_of_python_or_javascript_is_refused(text: str) -> None:
     with pytest.raises(Problem) as caught:
         parse(text.encode())
 

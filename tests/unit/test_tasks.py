@@ -1,4 +1,4 @@
-"""The registry: a mistake in a task's declaration surfaces at import, in its author's terminal."""
+"""The registry: a mistake in a declaration is an error at import, in its author's terminal."""
 
 from __future__ import annotations
 
@@ -11,47 +11,45 @@ from chalicelib.errors import TaskMistake, UnknownTask
 from chalicelib.tasks import Context, find, known, task
 
 
-def test_a_task_stays_the_plain_function_that_it_is() -> None:
+def test_a_task_remains_a_plain_function() -> None:
     @task(max_attempts=2)
     def double(number: int) -> int:
-        """Twice as much."""
+        """Double the number."""
         return number * 2
 
     assert double(3) == 6
-    made = find("double")
-    assert (made.function, made.max_attempts, made.description) == (double, 2, "Twice as much.")
-    assert made.run('{"number": 3}', Context("", 1, "", 1.0, lambda _: None, lambda *_: "")) == "6"
+    double_task = find("double")
+    assert (double_task.function, double_task.max_attempts) == (double, 2)
+    assert double_task.description == "Double the number."
+    context = Context("", 1, "", 1.0, lambda _: None, lambda *_: "")
+    assert double_task.run('{"number": 3}', context) == "6"
 
 
-def test_without_options_it_has_sane_ones() -> None:
+def test_a_task_without_options_has_the_defaults() -> None:
     @task
     def plain() -> None: ...
 
-    made = find("plain")
-    assert (made.max_attempts, made.timeout_s, made.backoff_s, made.max_backoff_s) == (
-        5,
-        None,
-        2,
-        3600,
-    )
-    assert made.description == ""
-    assert made.retries(ValueError())
+    plain_task = find("plain")
+    assert (plain_task.max_attempts, plain_task.timeout_s) == (5, None)
+    assert (plain_task.backoff_s, plain_task.max_backoff_s) == (2, 3600)
+    assert plain_task.description == ""
+    assert plain_task.retries(ValueError())
 
 
-def test_an_unknown_name_lists_the_known_ones() -> None:
+def test_the_error_for_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(UnknownTask, match="cook_nuggets") as caught:
         find("unheard_of")
 
     assert caught.value.known == sorted(known())
 
 
-def test_the_known_tasks_cannot_be_changed_from_outside() -> None:
+def test_the_registry_cannot_be_changed_from_outside() -> None:
     known().clear()  # type: ignore[attr-defined]
 
     assert "cook_nuggets" in known()
 
 
-def test_two_tasks_of_one_name_are_both_named() -> None:
+def test_the_error_for_two_tasks_with_one_name_names_both() -> None:
     with pytest.raises(
         TaskMistake, match=r"chalicelib\.tasks\.cook_nuggets\.cook_nuggets and tests\.unit"
     ):
@@ -76,7 +74,7 @@ plain.__name__ = "x" * 65
 
 
 @pytest.mark.parametrize(
-    ("function", "said"),
+    ("function", "message"),
     [
         (_no_hint, "parameter 'pieces' needs a type hint"),
         (_stars, "must not be \\*args"),
@@ -89,17 +87,19 @@ plain.__name__ = "x" * 65
         (lambda: None, "a plain `def`"),
     ],
 )
-def test_a_function_that_can_be_no_task_is_refused(function: Callable[..., Any], said: str) -> None:
+def test_a_function_that_cannot_be_a_task_is_refused(
+    function: Callable[..., Any], message: str
+) -> None:
     function.__name__ = function.__name__.lstrip("_") or "x"
     before = known()
 
-    with pytest.raises(TaskMistake, match=said):
+    with pytest.raises(TaskMistake, match=message):
         task(function)
     assert known() == before
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"max_attempts": 0}, "from 1 to 29"),
         ({"max_attempts": 30}, "from 1 to 29"),
@@ -109,17 +109,17 @@ def test_a_function_that_can_be_no_task_is_refused(function: Callable[..., Any],
         ({"timeout_s": float("nan")}, "over 0"),
     ],
 )
-def test_an_option_that_cannot_work_is_refused(options: dict[str, Any], said: str) -> None:
+def test_an_invalid_option_is_refused(options: dict[str, Any], message: str) -> None:
     def work() -> None: ...
 
-    with pytest.raises(TaskMistake, match=said):
+    with pytest.raises(TaskMistake, match=message):
         task(**options)(work)
 
 
 @pytest.mark.parametrize(
     "options", [{"max_attempts": 1}, {"max_attempts": 29}, {"timeout_s": 59.9}, {"timeout_s": 0.1}]
 )
-def test_an_option_at_its_edge_is_taken(options: dict[str, Any]) -> None:
+def test_an_option_at_its_limit_is_accepted(options: dict[str, Any]) -> None:
     def work() -> None: ...
 
     task(**options)(work)
