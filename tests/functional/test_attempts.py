@@ -1,4 +1,4 @@
-"""What a task does, and what becomes of its order: results, errors, retries, limits."""
+"""A task's attempts and what becomes of its order: results, errors, retries, limits."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class Box:
     best_before: date
 
 
-class Unspeakable(Exception):
+class UnprintableError(Exception):
     def __str__(self) -> str:
         raise RuntimeError("no words")
 
 
-def ended(cloud: Cloud, name: str, given: Any = None) -> Any:
-    """An order of this task after its first delivery."""
-    order = cloud.place(name, given)
+def order_after_delivery(cloud: Cloud, name: str, input: Any = None) -> Any:
+    """Place an order of this task, deliver it once and return it."""
+    order = cloud.place(name, input)
     cloud.drain()
     return cloud.get(order["id"])
 
@@ -46,7 +46,7 @@ def test_a_result_is_shown_as_json_whatever_type_it_was(cloud: Cloud) -> None:
     def pack(day: date, counts: dict[int, int]) -> list[Box]:
         return [Box(pieces, day) for pieces in counts.values()]
 
-    order = ended(cloud, "pack", {"day": "2026-02-28", "counts": {"1": 6, "2": 9}})
+    order = order_after_delivery(cloud, "pack", {"day": "2026-02-28", "counts": {"1": 6, "2": 9}})
 
     assert order["result"] == [
         {"pieces": 6, "best_before": "2026-02-28"},
@@ -62,7 +62,7 @@ def test_a_result_comes_back_exactly(cloud: Cloud, result: Any) -> None:
     def give() -> Any:
         return result
 
-    order = ended(cloud, "give")
+    order = order_after_delivery(cloud, "give")
 
     assert (order["status"], order["result"], type(order["result"])) == (
         "SUCCESS",
@@ -72,20 +72,20 @@ def test_a_result_comes_back_exactly(cloud: Cloud, result: Any) -> None:
     assert cloud.messages() == 0
 
 
-def test_a_task_knows_its_order(cloud: Cloud) -> None:
-    seen: list[tuple[str, int, str, float]] = []
+def test_a_task_can_read_its_order(cloud: Cloud) -> None:
+    contexts: list[tuple[str, int, str, float]] = []
 
     @task(timeout_s=9)
     def look(context: Context) -> None:
-        seen.append((context.id, context.attempt, context.key, context.time_left_s()))
+        contexts.append((context.id, context.attempt, context.key, context.time_left_s()))
         if context.attempt == 1:
             raise ValueError
 
-    order = ended(cloud, "look")
+    order = order_after_delivery(cloud, "look")
     cloud.clock.advance(2)
     cloud.drain()
 
-    (id, first, key, left), (_, second, same_key, _) = seen
+    (id, first, key, left), (_, second, same_key, _) = contexts
     assert (id, first, second) == (order["id"], 1, 2)
     assert key == same_key == f"{id}.{cloud.order(id).created_at}.0"
     assert 8 < left <= 9
@@ -117,23 +117,23 @@ def test_a_task_that_raises_runs_again_after_its_backoff_and_not_before(cloud: C
     cloud.clock.advance(1)
     cloud.drain()
 
-    done = cloud.get(order["id"])
-    assert (done["status"], done["result"], done["attempts"]) == ("SUCCESS", "done", 2)
+    finished = cloud.get(order["id"])
+    assert (finished["status"], finished["result"], finished["attempts"]) == ("SUCCESS", "done", 2)
     assert len(runs) == 2
 
 
-def test_the_backoff_doubles_up_to_its_most_and_the_row_is_due_after_it(cloud: Cloud) -> None:
+def test_the_backoff_doubles_up_to_its_limit_and_the_row_is_due_after_it(cloud: Cloud) -> None:
     @task(max_attempts=9, backoff_s=10, max_backoff_s=60)
     def burn() -> None:
         raise ValueError
 
     random.seed(3)
-    drawn = [random.uniform(0, most) for most in (10, 20, 40, 60, 60, 60)]
+    backoffs = [random.uniform(0, limit) for limit in (10, 20, 40, 60, 60, 60)]
     random.seed(3)
     order = cloud.place("burn")
 
     waits = []
-    for _ in drawn:
+    for _ in backoffs:
         cloud.drain()
         row = cloud.order(order["id"])
         assert row.check_at is not None
@@ -142,10 +142,10 @@ def test_the_backoff_doubles_up_to_its_most_and_the_row_is_due_after_it(cloud: C
         )
         cloud.clock.advance(60)
 
-    assert waits == pytest.approx(drawn, abs=1e-5)
+    assert waits == pytest.approx(backoffs, abs=1e-5)
 
 
-def test_it_fails_after_its_last_attempt_with_the_error_on_it(cloud: Cloud) -> None:
+def test_an_order_fails_after_its_last_attempt_with_the_last_error(cloud: Cloud) -> None:
     @task(max_attempts=3)
     def burn(context: Context) -> None:
         raise ValueError(f"burnt {context.attempt}")
@@ -166,7 +166,7 @@ def test_it_fails_after_its_last_attempt_with_the_error_on_it(cloud: Cloud) -> N
     assert cloud.messages() == cloud.messages(dead=True) == 0
 
 
-def test_a_final_row_has_its_ttl_and_is_on_nobodys_timer(cloud: Cloud) -> None:
+def test_a_final_row_expires_and_has_left_the_due_index(cloud: Cloud) -> None:
     @task(max_attempts=1)
     def burn() -> None:
         raise ValueError
@@ -192,7 +192,7 @@ def test_a_final_row_has_its_ttl_and_is_on_nobodys_timer(cloud: Cloud) -> None:
         ({"retry_on": (Exception,), "no_retry_on": (KeyError,)}, False),
     ],
 )
-def test_the_declaration_says_what_a_retry_may_mend(
+def test_the_options_decide_which_errors_are_retried(
     cloud: Cloud, options: dict[str, Any], again: bool
 ) -> None:
     def burn() -> None:
@@ -200,20 +200,20 @@ def test_the_declaration_says_what_a_retry_may_mend(
 
     task(**options)(burn)
 
-    order = ended(cloud, "burn")
+    order = order_after_delivery(cloud, "burn")
 
     assert order["status"] == ("PENDING" if again else "FAILED")
     assert order["error"]["message"] == "KeyError: 'salt'"
 
 
 @pytest.mark.parametrize(
-    ("raises", "said"),
+    ("raises", "message"),
     [
         (lambda: sys.exit(3), "SystemExit: 3"),
         (KeyboardInterrupt, "KeyboardInterrupt: "),
         (GeneratorExit, "GeneratorExit: "),
         (asyncio.CancelledError, "CancelledError: "),
-        (Unspeakable, "Unspeakable"),
+        (UnprintableError, "UnprintableError"),
         (lambda: RecursionError("deep"), "RecursionError: deep"),
         (lambda: ValueError("\ud800"), "ValueError: ?"),
     ],
@@ -227,44 +227,42 @@ def test_the_declaration_says_what_a_retry_may_mend(
         "surrogate",
     ],
 )
-def test_nothing_that_a_task_raises_ends_the_worker(
-    cloud: Cloud, raises: Callable[[], BaseException], said: str
+def test_an_exception_of_a_task_never_ends_the_worker(
+    cloud: Cloud, raises: Callable[[], BaseException], message: str
 ) -> None:
     @task
     def burn() -> None:
         raise raises()
 
-    order = ended(cloud, "burn")
+    order = order_after_delivery(cloud, "burn")
 
     assert (order["status"], order["attempts"]) == ("PENDING", 1)
-    assert order["error"] == {"code": "task_error", "message": said, "attempt": 1}
+    assert order["error"] == {"code": "task_error", "message": message, "attempt": 1}
 
 
-def test_a_long_complaint_is_cut(cloud: Cloud) -> None:
+def test_a_long_error_message_is_cut(cloud: Cloud) -> None:
     @task(max_attempts=1)
     def burn() -> None:
         raise ValueError("x" * 100_000)
 
-    assert len(ended(cloud, "burn")["error"]["message"]) == 1000
+    assert len(order_after_delivery(cloud, "burn")["error"]["message"]) == 1000
 
 
-def _swallows() -> None:
+def _swallow() -> None:
     while True:
         with contextlib.suppress(Exception):
             time.sleep(0.01)
 
 
-def _swallows_even_the_first_alarm() -> None:
+def _swallow_the_first_alarm() -> None:
     try:
         time.sleep(5)
     except BaseException:
         time.sleep(5)
 
 
-@pytest.mark.parametrize(
-    "dawdles", [lambda: time.sleep(5), _swallows, _swallows_even_the_first_alarm]
-)
-def test_a_task_ends_at_its_limit_and_may_try_again(
+@pytest.mark.parametrize("dawdles", [lambda: time.sleep(5), _swallow, _swallow_the_first_alarm])
+def test_a_task_is_ended_at_its_time_limit_and_retried(
     cloud: Cloud, dawdles: Callable[[], None]
 ) -> None:
     @task(timeout_s=0.1)
@@ -272,7 +270,7 @@ def test_a_task_ends_at_its_limit_and_may_try_again(
         dawdles()
 
     began = time.monotonic()
-    order = ended(cloud, "dawdle")
+    order = order_after_delivery(cloud, "dawdle")
 
     assert time.monotonic() - began < 2
     assert (order["status"], order["attempts"], order["error"]["code"]) == (
@@ -293,15 +291,15 @@ def test_a_task_without_a_limit_ends_before_its_function_does(cloud: Cloud) -> N
 
     error = cloud.get(order["id"])["error"]
     assert error["code"] == "time_limit"
-    assert "0.2 s" in error["message"], "0.6 s are kept for recording how it ended"
+    assert "0.2 s" in error["message"], "0.6 s are reserved for recording the end"
 
 
-def test_no_alarm_rings_after_a_task_that_was_in_time(cloud: Cloud) -> None:
+def test_no_alarm_fires_after_a_task_that_ended_in_time(cloud: Cloud) -> None:
     @task(timeout_s=0.3)
     def quick() -> None: ...
 
-    order = ended(cloud, "quick")
-    time.sleep(0.4)  # an alarm left on would ring here, and end this test
+    order = order_after_delivery(cloud, "quick")
+    time.sleep(0.4)  # an alarm left on would fire here, and end this test
 
     assert order["status"] == "SUCCESS"
 
@@ -312,7 +310,7 @@ def _cyclic() -> Any:
     return ring
 
 
-def test_a_success_carries_no_error_of_an_attempt_before_it(cloud: Cloud) -> None:
+def test_a_success_carries_no_error_of_an_earlier_attempt(cloud: Cloud) -> None:
     @task(backoff_s=0)
     def flaky(order: Context) -> str:
         if order.attempt == 1:
@@ -327,9 +325,7 @@ def test_a_success_carries_no_error_of_an_attempt_before_it(cloud: Cloud) -> Non
 
 
 @pytest.mark.parametrize(("levels", "status"), [(64, "SUCCESS"), (65, "FAILED")])
-def test_a_result_is_nested_no_deeper_than_an_input_may_be(
-    cloud: Cloud, levels: int, status: str
-) -> None:
+def test_a_result_may_be_nested_as_deep_as_an_input(cloud: Cloud, levels: int, status: str) -> None:
     @task
     def nest() -> Any:
         value: Any = "]"
@@ -337,7 +333,7 @@ def test_a_result_is_nested_no_deeper_than_an_input_may_be(
             value = [value]
         return value
 
-    assert ended(cloud, "nest")["status"] == status
+    assert order_after_delivery(cloud, "nest")["status"] == status
 
 
 @pytest.mark.parametrize(
@@ -365,12 +361,12 @@ def test_a_result_is_nested_no_deeper_than_an_input_may_be(
         "function",
     ],
 )
-def test_a_result_that_is_no_json_fails_at_once(cloud: Cloud, result: Any) -> None:
+def test_a_result_that_is_not_json_fails_at_once(cloud: Cloud, result: Any) -> None:
     @task
     def give() -> Any:
         return result
 
-    order = ended(cloud, "give")
+    order = order_after_delivery(cloud, "give")
 
     assert (order["status"], order["attempts"], order["error"]["code"]) == (
         "FAILED",
@@ -381,19 +377,19 @@ def test_a_result_that_is_no_json_fails_at_once(cloud: Cloud, result: Any) -> No
     assert cloud.messages() == 0
 
 
-def test_a_result_over_the_limit_fails_at_once_and_says_how_large_it_was(cloud: Cloud) -> None:
+def test_a_result_over_the_limit_fails_at_once_with_its_size(cloud: Cloud) -> None:
     @task
     def give(bytes: int) -> str:
         return "é" * (bytes // 2 - 1)
 
-    assert ended(cloud, "give", {"bytes": 65536})["status"] == "SUCCESS"
+    assert order_after_delivery(cloud, "give", {"bytes": 65536})["status"] == "SUCCESS"
 
-    order = ended(cloud, "give", {"bytes": 65538})
+    order = order_after_delivery(cloud, "give", {"bytes": 65538})
     assert (order["status"], order["error"]["code"]) == ("FAILED", "result_too_large")
     assert "65538 bytes; at most 65536" in order["error"]["message"]
 
 
-def test_an_input_that_fits_no_more_after_a_deploy_fails_at_once(cloud: Cloud) -> None:
+def test_an_input_that_no_longer_fits_after_a_deploy_fails_at_once(cloud: Cloud) -> None:
     def before(pieces: int) -> None: ...
     def after(pieces: str) -> None: ...
 
@@ -409,7 +405,7 @@ def test_an_input_that_fits_no_more_after_a_deploy_fails_at_once(cloud: Cloud) -
     assert "/input/pieces" in error["message"]
 
 
-def test_a_task_that_leaves_the_clock_patched_harms_no_later_order(
+def test_a_task_that_leaves_the_clock_patched_does_not_affect_later_orders(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(orders, "now", ORDERS_NOW)  # the app's own clock, which the kit replaces
@@ -419,8 +415,8 @@ def test_a_task_that_leaves_the_clock_patched_harms_no_later_order(
         for name in ("time_ns", "monotonic", "gmtime"):
             monkeypatch.setattr(time, name, lambda *_: 0)
 
-    ended(cloud, "patch_clock")
-    after = ended(cloud, "cook_nuggets", {"pieces": 1})
+    order_after_delivery(cloud, "patch_clock")
+    after = order_after_delivery(cloud, "cook_nuggets", {"pieces": 1})
 
     assert after["status"] == "SUCCESS"
     assert not after["created_at"].startswith("1970")

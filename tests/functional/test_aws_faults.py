@@ -1,4 +1,4 @@
-"""AWS is not there, throttles, or its answer is lost: accepted orders end all the same, with one result."""
+"""AWS is unreachable, throttles, or loses answers: accepted orders still end, with one result."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tests.kit.wire import ATTEMPTS
 SIX = {"task": "cook_nuggets", "input": {"pieces": 6}}
 
 
-def unavailable(reply: Reply) -> Any:
+def assert_unavailable(reply: Reply) -> Any:
     assert (reply.status, problem_of(reply)["type"]) == (503, "/problems/unavailable")
     assert reply.headers["Retry-After"] == "2"
     return reply.json
 
 
-def counting() -> list[int]:
-    """A task `work` whose runs are listed by their attempts."""
+def register_work() -> list[int]:
+    """Register a task `work`, and return the list of the attempts that ran."""
     runs: list[int] = []
 
     @task
@@ -34,8 +34,8 @@ def counting() -> list[int]:
     return runs
 
 
-def come_back(cloud: Cloud) -> None:
-    """The queue's own visibility timeout is over, and with it every lease."""
+def redeliver(cloud: Cloud) -> None:
+    """Let the queue's visibility timeout pass, and with it every lease; then deliver."""
     cloud.clock.advance(cloud.parameters["Visibility"] + 1)
     cloud.drain()
 
@@ -51,20 +51,20 @@ def come_back(cloud: Cloud) -> None:
     ],
 )
 @pytest.mark.parametrize("fault", ["breaks", "throttles"])
-def test_what_aws_cannot_do_now_is_503_and_worth_a_repeat(
+def test_a_call_that_aws_cannot_answer_now_is_503_and_may_be_repeated(
     cloud: Cloud, wire: Wire, fault: str, operation: str, method: str, path: str
 ) -> None:
     if operation == "BatchGetItem":
         cloud.place("cook_nuggets", {"pieces": 6})
     getattr(wire, fault)(operation)
 
-    problem = unavailable(cloud.http(method, path, SIX if method == "POST" else None))
+    problem = assert_unavailable(cloud.http(method, path, SIX if method == "POST" else None))
 
     assert ("TimeoutError" if fault == "breaks" else "ThrottlingException") in problem["detail"]
     assert cloud.http(method, path, SIX if method == "POST" else None).status in (200, 202, 404)
 
 
-def test_a_short_fault_is_not_even_noticed(cloud: Cloud, wire: Wire) -> None:
+def test_a_short_fault_is_retried_without_a_trace(cloud: Cloud, wire: Wire) -> None:
     for operation in ("PutItem", "SendMessage", "UpdateItem"):
         wire.breaks(operation, times=ATTEMPTS - 1)
 
@@ -74,7 +74,7 @@ def test_a_short_fault_is_not_even_noticed(cloud: Cloud, wire: Wire) -> None:
     assert (cloud.get(order["id"])["status"], cloud.get(order["id"])["attempts"]) == ("SUCCESS", 1)
 
 
-def test_an_insert_whose_answer_was_lost_is_known_for_our_own(cloud: Cloud, wire: Wire) -> None:
+def test_an_insert_whose_answer_was_lost_is_recognised(cloud: Cloud, wire: Wire) -> None:
     wire.loses_answer("PutItem", times=1)
 
     reply = cloud.http("POST", "/orders", SIX, {"Idempotency-Key": "k"})
@@ -86,7 +86,7 @@ def test_an_insert_whose_answer_was_lost_is_known_for_our_own(cloud: Cloud, wire
 
 def test_after_a_503_a_repeat_with_the_same_key_finds_the_order(cloud: Cloud, wire: Wire) -> None:
     wire.loses_answer("PutItem")
-    unavailable(cloud.http("POST", "/orders", SIX, {"Idempotency-Key": "k"}))
+    assert_unavailable(cloud.http("POST", "/orders", SIX, {"Idempotency-Key": "k"}))
 
     reply = cloud.http("POST", "/orders", SIX, {"Idempotency-Key": "k"})
 
@@ -96,21 +96,23 @@ def test_after_a_503_a_repeat_with_the_same_key_finds_the_order(cloud: Cloud, wi
 
 
 @pytest.mark.parametrize("fault", ["breaks", "throttles"])
-def test_a_claim_that_did_not_reach_aws_burns_nothing(cloud: Cloud, wire: Wire, fault: str) -> None:
-    runs = counting()
+def test_a_claim_that_did_not_reach_aws_is_not_an_attempt(
+    cloud: Cloud, wire: Wire, fault: str
+) -> None:
+    runs = register_work()
     order = cloud.place("work")
     getattr(wire, fault)("UpdateItem")
 
     assert cloud.deliver() == (1, 1)
     assert (cloud.get(order["id"])["attempts"], runs) == (0, [])
 
-    come_back(cloud)
+    redeliver(cloud)
     assert cloud.get(order["id"])["result"] == "run 1"
     assert runs == [1]
 
 
 def test_a_claim_whose_answer_was_lost_once_is_one_attempt(cloud: Cloud, wire: Wire) -> None:
-    runs = counting()
+    runs = register_work()
     order = cloud.place("work")
     wire.loses_answer("UpdateItem", times=1)
 
@@ -119,32 +121,32 @@ def test_a_claim_whose_answer_was_lost_once_is_one_attempt(cloud: Cloud, wire: W
     assert (cloud.get(order["id"])["result"], runs) == ("run 1", [1])
 
 
-def test_a_claim_that_nobody_heard_of_is_taken_again_when_its_lease_is_over(
+def test_a_claim_whose_answers_were_all_lost_is_repeated_after_its_lease(
     cloud: Cloud, wire: Wire
 ) -> None:
-    runs = counting()
+    runs = register_work()
     order = cloud.place("work")
     wire.loses_answer("UpdateItem")
 
     assert cloud.deliver() == (1, 1)
     assert (cloud.get(order["id"])["status"], runs) == ("RUNNING", [])
 
-    come_back(cloud)
-    done = cloud.get(order["id"])
-    assert (done["status"], done["attempts"], runs) == ("SUCCESS", 2, [2])
+    redeliver(cloud)
+    finished = cloud.get(order["id"])
+    assert (finished["status"], finished["attempts"], runs) == ("SUCCESS", 2, [2])
     assert cloud.messages() == 0
 
 
 @pytest.mark.parametrize("fault", ["breaks", "throttles"])
-@pytest.mark.parametrize("burns", [False, True])
-def test_a_finish_that_did_not_reach_aws_is_made_up_for(
-    cloud: Cloud, wire: Wire, fault: str, burns: bool
+@pytest.mark.parametrize("raises", [False, True])
+def test_an_attempt_whose_finish_did_not_reach_aws_is_repeated(
+    cloud: Cloud, wire: Wire, fault: str, raises: bool
 ) -> None:
     @task
     def work(context: Context) -> str:
         if context.attempt == 1:
             getattr(wire, fault)("UpdateItem")
-            if burns:
+            if raises:
                 raise ValueError
         return f"run {context.attempt}"
 
@@ -152,15 +154,15 @@ def test_a_finish_that_did_not_reach_aws_is_made_up_for(
     assert cloud.deliver() == (1, 1)
     assert cloud.get(order["id"])["status"] == "RUNNING"
 
-    come_back(cloud)
-    done = cloud.get(order["id"])
-    assert (done["status"], done["attempts"], done["result"]) == ("SUCCESS", 2, "run 2")
+    redeliver(cloud)
+    finished = cloud.get(order["id"])
+    assert (finished["status"], finished["attempts"], finished["result"]) == ("SUCCESS", 2, "run 2")
     assert cloud.messages() == 0
 
 
-@pytest.mark.parametrize(("times", "kept"), [(1, 0), (ATTEMPTS, 1)])
-def test_a_finish_whose_answer_was_lost_stands(
-    cloud: Cloud, wire: Wire, times: int, kept: int
+@pytest.mark.parametrize(("times", "kept_messages"), [(1, 0), (ATTEMPTS, 1)])
+def test_a_finish_whose_answer_was_lost_is_not_repeated(
+    cloud: Cloud, wire: Wire, times: int, kept_messages: int
 ) -> None:
     runs = []
 
@@ -171,10 +173,10 @@ def test_a_finish_whose_answer_was_lost_stands(
         return "once"
 
     order = cloud.place("work")
-    assert cloud.deliver() == (1, kept)
+    assert cloud.deliver() == (1, kept_messages)
     finished = cloud.order(order["id"])
 
-    come_back(cloud)
+    redeliver(cloud)
     assert (finished.status, len(runs)) == (Status.SUCCESS, 1)
     assert cloud.order(order["id"]) == finished
     assert cloud.messages() == 0
@@ -198,23 +200,25 @@ def test_a_retry_whose_answer_was_lost_once_is_one_retry(cloud: Cloud, wire: Wir
     assert (cloud.get(order["id"])["result"], cloud.get(order["id"])["attempts"]) == ("done", 2)
 
 
-def test_a_fault_at_one_order_of_a_batch_leaves_the_others_alone(cloud: Cloud, wire: Wire) -> None:
-    counting()
-    placed = [cloud.place("work")["id"] for _ in range(3)]
+def test_a_fault_at_one_order_of_a_batch_does_not_affect_the_others(
+    cloud: Cloud, wire: Wire
+) -> None:
+    register_work()
+    order_ids = [cloud.place("work")["id"] for _ in range(3)]
     wire.breaks("UpdateItem")
 
     assert cloud.deliver(batch=3) == (3, 1)
-    assert sorted(cloud.get(order_id)["status"] for order_id in placed) == [
+    assert sorted(cloud.get(order_id)["status"] for order_id in order_ids) == [
         "PENDING",
         "SUCCESS",
         "SUCCESS",
     ]
 
-    come_back(cloud)
-    assert {cloud.get(order_id)["status"] for order_id in placed} == {"SUCCESS"}
+    redeliver(cloud)
+    assert {cloud.get(order_id)["status"] for order_id in order_ids} == {"SUCCESS"}
 
 
-def test_a_list_that_aws_reads_only_in_part_is_not_shown_as_whole(cloud: Cloud, wire: Wire) -> None:
+def test_a_list_that_aws_reads_only_in_part_is_503(cloud: Cloud, wire: Wire) -> None:
     key = {"pk": {"S": f"kit#{cloud.place('cook_nuggets', {'pieces': 6})['id']}"}}
 
     def in_part(answer: Any) -> Any:
@@ -225,14 +229,14 @@ def test_a_list_that_aws_reads_only_in_part_is_not_shown_as_whole(cloud: Cloud, 
 
     wire.answers("BatchGetItem", in_part, times=9)
 
-    unavailable(cloud.http("GET", "/orders"))
+    assert_unavailable(cloud.http("GET", "/orders"))
 
 
-def test_without_the_stack_the_answer_says_what_is_missing(cloud: Cloud) -> None:
+def test_without_the_stack_the_answer_names_make_run(cloud: Cloud) -> None:
     assert cloud.http("GET", "/orders").status == 200
     cloud.dynamodb.delete_table(TableName=config.settings().orders_table)
 
-    assert "make run" in unavailable(cloud.http("POST", "/orders", SIX))["detail"]
+    assert "make run" in assert_unavailable(cloud.http("POST", "/orders", SIX))["detail"]
 
 
 def test_without_the_queue_an_order_is_accepted_and_durable(cloud: Cloud) -> None:

@@ -1,4 +1,4 @@
-"""What a client may get wrong in POST /orders: told so in a 4xx problem, and nothing is kept of it."""
+"""Mistakes in POST /orders: each is answered with a 4xx problem, and nothing of it is stored."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ORDER = {"task": "cook_nuggets", "input": {"pieces": 6}}
 def refused(
     cloud: Cloud, body: Any, status: int, name: str, headers: dict[str, str] | None = None
 ) -> Any:
-    """The problem that a body meets; it was neither kept nor queued."""
+    """Send a body that is refused, and return the problem; nothing is stored or queued."""
     reply = cloud.http("POST", "/orders", body, headers)
     problem = problem_of(reply)
     assert (reply.status, problem["type"]) == (status, f"/problems/{name}"), reply.body
@@ -34,12 +34,12 @@ def problem_of(reply: Reply) -> Any:
 
 
 def with_input(text: str) -> bytes:
-    """An order's body around an input's own text."""
+    """Return an order's body with this text as its input."""
     return b'{"task": "cook_nuggets", "input": ' + text.encode() + b"}"
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "message"),
     [
         pytest.param(b"", "empty", id="no body"),
         pytest.param(b" \n\t ", "empty", id="blank"),
@@ -102,15 +102,17 @@ def with_input(text: str) -> bytes:
         pytest.param(b"[" * 60_000, "deeper than 64", id="60,000 brackets"),
     ],
 )
-def test_what_is_no_strict_json_is_400_and_says_why(cloud: Cloud, body: bytes, said: str) -> None:
-    assert said in refused(cloud, body, 400, "invalid-json")["detail"]
+def test_a_body_that_is_not_strict_json_is_400_with_the_reason(
+    cloud: Cloud, body: bytes, message: str
+) -> None:
+    assert message in refused(cloud, body, 400, "invalid-json")["detail"]
 
 
-def test_100_000_brackets_are_too_large_before_anybody_parses_them(cloud: Cloud) -> None:
+def test_100_000_brackets_are_too_large_and_are_never_parsed(cloud: Cloud) -> None:
     assert "100000 bytes" in refused(cloud, b"[" * 100_000, 413, "too-large")["detail"]
 
 
-def test_64_levels_are_read_and_brackets_in_strings_are_none(cloud: Cloud) -> None:
+def test_64_levels_are_read_and_brackets_in_strings_do_not_count(cloud: Cloud) -> None:
     @task
     def take(value: list[Any], text: str) -> None: ...
 
@@ -120,7 +122,7 @@ def test_64_levels_are_read_and_brackets_in_strings_are_none(cloud: Cloud) -> No
     assert cloud.http("POST", "/orders", text.encode()).status == 202
 
 
-def test_a_pair_of_surrogates_is_one_letter(cloud: Cloud) -> None:
+def test_a_surrogate_pair_is_one_character(cloud: Cloud) -> None:
     @task
     def echo(text: str) -> str:
         return text
@@ -133,19 +135,19 @@ def test_a_pair_of_surrogates_is_one_letter(cloud: Cloud) -> None:
 
 
 @pytest.mark.parametrize(
-    "given", ["text/plain", "application/x-www-form-urlencoded", "application/jsonp", "json", ""]
+    "value", ["text/plain", "application/x-www-form-urlencoded", "application/jsonp", "json", ""]
 )
-def test_another_content_type_is_415(cloud: Cloud, given: str) -> None:
-    problem = refused(cloud, ORDER, 415, "unsupported-media-type", {"Content-Type": given})
+def test_another_content_type_is_415(cloud: Cloud, value: str) -> None:
+    problem = refused(cloud, ORDER, 415, "unsupported-media-type", {"Content-Type": value})
 
-    assert repr(given) in problem["detail"]
+    assert repr(value) in problem["detail"]
 
 
-def test_a_body_over_the_limit_is_413_whatever_it_holds(cloud: Cloud) -> None:
+def test_a_body_over_the_limit_is_413_before_it_is_parsed(cloud: Cloud) -> None:
     assert "69632" in refused(cloud, b'"' + b"x" * 69_632, 413, "too-large")["detail"]
 
 
-def test_an_input_over_the_limit_is_413_though_the_body_is_not(cloud: Cloud) -> None:
+def test_an_input_over_the_limit_is_413_even_in_a_body_within_it(cloud: Cloud) -> None:
     @task
     def store_text(text: str) -> None: ...
 
@@ -159,14 +161,14 @@ def test_an_input_over_the_limit_is_413_though_the_body_is_not(cloud: Cloud) -> 
 
 
 @pytest.mark.parametrize("body", [[], [ORDER], "cook_nuggets", 6, None, True])
-def test_a_top_level_that_is_no_object_is_422(cloud: Cloud, body: Any) -> None:
+def test_a_body_that_is_not_an_object_is_422(cloud: Cloud, body: Any) -> None:
     problem = refused(cloud, json.dumps(body).encode(), 422, "invalid-order")
 
     assert problem["pointer"] == ""
 
 
 @pytest.mark.parametrize("name", [None, 6, True, ["cook_nuggets"], {"name": "cook_nuggets"}, 1.5])
-def test_a_task_that_is_no_string_is_422(cloud: Cloud, name: Any) -> None:
+def test_a_task_that_is_not_a_string_is_422(cloud: Cloud, name: Any) -> None:
     assert refused(cloud, {"task": name, "input": {}}, 422, "invalid-order")["pointer"] == "/task"
 
 
@@ -177,7 +179,7 @@ def test_an_order_without_a_task_is_422(cloud: Cloud) -> None:
 @pytest.mark.parametrize(
     "name", ["cook_nugget", "", "Cook_Nuggets", "__init__", "cook_nuggets ", "x" * 10_000, "😀"]
 )
-def test_an_unknown_task_is_422_and_the_known_ones_are_listed(cloud: Cloud, name: str) -> None:
+def test_an_unknown_task_is_422_with_the_known_ones(cloud: Cloud, name: str) -> None:
     problem = refused(cloud, {"task": name, "input": {}}, 422, "unknown-task")
 
     assert "cook_nuggets" in problem["known"]
@@ -189,7 +191,7 @@ def test_an_unknown_task_is_422_and_the_known_ones_are_listed(cloud: Cloud, name
     ("member", "pointer"),
     [("inputs", "/inputs"), ("client", "/client"), ("", "/"), ("a/b~c", "/a~1b~0c")],
 )
-def test_an_unknown_member_is_422_and_named(cloud: Cloud, member: str, pointer: str) -> None:
+def test_an_unknown_member_is_422_with_its_pointer(cloud: Cloud, member: str, pointer: str) -> None:
     problem = refused(cloud, {**ORDER, member: 1}, 422, "invalid-order")
 
     assert problem["pointer"] == pointer
@@ -197,7 +199,7 @@ def test_an_unknown_member_is_422_and_named(cloud: Cloud, member: str, pointer: 
 
 
 @pytest.mark.parametrize(
-    ("given", "pointer", "said"),
+    ("value", "pointer", "message"),
     [
         ({}, "/input/pieces", "missing required field `pieces`"),
         ({"pieces": "6"}, "/input/pieces", "Expected `int`, got `str`"),
@@ -216,16 +218,16 @@ def test_an_unknown_member_is_422_and_named(cloud: Cloud, member: str, pointer: 
     ],
 )
 def test_an_input_that_does_not_fit_is_422_with_a_pointer(
-    cloud: Cloud, given: Any, pointer: str, said: str
+    cloud: Cloud, value: Any, pointer: str, message: str
 ) -> None:
-    problem = refused(cloud, {"task": "cook_nuggets", "input": given}, 422, "invalid-input")
+    problem = refused(cloud, {"task": "cook_nuggets", "input": value}, 422, "invalid-input")
 
     assert problem["pointer"] == pointer
-    assert said in problem["detail"]
+    assert message in problem["detail"]
 
 
-def test_what_is_checked_first(cloud: Cloud) -> None:
-    """Token, size, type, JSON, shape, task, input: a fault hides those behind it."""
+def test_the_checks_have_a_fixed_order(cloud: Cloud) -> None:
+    """Check token, size, type, JSON, shape, task, input in this order; report the first error."""
     strange = {"Content-Type": "text/plain"}
 
     refused(cloud, b"x" * 70_000, 401, "unauthorized", {"Authorization": "", **strange})

@@ -1,4 +1,4 @@
-"""One row that nobody can read, or that grows for ever, harms no other."""
+"""A row that cannot be read, or that grows for ever, does not affect any other."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.kit.units import size
 NUGGETS = {"pieces": 1}
 
 
-def test_the_sweeper_passes_over_a_row_that_it_can_not_read(cloud: Cloud) -> None:
+def test_the_sweeper_skips_a_row_that_it_cannot_read(cloud: Cloud) -> None:
     garbled, order = (cloud.place("cook_nuggets", NUGGETS)["id"] for _ in range(2))
     cloud.sqs.purge_queue(QueueUrl=queue.url())
     cloud.garble(garbled)
@@ -28,7 +28,7 @@ def test_the_sweeper_passes_over_a_row_that_it_can_not_read(cloud: Cloud) -> Non
     assert cloud.get(order)["status"] == "SUCCESS"
 
 
-def test_a_dead_letter_of_a_row_that_can_not_be_read_keeps_no_other(cloud: Cloud) -> None:
+def test_a_dead_letter_of_an_unreadable_row_does_not_stop_the_next(cloud: Cloud) -> None:
     garbled, order = (cloud.place("cook_nuggets", NUGGETS)["id"] for _ in range(2))
     for order_id in (garbled, order):
         cloud.bury(order_id)
@@ -37,7 +37,7 @@ def test_a_dead_letter_of_a_row_that_can_not_be_read_keeps_no_other(cloud: Cloud
     assert cloud.deliver(batch=2, dead=True) == (2, 1)
 
 
-def test_the_history_is_bounded_though_no_attempt_ever_reports(cloud: Cloud) -> None:
+def test_the_history_is_bounded_when_no_attempt_ever_reports(cloud: Cloud) -> None:
     order = cloud.place("cook_nuggets", NUGGETS)
     for _ in range(6):
         for _ in range(order["max_attempts"]):
@@ -51,17 +51,17 @@ def test_the_history_is_bounded_though_no_attempt_ever_reports(cloud: Cloud) -> 
     assert len(cloud.order(order["id"]).history) == orders.MAX_HISTORY
 
 
-def test_a_list_leaves_out_a_row_that_can_not_be_read_and_logs_it(
+def test_a_list_leaves_out_and_logs_an_unreadable_row(
     cloud: Cloud, capfd: pytest.CaptureFixture[str]
 ) -> None:
     first, garbled, last = (cloud.place("cook_nuggets", NUGGETS)["id"] for _ in range(3))
     cloud.garble(garbled)
 
     for query in ("", "?status=PENDING", "?limit=2"):
-        shown = cloud.http("GET", f"/orders{query}").json["items"]
-        assert first in [item["id"] for item in shown] or query == "?limit=2"
-        assert last in [item["id"] for item in shown]
-        assert garbled not in [item["id"] for item in shown]
+        ids = [item["id"] for item in cloud.http("GET", f"/orders{query}").json["items"]]
+        assert first in ids or query == "?limit=2"
+        assert last in ids
+        assert garbled not in ids
     lines = [
         json.loads(line)
         for line in "".join(capfd.readouterr()).splitlines()
@@ -71,9 +71,7 @@ def test_a_list_leaves_out_a_row_that_can_not_be_read_and_logs_it(
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", ""), ("POST", "/cancel"), ("POST", "/retry")])
-def test_a_row_that_can_not_be_read_is_a_problem_that_says_so(
-    cloud: Cloud, method: str, path: str
-) -> None:
+def test_an_unreadable_row_is_answered_with_a_problem(cloud: Cloud, method: str, path: str) -> None:
     order_id = cloud.place("cook_nuggets", NUGGETS)["id"]
     cloud.garble(order_id)
 
@@ -83,8 +81,8 @@ def test_a_row_that_can_not_be_read_is_a_problem_that_says_so(
     assert "a newer version wrote it" in reply.json["detail"]
 
 
-def test_the_largest_row_that_can_be_is_one_that_dynamodb_takes(cloud: Cloud) -> None:
-    """Input, result, error, history and links to follow-ups all at their limits: the finish is never refused."""
+def test_the_largest_possible_row_fits_into_dynamodb(cloud: Cloud) -> None:
+    """Leave room for error, history and follow-ups at their limits: no finish is refused."""
     settings = config.settings()
     order = Order(
         owner="c" * 40,
@@ -124,4 +122,4 @@ def test_the_largest_row_that_can_be_is_one_that_dynamodb_takes(cloud: Cloud) ->
     others = size(encode_order(order)) - settings.max_input_bytes - settings.max_result_bytes
 
     assert others <= config.ROW_RESERVE_BYTES
-    assert others > config.ROW_RESERVE_BYTES * 0.9, "the reserve is much larger than what it is for"
+    assert others > config.ROW_RESERVE_BYTES * 0.9, "the reserve is much larger than needed"

@@ -1,4 +1,4 @@
-"""Orderline without the kit: one's own moto, tables and queue under the documented names, Chalice's test client."""
+"""Orderline without the kit: only moto, its tables and queue, and Chalice's test client."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from moto import mock_aws
 
 from app import app
 
-ORDERS, QUEUE = "orderline-dev-orders", "orderline-dev-orders"
+ORDERS = "orderline-dev-orders"
+QUEUE = "orderline-dev-orders"
 
 
 def test_an_order_is_cooked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,16 +29,16 @@ def test_an_order_is_cooked(monkeypatch: pytest.MonkeyPatch) -> None:
         client = Client(app)
 
         body = b'{"task": "cook_nuggets", "input": {"pieces": 6}}'
-        placed = client.http.post(
+        response = client.http.post(
             "/orders", headers={"Content-Type": "application/json"}, body=body
         )
-        assert placed.status_code == 202, placed.body
-        order_id = placed.json_body["id"]
+        assert response.status_code == 202, response.body
+        order_id = response.json_body["id"]
 
         (message,) = sqs.receive_message(QueueUrl=url)["Messages"]
         event = client.events.generate_sqs_event([message["Body"]])
         answer = client.lambda_.invoke("order_worker", event).payload
 
         assert json.loads(json.dumps(answer)) == {"batchItemFailures": []}
-        shown = client.http.get(f"/orders/{order_id}").json_body
-        assert (shown["status"], shown["result"]["pieces"]) == ("SUCCESS", 6)
+        order = client.http.get(f"/orders/{order_id}").json_body
+        assert (order["status"], order["result"]["pieces"]) == ("SUCCESS", 6)

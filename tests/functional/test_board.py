@@ -1,4 +1,4 @@
-"""The board's page and files as they are served. What they do is tested in a browser: tests/acceptance."""
+"""The board's page and files as they are served. tests/acceptance tests them in a browser."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ FOLDER = Path(board.__file__).parent / "static"
 FILES = sorted(path.name for path in FOLDER.iterdir())
 
 
-def test_the_page_needs_no_token_and_each_file_of_it_is_served(cloud: Cloud) -> None:
+def test_the_page_needs_no_token_and_all_its_files_are_served(cloud: Cloud) -> None:
     page = cloud.http("GET", "/board", headers={"Authorization": ""})
-    named = set(re.findall(r'(?:href|src)="board/([^"]+)"', page.body))
+    names = set(re.findall(r'(?:href|src)="board/([^"]+)"', page.body))
     for path in FOLDER.glob("*.js"):
-        named |= set(re.findall(r'from "\./([^"]+)"', path.read_text()))
+        names |= set(re.findall(r'from "\./([^"]+)"', path.read_text()))
 
     assert page.status == 200
-    assert named | {"board.html"} == set(FILES)
+    assert names | {"board.html"} == set(FILES)
     for name in FILES:
         reply = cloud.http("GET", f"/board/{name}", headers={"Authorization": ""})
         assert (reply.status, reply.body != "") == (200, True)
         assert reply.headers["X-Content-Type-Options"] == "nosniff"
 
 
-def test_what_the_page_may_do_is_little_and_it_needs_no_more(cloud: Cloud) -> None:
+def test_the_content_security_policy_is_strict_and_the_page_needs_no_more(cloud: Cloud) -> None:
     policy = cloud.http("GET", "/board").headers["Content-Security-Policy"]
     rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
     sources = "\n".join((FOLDER / name).read_text() for name in FILES)
@@ -63,7 +63,7 @@ def test_page_and_files_are_under_30_kb() -> None:
     assert sum((FOLDER / name).stat().st_size for name in FILES) < 30_000
 
 
-def test_an_unchanged_file_is_not_sent_again(cloud: Cloud) -> None:
+def test_an_unchanged_file_is_304(cloud: Cloud) -> None:
     first = cloud.http("GET", "/board/board.css")
     again = cloud.http("GET", "/board/board.css", headers={"If-None-Match": first.headers["ETag"]})
     assert (again.status, again.body) == (304, "")
@@ -72,11 +72,11 @@ def test_an_unchanged_file_is_not_sent_again(cloud: Cloud) -> None:
 @pytest.mark.parametrize(
     "name", ["..", "board.py", "%2e%2e%2fboard.py", "..%2fviews.py", "board.HTML", "nothing.js"]
 )
-def test_nothing_else_is_served(cloud: Cloud, name: str) -> None:
+def test_other_files_are_404(cloud: Cloud, name: str) -> None:
     assert cloud.http("GET", f"/board/{name}").status == 404
 
 
-def test_how_long_ended_orders_stay_is_a_setting(
+def test_a_setting_decides_how_long_finished_orders_stay_on_the_board(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert 'data-keep-s="300"' in cloud.http("GET", "/board").body

@@ -1,4 +1,4 @@
-"""What each route costs: the exact calls to AWS, no more and no fewer."""
+"""The exact calls to AWS of each route, no more and no fewer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SIX = {"task": "cook_nuggets", "input": {"pieces": 6}}
 
 @pytest.fixture(autouse=True)
 def _known_token(cloud: Cloud, wire: Wire) -> None:
-    """The token was read before: see the first test."""
+    """Cache the token, so that no test counts its read; see the first test."""
     cloud.http("GET", "/tasks")
     assert wire.calls == ["GetItem"]
     wire.calls.clear()
@@ -31,21 +31,23 @@ def test_a_token_is_read_once_a_minute(cloud: Cloud, wire: Wire) -> None:
     assert wire.calls == ["GetItem"]
 
 
-def test_an_unknown_token_is_looked_for_once_a_minute_too(cloud: Cloud, wire: Wire) -> None:
+def test_an_unknown_token_is_read_once_a_minute_too(cloud: Cloud, wire: Wire) -> None:
     for _ in range(3):
         cloud.http("GET", "/tasks", headers={"Authorization": "Bearer ol_00000000_" + "0" * 64})
 
     assert wire.calls == ["GetItem"]
 
 
-def test_an_order_from_post_to_success_is_four_calls(cloud: Cloud, wire: Wire) -> None:
+def test_an_order_from_post_to_success_takes_four_calls(cloud: Cloud, wire: Wire) -> None:
     cloud.place("cook_nuggets", {"pieces": 6})
     cloud.drain()
 
     assert wire.calls == ["PutItem", "SendMessage", "UpdateItem", "UpdateItem"]
 
 
-def test_a_retry_is_a_claim_a_write_and_a_visibility(cloud: Cloud, wire: Wire) -> None:
+def test_a_failed_attempt_is_a_claim_a_write_and_a_visibility_change(
+    cloud: Cloud, wire: Wire
+) -> None:
     @task
     def burn() -> None:
         raise ValueError
@@ -74,7 +76,7 @@ def test_a_duplicate_message_is_one_refused_write(cloud: Cloud, wire: Wire) -> N
     assert wire.calls == ["SendMessage", "UpdateItem"]
 
 
-def test_a_press_again_is_one_refused_write(cloud: Cloud, wire: Wire) -> None:
+def test_a_repeated_post_is_one_refused_write(cloud: Cloud, wire: Wire) -> None:
     for _ in range(2):
         cloud.http("POST", "/orders", SIX, {"Idempotency-Key": "k"})
 
@@ -95,7 +97,7 @@ def test_a_press_again_is_one_refused_write(cloud: Cloud, wire: Wire) -> None:
         ("POST", "/orders", {"task": "cook_nuggets", "input": {}}, []),
     ],
 )
-def test_the_calls_of_a_route(
+def test_each_route_makes_these_calls(
     cloud: Cloud, wire: Wire, method: str, path: str, body: object, calls: list[str]
 ) -> None:
     cloud.http(method, path, body)
@@ -103,7 +105,7 @@ def test_the_calls_of_a_route(
     assert wire.calls == calls
 
 
-def test_a_list_is_two_calls_however_long(cloud: Cloud, wire: Wire) -> None:
+def test_a_list_of_any_length_is_two_calls(cloud: Cloud, wire: Wire) -> None:
     for _ in range(3):
         cloud.place("cook_nuggets", {"pieces": 6})
     wire.calls.clear()
@@ -113,14 +115,14 @@ def test_a_list_is_two_calls_however_long(cloud: Cloud, wire: Wire) -> None:
     assert wire.calls == ["Query", "BatchGetItem"]
 
 
-def test_an_order_is_read_as_it_is_now(cloud: Cloud, wire: Wire) -> None:
+def test_an_order_is_read_consistently(cloud: Cloud, wire: Wire) -> None:
     order = cloud.place("cook_nuggets", {"pieces": 6})
     cloud.get(order["id"])
 
     assert wire.requests[-1]["ConsistentRead"] is True
 
 
-def test_the_row_of_a_small_order_costs_one_unit_a_write(cloud: Cloud) -> None:
+def test_the_row_of_a_small_order_is_under_one_kilobyte(cloud: Cloud) -> None:
     cloud.place("cook_nuggets", {"pieces": 6})
     cloud.drain()
 

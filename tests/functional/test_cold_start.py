@@ -1,5 +1,7 @@
-"""What a cold start loads: counts and names, which are the same on every machine. The milliseconds are in
-docs/performance.md."""
+"""The modules that a cold start loads: counts and names, which are the same on every machine.
+
+The milliseconds are in docs/performance.md.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +15,15 @@ import pytest
 from cli.package import ROOT
 from tests.acceptance.stack import environment
 
-# What stands beside the app's own modules at a cold start. A name more is paid at each: see docs/performance.md
+# The packages that a cold start may load besides the app's own modules. Each further one makes
+# every cold start slower: see docs/performance.md
 ALLOWED = {
     "chalice",
     "msgspec",
     "cronsim",  # in the zip
-    "typing_extensions",  # msgspec takes it where it is; Lambda's image and the zip have none
+    "typing_extensions",  # msgspec imports it if installed; Lambda's image and the zip lack it
 }
-LOOK = """
+PROGRAM = """
 import json, sys
 before = set(sys.modules)
 import app
@@ -30,8 +33,8 @@ print(json.dumps(sorted(set(sys.modules) - before)))
 """
 
 
-def loaded(*services: str, **more: str) -> list[str]:
-    """The modules that a fresh process has after `import app` as in Lambda, and after making those clients."""
+def loaded_modules(*services: str, **more: str) -> list[str]:
+    """Return the modules that `import app` and these services' clients load in a new process."""
     variables: dict[str, Any] = {
         "AWS_LAMBDA_FUNCTION_NAME": "orderline",
         "ACCESS": "token",
@@ -41,35 +44,32 @@ def loaded(*services: str, **more: str) -> list[str]:
         "PYTHONPATH": str(ROOT),
         **more,
     }
-    told = subprocess.run(
-        [sys.executable, "-c", LOOK, *services],
+    output = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *services],
         cwd=ROOT,
         env=environment(**variables),
         check=True,
         capture_output=True,
         text=True,
     ).stdout
-    return list(json.loads(told))
+    return list(json.loads(output))
 
 
 @pytest.mark.parametrize(
     "services", [("dynamodb", "sqs"), ("dynamodb",)], ids=["POST and sweeper", "worker and GET"]
 )
-def test_a_cold_start_loads_nothing_but_what_is_allowed(services: tuple[str, ...]) -> None:
-    tops = {name.partition(".")[0] for name in loaded(*services)} - set(sys.stdlib_module_names)
+def test_a_cold_start_loads_only_the_allowed_packages(services: tuple[str, ...]) -> None:
+    modules = loaded_modules(*services)
+    packages = {name.partition(".")[0] for name in modules} - set(sys.stdlib_module_names)
 
-    assert tops - {"app", "chalicelib"} <= ALLOWED
-
-
-def test_what_is_heavy_is_not_loaded() -> None:
-    without = loaded()
-
-    assert not [
-        name
-        for name in without
-        if name.partition(".")[0] in ("PIL", "boto3", "botocore", "yaml", "cli")
-    ]
+    assert packages - {"app", "chalicelib"} <= ALLOWED
 
 
-def test_botocore_is_one_setting_away() -> None:
-    assert "botocore.client" in loaded("dynamodb", AWS_TRANSPORT="botocore")
+def test_heavy_packages_are_not_loaded() -> None:
+    packages = {name.partition(".")[0] for name in loaded_modules()}
+
+    assert not packages & {"PIL", "boto3", "botocore", "yaml", "cli"}
+
+
+def test_the_transport_setting_loads_botocore() -> None:
+    assert "botocore.client" in loaded_modules("dynamodb", AWS_TRANSPORT="botocore")

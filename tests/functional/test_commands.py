@@ -1,4 +1,4 @@
-"""`python -m cli place` and its companions: what a script sees of them."""
+"""`python -m cli place` and its companions, as a script uses them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Terminal:
-    """Runs commands as a shell would, with the address and a token in the environment."""
+    """A shell that runs commands with the server's address and a token in the environment."""
 
     def __init__(self, front: Front) -> None:
         self.front = front
@@ -44,16 +44,18 @@ class Terminal:
         return CliRunner().invoke(main, words, input=stdin, env=self.environment)
 
     def json(self, *words: str, stdin: str = "") -> Any:
-        ended = self.type(*words, "--json", stdin=stdin)
-        assert ended.exit_code == 0, ended.output
-        return json.loads(ended.stdout)
+        result = self.type(*words, "--json", stdin=stdin)
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
 
 
 class Screen:
     """A command that believes it has a terminal."""
 
     def __init__(self, process: subprocess.Popen[bytes], controller: int) -> None:
-        self._process, self._controller, self.text = process, controller, ""
+        self._process = process
+        self._controller = controller
+        self.text = ""
 
     def reads(self, words: str, within_s: float = 20) -> None:
         end = time.monotonic() + within_s
@@ -97,7 +99,7 @@ def terminal(cloud: Cloud) -> Iterator[Terminal]:
         yield Terminal(front)
 
 
-def test_an_order_s_way_and_its_exit_codes(cloud: Cloud, terminal: Terminal) -> None:
+def test_the_commands_for_an_order_and_their_exit_codes(cloud: Cloud, terminal: Terminal) -> None:
     order = terminal.json("place", "cook_nuggets", "pieces=3", "sauce=sweet and sour")
     assert order["status"] == "PENDING"
     cloud.drain()
@@ -117,14 +119,14 @@ def test_an_order_s_way_and_its_exit_codes(cloud: Cloud, terminal: Terminal) -> 
     ("words", "stdin"),
     [(["pieces=2"], ""), (["--input", '{"pieces": 2}'], ""), (["--input", "-"], '{"pieces": 2}')],
 )
-def test_the_ways_to_give_an_input(
+def test_an_input_comes_from_arguments_an_option_or_stdin(
     cloud: Cloud, terminal: Terminal, words: list[str], stdin: str
 ) -> None:
     order = terminal.json("place", "cook_nuggets", *words, stdin=stdin)
     assert json.loads(cloud.order(order["id"]).input) == {"pieces": 2}
 
 
-def test_a_file_is_a_member_s_text_or_its_base64(
+def test_an_argument_from_a_file_is_its_text_or_its_base64(
     cloud: Cloud, terminal: Terminal, tmp_path: Path
 ) -> None:
     (tmp_path / "mail").write_text("From: a@example.org\n\nHé")
@@ -137,7 +139,7 @@ def test_a_file_is_a_member_s_text_or_its_base64(
 
 
 @pytest.mark.parametrize(
-    ("words", "fault"),
+    ("words", "message"),
     [
         (["place"], "Missing argument"),
         (["place", "cook_nuggets", "pieces"], "KEY=VALUE"),
@@ -147,13 +149,13 @@ def test_a_file_is_a_member_s_text_or_its_base64(
         (["place", "cook_nuggets", "--url", "ftp://x", "pieces=1"], "http://"),
     ],
 )
-def test_wrong_usage_is_2(terminal: Terminal, words: list[str], fault: str) -> None:
-    ended = terminal.type(*words)
-    assert (ended.exit_code, fault in ended.output) == (2, True), ended.output
+def test_wrong_usage_exits_with_2(terminal: Terminal, words: list[str], message: str) -> None:
+    result = terminal.type(*words)
+    assert (result.exit_code, message in result.output) == (2, True), result.output
 
 
 @pytest.mark.parametrize(
-    ("words", "fault"),
+    ("words", "message"),
     [
         (["place", "cook_nuggets", "pieces=none"], "(at /input/pieces)"),
         (["place", "cook_dinner"], "cook_nuggets"),
@@ -162,39 +164,37 @@ def test_wrong_usage_is_2(terminal: Terminal, words: list[str], fault: str) -> N
         (["tasks", "--url", "http://127.0.0.1:9"], "make run"),
     ],
 )
-def test_refused_or_not_reachable_is_3(
+def test_a_refused_request_or_an_unreachable_server_exits_with_3(
     terminal: Terminal,
     monkeypatch: pytest.MonkeyPatch,
     words: list[str],
-    fault: str,
+    message: str,
 ) -> None:
     monkeypatch.setattr("cli.connect.PATIENCE_S", 0.1)
-    ended = terminal.type(*words)
-    assert (ended.exit_code, fault in ended.stderr) == (3, True), ended.output
-    assert ended.stdout == ""
+    result = terminal.type(*words)
+    assert (result.exit_code, message in result.stderr) == (3, True), result.output
+    assert result.stdout == ""
 
 
-def test_a_token_without_the_scope_says_which_one_is_missing(
-    cloud: Cloud, terminal: Terminal
-) -> None:
-    ended = terminal.type(
+def test_the_error_for_a_missing_scope_names_it(cloud: Cloud, terminal: Terminal) -> None:
+    result = terminal.type(
         "cancel", "0" * 26, "--token", cloud.new_token("kit", scopes=("orders:read",))
     )
 
-    assert ended.exit_code == 3
-    assert "orders:write" in ended.stderr
-    assert "every scope" in ended.stderr
+    assert result.exit_code == 3
+    assert "orders:write" in result.stderr
+    assert "every scope" in result.stderr
 
 
-def test_no_token_says_where_one_comes_from_and_the_local_one_goes_nowhere_else(
+def test_without_a_token_the_error_says_how_to_create_one(
     terminal: Terminal,
 ) -> None:
     terminal.environment["ORDERLINE_TOKEN"] = ""
-    ended = terminal.type("tasks")
-    assert (ended.exit_code, "token create" in ended.output) == (2, True)
+    result = terminal.type("tasks")
+    assert (result.exit_code, "token create" in result.output) == (2, True)
 
 
-def test_list_filters_and_tasks(cloud: Cloud, terminal: Terminal) -> None:
+def test_list_takes_a_limit_and_tasks_lists_the_tasks(cloud: Cloud, terminal: Terminal) -> None:
     for pieces in (1, 2):
         terminal.json("place", "cook_nuggets", f"pieces={pieces}")
     assert len(terminal.type("list", "--json").stdout.splitlines()) == 2
@@ -204,7 +204,7 @@ def test_list_filters_and_tasks(cloud: Cloud, terminal: Terminal) -> None:
     ]
 
 
-def test_ctrl_c_leaves_the_order_running_and_says_how_to_find_it(
+def test_ctrl_c_leaves_the_order_running_and_prints_how_to_find_it(
     cloud: Cloud, terminal: Terminal
 ) -> None:
     order = terminal.json("place", "cook_nuggets", "pieces=1")
@@ -221,9 +221,9 @@ def test_ctrl_c_leaves_the_order_running_and_says_how_to_find_it(
         10,
     )
     waiting.send_signal(signal.SIGINT)
-    _, said = waiting.communicate(timeout=20)
+    _, stderr = waiting.communicate(timeout=20)
 
-    assert (waiting.returncode, said.strip().split(": ")[1]) == (
+    assert (waiting.returncode, stderr.strip().split(": ")[1]) == (
         130,
         f"python -m cli wait {order['id']}",
     )
@@ -231,7 +231,7 @@ def test_ctrl_c_leaves_the_order_running_and_says_how_to_find_it(
 
 
 @pytest.mark.local
-def test_a_terminal_shows_how_far_an_order_is(cloud: Cloud, terminal: Terminal) -> None:
+def test_a_terminal_shows_the_progress_of_an_order(cloud: Cloud, terminal: Terminal) -> None:
     order = terminal.json("place", "cook_nuggets", "pieces=1")
     running = cloud.claim(order["id"], lease_s=60)
     with at_a_screen(terminal, "wait", order["id"]) as waiting:
@@ -244,7 +244,7 @@ def test_a_terminal_shows_how_far_an_order_is(cloud: Cloud, terminal: Terminal) 
 
 
 @pytest.mark.local
-def test_a_watched_list_changes_by_itself_until_ctrl_c(cloud: Cloud, terminal: Terminal) -> None:
+def test_a_watched_list_updates_itself_until_ctrl_c(cloud: Cloud, terminal: Terminal) -> None:
     with at_a_screen(terminal, "list", "--watch") as watching:
         watching.reads("attempts")
         order = terminal.json("place", "cook_nuggets", "pieces=1")
@@ -256,18 +256,16 @@ def test_a_watched_list_changes_by_itself_until_ctrl_c(cloud: Cloud, terminal: T
 
 
 @pytest.mark.local
-def test_what_people_see(cloud: Cloud, terminal: Terminal) -> None:
+def test_the_output_without_json_is_readable(cloud: Cloud, terminal: Terminal) -> None:
     cooked = terminal.json("place", "cook_nuggets", "pieces=3")
     evil = terminal.json("place", "process_email", 'message="[bold]\\u001b[31m"')
     cloud.drain()
-    listed = terminal.type("list").stdout
-    failed, ready = (
-        terminal.type("wait", evil["id"]),
-        terminal.type("place", "cook_nuggets", "pieces=1"),
-    )
+    table = terminal.type("list").stdout
+    failed = terminal.type("wait", evil["id"])
+    ready = terminal.type("place", "cook_nuggets", "pieces=1")
 
     assert all(
-        words in listed
+        words in table
         for words in (cooked["id"], "cook_nuggets", "SUCCESS", "FAILED", "1 of 5", "task_error")
     )
     assert (failed.exit_code, "NotAMessage" in failed.stdout) == (1, True)

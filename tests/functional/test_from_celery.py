@@ -1,4 +1,4 @@
-"""docs/from-celery.md: its snippets, run in their order against the mocked cloud over real HTTP."""
+"""docs/from-celery.md: its snippets run in order against the mocked cloud over real HTTP."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ SNIPPETS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 
 @contextmanager
 def working(cloud: Cloud) -> Iterator[None]:
-    """A worker: whatever is on the queue is done, until the end."""
-    over = threading.Event()
+    """Run a worker that processes every message of the queue until the block ends."""
+    stop = threading.Event()
 
     def work() -> None:
-        while not over.wait(0.02):
+        while not stop.wait(0.02):
             cloud.drain()
 
     worker = threading.Thread(target=work)
@@ -32,25 +32,25 @@ def working(cloud: Cloud) -> Iterator[None]:
     try:
         yield
     finally:
-        over.set()
+        stop.set()
         worker.join()
 
 
-def test_the_snippets_do_what_they_say(cloud: Cloud, tmp_path: Path) -> None:
+def test_the_snippets_run(cloud: Cloud, tmp_path: Path) -> None:
     celery = [snippet for snippet in SNIPPETS if snippet.startswith("# Celery")]
-    declared = [snippet for snippet in SNIPPETS if "@task" in snippet and snippet not in celery]
-    used = [snippet for snippet in SNIPPETS if snippet not in celery + declared]
-    for number, snippet in enumerate(declared):
+    declarations = [snippet for snippet in SNIPPETS if "@task" in snippet and snippet not in celery]
+    calls = [snippet for snippet in SNIPPETS if snippet not in celery + declarations]
+    for number, snippet in enumerate(declarations):
         load(tmp_path / f"snippet_{number}.py", snippet)
     with serving(cloud) as front, working(cloud):
         names = {"orderline": Orderline(front.url, cloud.token)}
-        for snippet in used:
+        for snippet in calls:
             exec(snippet, names)
 
-    assert (len(celery), len(declared), len(used)) == (1, 3, 4)
+    assert (len(celery), len(declarations), len(calls)) == (1, 3, 4)
 
 
-def test_every_name_of_ours_on_the_page_exists() -> None:
+def test_every_name_that_the_page_uses_exists() -> None:
     page_methods = set(re.findall(r"orderline\.(\w+)\(", PAGE))
     options = set(re.findall(r"@task\((\w+)=", PAGE))
 

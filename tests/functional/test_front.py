@@ -1,4 +1,4 @@
-"""`make run`'s front under many connections: bounded, and one that waits keeps no other from its answer."""
+"""`make run`'s HTTP server with many connections: bounded, and no request blocks another."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_connections_over_the_limit_are_answered_when_others_end(cloud: Cloud) -
         idle = [socket.create_connection((HOST, front.port)) for _ in range(2)]
         for connection in idle:
             connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            assert connection.recv(12) == b"HTTP/1.1 200"  # and kept alive: both threads are taken
+            assert connection.recv(12) == b"HTTP/1.1 200"  # and is kept alive: no thread is free
         replies = list[Reply]()
         late = threading.Thread(target=lambda: replies.append(front.http("GET", "/health")))
         late.start()
@@ -31,10 +31,10 @@ def test_connections_over_the_limit_are_answered_when_others_end(cloud: Cloud) -
     assert [reply.status for reply in replies] == [200]
 
 
-def test_too_many_that_wait_are_answered_at_once(cloud: Cloud) -> None:
+def test_waits_over_the_limit_are_answered_at_once(cloud: Cloud) -> None:
     for limit, applied in ((0, None), (1, "wait=2")):
         with patch.object(gateway, "MAX_WAITS", limit), serving(cloud) as front:
             order_id = cloud.place("cook_nuggets", {"pieces": 1})["id"]
-            for _ in range(3):  # one after the other: the place is free again
+            for _ in range(3):  # one after the other: each wait ends before the next
                 reply = front.http("GET", f"/orders/{order_id}", headers={"Prefer": "wait=2"})
                 assert (reply.status, reply.headers.get("Preference-Applied")) == (200, applied)
