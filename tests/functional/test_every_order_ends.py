@@ -1,4 +1,4 @@
-"""Whatever is lost on the way, an order ends, with a reason: the sweeper, the dead letters, cancel and retry."""
+"""Every order ends, with a reason: the sweeper, the dead letters, cancel and retry."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def test_a_lost_message_is_sent_again_once_its_order_is_overdue(cloud: Cloud) ->
     assert cloud.sweep()["resent"] == 0
     cloud.clock.advance(2)
     assert cloud.sweep()["resent"] == 1
-    assert cloud.sweep()["resent"] == 0, "what was just sent is not overdue"
+    assert cloud.sweep()["resent"] == 0, "an order whose message was just sent is not overdue"
     cloud.drain()
 
     assert cloud.get(order["id"])["status"] == "SUCCESS"
 
 
-def test_a_crashed_worker_s_order_is_claimed_again_after_its_lease(cloud: Cloud) -> None:
+def test_the_order_of_a_crashed_worker_is_claimed_again_after_its_lease(cloud: Cloud) -> None:
     order = cloud.place("cook_nuggets", NUGGETS)
     cloud.claim(order["id"], lease_s=60)
     cloud.sqs.purge_queue(QueueUrl=queue.url())
@@ -52,12 +52,10 @@ def test_a_second_crash_waits_no_longer_than_the_first(cloud: Cloud) -> None:
         cloud.clock.advance(config.settings().resend_after_s + 1)
         assert cloud.sweep()["resent"] == 1
         cloud.clock.advance(1)
-        cloud.sqs.receive_message(QueueUrl=queue.url())  # taken by a worker that dies
+        cloud.sqs.receive_message(QueueUrl=queue.url())  # by a worker that dies
 
 
-def test_what_one_part_of_a_sweep_can_not_do_keeps_no_other_from_its_work(
-    cloud: Cloud, wire: Wire
-) -> None:
+def test_a_failing_step_does_not_stop_the_sweep(cloud: Cloud, wire: Wire) -> None:
     @task(every_s=3600)
     def hourly() -> None: ...
 
@@ -69,7 +67,7 @@ def test_what_one_part_of_a_sweep_can_not_do_keeps_no_other_from_its_work(
     assert [order.task for order in cloud.rows()] == ["hourly"]
 
 
-def test_a_live_lease_is_left_alone_by_sweeper_and_dead_letters(cloud: Cloud) -> None:
+def test_the_sweeper_and_dead_letters_respect_a_live_lease(cloud: Cloud) -> None:
     order = cloud.place("cook_nuggets", NUGGETS)
     cloud.claim(order["id"], lease_s=3600)
     before = cloud.order(order["id"])
@@ -83,7 +81,7 @@ def test_a_live_lease_is_left_alone_by_sweeper_and_dead_letters(cloud: Cloud) ->
     assert cloud.order(order["id"]) == before
 
 
-def test_attempts_that_never_report_end_in_failure(cloud: Cloud) -> None:
+def test_an_order_whose_attempts_never_report_fails(cloud: Cloud) -> None:
     order = cloud.place("cook_nuggets", NUGGETS)
     for _ in range(order["max_attempts"]):
         cloud.claim(order["id"], lease_s=10)
@@ -96,7 +94,7 @@ def test_attempts_that_never_report_end_in_failure(cloud: Cloud) -> None:
     assert (failed["status"], failed["error"]["code"]) == ("FAILED", "attempts_exhausted")
 
 
-def test_an_order_that_nobody_ends_is_given_up_after_days(cloud: Cloud) -> None:
+def test_an_order_that_does_not_end_fails_at_its_maximum_age(cloud: Cloud) -> None:
     order = cloud.place("cook_nuggets", NUGGETS)
     cloud.sqs.purge_queue(QueueUrl=queue.url())
 
@@ -106,7 +104,7 @@ def test_an_order_that_nobody_ends_is_given_up_after_days(cloud: Cloud) -> None:
     assert cloud.get(order["id"])["error"]["code"] == "gave_up"
 
 
-def test_a_dead_letter_of_a_task_that_is_gone_fails_its_order(cloud: Cloud) -> None:
+def test_a_dead_letter_of_an_unknown_task_fails_its_order(cloud: Cloud) -> None:
     order = cloud.place("cook_nuggets", NUGGETS)
     cloud.dynamodb.update_item(
         TableName=config.settings().orders_table,
@@ -153,7 +151,7 @@ def test_a_cancelled_order_never_runs_and_may_be_retried(cloud: Cloud) -> None:
     assert cloud.get(order["id"])["status"] == "SUCCESS"
 
 
-def test_an_order_that_failed_has_all_its_attempts_again_once_it_is_retried(cloud: Cloud) -> None:
+def test_a_retried_order_has_all_its_attempts_again(cloud: Cloud) -> None:
     order = cloud.place("cook_nuggets", NUGGETS)
     for _ in range(order["max_attempts"]):
         cloud.claim(order["id"], lease_s=10)
@@ -170,10 +168,12 @@ def test_an_order_that_failed_has_all_its_attempts_again_once_it_is_retried(clou
     assert (row.attempts, row.retry_round, len(row.history)) == (1, 1, order["max_attempts"] + 1)
 
 
-def test_what_is_claimed_or_final_can_be_neither_cancelled_nor_retried(cloud: Cloud) -> None:
+def test_a_running_order_can_be_neither_cancelled_nor_retried(cloud: Cloud) -> None:
     order = cloud.place("cook_nuggets", NUGGETS)
     cloud.claim(order["id"], lease_s=60)
-    running = [cloud.http("POST", f"/orders/{order['id']}/{deed}") for deed in ("cancel", "retry")]
+    running = [
+        cloud.http("POST", f"/orders/{order['id']}/{action}") for action in ("cancel", "retry")
+    ]
 
     assert [reply.status for reply in running] == [409, 409]
     assert [reply.json["type"] for reply in running] == [
@@ -183,13 +183,13 @@ def test_what_is_claimed_or_final_can_be_neither_cancelled_nor_retried(cloud: Cl
     assert running[0].json["order_status"] == "RUNNING"
 
 
-def test_another_client_s_order_can_be_neither_cancelled_nor_retried(cloud: Cloud) -> None:
+def test_another_owners_order_can_be_neither_cancelled_nor_retried(cloud: Cloud) -> None:
     order = cloud.place("cook_nuggets", NUGGETS)
     stranger = {"Authorization": f"Bearer {cloud.new_token('stranger')}"}
 
     replies = [
-        cloud.http("POST", f"/orders/{order['id']}/{deed}", headers=stranger)
-        for deed in ("cancel", "retry")
+        cloud.http("POST", f"/orders/{order['id']}/{action}", headers=stranger)
+        for action in ("cancel", "retry")
     ]
 
     assert [reply.status for reply in replies] == [404, 404]
@@ -206,7 +206,7 @@ def test_a_delayed_order_waits_in_the_queue(cloud: Cloud) -> None:
     assert cloud.get(order["id"])["status"] == "SUCCESS"
 
 
-def test_an_order_for_next_month_waits_on_the_due_index_alone(cloud: Cloud) -> None:
+def test_an_order_for_next_month_waits_in_the_due_index_only(cloud: Cloud) -> None:
     moment = datetime.fromtimestamp(cloud.clock() / 1e6, timezone.utc) + timedelta(days=30)
     order = _post(cloud, run_at=moment.isoformat())
     assert cloud.messages() == 0
@@ -216,14 +216,14 @@ def test_an_order_for_next_month_waits_on_the_due_index_alone(cloud: Cloud) -> N
     cloud.clock.advance(200)
     assert cloud.sweep()["resent"] == 1
     cloud.drain()
-    assert cloud.get(order["id"])["attempts"] == 0, "the queue holds it for the rest"
+    assert cloud.get(order["id"])["attempts"] == 0, "the message is delayed until the time has come"
     cloud.clock.advance(803)
     cloud.drain()
 
     assert cloud.get(order["id"])["status"] == "SUCCESS"
 
 
-def test_a_backlog_is_not_multiplied_by_the_sweeper(cloud: Cloud) -> None:
+def test_the_sweeper_does_not_multiply_a_backlog(cloud: Cloud) -> None:
     for _ in range(150):
         cloud.place("cook_nuggets", NUGGETS)
 
@@ -234,8 +234,8 @@ def test_a_backlog_is_not_multiplied_by_the_sweeper(cloud: Cloud) -> None:
     assert cloud.messages() <= 150 * 1.1
 
 
-def test_an_order_that_is_overdue_by_an_hour_is_sent_again_whatever_waits(cloud: Cloud) -> None:
-    """More messages wait than orders can lack, so the sweeper sends none, but for one that is overdue for so long."""
+def test_an_order_that_is_overdue_by_an_hour_is_sent_again_despite_a_backlog(cloud: Cloud) -> None:
+    """Send nothing again for a backlog, except for an order that is long overdue."""
     cloud.place("cook_nuggets", NUGGETS)
     cloud.sqs.purge_queue(QueueUrl=queue.url())
     for _ in range(MIN_RESEND_BUDGET + 1):
@@ -248,7 +248,7 @@ def test_an_order_that_is_overdue_by_an_hour_is_sent_again_whatever_waits(cloud:
     assert cloud.messages() == MIN_RESEND_BUDGET + 2
 
 
-def test_a_retry_of_an_order_for_later_waits_for_its_time(cloud: Cloud) -> None:
+def test_a_retry_of_a_delayed_order_waits_for_its_time(cloud: Cloud) -> None:
     order = _post(cloud, delay_s=3600)
     cloud.http("POST", f"/orders/{order['id']}/cancel")
 
@@ -258,20 +258,20 @@ def test_a_retry_of_an_order_for_later_waits_for_its_time(cloud: Cloud) -> None:
     assert str(cloud.order(order["id"]).check_shard).startswith(orders.SCHEDULED)
 
 
-def test_a_delayed_message_comes_2_s_late_since_clocks_differ(cloud: Cloud, wire: Wire) -> None:
+def test_a_message_is_delayed_by_2_s_more_since_clocks_differ(cloud: Cloud, wire: Wire) -> None:
     _post(cloud, delay_s=300)
 
     assert wire.requests[wire.calls.index("SendMessage")]["DelaySeconds"] == 302
 
 
 @pytest.mark.parametrize("event", [{}, {"key1": "value1"}])
-def test_the_console_s_test_button_sweeps(cloud: Cloud, event: dict[str, str]) -> None:
+def test_a_test_event_of_the_console_is_not_an_error(cloud: Cloud, event: dict[str, str]) -> None:
     assert orderline.order_sweeper(event, LambdaContext(60))["resent"] == 0
     assert orderline.order_worker(event, LambdaContext(60)) == {"batchItemFailures": []}
     assert orderline.dead_letters(event, LambdaContext(60)) == {"batchItemFailures": []}
 
 
-def _post(cloud: Cloud, **when: Any) -> Any:
-    reply = cloud.http("POST", "/orders", {"task": "cook_nuggets", "input": NUGGETS, **when})
+def _post(cloud: Cloud, **time: Any) -> Any:
+    reply = cloud.http("POST", "/orders", {"task": "cook_nuggets", "input": NUGGETS, **time})
     assert reply.status == 202, reply.body
     return reply.json

@@ -1,11 +1,11 @@
-"""The story, whole: an order placed over HTTP is cooked by the worker and found ready."""
+"""An order's whole way: placed over HTTP, run by the worker and read with its result."""
 
 from __future__ import annotations
 
 from tests.kit import Cloud
 
 
-def test_an_order_is_accepted_cooked_and_ready(cloud: Cloud) -> None:
+def test_an_order_is_accepted_and_run_and_has_a_result(cloud: Cloud) -> None:
     order = cloud.place("cook_nuggets", {"pieces": 6, "sauce": "curry"})
     assert order["status"] == "PENDING"
 

@@ -1,7 +1,7 @@
-"""A corpus of hostile requests, over real sockets at `make run`'s own front: bodies, headers, ids, cursors, framing.
+"""A corpus of hostile requests: bodies, headers, ids, cursors, framing.
 
-Each is answered, with a status that is told of and a problem that is one; nothing is a 5xx,
-       nothing leaves a traceback.
+They go over real sockets to `make run`'s own HTTP server. Each is answered with a documented
+status and a valid problem; there is no 5xx and no traceback.
 """
 
 from __future__ import annotations
@@ -64,7 +64,9 @@ BODIES = {
     "year 0": b'{"task": "cook_nuggets", "run_at": "0000-01-01T00:00:00Z"}',
     "after the end of time": b'{"task": "cook_nuggets", "run_at": "9999-12-31T23:59:59-23:59"}',
     "the 30th of February": b'{"task": "cook_nuggets", "run_at": "2030-02-30T00:00:00Z"}',
-    "digits of another script": '{"task": "cook_nuggets", "run_at": "\u0662\u0660\u0663\u0660-01-01T00:00:00Z"}'.encode(),
+    "digits of another script": (
+        '{"task": "cook_nuggets", "run_at": "\u0662\u0660\u0663\u0660-01-01T00:00:00Z"}'.encode()
+    ),
     "input a list": b'{"task": "cook_nuggets", "input": []}',
     "pieces true": b'{"task": "cook_nuggets", "input": {"pieces": true}}',
     "pieces half": b'{"task": "cook_nuggets", "input": {"pieces": 1.5}}',
@@ -149,12 +151,12 @@ def front(cloud: Cloud) -> Iterator[LocalFront]:
         yield front
 
 
-def _sent(
+def _send(
     front: LocalFront, line: str, body: bytes = b"", *headers: str
 ) -> tuple[int, dict[str, str], bytes]:
-    """A request as it is written here; a token, a host, a type and a length unless the headers bring their own."""
-    own = {header.partition(":")[0].lower() for header in headers}
-    standing = {
+    """Send a request as written, with default headers unless `headers` has them."""
+    own_names = {header.partition(":")[0].lower() for header in headers}
+    defaults = {
         "Host": "localhost",
         "Authorization": f"Bearer {front.cloud.token}",
         "Content-Type": "application/json",
@@ -162,18 +164,18 @@ def _sent(
     }
     lines = [
         f"{line} HTTP/1.1",
-        *(f"{name}: {value}" for name, value in standing.items() if name.lower() not in own),
+        *(f"{name}: {value}" for name, value in defaults.items() if name.lower() not in own_names),
         *headers,
         "Connection: close",
     ]
-    answer = front.raw("\r\n".join(lines).encode("latin-1", "replace") + b"\r\n\r\n" + body)
-    head, _, content = answer.partition(b"\r\n\r\n")
-    first, *rest = head.decode("latin-1").split("\r\n")
-    return int(first.split()[1]), dict(each.split(": ", 1) for each in rest), content
+    response = front.raw("\r\n".join(lines).encode("latin-1", "replace") + b"\r\n\r\n" + body)
+    head, _, content = response.partition(b"\r\n\r\n")
+    status_line, *fields = head.decode("latin-1").split("\r\n")
+    return int(status_line.split()[1]), dict(field.split(": ", 1) for field in fields), content
 
 
-def _refused(answer: tuple[int, dict[str, str], bytes]) -> str:
-    """The problem that an answer is."""
+def _problem_name(answer: tuple[int, dict[str, str], bytes]) -> str:
+    """Check that the answer is a valid problem, and return its type's name."""
     status, headers, content = answer
     assert headers["Content-Type"] == "application/problem+json", content[:200]
     problem = json.loads(content)
@@ -183,36 +185,39 @@ def _refused(answer: tuple[int, dict[str, str], bytes]) -> str:
     return name
 
 
-def test_hostile_bodies(front: LocalFront, capfd: pytest.CaptureFixture[str]) -> None:
+def test_hostile_bodies_are_refused(front: LocalFront, capfd: pytest.CaptureFixture[str]) -> None:
     for name, body in BODIES.items():
-        assert _refused(_sent(front, "POST /orders", body)), name
+        assert _problem_name(_send(front, "POST /orders", body)), name
     assert front.cloud.rows() == []
     assert "Traceback" not in "".join(capfd.readouterr())
 
 
-def test_hostile_ids_and_queries(front: LocalFront, capfd: pytest.CaptureFixture[str]) -> None:
+def test_hostile_ids_and_queries_are_refused(
+    front: LocalFront, capfd: pytest.CaptureFixture[str]
+) -> None:
     for order_id in IDS:
         for line in (
             f"GET /orders/{order_id}",
             f"POST /orders/{order_id}/cancel",
             f"POST /orders/{order_id}/retry",
         ):
-            assert _refused(_sent(front, line)) in ("not-found", "method-not-allowed"), line
+            assert _problem_name(_send(front, line)) in ("not-found", "method-not-allowed"), line
     for query in QUERIES:
-        status, _, content = answer = _sent(front, f"GET /orders?{query}")
-        assert status == 200 or _refused(answer) in ("invalid-parameter", "invalid-cursor"), (
+        answer = _send(front, f"GET /orders?{query}")
+        status, _, content = answer
+        assert status == 200 or _problem_name(answer) in ("invalid-parameter", "invalid-cursor"), (
             query,
             content,
         )
     assert "Traceback" not in "".join(capfd.readouterr())
 
 
-def test_hostile_headers(front: LocalFront, capfd: pytest.CaptureFixture[str]) -> None:
+def test_hostile_headers_are_refused(front: LocalFront, capfd: pytest.CaptureFixture[str]) -> None:
     for name, value in HEADERS:
-        assert _refused(_sent(front, "POST /orders", ORDER, f"{name}: {value}")), (name, value)
+        assert _problem_name(_send(front, "POST /orders", ORDER, f"{name}: {value}")), (name, value)
     assert front.cloud.rows() == []
     for name, value in HARMLESS:
-        status, headers, content = _sent(front, "POST /orders", ORDER, f"{name}: {value}")
+        status, headers, content = _send(front, "POST /orders", ORDER, f"{name}: {value}")
         assert status in (200, 202), (name, value, content)
         assert headers["Location"].startswith("http://")
     assert "Traceback" not in "".join(capfd.readouterr())
@@ -243,7 +248,7 @@ def test_hostile_headers(front: LocalFront, capfd: pytest.CaptureFixture[str]) -
         ("POST /orders", b"0\r\n" + b"A: b\r\n" * 200, ["Transfer-Encoding: chunked"], "too-large"),
     ],
 )
-def test_hostile_framing(
+def test_hostile_framing_is_refused(
     front: LocalFront,
     capfd: pytest.CaptureFixture[str],
     line: str,
@@ -251,21 +256,21 @@ def test_hostile_framing(
     headers: list[str],
     problem: str,
 ) -> None:
-    assert _refused(_sent(front, line, body, *headers)) == problem
+    assert _problem_name(_send(front, line, body, *headers)) == problem
     assert "Traceback" not in "".join(capfd.readouterr())
 
 
-def test_what_chalice_s_server_mishandles_works_here(front: LocalFront) -> None:
+def test_requests_that_chalices_server_mishandles_are_answered(front: LocalFront) -> None:
     chunks = (
         b"".join(b"%x;x=y\r\n%s\r\n" % (len(part), part) for part in (ORDER[:9], ORDER[9:]))
         + b"0\r\nA: b\r\n\r\n"
     )
 
-    chunked = _sent(
+    chunked = _send(
         front, "POST /orders", chunks, "Transfer-Encoding: chunked", "Content-Length: 3"
     )
-    absolute = _sent(front, "POST http://localhost/orders", ORDER)
-    head = _sent(front, "HEAD /health")
+    absolute = _send(front, "POST http://localhost/orders", ORDER)
+    head = _send(front, "HEAD /health")
 
     assert (chunked[0], absolute[0]) == (202, 202)
     assert absolute[1]["Location"].startswith("http://localhost/orders/")
@@ -279,7 +284,7 @@ def test_what_chalice_s_server_mishandles_works_here(front: LocalFront) -> None:
     ("line", "body"), [("GET /health", b""), ("POST /orders", ORDER), ("GET /nowhere", b"")]
 )
 def test_a_foreign_host_is_refused(front: LocalFront, line: str, body: bytes, host: str) -> None:
-    status, _, content = _sent(front, line, body, f"Host: {host}")
+    status, _, content = _send(front, line, body, f"Host: {host}")
 
     problem = json.loads(content)
     assert (status, problem["status"], problem["title"]) == (403, 403, "Forbidden")
@@ -287,25 +292,24 @@ def test_a_foreign_host_is_refused(front: LocalFront, line: str, body: bytes, ho
     assert front.cloud.rows() == []
 
 
-def test_the_host_of_public_url_is_ours(front: LocalFront, monkeypatch: pytest.MonkeyPatch) -> None:
-    status, _, content = _sent(front, "GET /health", b"", "Host: orders.example:8443")
+def test_the_host_of_public_url_is_accepted(
+    front: LocalFront, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status, _, content = _send(front, "GET /health", b"", "Host: orders.example:8443")
     assert (status, b"set PUBLIC_URL" in content) == (403, True)
 
     monkeypatch.setenv("PUBLIC_URL", "https://Orders.example:8443/api")
-    assert _sent(front, "GET /health", b"", "Host: orders.example:8443")[0] == 200
-    assert _sent(front, "GET /health", b"", "Host: 127.0.0.1")[0] == 200
+    assert _send(front, "GET /health", b"", "Host: orders.example:8443")[0] == 200
+    assert _send(front, "GET /health", b"", "Host: 127.0.0.1")[0] == 200
 
 
 def test_the_number_of_chunks_is_bounded(front: LocalFront) -> None:
-    most = b"1\r\n \r\n" * gateway.MAX_CHUNKS
-
+    chunks = b"1\r\n \r\n" * gateway.MAX_CHUNKS
     end = b"0\r\n\r\n"
+    chunked = "Transfer-Encoding: chunked"
 
-    assert (
-        _refused(_sent(front, "POST /orders", most + end, "Transfer-Encoding: chunked"))
-        == "invalid-json"
-    )
-    assert (
-        _refused(_sent(front, "POST /orders", most + most[:6] + end, "Transfer-Encoding: chunked"))
-        == "too-large"
-    )
+    allowed = _send(front, "POST /orders", chunks + end, chunked)
+    too_many = _send(front, "POST /orders", chunks + chunks[:6] + end, chunked)
+
+    assert _problem_name(allowed) == "invalid-json"
+    assert _problem_name(too_many) == "too-large"

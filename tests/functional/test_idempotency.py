@@ -1,4 +1,4 @@
-"""Idempotency-Key: pressing twice places one order."""
+"""Idempotency-Key: a request that is sent twice places one order."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from tests.kit import Cloud, Reply
 SIX: dict[str, Any] = {"task": "cook_nuggets", "input": {"pieces": 6, "sauce": "curry"}}
 
 
-def press(cloud: Cloud, key: str, body: Any = None, token: str | None = None) -> Reply:
+def post(cloud: Cloud, key: str, body: Any = None, token: str | None = None) -> Reply:
     other = {"Authorization": f"Bearer {token}"} if token else {}
     return cloud.http("POST", "/orders", body or SIX, {"Idempotency-Key": key, **other})
 
 
 def test_the_same_key_and_request_is_one_order_one_message_one_run(cloud: Cloud) -> None:
-    first, second = press(cloud, "k"), press(cloud, "k")
+    first = post(cloud, "k")
+    second = post(cloud, "k")
 
     assert (first.status, second.status) == (202, 202)
     assert first.json == second.json
@@ -28,20 +29,20 @@ def test_the_same_key_and_request_is_one_order_one_message_one_run(cloud: Cloud)
     assert (len(cloud.rows()), cloud.messages()) == (1, 1)
 
 
-def test_pressed_again_later_it_shows_the_order_as_it_is_now(cloud: Cloud) -> None:
-    press(cloud, "k")
+def test_a_later_repeat_is_answered_with_the_order_as_it_is_now(cloud: Cloud) -> None:
+    post(cloud, "k")
     cloud.drain()
 
-    again = press(cloud, "k")
+    again = post(cloud, "k")
 
     assert (again.status, again.json["status"]) == (202, "SUCCESS")
     assert cloud.drain().batches == 0
 
 
 def test_the_order_of_members_does_not_matter(cloud: Cloud) -> None:
-    press(cloud, "k")
+    post(cloud, "k")
 
-    again = press(cloud, "k", {"input": {"sauce": "curry", "pieces": 6}, "task": "cook_nuggets"})
+    again = post(cloud, "k", {"input": {"sauce": "curry", "pieces": 6}, "task": "cook_nuggets"})
 
     assert again.headers["Idempotency-Replayed"] == "true"
 
@@ -50,9 +51,9 @@ def test_the_order_of_members_does_not_matter(cloud: Cloud) -> None:
 def test_the_same_key_for_another_request_is_422_and_places_nothing(
     cloud: Cloud, other: dict[str, Any]
 ) -> None:
-    press(cloud, "k")
+    post(cloud, "k")
 
-    reply = press(cloud, "k", {"task": "cook_nuggets", "input": other})
+    reply = post(cloud, "k", {"task": "cook_nuggets", "input": other})
 
     assert (reply.status, problem_of(reply)["type"]) == (422, "/problems/idempotency-key-reused")
     assert (len(cloud.rows()), cloud.messages()) == (1, 1)
@@ -63,41 +64,42 @@ def test_the_same_key_for_another_request_is_422_and_places_nothing(
     "key",
     ["", '""', " ", "a b", "k\u00e9y", "x" * 256, '"' + "x" * 256 + '"', "tab\t", "\U0001f600"],
 )
-def test_a_key_that_cannot_be_read_is_400(cloud: Cloud, key: str) -> None:
-    reply = press(cloud, key)
+def test_an_invalid_key_is_400(cloud: Cloud, key: str) -> None:
+    reply = post(cloud, key)
 
     assert (reply.status, problem_of(reply)["type"]) == (400, "/problems/idempotency-key-invalid")
     assert (cloud.rows(), cloud.messages()) == ([], 0)
 
 
 @pytest.mark.parametrize("key", ["x" * 255, "!", "~", '"', 'a"b'])
-def test_every_visible_letter_makes_a_key(cloud: Cloud, key: str) -> None:
-    assert press(cloud, key).json["id"] == press(cloud, key).json["id"]
+def test_every_visible_character_may_be_in_a_key(cloud: Cloud, key: str) -> None:
+    assert post(cloud, key).json["id"] == post(cloud, key).json["id"]
 
 
-def test_a_quoted_key_is_the_bare_one(cloud: Cloud) -> None:
-    assert press(cloud, '"k"').json["id"] == press(cloud, "k").json["id"]
+def test_a_quoted_key_equals_the_unquoted_one(cloud: Cloud) -> None:
+    assert post(cloud, '"k"').json["id"] == post(cloud, "k").json["id"]
     assert len(cloud.rows()) == 1
 
 
-def test_a_key_is_its_clients_own(cloud: Cloud) -> None:
-    mine, theirs = press(cloud, "k"), press(cloud, "k", token=cloud.new_token("other"))
+def test_owners_do_not_share_keys(cloud: Cloud) -> None:
+    mine = post(cloud, "k")
+    theirs = post(cloud, "k", token=cloud.new_token("other"))
 
     assert mine.json["id"] != theirs.json["id"]
     assert "Idempotency-Replayed" not in theirs.headers
 
 
-def test_without_a_key_every_press_is_an_order(cloud: Cloud) -> None:
+def test_without_a_key_every_request_places_an_order(cloud: Cloud) -> None:
     assert len({cloud.place("cook_nuggets", {"pieces": 6})["id"] for _ in range(3)}) == 3
     assert cloud.messages() == 3
 
 
-def test_a_key_is_free_again_once_its_order_is_gone(cloud: Cloud) -> None:
-    first = press(cloud, "k")
+def test_a_key_is_free_again_once_its_order_has_expired(cloud: Cloud) -> None:
+    first = post(cloud, "k")
     cloud.drain()
 
     cloud.clock.advance(7 * 86400 + 1)
-    again = press(cloud, "k", {"task": "cook_nuggets", "input": {"pieces": 7}})
+    again = post(cloud, "k", {"task": "cook_nuggets", "input": {"pieces": 7}})
 
     assert again.status == 202
     assert "Idempotency-Replayed" not in again.headers
@@ -111,16 +113,16 @@ def test_a_key_is_free_again_once_its_order_is_gone(cloud: Cloud) -> None:
     assert cloud.get(again.json["id"])["result"]["pieces"] == 7
 
 
-def test_an_order_that_never_ends_holds_its_key_for_ever(cloud: Cloud) -> None:
-    press(cloud, "k")
+def test_a_key_is_used_as_long_as_its_order_is_not_final(cloud: Cloud) -> None:
+    post(cloud, "k")
     cloud.clock.advance(30 * 86400)
 
-    assert press(cloud, "k").headers["Idempotency-Replayed"] == "true"
+    assert post(cloud, "k").headers["Idempotency-Replayed"] == "true"
 
 
-def test_the_same_key_for_another_time_is_422(cloud: Cloud) -> None:
-    press(cloud, "k", {**SIX, "run_at": "2099-01-01T00:00:00Z"})
+def test_the_same_key_with_another_run_at_is_422(cloud: Cloud) -> None:
+    post(cloud, "k", {**SIX, "run_at": "2099-01-01T00:00:00Z"})
 
-    reply = press(cloud, "k", {**SIX, "run_at": "2099-01-02T00:00:00Z"})
+    reply = post(cloud, "k", {**SIX, "run_at": "2099-01-02T00:00:00Z"})
 
     assert (reply.status, problem_of(reply)["type"]) == (422, "/problems/idempotency-key-reused")

@@ -1,4 +1,4 @@
-"""What is seen of an order's way afterwards: log lines that name it, and the metrics in them."""
+"""Log lines that name the order, and the metrics in them."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ SECRET = "a-sauce-that-nobody-may-read"
 
 
 class _Lines:
-    """What was written to standard output so far."""
+    """The lines of standard output so far."""
 
     def __init__(self, captured: pytest.CaptureFixture[str]) -> None:
-        self._captured, self._text = captured, ""
+        self._captured = captured
+        self._text = ""
 
     @property
     def text(self) -> list[str]:
@@ -35,31 +36,32 @@ def lines(capsys: pytest.CaptureFixture[str]) -> _Lines:
 
 
 def published(line: Any) -> dict[str, Any]:
-    """The metrics that CloudWatch reads from a line, as its format wants them: {name: value}."""
-    found = {}
+    """Return the metrics that CloudWatch reads from a line in its embedded format, by name."""
+    values = {}
     for block in line["_aws"]["CloudWatchMetrics"]:
         assert block["Namespace"] == "Orderline"
         assert all(isinstance(line[name], str) for names in block["Dimensions"] for name in names)
         for metric in block["Metrics"]:
             assert metric["Unit"] in ("Count", "Milliseconds", "Seconds")
-            found[metric["Name"]] = line[metric["Name"]]
-    return found
+            values[metric["Name"]] = line[metric["Name"]]
+    return values
 
 
-def test_the_worker_s_lines_name_the_order_its_client_s_hash_and_the_request_that_placed_it(
+def test_the_workers_lines_name_the_order_the_owners_hash_and_the_request_that_placed_it(
     cloud: Cloud, lines: _Lines
 ) -> None:
     order = cloud.place("cook_nuggets", {"pieces": 1})
     cloud.drain()
 
-    (accepted,), (ended,) = lines.of("order_accepted"), lines.of("attempt_ended")
+    (accepted,) = lines.of("order_accepted")
+    (ended,) = lines.of("attempt_ended")
     assert accepted["request"] == ended["request"] != ""
     assert accepted["order"] == ended["order"] == order["id"]
     assert accepted["owner"] == ended["owner"] == logs.hashed("kit")
     assert (ended["task"], ended["attempt"], ended["status"]) == ("cook_nuggets", 1, "SUCCESS")
 
 
-def test_no_line_has_an_input_a_result_a_token_or_a_client_s_name(
+def test_no_line_contains_an_input_a_result_a_token_or_an_owners_name(
     cloud: Cloud, lines: _Lines
 ) -> None:
     cloud.place("cook_nuggets", {"pieces": 1, "sauce": "curry"})
@@ -72,7 +74,7 @@ def test_no_line_has_an_input_a_result_a_token_or_a_client_s_name(
     ]
 
 
-def test_what_an_order_goes_through_is_counted(cloud: Cloud, lines: _Lines) -> None:
+def test_each_step_of_an_order_is_counted(cloud: Cloud, lines: _Lines) -> None:
     cloud.place("cook_nuggets", {"pieces": 1})
     cloud.clock.advance(3)
     cloud.drain()
@@ -90,7 +92,7 @@ def test_what_an_order_goes_through_is_counted(cloud: Cloud, lines: _Lines) -> N
     )
 
 
-def test_the_sweeper_counts_what_it_sent_again_and_tells_the_largest_overdue(
+def test_the_sweeper_publishes_the_resent_count_and_the_largest_delay(
     cloud: Cloud, lines: _Lines
 ) -> None:
     cloud.place("cook_nuggets", {"pieces": 1})
@@ -110,10 +112,8 @@ def test_dead_letters_and_lost_sends_are_counted(cloud: Cloud, lines: _Lines) ->
     assert published(*lines.of("send_failed")) == {"sends_failed": 1}
 
 
-def test_each_answer_that_is_our_own_failure_is_counted_and_no_other(
-    cloud: Cloud, lines: _Lines
-) -> None:
-    """Lambda counts no error for an answer, so at 100 % of 503 its own metric stays at zero."""
+def test_only_server_errors_are_counted_as_failures(cloud: Cloud, lines: _Lines) -> None:
+    """Count in our own metric: for Lambda a 503 is a success, even if all answers are 503."""
     order_id = cloud.place("cook_nuggets", {"pieces": 1})["id"]
     cloud.http("GET", "/orders/nothing")
     assert lines.of("http_failed") == []
@@ -139,9 +139,7 @@ def test_no_metric_has_a_dimension_that_grows_with_use() -> None:
         assert units
 
 
-def test_a_fault_that_nobody_expected_is_one_line_with_its_traceback(
-    cloud: Cloud, lines: _Lines
-) -> None:
+def test_an_unexpected_error_is_one_line_with_its_traceback(cloud: Cloud, lines: _Lines) -> None:
     token = cloud.new_token("kit")
     cloud.dynamodb.update_item(
         TableName=config.settings().tokens_table,
@@ -150,12 +148,12 @@ def test_a_fault_that_nobody_expected_is_one_line_with_its_traceback(
     )
     assert cloud.http("GET", "/orders", headers={"Authorization": f"Bearer {token}"}).status == 500
 
-    (fault,) = lines.of("internal")
-    assert fault["traceback"].startswith("Traceback")
-    assert "'scopes'" in fault["traceback"].splitlines()[-1]
+    (error,) = lines.of("internal")
+    assert error["traceback"].startswith("Traceback")
+    assert "'scopes'" in error["traceback"].splitlines()[-1]
 
 
-def test_no_order_fails_for_its_log(cloud: Cloud) -> None:
+def test_an_order_succeeds_when_logging_fails(cloud: Cloud) -> None:
     with patch("sys.stdout", None):
         order = cloud.place("cook_nuggets", {"pieces": 1})
         cloud.drain()

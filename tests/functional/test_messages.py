@@ -1,4 +1,4 @@
-"""What becomes of a message: acknowledged, or kept and visible again after a while. A batch is as good as its parts."""
+"""Messages are acknowledged, or kept and visible again later; each of a batch on its own."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ UNREADABLE = [
 
 
 def put(cloud: Cloud, body: str) -> None:
-    """A message that our code did not send. SQS takes no empty body: it comes as a space."""
+    """Send a message that our code did not. SQS refuses an empty body: it becomes a space."""
     cloud.sqs.send_message(QueueUrl=queue.url(), MessageBody=body or " ")
 
 
-def counting() -> list[str]:
-    """A task `work` whose runs are listed by their orders' ids."""
+def register_work() -> list[str]:
+    """Register a task `work`, and return the list of the ids of the orders that ran."""
     runs: list[str] = []
 
     @task
@@ -50,14 +50,14 @@ def counting() -> list[str]:
     return runs
 
 
-def held_by_another(cloud: Cloud, order_id: str, lease_s: float) -> Order:
-    """The order, claimed by a worker that is still at it, or died."""
+def claim_by_another_worker(cloud: Cloud, order_id: str, lease_s: float) -> Order:
+    """Claim the order as a worker that is still running it, or died."""
     return cloud.claim(order_id, lease_s)
 
 
 @pytest.mark.parametrize("body", UNREADABLE)
 def test_in_a_batch_only_the_bad_message_is_kept(cloud: Cloud, body: str) -> None:
-    runs = counting()
+    runs = register_work()
     first = cloud.place("work")
     put(cloud, body)
     last = cloud.place("work")
@@ -84,23 +84,20 @@ def test_a_bad_message_comes_back_after_5_10_20_40_and_then_every_60_seconds(clo
 
 
 def visible(cloud: Cloud) -> int:
-    """How many messages the mapping could receive now."""
+    """Return how many messages the mapping could receive now."""
     name = "ApproximateNumberOfMessages"
-    return int(
-        cloud.sqs.get_queue_attributes(QueueUrl=queue.url(), AttributeNames=[name])["Attributes"][
-            name
-        ]
-    )
+    answer = cloud.sqs.get_queue_attributes(QueueUrl=queue.url(), AttributeNames=[name])
+    return int(answer["Attributes"][name])
 
 
-def test_an_order_of_a_task_that_comes_with_the_next_deploy_waits_for_it(cloud: Cloud) -> None:
+def test_an_order_of_a_task_of_the_next_deploy_waits_for_it(cloud: Cloud) -> None:
     with restored():
-        counting()  # the newer code's
+        register_work()  # as the newer code does
         order = cloud.place("work")
     cloud.drain()
     assert (cloud.get(order["id"])["status"], cloud.get(order["id"])["attempts"]) == ("PENDING", 0)
 
-    runs = counting()
+    runs = register_work()
     cloud.clock.advance(5)
     cloud.drain()
 
@@ -108,7 +105,7 @@ def test_an_order_of_a_task_that_comes_with_the_next_deploy_waits_for_it(cloud: 
     assert cloud.get(order["id"])["status"] == "SUCCESS"
 
 
-def test_what_is_received_too_often_is_a_dead_letter(cloud: Cloud) -> None:
+def test_a_message_that_is_received_too_often_becomes_a_dead_letter(cloud: Cloud) -> None:
     put(cloud, "no JSON")
 
     for _ in range(cloud.parameters["MaxReceives"]):
@@ -120,8 +117,8 @@ def test_what_is_received_too_often_is_a_dead_letter(cloud: Cloud) -> None:
     assert (cloud.messages(), cloud.messages(dead=True)) == (0, 1)
 
 
-def test_a_message_of_a_final_order_is_acknowledged_and_nothing_runs(cloud: Cloud) -> None:
-    runs = counting()
+def test_a_message_of_a_final_order_is_acknowledged_without_an_attempt(cloud: Cloud) -> None:
+    runs = register_work()
     order = cloud.place("work")
     cloud.drain()
     before = cloud.order(order["id"])
@@ -132,20 +129,20 @@ def test_a_message_of_a_final_order_is_acknowledged_and_nothing_runs(cloud: Clou
     assert (runs, cloud.order(order["id"])) == ([order["id"]], before)
 
 
-def test_a_message_of_no_order_is_acknowledged_and_makes_none(cloud: Cloud) -> None:
-    counting()
+def test_a_message_without_an_order_is_acknowledged(cloud: Cloud) -> None:
+    register_work()
     put(cloud, '{"v": 1, "pk": "kit#0", "task": "work"}')
 
     assert cloud.deliver() == (1, 0)
     assert cloud.rows() == []
 
 
-def test_an_order_that_another_holds_is_kept_until_the_lease_is_over_and_then_taken(
+def test_the_message_of_a_claimed_order_is_kept_until_the_lease_is_over(
     cloud: Cloud,
 ) -> None:
-    runs = counting()
+    runs = register_work()
     order = cloud.place("work")
-    held_by_another(cloud, order["id"], lease_s=30)
+    claim_by_another_worker(cloud, order["id"], lease_s=30)
 
     assert cloud.deliver() == (1, 1)
     cloud.clock.advance(29)
@@ -154,14 +151,14 @@ def test_an_order_that_another_holds_is_kept_until_the_lease_is_over_and_then_ta
 
     cloud.clock.advance(2)
     assert cloud.deliver() == (1, 0)
-    done = cloud.get(order["id"])
-    assert (done["status"], done["attempts"], done["result"]) == ("SUCCESS", 2, 2)
+    finished = cloud.get(order["id"])
+    assert (finished["status"], finished["attempts"], finished["result"]) == ("SUCCESS", 2, 2)
     assert runs == [order["id"]]
 
 
-def test_whenever_a_lease_ends_the_order_is_done(cloud: Cloud) -> None:
-    """The clock goes a microsecond on with every look: one of these leases ends between a claim and its refusal."""
-    counting()
+def test_an_order_is_run_again_at_any_end_of_its_lease(cloud: Cloud) -> None:
+    """Try 30 leases; one ends between a claim and its refusal, as each read takes a microsecond."""
+    register_work()
 
     for ends_after in range(30):
         order = cloud.place("work")
@@ -169,20 +166,22 @@ def test_whenever_a_lease_ends_the_order_is_done(cloud: Cloud) -> None:
         while cloud.drain().kept:
             cloud.clock.advance(1)
 
-        done = cloud.get(order["id"])
-        assert (done["status"], done["attempts"]) == ("SUCCESS", 2), f"{ends_after}: {done}"
+        finished = cloud.get(order["id"])
+        assert (finished["status"], finished["attempts"]) == ("SUCCESS", 2), (
+            f"{ends_after}: {finished}"
+        )
 
 
-@pytest.mark.parametrize("burns", [False, True])
-def test_a_stale_worker_does_not_end_an_order_that_another_now_holds(
-    cloud: Cloud, burns: bool
+@pytest.mark.parametrize("raises", [False, True])
+def test_a_stale_worker_does_not_end_an_order_that_another_has_claimed(
+    cloud: Cloud, raises: bool
 ) -> None:
     @task
     def slow(context: Context) -> None:
         if context.attempt == 1:
             cloud.clock.advance(100)
-            held_by_another(cloud, context.id, lease_s=30)
-            if burns:
+            claim_by_another_worker(cloud, context.id, lease_s=30)
+            if raises:
                 raise ValueError
 
     order = cloud.place("slow")
@@ -195,27 +194,27 @@ def test_a_stale_worker_does_not_end_an_order_that_another_now_holds(
     assert row.lease_until > cloud.clock()
 
 
-def test_an_order_that_changed_since_it_was_read_is_not_given_up(cloud: Cloud) -> None:
+def test_an_order_that_changed_after_it_was_read_is_not_given_up(cloud: Cloud) -> None:
     order = cloud.place("cook_nuggets", {"pieces": 6})
-    seen = cloud.order(order["id"])
-    held = held_by_another(cloud, order["id"], lease_s=30)
+    unclaimed = cloud.order(order["id"])
+    claimed = claim_by_another_worker(cloud, order["id"], lease_s=30)
 
     error = {"code": "gave_up", "message": "", "attempt": 1}
 
     with pytest.raises(ConditionFailed) as refused:  # its lease is live
-        transitions.give_up(held, error)
-    assert refused.value.row == held
+        transitions.give_up(claimed, error)
+    assert refused.value.row == claimed
 
     cloud.clock.advance(31)
-    with pytest.raises(ConditionFailed):  # somebody wrote since
-        transitions.give_up(seen, error)
-    assert transitions.give_up(held, error).status.value == "FAILED"
+    with pytest.raises(ConditionFailed):  # the row was written since
+        transitions.give_up(unclaimed, error)
+    assert transitions.give_up(claimed, error).status.value == "FAILED"
 
 
 def test_a_stale_workers_finish_is_refused_and_its_message_acknowledged(cloud: Cloud) -> None:
     @task
     def slow(context: Context) -> int:
-        if context.attempt == 1:  # it hangs, its lease ends, and another worker takes the order
+        if context.attempt == 1:  # it hangs, its lease ends, and another worker claims the order
             cloud.clock.advance(100)
             queue.send(cloud.order(context.id))
             cloud.drain()
@@ -224,8 +223,8 @@ def test_a_stale_workers_finish_is_refused_and_its_message_acknowledged(cloud: C
     order = cloud.place("slow")
     assert cloud.deliver() == (1, 0)
 
-    done = cloud.get(order["id"])
-    assert (done["status"], done["result"], done["attempts"]) == ("SUCCESS", 2, 2)
+    finished = cloud.get(order["id"])
+    assert (finished["status"], finished["result"], finished["attempts"]) == ("SUCCESS", 2, 2)
 
 
 @pytest.mark.parametrize("options", [{}, {"no_retry_on": (ValueError,)}])
@@ -244,17 +243,17 @@ def test_a_stale_workers_failure_does_not_undo_a_success(
     order = cloud.place("slow")
     cloud.drain()
 
-    done = cloud.get(order["id"])
-    assert (done["status"], done["result"], done["error"]) == ("SUCCESS", 2, None)
+    finished = cloud.get(order["id"])
+    assert (finished["status"], finished["result"], finished["error"]) == ("SUCCESS", 2, None)
 
 
-def test_when_no_attempt_lived_to_report_the_order_fails_and_says_so(cloud: Cloud) -> None:
+def test_an_order_whose_attempts_all_crashed_fails_with_that_reason(cloud: Cloud) -> None:
     @task(max_attempts=2)
     def work() -> None: ...
 
     order = cloud.place("work")
     for _ in range(2):  # killed twice
-        held_by_another(cloud, order["id"], lease_s=10)
+        claim_by_another_worker(cloud, order["id"], lease_s=10)
         cloud.clock.advance(11)
 
     assert cloud.deliver() == (1, 0)
@@ -265,12 +264,12 @@ def test_when_no_attempt_lived_to_report_the_order_fails_and_says_so(cloud: Clou
     assert cloud.order(order["id"]).check_at is None
 
 
-def test_the_last_attempts_lease_is_waited_for_before_the_order_is_given_up(cloud: Cloud) -> None:
+def test_an_order_is_not_given_up_before_the_lease_of_its_last_attempt_ends(cloud: Cloud) -> None:
     @task(max_attempts=1)
     def work() -> None: ...
 
     order = cloud.place("work")
-    held_by_another(cloud, order["id"], lease_s=10)
+    claim_by_another_worker(cloud, order["id"], lease_s=10)
 
     assert cloud.deliver() == (1, 1)
     assert cloud.get(order["id"])["status"] == "RUNNING"
@@ -279,7 +278,7 @@ def test_the_last_attempts_lease_is_waited_for_before_the_order_is_given_up(clou
     assert cloud.get(order["id"])["error"]["code"] == "attempts_exhausted"
 
 
-def test_the_row_says_what_runs_not_the_message(cloud: Cloud) -> None:
+def test_the_row_names_the_task_to_run_not_the_message(cloud: Cloud) -> None:
     @task
     def named_in_row() -> str:
         return "right"
@@ -293,8 +292,8 @@ def test_the_row_says_what_runs_not_the_message(cloud: Cloud) -> None:
     put(cloud, json.dumps({"v": 1, "pk": f"kit#{order['id']}", "task": "named_in_message"}))
     cloud.drain()
 
-    done = cloud.get(order["id"])
-    assert (done["status"], done["result"], done["attempts"], cloud.messages()) == (
+    finished = cloud.get(order["id"])
+    assert (finished["status"], finished["result"], finished["attempts"], cloud.messages()) == (
         "SUCCESS",
         "right",
         1,
@@ -302,9 +301,11 @@ def test_the_row_says_what_runs_not_the_message(cloud: Cloud) -> None:
     )
 
 
-def test_a_message_that_names_another_task_than_its_row_s_unknown_one_is_kept(cloud: Cloud) -> None:
+def test_a_message_with_another_task_than_the_unknown_one_of_its_row_is_kept(
+    cloud: Cloud,
+) -> None:
     with restored():
-        counting()
+        register_work()
         order = cloud.place("work")
     cloud.sqs.purge_queue(QueueUrl=queue.url())
     put(cloud, json.dumps({"v": 1, "pk": f"kit#{order['id']}", "task": "cook_nuggets"}))
@@ -316,23 +317,21 @@ def test_a_message_that_names_another_task_than_its_row_s_unknown_one_is_kept(cl
 @pytest.mark.parametrize(
     "missing", ["messageId", "receiptHandle", "body", "attributes", "messageAttributes"]
 )
-def test_a_record_without_a_member_concerns_that_record_alone(cloud: Cloud, missing: str) -> None:
-    counting()
-    placed = [cloud.place("work")["id"] for _ in range(3)]
-    records = [record(f"m{n}", order_id) for n, order_id in enumerate(placed)]
+def test_a_record_without_a_member_does_not_affect_the_others(cloud: Cloud, missing: str) -> None:
+    register_work()
+    order_ids = [cloud.place("work")["id"] for _ in range(3)]
+    records = [record(f"m{n}", order_id) for n, order_id in enumerate(order_ids)]
     del records[1][missing]
 
-    kept = orderline.order_worker({"Records": [*records, None, "text"]}, LambdaContext(60))[
-        "batchItemFailures"
-    ]
+    answer = orderline.order_worker({"Records": [*records, None, "text"]}, LambdaContext(60))
 
-    assert kept == ([{"itemIdentifier": "m1"}] if missing == "body" else [])
-    for order_id in (placed[0], placed[2]):
+    assert answer["batchItemFailures"] == ([{"itemIdentifier": "m1"}] if missing == "body" else [])
+    for order_id in (order_ids[0], order_ids[2]):
         assert cloud.get(order_id)["status"] == "SUCCESS"
 
 
 def record(message_id: str, order_id: str) -> dict[str, Any]:
-    """Return a record as Lambda delivers it, of an order of the task `work`."""
+    """Return a record as Lambda delivers it, for an order of the task `work`."""
     return {
         "messageId": message_id,
         "receiptHandle": "r",
@@ -342,8 +341,8 @@ def record(message_id: str, order_id: str) -> dict[str, Any]:
     }
 
 
-def test_a_first_message_without_time_to_record_its_end_is_handed_back(cloud: Cloud) -> None:
-    counting()
+def test_a_first_message_without_time_to_record_its_end_is_kept(cloud: Cloud) -> None:
+    register_work()
     order = cloud.place("work")
 
     assert cloud.deliver(time_left_s=worker.MARGIN_S) == (1, 1)
@@ -351,35 +350,33 @@ def test_a_first_message_without_time_to_record_its_end_is_handed_back(cloud: Cl
     assert cloud.get(order["id"])["attempts"] == 0
 
 
-def test_the_second_of_a_batch_needs_half_of_the_time_that_there_was(cloud: Cloud) -> None:
-    """However little that is: a function with a timeout of 5 s must not run only the first of each batch."""
-    counting()
+def test_the_second_message_of_a_batch_runs_if_half_of_the_time_is_left(cloud: Cloud) -> None:
+    """Run more than the first of each batch, even in a function with a timeout of 5 s."""
+    register_work()
     for _ in range(2):
         cloud.place("work")
 
     assert cloud.deliver(batch=2, time_left_s=5) == (2, 0)
 
 
-def test_what_no_time_is_left_for_is_handed_back_unclaimed_and_visible_at_once(
+def test_messages_without_enough_time_are_kept_unclaimed_and_visible_at_once(
     cloud: Cloud,
 ) -> None:
     @task(timeout_s=20)
     def work() -> None: ...
 
-    placed = [cloud.place("work")["id"] for _ in range(3)]
+    order_ids = [cloud.place("work")["id"] for _ in range(3)]
 
-    assert cloud.deliver(batch=3, time_left_s=20) == (
-        3,
-        2,
-    )  # one is always tried, or a batch would never go on
+    # The first is always tried, or a batch would never make progress
+    assert cloud.deliver(batch=3, time_left_s=20) == (3, 2)
 
-    assert sorted(cloud.get(order_id)["attempts"] for order_id in placed) == [0, 0, 1]
+    assert sorted(cloud.get(order_id)["attempts"] for order_id in order_ids) == [0, 0, 1]
     assert visible(cloud) == 2
     cloud.drain()
-    assert {cloud.get(order_id)["status"] for order_id in placed} == {"SUCCESS"}
+    assert {cloud.get(order_id)["status"] for order_id in order_ids} == {"SUCCESS"}
 
 
-def test_the_lease_covers_what_is_left_of_the_functions_time(cloud: Cloud) -> None:
+def test_the_lease_covers_the_rest_of_the_functions_time(cloud: Cloud) -> None:
     leases: list[float] = []
 
     @task
@@ -393,7 +390,9 @@ def test_the_lease_covers_what_is_left_of_the_functions_time(cloud: Cloud) -> No
     assert leases == pytest.approx([44], abs=0.01)
 
 
-def test_a_message_that_cannot_be_hidden_stays_all_the_same(cloud: Cloud, wire: Wire) -> None:
+def test_a_message_that_cannot_be_hidden_is_kept_for_the_queues_timeout(
+    cloud: Cloud, wire: Wire
+) -> None:
     put(cloud, "no JSON")
     wire.breaks("ChangeMessageVisibility")
 
@@ -403,7 +402,7 @@ def test_a_message_that_cannot_be_hidden_stays_all_the_same(cloud: Cloud, wire: 
     assert cloud.deliver() == (1, 1)
 
 
-def test_an_order_says_who_ran_it_and_what_came_of_it(cloud: Cloud) -> None:
+def test_the_history_has_the_times_and_the_error_of_each_attempt(cloud: Cloud) -> None:
     @task(backoff_s=0)
     def work(context: Context) -> None:
         if context.attempt == 1:
@@ -412,12 +411,12 @@ def test_an_order_says_who_ran_it_and_what_came_of_it(cloud: Cloud) -> None:
     order = cloud.place("work")
     cloud.drain()
 
-    burnt, fine = cloud.order(order["id"]).history
-    assert (burnt["code"], "code" in fine) == ("task_error", False)
-    assert burnt["start"] < burnt["end"] < fine["start"] < fine["end"]
+    failed, succeeded = cloud.order(order["id"]).history
+    assert (failed["code"], "code" in succeeded) == ("task_error", False)
+    assert failed["start"] < failed["end"] < succeeded["start"] < succeeded["end"]
 
 
-def test_the_history_keeps_the_last_20_attempts(cloud: Cloud) -> None:
+def test_the_history_is_limited_to_the_last_20_attempts(cloud: Cloud) -> None:
     @task(max_attempts=25, backoff_s=0)
     def burn() -> None:
         raise ValueError
@@ -430,7 +429,7 @@ def test_the_history_keeps_the_last_20_attempts(cloud: Cloud) -> None:
     assert all("end" in entry for entry in row.history)
 
 
-def test_the_answer_is_lambdas_partial_batch_answer(cloud: Cloud) -> None:
+def test_the_workers_answer_is_a_partial_batch_response(cloud: Cloud) -> None:
     put(cloud, "no JSON")
     (message,) = cloud.sqs.receive_message(QueueUrl=queue.url())["Messages"]
     record: dict[str, Any] = {
@@ -449,8 +448,8 @@ def test_the_answer_is_lambdas_partial_batch_answer(cloud: Cloud) -> None:
     assert config.settings().max_receives == cloud.parameters["MaxReceives"]
 
 
-def test_a_message_is_hidden_for_long_though_its_attempt_took_a_while(cloud: Cloud) -> None:
-    """SQS refuses a visibility that would end more than twelve hours after the receive."""
+def test_a_message_can_be_hidden_for_hours_after_a_long_attempt(cloud: Cloud) -> None:
+    """Stay within SQS's limit: a visibility timeout ends at most 12 hours after the receive."""
     cloud.place("cook_nuggets", {"pieces": 1})
     (received,) = cloud.sqs.receive_message(QueueUrl=queue.url())["Messages"]
     cloud.clock.advance(300)

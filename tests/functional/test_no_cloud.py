@@ -1,6 +1,6 @@
-"""Without a cloud: `import app` needs no environment, and nobody's real AWS account is reached by accident.
+"""Without a cloud, `import app` needs no environment and no real AWS account is ever called.
 
-What must hold at import is asked in a process of its own.
+The tests of the import run in processes of their own.
 """
 
 from __future__ import annotations
@@ -21,20 +21,23 @@ from tests.kit import Cloud, template
 from tests.kit.cloud import REGION, running
 
 ROOT = Path(__file__).parents[2]
-ASK = """
+PROGRAM = """
 import json, sys
 from app import app
 from chalice.test import Client
 client = Client(app)
 body = b'{"task": "cook_nuggets", "input": {"pieces": 6}}'
-answers = [client.http.get("/health"), client.http.get("/tasks"), client.http.post("/orders", body=body)]
+paths = ["/health", "/tasks"]
+answers = [client.http.get(path) for path in paths]
+answers.append(client.http.post("/orders", body=body))
 if "all" in sys.argv:
     answers += [client.http.get("/orders"), client.http.get("/orders/" + "0" * 26)]
-print(json.dumps([[answer.status_code, answer.headers["Content-Type"], answer.json_body] for answer in answers]))
+rows = [[each.status_code, each.headers["Content-Type"], each.json_body] for each in answers]
+print(json.dumps(rows))
 """
 
 
-def python(
+def run_python(
     code: str, environment: dict[str, str], *arguments: str
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -49,10 +52,10 @@ def python(
 
 
 def refusals(environment: dict[str, str], *arguments: str) -> list[Any]:
-    """The problems of POST /orders, or of `all` routes that need AWS; those that need none answer."""
-    done = python(ASK, environment, *arguments)
-    assert done.returncode == 0, done.stderr
-    health, tasks, *others = json.loads(done.stdout.splitlines()[-1])  # log lines are before it
+    """Return the problems of POST /orders, or of `all` routes that need AWS."""
+    process = run_python(PROGRAM, environment, *arguments)
+    assert process.returncode == 0, process.stderr
+    health, tasks, *others = json.loads(process.stdout.splitlines()[-1])  # after the log lines
     assert (health[0], tasks[0]) == (200, 200)
     for status, content_type, problem in others:
         assert (status, content_type, problem["type"]) == (
@@ -84,7 +87,7 @@ def refusals(environment: dict[str, str], *arguments: str) -> list[Any]:
         pytest.param({"HOME": "{home}"}, id="~/.aws/credentials"),
     ],
 )
-def test_what_needs_aws_is_503_and_names_make_run(
+def test_a_route_that_needs_aws_is_503_and_names_make_run(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     (tmp_path / ".aws").mkdir()
@@ -99,7 +102,7 @@ def test_what_needs_aws_is_503_and_names_make_run(
     assert all("`make run`" in problem["detail"] for problem in problems)
 
 
-def test_a_local_cloud_that_does_not_run_is_503_and_names_make_run() -> None:
+def test_with_a_stopped_local_cloud_the_answer_is_503_and_names_make_run() -> None:
     local = {
         "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
         "AWS_ACCESS_KEY_ID": "local",
@@ -113,13 +116,13 @@ def test_a_local_cloud_that_does_not_run_is_503_and_names_make_run() -> None:
 
 @pytest.mark.parametrize("access", [{}, {"ACCESS": "open"}])
 def test_in_lambda_open_access_is_refused_at_import(access: dict[str, str]) -> None:
-    done = python("import app", {"AWS_LAMBDA_FUNCTION_NAME": "f", **access})
+    process = run_python("import app", {"AWS_LAMBDA_FUNCTION_NAME": "f", **access})
 
-    assert done.returncode != 0
-    assert "ACCESS is open" in done.stderr
+    assert process.returncode != 0
+    assert "ACCESS is open" in process.stderr
 
 
-def test_a_call_after_a_mocked_test_reaches_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_call_after_a_mocked_test_reaches_no_cloud(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_ENDPOINT_URL", "AWS_LAMBDA_FUNCTION_NAME"):
         monkeypatch.delenv(name, raising=False)
     with running():
@@ -129,10 +132,10 @@ def test_a_call_after_a_mocked_test_reaches_nothing(monkeypatch: pytest.MonkeyPa
         transitions.get("kit", "0" * 26)
 
 
-def test_a_second_region_in_one_process_is_called_where_it_is(
+def test_a_change_of_the_region_takes_effect_in_the_same_process(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    placed = cloud.place("cook_nuggets", {"pieces": 1})
+    order = cloud.place("cook_nuggets", {"pieces": 1})
     template.create(
         config.settings().stack,
         boto3.client("dynamodb", "eu-west-1"),
@@ -140,6 +143,6 @@ def test_a_second_region_in_one_process_is_called_where_it_is(
     )
 
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
-    assert transitions.get("kit", placed["id"]) is None
+    assert transitions.get("kit", order["id"]) is None
     monkeypatch.setenv("AWS_REGION", REGION)
-    assert transitions.get("kit", placed["id"]) is not None
+    assert transitions.get("kit", order["id"]) is not None

@@ -1,4 +1,4 @@
-"""The description of the API is the API: held to app.routes, to the registry, and to what is answered."""
+"""The OpenAPI description agrees with app.routes, with the registry and with real answers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SOUP = {"order": {"dish": "soup"}}
 
 @dataclass
 class Order:
-    """A type of a task's, named as one of our schemas is."""
+    """A type of a task that has the name of one of our schemas."""
 
     dish: str
 
@@ -32,12 +32,12 @@ def _document(cloud: Cloud) -> Any:
     return cloud.http("GET", "/openapi.json", headers={"Authorization": ""}).json
 
 
-def _hold(document: Any, route: str, reply: Reply) -> None:
-    """The answer is one that the description tells of: its status, headers, body."""
+def _assert_described(document: Any, route: str, reply: Reply) -> None:
+    """Check that the description has the reply's status, headers and body."""
     method, path = route.split()
-    told = document["paths"][path][method.lower()]["responses"]
-    assert str(reply.status) in told, (route, reply.status)
-    answer = told[str(reply.status)]
+    responses = document["paths"][path][method.lower()]["responses"]
+    assert str(reply.status) in responses, (route, reply.status)
+    answer = responses[str(reply.status)]
     assert set(reply.headers) <= set(answer["headers"]) | {"Content-Type"}, (route, reply.status)
     if not reply.body:
         assert "content" not in answer
@@ -49,42 +49,44 @@ def _hold(document: Any, route: str, reply: Reply) -> None:
         jsonschema.validate(reply.json, schema)
 
 
-def test_every_route_is_told_of_and_no_other(cloud: Cloud) -> None:
+def test_every_route_is_described_and_no_other(cloud: Cloud) -> None:
     routes = {
         f"{method} {path}" for path, methods in orderline.app.routes.items() for method in methods
     }
 
-    told = {
+    described = {
         f"{method.upper()} {path}"
         for path, methods in _document(cloud)["paths"].items()
         for method in methods
     }
 
-    assert told == {route for route in routes if not route.startswith("OPTIONS")} == set(OPERATIONS)
+    registered = {route for route in routes if not route.startswith("OPTIONS")}
+    assert described == registered == set(OPERATIONS)
 
 
-def test_the_description_is_a_valid_one(cloud: Cloud) -> None:
+def test_the_description_is_valid(cloud: Cloud) -> None:
     document = _document(cloud)
 
     for schema in document["components"]["schemas"].values():
         jsonschema.Draft202012Validator.check_schema(schema)
     for reference in re.findall(r'"\$ref": "#/([^"]+)"', json.dumps(document)):
-        found = document
+        target = document
         for part in reference.split("/"):
-            found = found[part]
+            target = target[part]
     assert document["openapi"] == "3.1.0"
 
 
-def test_a_new_task_is_in_it(cloud: Cloud) -> None:
+def test_a_new_task_is_in_the_description(cloud: Cloud) -> None:
     @task
-    def greet(name: str, times: int = 1) -> str:
+    def repeat_name(name: str, times: int = 1) -> str:
         return name * times
 
-    named = _document(cloud)["components"]["schemas"]
+    components = _document(cloud)["components"]["schemas"]
 
-    assert {"$ref": "#/components/schemas/NewOrder_greet"} in named["NewOrder"]["oneOf"]
-    assert named["NewOrder_greet"]["properties"]["task"]["const"] == "greet"
-    assert named["NewOrder_greet"]["properties"]["input"]["required"] == ["name"]
+    reference = {"$ref": "#/components/schemas/NewOrder_repeat_name"}
+    assert reference in components["NewOrder"]["oneOf"]
+    assert components["NewOrder_repeat_name"]["properties"]["task"]["const"] == "repeat_name"
+    assert components["NewOrder_repeat_name"]["properties"]["input"]["required"] == ["name"]
 
 
 def test_a_task_and_its_types_may_have_the_names_of_our_own_schemas(cloud: Cloud) -> None:
@@ -96,7 +98,7 @@ def test_a_task_and_its_types_may_have_the_names_of_our_own_schemas(cloud: Cloud
         {"$ref": "#/components/schemas/NewOrder", "components": document["components"]}
     )
 
-    _hold(
+    _assert_described(
         document,
         "GET /orders/{order_id}",
         cloud.http("GET", f"/orders/{cloud.place('problem', SOUP)['id']}"),
@@ -105,15 +107,15 @@ def test_a_task_and_its_types_may_have_the_names_of_our_own_schemas(cloud: Cloud
     assert not checker.is_valid({"task": "problem", "input": {"order": {"dish": 1}}})
 
 
-def test_generated_clients_name_operations_as_the_app_does(cloud: Cloud) -> None:
+def test_operation_ids_are_the_names_of_the_views(cloud: Cloud) -> None:
     for path, methods in _document(cloud)["paths"].items():
         for method, operation in methods.items():
             handler = orderline.app.routes[path][method.upper()].view_function
             assert operation["operationId"] == handler.__name__
 
 
-def test_a_title_is_no_second_name_of_a_schema(cloud: Cloud) -> None:
-    """Generators name a class by the schema's title: two schemas with one title would be one class."""
+def test_no_schema_has_a_title(cloud: Cloud) -> None:
+    """Leave titles out: generators name a class by its schema's title, and titles may collide."""
     assert '"title": "' not in json.dumps(_document(cloud)["components"]["schemas"])
 
 
@@ -133,85 +135,81 @@ def test_a_title_is_no_second_name_of_a_schema(cloud: Cloud) -> None:
         ([], False),
     ],
 )
-def test_what_its_schema_takes_is_what_is_taken(cloud: Cloud, body: Any, fits: bool) -> None:
+def test_the_schema_of_a_new_order_accepts_what_the_api_accepts(
+    cloud: Cloud, body: Any, fits: bool
+) -> None:
     document = _document(cloud)
     schema = {"$ref": "#/components/schemas/NewOrder", "components": document["components"]}
 
     reply = cloud.http("POST", "/orders", body)
 
     assert jsonschema.Draft202012Validator(schema).is_valid(body) == fits == (reply.status == 202)
-    _hold(document, "POST /orders", reply)
+    _assert_described(document, "POST /orders", reply)
 
 
-def test_what_is_answered_is_what_is_told(cloud: Cloud) -> None:
+def test_every_answer_is_as_described(cloud: Cloud) -> None:
     document = _document(cloud)
     order_id = cloud.place("cook_nuggets", {"pieces": 1})["id"]
 
-    def held(route: str, path: str = "", body: Any = None, **sent: str) -> Reply:
+    def check(route: str, path: str = "", body: Any = None, **fields: str) -> Reply:
         method, pattern = route.split()
-        given = {name.replace("_", "-"): value for name, value in sent.items()}
-        reply = cloud.http(method, (path or pattern).replace("{order_id}", order_id), body, given)
-        _hold(document, route, reply)
+        request_headers = {name.replace("_", "-"): value for name, value in fields.items()}
+        url = (path or pattern).replace("{order_id}", order_id)
+        reply = cloud.http(method, url, body, request_headers)
+        _assert_described(document, route, reply)
         return reply
 
-    seen = set()
+    answers = set()
     for route in OPERATIONS:
-        seen |= {
-            (route, held(route, route.split()[1].replace("{file}", "board.css"), NUGGETS).status)
-        }
-        seen |= {
-            (
-                route,
-                held(
-                    route, route.split()[1].replace("{file}", "x"), Authorization="Bearer x"
-                ).status,
-            )
-        }
-    held("POST /orders", "", NUGGETS, Prefer="wait=1", Idempotency_Key="k")
-    held("POST /orders", "", NUGGETS, Idempotency_Key="k")
-    held("POST /orders", "", {**NUGGETS, "delay_s": 1}, Idempotency_Key="k")
-    held("POST /orders", "", NUGGETS, Content_Type="text/plain")
-    held("POST /orders", "", b"{" + b" " * 80000)
-    held("POST /orders", "", b"{")
-    held("POST /orders/{order_id}/cancel")
-    held("POST /orders/{order_id}/retry")
+        path = route.split()[1]
+        answers.add((route, check(route, path.replace("{file}", "board.css"), NUGGETS).status))
+        refused = check(route, path.replace("{file}", "x"), Authorization="Bearer x")
+        answers.add((route, refused.status))
+    check("POST /orders", "", NUGGETS, Prefer="wait=1", Idempotency_Key="k")
+    check("POST /orders", "", NUGGETS, Idempotency_Key="k")
+    check("POST /orders", "", {**NUGGETS, "delay_s": 1}, Idempotency_Key="k")
+    check("POST /orders", "", NUGGETS, Content_Type="text/plain")
+    check("POST /orders", "", b"{" + b" " * 80000)
+    check("POST /orders", "", b"{")
+    check("POST /orders/{order_id}/cancel")
+    check("POST /orders/{order_id}/retry")
     cloud.drain()
-    held("POST /orders/{order_id}/cancel")
-    held("GET /orders", "/orders?limit=1")
-    held("GET /orders", "/orders?cursor=x")
-    held("GET /orders", "", None, If_None_Match="*")
-    held("GET /orders/{order_id}", "/orders/{order_id}?include=input,history")
-    held("GET /orders/{order_id}", "", None, If_None_Match="*")
-    held("GET /orders/{order_id}", "/orders/nothing")
+    check("POST /orders/{order_id}/cancel")
+    check("GET /orders", "/orders?limit=1")
+    check("GET /orders", "/orders?cursor=x")
+    check("GET /orders", "", None, If_None_Match="*")
+    check("GET /orders/{order_id}", "/orders/{order_id}?include=input,history")
+    check("GET /orders/{order_id}", "", None, If_None_Match="*")
+    check("GET /orders/{order_id}", "/orders/nothing")
     cloud.dynamodb.delete_table(TableName="orderline-dev-orders")
-    assert {held(route, "", NUGGETS).status for route in OPERATIONS if "/orders" in route} == {503}
-    assert ("POST /orders", 401) in seen
+    assert {check(route, "", NUGGETS).status for route in OPERATIONS if "/orders" in route} == {503}
+    assert ("POST /orders", 401) in answers
 
 
-def test_an_order_that_runs_is_shown_as_told(cloud: Cloud) -> None:
-    shown = []
+def test_a_running_order_is_as_described(cloud: Cloud) -> None:
+    replies = []
 
     @task
     def bake(order: Context) -> None:
         order.progress(40, "in the oven")
-        shown.append(cloud.http("GET", f"/orders/{order.id}?include=history"))
+        replies.append(cloud.http("GET", f"/orders/{order.id}?include=history"))
 
     cloud.place("bake")
     cloud.drain()
 
-    assert shown[0].json["progress"] == {"percent": 40, "word": "in the oven"}
-    assert [attempt["ended_at"] for attempt in shown[0].json["history"]] == [None]
-    _hold(_document(cloud), "GET /orders/{order_id}", shown[0])
+    assert replies[0].json["progress"] == {"percent": 40, "word": "in the oven"}
+    assert [attempt["ended_at"] for attempt in replies[0].json["history"]] == [None]
+    _assert_described(_document(cloud), "GET /orders/{order_id}", replies[0])
 
 
-def test_every_problem_type_and_header_is_told_of(cloud: Cloud) -> None:
-    told = json.dumps(_document(cloud))
-    everywhere = {name for operation in OPERATIONS.values() for name in operation.all_problems}
+def test_every_problem_type_and_header_is_described(cloud: Cloud) -> None:
+    description = json.dumps(_document(cloud))
+    described = {name for operation in OPERATIONS.values() for name in operation.all_problems}
 
-    assert everywhere | {"method-not-allowed"} == set(problems.TYPES), (
-        "405 is for a method that isn't told of"
+    assert described | {"method-not-allowed"} == set(problems.TYPES), (
+        "405 is for a method that is not described"
     )
-    assert all(f'"#/components/headers/{name}"' in told for name in schemas.HEADERS)
+    assert all(f'"#/components/headers/{name}"' in description for name in schemas.HEADERS)
     assert all(
         name in headers.SHOWN
         for name in schemas.HEADERS
@@ -231,27 +229,29 @@ def test_the_docs_page_shows_every_route_and_loads_nothing(cloud: Cloud) -> None
     assert "style-src 'sha256-" in reply.headers["Content-Security-Policy"]
 
 
-def test_what_the_gateway_answers_itself_are_problems_of_ours() -> None:
+def test_the_gateways_own_answers_are_problems_too() -> None:
     responses = template.load()["Resources"]["RestAPI"]["Properties"]["GatewayResponses"]
 
     assert {"MISSING_AUTHENTICATION_TOKEN", "THROTTLED", "DEFAULT_4XX", "DEFAULT_5XX"} <= set(
         responses
     )
-    for name, given in responses.items():
-        text = given["ResponseTemplates"]["application/json"]
-        assert "$context.error" not in text, "the gateway's own words name its insides"
-        body, sent = json.loads(text), given["ResponseParameters"]["Headers"]
+    for name, response in responses.items():
+        text = response["ResponseTemplates"]["application/json"]
+        assert "$context.error" not in text, "the gateway's own words reveal internals"
+        body = json.loads(text)
+        fields = response["ResponseParameters"]["Headers"]
         status, title = problems.TYPES[body["type"].removeprefix("/problems/")]
-        assert (given["StatusCode"], body["status"], body["title"]) == (status, status, title), name
-        assert sent["Content-Type"] == "'application/problem+json'"
-        assert set(headers.SECURITY) <= set(sent)
-        assert ("Retry-After" in sent) == (
+        assert body["title"] == title, name
+        assert response["StatusCode"] == body["status"] == status, name
+        assert fields["Content-Type"] == "'application/problem+json'"
+        assert set(headers.SECURITY) <= set(fields)
+        assert ("Retry-After" in fields) == (
             "Retry-After" in problems.HEADERS.get(body["type"][10:], {})
         )
 
 
-def test_the_gateway_answers_an_unknown_route_with_404_whatever_authorization_was_sent() -> None:
-    """It takes any Authorization for a signature of AWS's where it has no route: no reason to speak of signatures."""
+def test_the_gateway_answers_an_unknown_route_with_404_for_any_authorization() -> None:
+    """Do not mention signatures: without a route the gateway takes any header for a signature."""
     responses = template.load()["Resources"]["RestAPI"]["Properties"]["GatewayResponses"]
 
     for name in (
@@ -264,30 +264,30 @@ def test_the_gateway_answers_an_unknown_route_with_404_whatever_authorization_wa
         assert '"/problems/not-found"' in responses[name]["ResponseTemplates"]["application/json"]
 
 
-def test_every_answer_names_its_request(cloud: Cloud) -> None:
-    given = cloud.http("GET", "/orders/x", headers={"X-Request-Id": "mine-1"})
-    strange = [
+def test_every_answer_has_a_request_id(cloud: Cloud) -> None:
+    valid = cloud.http("GET", "/orders/x", headers={"X-Request-Id": "mine-1"})
+    invalid = [
         cloud.http("GET", "/orders/x", headers={"X-Request-Id": text})
         for text in ("", "a b", "é", "x" * 129)
     ]
 
-    assert given.headers["X-Request-Id"] == given.json["request_id"] == "mine-1"
-    assert len({reply.headers["X-Request-Id"] for reply in strange}) == 4, "the platform's own"
+    assert valid.headers["X-Request-Id"] == valid.json["request_id"] == "mine-1"
+    assert len({reply.headers["X-Request-Id"] for reply in invalid}) == 4, "the platform's own"
 
 
 def test_no_origin_is_allowed_unless_the_setting_lists_it(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asking = {
+    preflight = {
         "Origin": "https://shop.example",
         "Access-Control-Request-Method": "POST",
         "Authorization": "",
     }
-    closed = cloud.http("OPTIONS", "/orders", headers=asking)
+    closed = cloud.http("OPTIONS", "/orders", headers=preflight)
     origins = "https://a.example https://shop.example"
     monkeypatch.setenv("CORS_ORIGINS", origins)
-    opened = cloud.http("OPTIONS", "/orders", headers=asking)
-    listed = cloud.http("GET", "/orders", headers={"Origin": "https://shop.example"})
+    opened = cloud.http("OPTIONS", "/orders", headers=preflight)
+    allowed = cloud.http("GET", "/orders", headers={"Origin": "https://shop.example"})
     other = cloud.http("GET", "/orders", headers={"Origin": "https://shop.example.evil.example"})
 
     assert (closed.status, opened.status) == (204, 204)
@@ -296,5 +296,5 @@ def test_no_origin_is_allowed_unless_the_setting_lists_it(
     )
     assert opened.headers["Access-Control-Allow-Origin"] == "https://shop.example"
     assert "POST" in opened.headers["Access-Control-Allow-Methods"]
-    assert listed.headers["Access-Control-Allow-Origin"] == "https://shop.example"
-    assert "Retry-After" in listed.headers["Access-Control-Expose-Headers"]
+    assert allowed.headers["Access-Control-Allow-Origin"] == "https://shop.example"
+    assert "Retry-After" in allowed.headers["Access-Control-Expose-Headers"]

@@ -1,4 +1,4 @@
-"""Periodic tasks: one order for each tick, whatever sweepers do and however long orders are kept."""
+"""Periodic tasks: one order for each tick, whatever sweepers do and however long orders live."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from tests.kit.wire import Call, Fault, Killed, answer_lost, lost
 DAY_S = 86400
 
 
-def nothing() -> None: ...
+def do_nothing() -> None: ...
 
 
 def register(name: str, **period: Any) -> None:
-    """Register a periodic task that does nothing; again, with another period, as a deploy would."""
+    """Register a periodic task that does nothing; a second call replaces it, as a deploy would."""
     registry._registry.pop(name, None)
-    function = FunctionType(nothing.__code__, {}, name)
+    function = FunctionType(do_nothing.__code__, {}, name)
     task(**period)(function)
 
 
-def placed(cloud: Cloud) -> Counter[str]:
+def count_orders(cloud: Cloud) -> Counter[str]:
     return Counter(order.task for order in cloud.rows())
 
 
@@ -46,7 +46,7 @@ def set_time(cloud: Cloud, text: str) -> None:
     cloud.clock.advance(moment.timestamp() - cloud.clock() / SECOND)
 
 
-def test_each_tick_has_one_order_whatever_sweepers_do(cloud: Cloud) -> None:
+def test_each_tick_has_one_order_after_several_sweeps(cloud: Cloud) -> None:
     register("hourly", every_s=3600)
     cloud.sweep()
     for _ in range(2):
@@ -60,51 +60,51 @@ def test_each_tick_has_one_order_whatever_sweepers_do(cloud: Cloud) -> None:
     assert {order.owner for order in ticks} == {config.settings().periodic_owner}
 
 
-def test_two_tasks_of_one_period_have_an_order_each(cloud: Cloud) -> None:
+def test_two_tasks_with_the_same_period_have_an_order_each(cloud: Cloud) -> None:
     register("first", every_s=3600)
     register("second", every_s=3600)
     cloud.sweep()
     cloud.clock.advance(3600)
     cloud.sweep()
 
-    assert placed(cloud) == {"first": 1, "second": 1}
+    assert count_orders(cloud) == {"first": 1, "second": 1}
 
 
-def test_the_first_deploy_does_not_run_the_tick_before_it(cloud: Cloud) -> None:
+def test_the_first_deploy_does_not_run_an_earlier_tick(cloud: Cloud) -> None:
     register("yearly", cron="0 6 1 1 *")
     cloud.sweep()
     cloud.sweep()
-    assert placed(cloud) == {}
+    assert count_orders(cloud) == {}
 
     cloud.clock.advance(366 * DAY_S)
     cloud.sweep()
-    assert placed(cloud) == {"yearly": 1}
+    assert count_orders(cloud) == {"yearly": 1}
 
 
-def test_a_schedule_without_a_tick_so_far_runs_at_its_first(cloud: Cloud) -> None:
+def test_a_schedule_whose_first_tick_is_in_the_future_runs_then(cloud: Cloud) -> None:
     register("leap", cron="0 6 29 2 *")
     set_time(cloud, "2030-06-01")
     cloud.sweep()
     set_time(cloud, "2032-02-29T06:00:30")
     cloud.sweep()
 
-    assert placed(cloud) == {"leap": 1}
+    assert count_orders(cloud) == {"leap": 1}
 
 
-def test_another_schedule_does_not_run_its_tick_before_the_deploy(cloud: Cloud) -> None:
+def test_a_changed_schedule_does_not_run_a_tick_before_the_deploy(cloud: Cloud) -> None:
     set_time(cloud, "2030-06-01T00:00:00")
     register("bill", cron="0 6 1 1 *")
     cloud.sweep()
     register("bill", cron="0 6 2 1 *")
     cloud.sweep()
-    assert placed(cloud) == {}
+    assert count_orders(cloud) == {}
 
     set_time(cloud, "2031-01-02T06:00:30")
     cloud.sweep()
-    assert placed(cloud) == {"bill": 1}
+    assert count_orders(cloud) == {"bill": 1}
 
 
-def test_missed_ticks_are_skipped_and_the_log_says_so(
+def test_missed_ticks_are_skipped_and_logged(
     cloud: Cloud, capfd: pytest.CaptureFixture[str]
 ) -> None:
     register("hourly", cron="0 * * * *")
@@ -115,7 +115,7 @@ def test_missed_ticks_are_skipped_and_the_log_says_so(
 
     cloud.clock.advance(5 * 3600)
     cloud.sweep()
-    assert placed(cloud) == {"hourly": 2}
+    assert count_orders(cloud) == {"hourly": 2}
     assert "ticks_skipped" in "".join(capfd.readouterr())
 
 
@@ -166,7 +166,7 @@ def test_two_sweepers_in_every_order_of_their_calls_place_a_tick_once(
     assert len(list(schedules(run))) > 10
 
 
-# Four schedules, and how often each comes in 400 days from 2027-01-15
+# Four schedules, each with the number of its ticks in 400 days from 2027-01-15
 PERIODS: dict[str, tuple[dict[str, Any], int]] = {
     "daily": ({"cron": "0 6 * * *"}, 400),
     "monthly": ({"cron": "0 6 1 * *"}, 13),
@@ -175,8 +175,10 @@ PERIODS: dict[str, tuple[dict[str, Any], int]] = {
 }
 
 
-def test_400_days_of_two_sweepers_that_die_at_any_call(cloud: Cloud, wire: Wire) -> None:
-    """A sweeper runs each morning; each third is killed at some call. All orders expire every eighth day."""
+def test_400_days_with_sweepers_that_die_have_the_right_number_of_orders(
+    cloud: Cloud, wire: Wire
+) -> None:
+    """Sweep each morning, kill every third sweeper at some call, expire all orders each 8th day."""
     for name, (period, _) in PERIODS.items():
         register(name, **period)
     set_time(cloud, "2027-01-15T07:00:00")
@@ -205,7 +207,7 @@ def place_ticks(cloud: Cloud, wire: Wire) -> None:
 
 
 def expire_orders() -> None:
-    """Delete every order, as DynamoDB's TTL does; what is no order stays."""
+    """Delete every order, as DynamoDB's TTL does; other rows stay."""
     table: Any = dynamodb_backends["123456789012"][REGION].tables[config.settings().orders_table]
     for key, item in list(table.items.items()):
         if "task" in item.attrs:
@@ -213,18 +215,18 @@ def expire_orders() -> None:
 
 
 def count_inserts(wire: Wire) -> Counter[str]:
-    """Return a counter of the orders inserted from here on, by task: of those replaced after they expired, too."""
+    """Return a counter, by task, of the orders that are inserted from now on."""
     inserted: Counter[str] = Counter()
 
-    def seen(call: Call) -> None:
+    def count(call: Call) -> None:
         if call.operation == "PutItem" and "task" in call.request["Item"]:
             inserted[call.request["Item"]["task"]["S"]] += 1
 
-    wire.seen = seen
+    wire.seen = count
     return inserted
 
 
-def test_the_counts_of_the_400_days_are_those_of_a_calendar() -> None:
+def test_the_expected_numbers_of_the_400_days_are_those_of_a_calendar() -> None:
     days = [datetime(2027, 1, 16, 6, tzinfo=timezone.utc) + timedelta(days=n) for n in range(400)]
     start = datetime(2027, 1, 15, 7, tzinfo=timezone.utc).timestamp()
     expected = {

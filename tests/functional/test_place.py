@@ -1,4 +1,4 @@
-"""POST /orders, accepted: what the client hears, what is durable, what the worker is sent."""
+"""POST /orders, accepted: the answer, the stored row and the worker's message."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.kit.cloud import LambdaContext
 def gateway_event(
     cloud: Cloud, method: str, path: str, route: str, body: str | None = None, **more: Any
 ) -> Any:
-    """A request as API Gateway hands it to the function, behind the stage `api`."""
+    """Return a request as API Gateway passes it to the function, behind the stage `api`."""
     return {
         "requestContext": {
             "httpMethod": method,
@@ -41,7 +41,7 @@ def gateway_event(
     }
 
 
-def test_202_with_the_order_as_it_stands_and_where_to_look_for_it(cloud: Cloud) -> None:
+def test_an_accepted_order_is_202_with_the_order_and_its_location(cloud: Cloud) -> None:
     reply = cloud.http(
         "POST",
         "/orders",
@@ -74,7 +74,7 @@ def test_202_with_the_order_as_it_stands_and_where_to_look_for_it(cloud: Cloud) 
     }
 
 
-def test_what_is_answered_is_durable(cloud: Cloud) -> None:
+def test_an_accepted_order_is_stored(cloud: Cloud) -> None:
     order = cloud.place("cook_nuggets", {"pieces": 6})
 
     row = cloud.order(order["id"])
@@ -88,7 +88,9 @@ def test_what_is_answered_is_durable(cloud: Cloud) -> None:
     assert row.expires_at is None
 
 
-def test_a_message_names_the_order_and_nothing_else_and_is_grouped_by_client(cloud: Cloud) -> None:
+def test_a_message_has_only_the_orders_key_and_task_and_is_grouped_by_owner(
+    cloud: Cloud,
+) -> None:
     order = cloud.place("cook_nuggets", {"pieces": 6})
 
     (message,) = cloud.sqs.receive_message(QueueUrl=queue.url(), AttributeNames=["All"])["Messages"]
@@ -100,17 +102,16 @@ def test_a_message_names_the_order_and_nothing_else_and_is_grouped_by_client(clo
     assert message["Attributes"]["MessageGroupId"] == "kit"
 
 
-def test_links_keep_the_gateways_stage_and_scheme(cloud: Cloud) -> None:
+def test_links_have_the_gateways_stage_and_scheme(cloud: Cloud) -> None:
     body = '{"task": "cook_nuggets", "input": {"pieces": 6}}'
 
-    placed = orderline.app(
-        gateway_event(cloud, "POST", "/orders", "/orders", body), LambdaContext(29)
-    )
+    post = gateway_event(cloud, "POST", "/orders", "/orders", body)
+    accepted = orderline.app(post, LambdaContext(29))
 
-    order = json.loads(placed["body"])
-    own = f"https://abc123.execute-api.eu-west-1.amazonaws.com/api/orders/{order['id']}"
-    assert placed["statusCode"] == 202
-    assert placed["headers"]["Location"] == order["links"]["self"] == own
+    order = json.loads(accepted["body"])
+    link = f"https://abc123.execute-api.eu-west-1.amazonaws.com/api/orders/{order['id']}"
+    assert accepted["statusCode"] == 202
+    assert accepted["headers"]["Location"] == order["links"]["self"] == link
 
     event = gateway_event(
         cloud,
@@ -119,11 +120,11 @@ def test_links_keep_the_gateways_stage_and_scheme(cloud: Cloud) -> None:
         "/orders/{order_id}",
         pathParameters={"order_id": order["id"]},
     )
-    shown = orderline.app(event, LambdaContext(29))
-    assert json.loads(shown["body"])["links"]["self"] == own
+    reply = orderline.app(event, LambdaContext(29))
+    assert json.loads(reply["body"])["links"]["self"] == link
 
 
-def test_behind_the_gateway_a_problem_carries_its_request_id(cloud: Cloud) -> None:
+def test_behind_the_gateway_a_problem_has_the_gateways_request_id(cloud: Cloud) -> None:
     answer = orderline.app(
         gateway_event(cloud, "POST", "/orders", "/orders", "{"), LambdaContext(29)
     )
@@ -152,7 +153,7 @@ def test_a_task_without_parameters_needs_no_input(cloud: Cloud) -> None:
     assert cloud.get(reply.json["id"])["result"] == "pong"
 
 
-def test_text_of_every_script_comes_back_as_it_was_sent(cloud: Cloud) -> None:
+def test_text_of_every_script_is_returned_unchanged(cloud: Cloud) -> None:
     @task
     def echo(text: str) -> str:
         return text
@@ -164,7 +165,7 @@ def test_text_of_every_script_comes_back_as_it_was_sent(cloud: Cloud) -> None:
     assert cloud.get(order["id"])["result"] == text
 
 
-def test_an_order_stands_though_its_message_could_not_be_sent(cloud: Cloud, wire: Wire) -> None:
+def test_an_order_is_accepted_when_its_message_cannot_be_sent(cloud: Cloud, wire: Wire) -> None:
     wire.breaks("SendMessage")
 
     order = cloud.place("cook_nuggets", {"pieces": 6})
@@ -173,7 +174,7 @@ def test_an_order_stands_though_its_message_could_not_be_sent(cloud: Cloud, wire
     assert cloud.order(order["id"]).check_at is not None  # the sweeper will send it
 
 
-def test_a_type_with_a_charset_and_in_capitals_is_json_too(cloud: Cloud) -> None:
+def test_a_content_type_with_a_charset_or_in_capitals_is_accepted(cloud: Cloud) -> None:
     body = {"task": "cook_nuggets", "input": {"pieces": 6}}
 
     reply = cloud.http("POST", "/orders", body, {"Content-Type": "Application/JSON; charset=utf-8"})

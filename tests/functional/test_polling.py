@@ -1,4 +1,4 @@
-"""Polling that costs little: Retry-After, ETag and 304, `Prefer: wait`. No test sleeps: the clock is the kit's."""
+"""Cheap polling: Retry-After, ETag and 304, `Prefer: wait`. No test sleeps; the kit has the clock."""
 
 from __future__ import annotations
 
@@ -33,22 +33,25 @@ def _show(cloud: Cloud, order_id: str, query: str = "", **headers: str) -> Reply
     )
 
 
-def test_a_client_that_polls_as_told_sees_the_end_of_a_10_s_order_with_6_requests(
+def test_polling_by_retry_after_sees_the_end_of_a_10_s_order_within_6_requests(
     cloud: Cloud,
 ) -> None:
-    reply, requests = _place(cloud), 1
-    order_id, began = reply.json["id"], cloud.clock()
+    reply = _place(cloud)
+    requests = 1
+    order_id = reply.json["id"]
+    began = cloud.clock()
     cloud.clock.after(10, cloud.drain)
     while not reply.json["done"]:
         cloud.clock.sleep(int(reply.headers["Retry-After"]))
-        reply, requests = _show(cloud, order_id), requests + 1
+        reply = _show(cloud, order_id)
+        requests += 1
 
     assert requests <= 6
-    assert cloud.clock() - began < 20_000_000, "and no later than the order was long"
+    assert cloud.clock() - began < 20_000_000, "at most as late again as the order was long"
     assert "Retry-After" not in reply.headers
 
 
-def test_a_client_that_waits_sees_the_end_of_a_10_s_order_with_one_request(cloud: Cloud) -> None:
+def test_waiting_sees_the_end_of_a_10_s_order_with_one_request(cloud: Cloud) -> None:
     cloud.clock.after(10, cloud.drain)
 
     reply = _place(cloud, {"Prefer": "respond-async, wait=20"})
@@ -63,52 +66,47 @@ def test_a_client_that_waits_sees_the_end_of_a_10_s_order_with_one_request(cloud
 
 
 @pytest.mark.parametrize(
-    ("over_s", "late_s"), [(0.05, 0.06), (0.3, 0.15), (0.9, 0.15), (5.2, 0.35)]
+    ("takes_s", "late_s"), [(0.05, 0.06), (0.3, 0.15), (0.9, 0.15), (5.2, 0.35)]
 )
-def test_waiting_ends_soon_after_the_order(cloud: Cloud, over_s: float, late_s: float) -> None:
+def test_waiting_ends_soon_after_the_order(cloud: Cloud, takes_s: float, late_s: float) -> None:
     began = cloud.clock()
-    cloud.clock.after(over_s, cloud.drain)
+    cloud.clock.after(takes_s, cloud.drain)
 
     assert _place(cloud, {"Prefer": "wait=20"}).status == 200
-    assert cloud.clock() - began < (over_s + late_s) * 1_000_000
+    assert cloud.clock() - began < (takes_s + late_s) * 1_000_000
 
 
-def test_an_order_that_doesn_t_end_in_time_is_answered_as_it_is(cloud: Cloud) -> None:
+def test_an_order_that_does_not_end_in_time_is_answered_as_it_is(cloud: Cloud) -> None:
     began = cloud.clock()
 
-    placed = _place(cloud, {"Prefer": "wait=600"})
-    shown = _show(cloud, placed.json["id"], Prefer="wait=3")
+    accepted = _place(cloud, {"Prefer": "wait=600"})
+    reply = _show(cloud, accepted.json["id"], Prefer="wait=3")
 
-    assert (placed.status, placed.headers["Preference-Applied"]) == (202, "wait=20"), (
-        "capped by MAX_WAIT_S"
-    )
-    assert (shown.status, shown.json["status"], shown.headers["Preference-Applied"]) == (
-        200,
-        "PENDING",
-        "wait=3",
-    )
+    assert accepted.status == 202
+    assert accepted.headers["Preference-Applied"] == "wait=20", "capped by MAX_WAIT_S"
+    assert (reply.status, reply.json["status"]) == (200, "PENDING")
+    assert reply.headers["Preference-Applied"] == "wait=3"
     assert 23 < (cloud.clock() - began) / 1e6 < 23.1
 
 
-@pytest.mark.parametrize("first", ["placed", "shown"])
-def test_no_more_than_four_reads_in_a_second(cloud: Cloud, first: str) -> None:
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_a_waiting_request_reads_at_most_four_times_a_second(cloud: Cloud, method: str) -> None:
     order_id = _place(cloud).json["id"]
     cloud.clock.slept.clear()
-    reads = [0.0] if first == "shown" else []
-    if first == "shown":
+    reads = [0.0] if method == "GET" else []
+    if method == "GET":
         _show(cloud, order_id, Prefer="wait=20")
     else:
         _place(cloud, {"Prefer": "wait=20"})
-    for slept in cloud.clock.slept:
-        reads.append((reads[-1] if reads else 0.0) + slept)
+    for pause in cloud.clock.slept:
+        reads.append((reads[-1] if reads else 0.0) + pause)
 
     assert 39 < len(reads) < 46
-    assert (
-        max(sum(second <= read + 1e-3 < second + 1 for read in reads) for second in range(20)) <= 4
-    )
+    per_second = [sum(second <= read + 1e-3 < second + 1 for read in reads) for second in range(20)]
+    assert max(per_second) <= 4
 
 
-def test_the_setting_0_turns_waiting_off(cloud: Cloud) -> None:
+def test_max_wait_0_disables_waiting(cloud: Cloud) -> None:
     with patch.dict("os.environ", MAX_WAIT_S="0"):
         reply = _place(cloud, {"Prefer": "wait=5"})
 
@@ -135,13 +133,13 @@ def test_the_setting_0_turns_waiting_off(cloud: Cloud) -> None:
         (",,;=", None),
     ],
 )
-def test_preferences_as_they_are_written(cloud: Cloud, prefer: str, applied: str | None) -> None:
+def test_the_forms_of_a_preference_are_read(cloud: Cloud, prefer: str, applied: str | None) -> None:
     cloud.clock.after(0.05, cloud.drain)
 
     assert _place(cloud, {"Prefer": prefer}).headers.get("Preference-Applied") == applied
 
 
-def test_an_order_that_is_over_is_answered_at_once(cloud: Cloud) -> None:
+def test_a_final_order_is_answered_at_once(cloud: Cloud) -> None:
     order_id = _place(cloud).json["id"]
     cloud.drain()
 
@@ -149,7 +147,7 @@ def test_an_order_that_is_over_is_answered_at_once(cloud: Cloud) -> None:
     assert cloud.clock.slept == []
 
 
-def test_waiting_with_a_tag_ends_with_the_next_change(cloud: Cloud) -> None:
+def test_waiting_with_an_etag_ends_with_the_next_change(cloud: Cloud) -> None:
     tag = _place(cloud).headers["ETag"]
     order_id = cloud.rows()[0].id
     cloud.clock.after(1.2, lambda: cloud.claim(order_id, lease_s=60))
@@ -162,7 +160,7 @@ def test_waiting_with_a_tag_ends_with_the_next_change(cloud: Cloud) -> None:
     assert "Retry-After" in again.headers
 
 
-def test_an_order_that_disappears_while_it_is_waited_for_is_not_found(cloud: Cloud) -> None:
+def test_an_order_that_is_deleted_during_a_wait_is_404(cloud: Cloud) -> None:
     order_id = _place(cloud).json["id"]
     table = config.settings().orders_table
     cloud.clock.after(
@@ -172,7 +170,7 @@ def test_an_order_that_disappears_while_it_is_waited_for_is_not_found(cloud: Clo
     assert _show(cloud, order_id, Prefer="wait=20").status == 404
 
 
-def test_every_write_makes_another_tag(cloud: Cloud) -> None:
+def test_every_write_changes_the_etag(cloud: Cloud) -> None:
     order_id = _place(cloud).json["id"]
     tags = [_show(cloud, order_id).headers["ETag"]]
     for step in (
@@ -205,7 +203,7 @@ def test_every_write_makes_another_tag(cloud: Cloud) -> None:
         ('"unclosed', 200),
     ],
 )
-def test_if_none_match_as_it_is_written(cloud: Cloud, form: str, status: int) -> None:
+def test_the_forms_of_if_none_match_are_read(cloud: Cloud, form: str, status: int) -> None:
     order_id = _place(cloud).json["id"]
     for path in (f"/orders/{order_id}", "/orders"):
         tag = cloud.http("GET", path).headers["ETag"]
@@ -217,7 +215,7 @@ def test_if_none_match_as_it_is_written(cloud: Cloud, form: str, status: int) ->
         assert reply.headers["Cache-Control"] == "private, no-cache"
 
 
-def test_a_list_s_tag_changes_with_any_of_its_orders(cloud: Cloud) -> None:
+def test_the_etag_of_a_list_changes_with_any_of_its_orders(cloud: Cloud) -> None:
     order_id = _place(cloud).json["id"]
     tags = [cloud.http("GET", "/orders").headers["ETag"]]
     for step in (lambda: cloud.claim(order_id, lease_s=1), lambda: _place(cloud)):
@@ -227,17 +225,19 @@ def test_a_list_s_tag_changes_with_any_of_its_orders(cloud: Cloud) -> None:
     assert len(set(tags)) == 3
 
 
-def test_an_order_for_later_is_asked_for_seldom_until_it_may_run(cloud: Cloud) -> None:
-    later, soon = _place(cloud, delay_s=86400), _place(cloud, delay_s=3)
+def test_retry_after_is_long_for_a_delayed_order(cloud: Cloud) -> None:
+    later = _place(cloud, delay_s=86400)
+    soon = _place(cloud, delay_s=3)
 
     assert [reply.headers["Retry-After"] for reply in (later, soon)] == ["30", "3"]
 
 
-def test_input_and_history_are_shown_when_they_are_asked_for(cloud: Cloud) -> None:
+def test_input_and_history_are_included_on_request(cloud: Cloud) -> None:
     order_id = _place(cloud, input={"word": "ready"}).json["id"]
     cloud.drain()
 
-    plain, full = _show(cloud, order_id).json, _show(cloud, order_id, "?include=input,history").json
+    plain = _show(cloud, order_id).json
+    full = _show(cloud, order_id, "?include=input,history").json
 
     assert {"input", "history"}.isdisjoint(plain)
     assert full["input"] == {"word": "ready"}
@@ -246,8 +246,8 @@ def test_input_and_history_are_shown_when_they_are_asked_for(cloud: Cloud) -> No
     assert _show(cloud, order_id, "?include=secrets").status == 400
 
 
-def test_aws_failing_while_a_client_waits_loses_no_order(cloud: Cloud) -> None:
-    """The order is in: what was last seen is the answer, not a 503 that would have it placed again."""
+def test_an_aws_failure_during_a_wait_still_answers_with_the_order(cloud: Cloud) -> None:
+    """Answer with the last state that was read: a 503 would make the client place it again."""
     table = config.settings().orders_table
     cloud.clock.after(0.3, lambda: cloud.dynamodb.delete_table(TableName=table))
 

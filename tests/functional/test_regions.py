@@ -1,4 +1,4 @@
-"""Which region a command speaks to: AWS_REGION's, as with AWS's own tools, then AWS_DEFAULT_REGION's, the profile's."""
+"""The region of a command: AWS_REGION, then AWS_DEFAULT_REGION, then the one of the profile."""
 
 from __future__ import annotations
 
@@ -17,15 +17,14 @@ from cli.package import ROOT
 
 @pytest.fixture
 def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A user's own configuration, whose region is us-west-2, and nothing else that names one."""
+    """Write a configuration whose region is us-west-2, and unset every variable that names one."""
     path = tmp_path / "config"
     path.write_text("[default]\nregion = us-west-2\n")
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE", "AWS_ENDPOINT_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(path))
-    monkeypatch.setattr(
-        boto3, "DEFAULT_SESSION", None
-    )  # it remembers a configuration that it has read
+    # boto3's session caches the configuration that it has read
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     return path
 
 
@@ -37,7 +36,7 @@ def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ({}, "us-west-2"),
     ],
 )
-def test_every_command_speaks_to_the_region_that_is_named_first(
+def test_every_command_uses_the_first_region_that_is_set(
     profile: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], region: str
 ) -> None:
     for name, value in variables.items():
@@ -59,13 +58,13 @@ def test_every_command_speaks_to_the_region_that_is_named_first(
         assert bucket.bucket_name().endswith(f"-{region}")
 
 
-def test_a_command_without_a_region_says_what_to_set(profile: Path) -> None:
+def test_the_error_for_a_missing_region_names_the_variable(profile: Path) -> None:
     profile.write_text("")
     result = CliRunner().invoke(main, ["token", "list", "--stage", "dev"])
     assert (result.exit_code, "AWS_REGION=" in result.output) == (1, True), result.output
 
 
-def test_no_other_module_of_the_commands_makes_clients() -> None:
+def test_only_one_module_of_the_commands_creates_clients() -> None:
     exempt = {"aws.py", "local.py"}  # local.py sets the region of the local cloud itself
     assert not [
         path.name

@@ -1,4 +1,4 @@
-"""Least privilege: each function's role allows what its code asks of AWS, error paths included, and nothing else."""
+"""Least privilege: each role allows the calls of its function, error paths too, and no others."""
 
 from __future__ import annotations
 
@@ -19,12 +19,15 @@ from tests.kit.cloud import running
 
 template = functools.cache(package.template)
 ROLES = {"APIHandler": "ApiHandlerRole"}
-API, WORKER, DEAD, SWEEPER = "APIHandler", "OrderWorker", "DeadLetters", "OrderSweeper"
+API = "APIHandler"
+WORKER = "OrderWorker"
+DEAD = "DeadLetters"
+SWEEPER = "OrderSweeper"
 NUGGETS = {"pieces": 1}
 
 
 def fail() -> None:
-    raise RuntimeError("as often as it is tried")
+    raise RuntimeError("at every attempt")
 
 
 def busy(order: tasks.Context) -> str:
@@ -36,7 +39,7 @@ def tick() -> None: ...
 
 
 @contextmanager
-def tasks_of_the_test() -> Iterator[None]:
+def registered_tasks() -> Iterator[None]:
     with patch.dict(registry._registry):
         tasks.task(max_attempts=2)(fail)
         tasks.task(busy)
@@ -45,7 +48,7 @@ def tasks_of_the_test() -> Iterator[None]:
 
 
 def http(cloud: Cloud, recorder: Recorder) -> None:
-    """Every route, its refusals and its conflicts."""
+    """Send a request to every route, with refusals and conflicts."""
     with recorder.of(API):
         key = {"Idempotency-Key": "k"}
         order = cloud.http(
@@ -67,7 +70,7 @@ def http(cloud: Cloud, recorder: Recorder) -> None:
 
 
 def work(cloud: Cloud, recorder: Recorder) -> None:
-    """Success, retry, last attempt, follow-up and progress."""
+    """Run a success, a retry, a last attempt, a follow-up and progress."""
     for name in ("cook_nuggets", "fail", "busy"):
         cloud.place(name, NUGGETS if name == "cook_nuggets" else {})
     for _ in range(3):
@@ -76,22 +79,23 @@ def work(cloud: Cloud, recorder: Recorder) -> None:
         cloud.clock.advance(config.settings().worker_timeout_s * 7)
 
 
-def work_that_is_refused(cloud: Cloud, recorder: Recorder) -> None:
-    """A live lease, then attempts that nobody reported, and a message of an order that is final."""
-    held, final = cloud.place("fail"), cloud.place("cook_nuggets", NUGGETS)
+def refused_work(cloud: Cloud, recorder: Recorder) -> None:
+    """Deliver messages of a live lease, of attempts that never reported and of a final order."""
+    leased = cloud.place("fail")
+    final = cloud.place("cook_nuggets", NUGGETS)
     cloud.http("POST", f"/orders/{final['id']}/cancel")
-    cloud.claim(held["id"], lease_s=1)
+    cloud.claim(leased["id"], lease_s=1)
     with recorder.of(WORKER):
         cloud.drain()
     cloud.clock.advance(5)
-    cloud.claim(held["id"], lease_s=1)
+    cloud.claim(leased["id"], lease_s=1)
     cloud.clock.advance(500)
     with recorder.of(WORKER):
         cloud.drain()
 
 
 def dead_letter(cloud: Cloud, recorder: Recorder, claims: int = 0) -> None:
-    """Of an order that has attempts left."""
+    """Deliver a dead letter of an order that has attempts left."""
     order = cloud.place("fail")
     for _ in range(claims):
         cloud.claim(order["id"], lease_s=1)
@@ -102,12 +106,12 @@ def dead_letter(cloud: Cloud, recorder: Recorder, claims: int = 0) -> None:
 
 
 def last_dead_letter(cloud: Cloud, recorder: Recorder) -> None:
-    """Of an order that has none."""
+    """Deliver a dead letter of an order that has no attempts left."""
     dead_letter(cloud, recorder, claims=2)
 
 
 def sweep(cloud: Cloud, recorder: Recorder) -> None:
-    """Overdue ones, one of them without attempts, one for later, the ticks of a periodic task; a full queue."""
+    """Sweep overdue, delayed and periodic orders, and one without attempts left."""
     spent = cloud.place("fail")
     for _ in range(2):
         cloud.claim(spent["id"], lease_s=1)
@@ -120,74 +124,81 @@ def sweep(cloud: Cloud, recorder: Recorder) -> None:
             cloud.sweep()
 
 
-SCENARIOS = (http, work, work_that_is_refused, dead_letter, last_dead_letter, sweep)
+SCENARIOS = (http, work, refused_work, dead_letter, last_dead_letter, sweep)
 
 
 @functools.cache
-def everything() -> tuple[frozenset[Call], frozenset[tuple[str, int]]]:
-    """All calls of all scenarios: as they go, and again with AWS failing from a call on, once for each way to one."""
+def run_scenarios() -> tuple[frozenset[Call], frozenset[tuple[str, int]]]:
+    """Return all calls of all scenarios, and the lines that make them.
+
+    Each scenario runs as it is, and once for each path to a call with AWS failing from there on.
+    """
     calls: set[Call] = set()
     lines: set[tuple[str, int]] = set()
     failed: set[Way] = set()
     for scenario in SCENARIOS:
-        whole = _play(scenario, float("inf"))
-        calls.update(whole.calls)
-        lines.update(way[0] for way in whole.paths)
-        for n, way in enumerate(whole.paths):
-            if way not in failed:
-                failed.add(way)
+        recorder = _play(scenario, float("inf"))
+        calls.update(recorder.calls)
+        lines.update(path[0] for path in recorder.paths)
+        for n, path in enumerate(recorder.paths):
+            if path not in failed:
+                failed.add(path)
                 calls.update(_play(scenario, n).calls)
     return frozenset(calls), frozenset(lines)
 
 
 def _play(scenario: Callable[[Cloud, Recorder], None], fail_from: float) -> Recorder:
-    with running() as cloud, tasks_of_the_test(), recorded() as recorder:
+    with running() as cloud, registered_tasks(), recorded() as recorder:
         recorder.fail_from = fail_from
         scenario(cloud, recorder)
     return recorder
 
 
 def rights(stage: str, function: str) -> set[tuple[str, str]]:
-    """(action, resource) pairs that a function's role allows."""
+    """Return the (action, resource) pairs that a function's role allows."""
     role = template(stage)["Resources"][ROLES.get(function, f"{function}Role")]["Properties"]
-    assert not role.get("ManagedPolicyArns"), "a managed policy allows what nobody reads here"
+    assert not role.get("ManagedPolicyArns"), "a managed policy may allow more than this test reads"
     statements = [
-        each for policy in role["Policies"] for each in policy["PolicyDocument"]["Statement"]
+        statement
+        for policy in role["Policies"]
+        for statement in policy["PolicyDocument"]["Statement"]
     ]
-    assert all(each["Effect"] == "Allow" and "NotAction" not in each for each in statements)
+    assert all(
+        statement["Effect"] == "Allow" and "NotAction" not in statement for statement in statements
+    )
     return {
         (action, resource)
-        for each in statements
-        for action in _listed(each["Action"])
-        for resource in map(_named, _listed(each["Resource"]))
+        for statement in statements
+        for action in _as_list(statement["Action"])
+        for resource in map(_resource_name, _as_list(statement["Resource"]))
     }
 
 
-def of_the_platform(stage: str, function: str) -> set[tuple[str, str]]:
-    """What Lambda itself does in the function's name: polls its queue, writes its log and its traces."""
-    made = template(stage)["Resources"][function]["Properties"]
-    log = made["LoggingConfig"]["LogGroup"]["Ref"]
-    used = {
+def platform_rights(stage: str, function: str) -> set[tuple[str, str]]:
+    """Return what Lambda does with the role: it polls the queue, writes the log and the traces."""
+    properties = template(stage)["Resources"][function]["Properties"]
+    log = properties["LoggingConfig"]["LogGroup"]["Ref"]
+    needed = {
         ("logs:CreateLogStream", log),
         ("logs:PutLogEvents", log),
         ("xray:PutTraceSegments", "*"),
         ("xray:PutTelemetryRecords", "*"),
     }
-    for event in made.get("Events", {}).values():
+    for event in properties.get("Events", {}).values():
         if event["Type"] == "SQS":
-            queue = _named(event["Properties"]["Queue"])
-            used |= {
+            queue = _resource_name(event["Properties"]["Queue"])
+            needed |= {
                 (f"sqs:{name}", queue)
                 for name in ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes")
             }
-    return used
+    return needed
 
 
-def _listed(value: Any) -> list[Any]:
+def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _named(resource: Any) -> str:
+def _resource_name(resource: Any) -> str:
     if isinstance(resource, str):
         return resource
     if "Fn::GetAtt" in resource:
@@ -198,27 +209,28 @@ def _named(resource: Any) -> str:
 @pytest.mark.parametrize("stage", ["dev", "prod"])
 @pytest.mark.parametrize("function", [API, WORKER, DEAD, SWEEPER])
 def test_a_role_allows_what_its_function_calls_and_nothing_else(stage: str, function: str) -> None:
-    calls, _ = everything()
+    calls, _ = run_scenarios()
     called = {(call.action, call.resource) for call in calls if call.function == function}
-    needed, allowed = called | of_the_platform(stage, function), rights(stage, function)
+    needed = called | platform_rights(stage, function)
+    allowed = rights(stage, function)
     assert sorted(needed - allowed) == [], "missing: the function would be refused by AWS"
-    assert sorted(allowed - needed) == [], "unused: take it out of .chalice/resources.yaml"
+    assert sorted(allowed - needed) == [], "unused: remove it from .chalice/resources.yaml"
 
 
 def test_the_scenarios_reach_every_line_that_calls_aws() -> None:
-    """Or a right that only that line needs would be missed."""
-    _, reached = everything()
-    asked_by_name = {
+    """Reach them all, so that no right is missing that only one line needs."""
+    _, reached = run_scenarios()
+    lookups = {
         (path, line)
         for path, line in call_sites()
         if path == "queue.py" and (path, line) not in reached
     }
-    assert call_sites() - reached == asked_by_name
-    assert len(asked_by_name) <= 1  # get_queue_url: in Lambda the template tells the address
+    assert call_sites() - reached == lookups
+    assert len(lookups) <= 1  # get_queue_url: in Lambda the template sets the address
     assert all(
-        made["Properties"]["Environment"]["Variables"]["QUEUE_URL"] == {"Ref": "OrdersQueue"}
-        for made in template("dev")["Resources"].values()
-        if made["Type"] == "AWS::Serverless::Function"
+        resource["Properties"]["Environment"]["Variables"]["QUEUE_URL"] == {"Ref": "OrdersQueue"}
+        for resource in template("dev")["Resources"].values()
+        if resource["Type"] == "AWS::Serverless::Function"
     )
 
 
@@ -226,11 +238,13 @@ def test_the_scenarios_reach_every_line_that_calls_aws() -> None:
 def test_each_function_has_a_role_of_its_own_and_no_role_scans_or_deletes(stage: str) -> None:
     resources = template(stage)["Resources"]
     functions = [
-        name for name, made in resources.items() if made["Type"] == "AWS::Serverless::Function"
+        name
+        for name, resource in resources.items()
+        if resource["Type"] == "AWS::Serverless::Function"
     ]
     roles = [resources[name]["Properties"]["Role"]["Fn::GetAtt"][0] for name in functions]
     assert sorted(roles) == sorted(
-        name for name, made in resources.items() if made["Type"] == "AWS::IAM::Role"
+        name for name, resource in resources.items() if resource["Type"] == "AWS::IAM::Role"
     )
     for name in functions:
         for action, resource in rights(stage, name):

@@ -1,4 +1,4 @@
-"""What a task does through its context: orders that follow it, progress; and tasks that are placed by the clock."""
+"""A task's context: follow-up orders and progress; and periodic tasks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from chalicelib.tasks import Context, task
 from tests.kit import Cloud
 
 
-def test_a_follow_up_is_placed_once_however_often_its_parent_runs(cloud: Cloud) -> None:
+def test_a_follow_up_is_placed_once_in_all_attempts_of_its_parent(cloud: Cloud) -> None:
     @task(backoff_s=0)
     def parent(order: Context) -> str:
         child = order.place("child", {"n": 1}, "first")
@@ -25,12 +25,12 @@ def test_a_follow_up_is_placed_once_however_often_its_parent_runs(cloud: Cloud) 
     def child(n: int) -> int:
         return n
 
-    placed = cloud.place("parent")
+    order = cloud.place("parent")
     cloud.drain()
     cloud.clock.advance(5)
     cloud.drain()
 
-    ended = cloud.get(placed["id"])
+    ended = cloud.get(order["id"])
     follower = cloud.get(ended["result"])
     assert (ended["status"], ended["attempts"], follower["status"]) == ("SUCCESS", 2, "SUCCESS")
     assert ended["links"]["follow_ups"] == [follower["links"]["self"]]
@@ -38,18 +38,18 @@ def test_a_follow_up_is_placed_once_however_often_its_parent_runs(cloud: Cloud) 
     assert len(cloud.rows()) == 2
 
 
-def test_a_follow_up_that_would_be_refused_fails_its_parent_with_the_reason(cloud: Cloud) -> None:
+def test_an_invalid_follow_up_fails_its_parent_with_the_reason(cloud: Cloud) -> None:
     @task(max_attempts=1)
     def parent(order: Context) -> str:
         return order.place("cook_nuggets", {"pieces": "many"})
 
-    placed = cloud.place("parent")
+    order = cloud.place("parent")
     cloud.drain()
 
-    assert "the input doesn't fit" in cloud.get(placed["id"])["error"]["message"]
+    assert "the input doesn't fit" in cloud.get(order["id"])["error"]["message"]
 
 
-def test_a_task_that_places_without_end_is_stopped(
+def test_a_task_that_places_too_many_orders_fails(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker, "MAX_FOLLOW_UPS", 3)
@@ -59,15 +59,15 @@ def test_a_task_that_places_without_end_is_stopped(
         for n in range(4):
             order.place("cook_nuggets", {"pieces": 1}, str(n))
 
-    placed = cloud.place("parent")
+    order = cloud.place("parent")
     cloud.drain()
 
-    failed = cloud.get(placed["id"])
+    failed = cloud.get(order["id"])
     assert "at most 3 others" in failed["error"]["message"]
     assert len(failed["links"]["follow_ups"]) == 3
 
 
-def test_follow_ups_of_all_attempts_are_counted_and_those_placed_before_may_be_placed_again(
+def test_follow_ups_of_all_attempts_are_counted_and_earlier_ones_may_be_placed_again(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker, "MAX_FOLLOW_UPS", 3)
@@ -78,12 +78,12 @@ def test_follow_ups_of_all_attempts_are_counted_and_those_placed_before_may_be_p
             order.place("cook_nuggets", {"pieces": 1}, str(n))
         raise RuntimeError("once more")
 
-    placed = cloud.place("parent")
+    order = cloud.place("parent")
     cloud.drain()
     cloud.clock.advance(5)
     cloud.drain()
 
-    failed = cloud.get(placed["id"])
+    failed = cloud.get(order["id"])
     assert "at most 3 others" in failed["error"]["message"]
     assert len(failed["links"]["follow_ups"]) == 3
 
@@ -101,7 +101,7 @@ NOT_JSON = [
 @pytest.mark.parametrize(
     "value", NOT_JSON, ids=["NaN", "Infinity", "-Infinity", "surrogate", "function", "inside"]
 )
-def test_a_follow_up_with_an_input_that_is_not_json_is_refused_where_it_is_placed(
+def test_a_follow_up_with_an_input_that_is_not_json_is_refused_at_once(
     cloud: Cloud, value: object
 ) -> None:
     @task
@@ -111,15 +111,15 @@ def test_a_follow_up_with_an_input_that_is_not_json_is_refused_where_it_is_place
     def parent(order: Context) -> None:
         order.place("child", {"value": value})
 
-    placed = cloud.place("parent")
+    order = cloud.place("parent")
     cloud.drain()
 
-    failed = cloud.get(placed["id"])
+    failed = cloud.get(order["id"])
     assert (failed["status"], len(cloud.rows())) == ("FAILED", 1)
     assert "the input is not valid JSON" in failed["error"]["message"]
 
 
-def test_a_follow_up_takes_whatever_a_task_may_return(cloud: Cloud) -> None:
+def test_the_input_of_a_follow_up_may_be_anything_that_a_task_may_return(cloud: Cloud) -> None:
     @task
     def child(day: date) -> str:
         return day.isoformat()
@@ -128,13 +128,13 @@ def test_a_follow_up_takes_whatever_a_task_may_return(cloud: Cloud) -> None:
     def parent(order: Context) -> str:
         return order.place("child", {"day": date(2026, 2, 28)})
 
-    placed = cloud.place("parent")
+    order = cloud.place("parent")
     cloud.drain()
 
-    assert cloud.get(cloud.get(placed["id"])["result"])["result"] == "2026-02-28"
+    assert cloud.get(cloud.get(order["id"])["result"])["result"] == "2026-02-28"
 
 
-def test_a_long_chain_is_passed_on_by_the_sweeper_before_lambda_would_stop_it(cloud: Cloud) -> None:
+def test_a_long_chain_continues_in_the_sweeper_before_lambda_would_stop_it(cloud: Cloud) -> None:
     @task
     def link(order: Context, left: int) -> int:
         if left:
@@ -153,20 +153,20 @@ def test_a_long_chain_is_passed_on_by_the_sweeper_before_lambda_would_stop_it(cl
     assert len(cloud.rows()) == 12
 
 
-def test_progress_is_shown_while_the_task_runs(cloud: Cloud) -> None:
-    shown = []
+def test_progress_is_visible_while_the_task_runs(cloud: Cloud) -> None:
+    progress = []
 
     @task
     def slow(order: Context) -> None:
         order.progress(41.6, "frying")
         order.progress(50, "within the same second: dropped")
-        shown.append(cloud.get(order.id)["progress"])
+        progress.append(cloud.get(order.id)["progress"])
 
-    placed = cloud.place("slow")
+    order = cloud.place("slow")
     cloud.drain()
 
-    assert shown == [{"percent": 42, "word": "frying"}]
-    assert cloud.get(placed["id"])["status"] == "SUCCESS"
+    assert progress == [{"percent": 42, "word": "frying"}]
+    assert cloud.get(order["id"])["status"] == "SUCCESS"
 
 
 @pytest.mark.parametrize(
@@ -178,14 +178,14 @@ def test_progress_is_shown_while_the_task_runs(cloud: Cloud) -> None:
         {"cron": "daily"},
     ],
 )
-def test_a_period_that_can_not_be_is_refused_at_import(options: dict[str, object]) -> None:
+def test_an_invalid_period_is_refused_at_import(options: dict[str, object]) -> None:
     with pytest.raises(TaskMistake):
 
         @task(**options)  # type: ignore[call-overload, untyped-decorator]
         def periodic() -> None: ...
 
 
-def test_a_periodic_task_needs_no_input() -> None:
+def test_a_periodic_task_must_not_need_input() -> None:
     with pytest.raises(TaskMistake, match="default"):
 
         @task(every_s=60)

@@ -1,4 +1,4 @@
-"""The packaged template: the relations that keep orders safe, whatever else changes in it."""
+"""The packaged template: the relations between its values that keep orders safe."""
 
 from __future__ import annotations
 
@@ -24,17 +24,19 @@ each_stage = pytest.mark.parametrize("stage", STAGES)
 
 
 def resources(stage: str, kind: str) -> dict[str, Any]:
-    found = {
-        name: made for name, made in template(stage)["Resources"].items() if made["Type"] == kind
+    matches = {
+        name: resource
+        for name, resource in template(stage)["Resources"].items()
+        if resource["Type"] == kind
     }
-    assert found, f"no {kind} in {stage}"
-    return found
+    assert matches, f"no {kind} in {stage}"
+    return matches
 
 
 def functions(stage: str) -> dict[str, Any]:
     return {
-        name: made["Properties"]
-        for name, made in resources(stage, "AWS::Serverless::Function").items()
+        name: resource["Properties"]
+        for name, resource in resources(stage, "AWS::Serverless::Function").items()
     }
 
 
@@ -52,27 +54,25 @@ def test_tables_expire_final_rows_can_be_restored_and_are_encrypted_with_the_fre
         assert table["Properties"]["PointInTimeRecoverySpecification"] == {
             "PointInTimeRecoveryEnabled": True
         }
-        assert (
-            "SSESpecification" not in table["Properties"]
-        )  # with it, KMS's own key and its charges
+        # A key of KMS's own would be charged
+        assert "SSESpecification" not in table["Properties"]
         assert table["Properties"]["BillingMode"] == "PAY_PER_REQUEST"
     ttl = tables["OrdersTable"]["Properties"]["TimeToLiveSpecification"]
     assert ttl == {"AttributeName": "expires_at", "Enabled": True}
 
 
-def test_prod_keeps_its_tables_and_dev_leaves_nothing() -> None:
+def test_prod_keeps_its_tables_and_dev_deletes_them() -> None:
     for stage, policy, protected in (("dev", "Delete", "false"), ("prod", "Retain", "true")):
         for table in resources(stage, "AWS::DynamoDB::Table").values():
             assert table["DeletionPolicy"] == policy
-            assert (
-                table["UpdateReplacePolicy"] == "Retain"
-            )  # a slip in the schema must not empty a table anywhere
+            # A mistake in the schema must not empty a table anywhere
+            assert table["UpdateReplacePolicy"] == "Retain"
             assert table["Properties"]["DeletionProtectionEnabled"] == {"Ref": "DeletionProtection"}
         assert template(stage)["Parameters"]["DeletionProtection"]["Default"] == protected
 
 
 @each_stage
-def test_indexes(stage: str) -> None:
+def test_the_indexes_have_their_keys_and_project_only_some_attributes(stage: str) -> None:
     indexes = {
         index["IndexName"]: index for index in queue(stage, "OrdersTable")["GlobalSecondaryIndexes"]
     }
@@ -81,7 +81,7 @@ def test_indexes(stage: str) -> None:
         for name, index in indexes.items()
     }
     assert keys == {"by_time": ["time_shard", "time_key"], "by_due": ["check_shard", "check_at"]}
-    # A whole row in an index would make each of its writes cost double
+    # A whole row in an index would double the cost of each of its writes
     assert all(index["Projection"]["ProjectionType"] != "ALL" for index in indexes.values())
 
 
@@ -95,7 +95,7 @@ def test_times_and_counts_fit_each_other(stage: str) -> None:
 
 
 @each_stage
-def test_what_a_worker_asks_for_after_its_longest_run_is_within_twelve_hours_of_the_receive(
+def test_the_longest_run_and_the_longest_backoff_are_within_sqs_twelve_hours(
     stage: str,
 ) -> None:
     parameters = template(stage)["Parameters"]
@@ -104,7 +104,7 @@ def test_what_a_worker_asks_for_after_its_longest_run_is_within_twelve_hours_of_
 
 
 @pytest.mark.parametrize(
-    ("wrong", "named"),
+    ("values", "message"),
     [
         ({"visibility_s": 359}, "Visibility=360"),
         ({"max_receives": 5, "most_attempts": 5}, "MaxReceives="),
@@ -112,15 +112,16 @@ def test_what_a_worker_asks_for_after_its_longest_run_is_within_twelve_hours_of_
         ({"dead_retention_s": 345600}, "DeadQueue"),
     ],
 )
-def test_a_relation_that_breaks_is_found_with_its_mend(wrong: dict[str, int], named: str) -> None:
-    broken = replace(Timings.of_template(template("dev"), {}), **wrong)
+def test_a_broken_relation_is_found_and_has_a_hint(values: dict[str, int], message: str) -> None:
+    broken = replace(Timings.of_template(template("dev"), {}), **values)
     (finding,) = broken.findings()
-    assert named in finding.mend
+    assert message in finding.mend
 
 
 @each_stage
 def test_queues_use_those_parameters_and_are_encrypted_with_the_free_key(stage: str) -> None:
-    orders, dead = queue(stage, "OrdersQueue"), queue(stage, "DeadQueue")
+    orders = queue(stage, "OrdersQueue")
+    dead = queue(stage, "DeadQueue")
     assert orders["VisibilityTimeout"] == dead["VisibilityTimeout"] == {"Ref": "Visibility"}
     assert orders["RedrivePolicy"] == {
         "deadLetterTargetArn": {"Fn::GetAtt": ["DeadQueue", "Arn"]},
@@ -128,13 +129,12 @@ def test_queues_use_those_parameters_and_are_encrypted_with_the_free_key(stage: 
     }
     for properties in (orders, dead):
         assert properties["SqsManagedSseEnabled"] is True  # the key that SQS owns is free
-        assert (
-            "KmsMasterKeyId" not in properties
-        )  # each call of KMS is billed, that of alias/aws/sqs too
+        # Each call of KMS is billed, even with the key alias/aws/sqs
+        assert "KmsMasterKeyId" not in properties
 
 
 @each_stage
-def test_each_queue_has_a_policy_of_its_own_since_sqs_refuses_a_statement_with_two_resources(
+def test_each_queue_has_its_own_policy_since_sqs_refuses_a_statement_with_two_resources(
     stage: str,
 ) -> None:
     policies = [
@@ -142,7 +142,8 @@ def test_each_queue_has_a_policy_of_its_own_since_sqs_refuses_a_statement_with_t
     ]
     assert sorted(policy["Queues"][0]["Ref"] for policy in policies) == ["DeadQueue", "OrdersQueue"]
     for policy in policies:
-        (queue_name,), (deny,) = policy["Queues"], policy["PolicyDocument"]["Statement"]
+        (queue_name,) = policy["Queues"]
+        (deny,) = policy["PolicyDocument"]["Statement"]
         assert deny == {
             "Effect": "Deny",
             "Principal": "*",
@@ -153,11 +154,11 @@ def test_each_queue_has_a_policy_of_its_own_since_sqs_refuses_a_statement_with_t
 
 
 @each_stage
-def test_every_mapping_reports_which_messages_it_keeps(stage: str) -> None:
-    made = functions(stage)
+def test_every_mapping_reports_partial_batch_failures(stage: str) -> None:
+    by_name = functions(stage)
     events = [
         event["Properties"]
-        for function in made.values()
+        for function in by_name.values()
         for event in function.get("Events", {}).values()
         if event["Type"] == "SQS"
     ]
@@ -166,37 +167,36 @@ def test_every_mapping_reports_which_messages_it_keeps(stage: str) -> None:
     assert events[1]["BatchSize"] == {"Ref": "WorkerBatchSize"}
     assert events[1]["ScalingConfig"] == {"MaximumConcurrency": {"Ref": "WorkerConcurrency"}}
     assert template(stage)["Parameters"]["WorkerBatchSize"]["Default"] == 1
-    # Both queues' visibility is measured by the worker's timeout
-    assert (
-        made["OrderWorker"]["Timeout"] == made["DeadLetters"]["Timeout"] == {"Ref": "WorkerTimeout"}
-    )
+    # The visibility timeout of both queues depends on the worker's timeout
+    timeouts = [by_name[name]["Timeout"] for name in ("OrderWorker", "DeadLetters")]
+    assert timeouts == [{"Ref": "WorkerTimeout"}] * 2
 
 
 @each_stage
-def test_every_function_asks_for_a_token_is_traced_and_logs_where_lines_expire(stage: str) -> None:
+def test_every_function_requires_tokens_is_traced_and_has_a_log_that_expires(stage: str) -> None:
     groups = resources(stage, "AWS::Logs::LogGroup")
     assert all(
         group["Properties"]["RetentionInDays"] == {"Ref": "LogDays"} for group in groups.values()
     )
-    used = set()
+    log_groups = set()
     for name, function in functions(stage).items():
         assert function["Environment"]["Variables"]["ACCESS"] == "token", name
         assert function["Tracing"] == "Active", name
         assert function["Architectures"] == ["arm64"], name
-        used.add(function["LoggingConfig"]["LogGroup"]["Ref"])
-    assert used == set(groups), "one group for each function, none without"
+        log_groups.add(function["LoggingConfig"]["LogGroup"]["Ref"])
+    assert log_groups == set(groups), "one group for each function, none without"
 
 
 @each_stage
-def test_every_function_is_told_the_domain_of_its_partition(stage: str) -> None:
-    """amazonaws.com is not AWS's domain in China, in the sovereign cloud or in the isolated regions."""
+def test_every_function_has_the_dns_suffix_of_its_partition(stage: str) -> None:
+    """Pass it on: in China, the sovereign cloud and isolated regions it is not amazonaws.com."""
     for name, function in functions(stage).items():
         assert function["Environment"]["Variables"]["DNS_SUFFIX"] == {"Ref": "AWS::URLSuffix"}, name
 
 
 @each_stage
-def test_no_partition_or_domain_is_written_out(stage: str) -> None:
-    """But for the services' own names, which are the same everywhere."""
+def test_no_partition_or_domain_is_hard_coded(stage: str) -> None:
+    """Ignore the principals of services, which are the same in every partition."""
     text = json.dumps(template(stage))
     principals = re.findall(r'"(?:Service|Principal)": "[a-z]+\.amazonaws\.com"', text)
     assert len(principals) == len(functions(stage)) + 1 == text.count("amazonaws.com")
@@ -213,7 +213,7 @@ def test_the_api_is_regional_and_traced(stage: str) -> None:
 
 
 @each_stage
-def test_alarms_watch_what_the_code_publishes_and_go_to_the_topic(stage: str) -> None:
+def test_alarms_watch_published_metrics_and_notify_the_topic(stage: str) -> None:
     alarms = resources(stage, "AWS::CloudWatch::Alarm")
     watched = {
         (alarm["Properties"]["Namespace"], alarm["Properties"]["MetricName"])
@@ -243,28 +243,28 @@ def test_alarms_watch_what_the_code_publishes_and_go_to_the_topic(stage: str) ->
 
 
 @each_stage
-def test_the_dashboard_shows_metrics_that_the_code_publishes(stage: str) -> None:
+def test_the_dashboard_has_only_published_metrics(stage: str) -> None:
     (dashboard,) = resources(stage, "AWS::CloudWatch::Dashboard").values()
-    # Dashboards have no region: the same stage in another one would overwrite it
+    # Dashboards are global: without the region in its name, another region would overwrite it
     assert dashboard["Properties"]["DashboardName"] == {
         "Fn::Sub": "${AWS::StackName}-${AWS::Region}"
     }
     text = dashboard["Properties"]["DashboardBody"]["Fn::Sub"]
     ours = {metric for _, units in metrics.EVENTS.values() for metric in units}
-    shown = re.findall(r'"Orderline", "(\w+)"', text) + re.findall(r'MetricName=\\"(\w+)', text)
+    names = re.findall(r'"Orderline", "(\w+)"', text) + re.findall(r'MetricName=\\"(\w+)', text)
     assert len(json.loads(text)["widgets"]) == 5
-    assert len(shown) >= 8
-    assert set(shown) <= ours
+    assert len(names) >= 8
+    assert set(names) <= ours
 
 
-def test_a_stage_that_is_unknown_or_misspells_a_resource_is_refused() -> None:
+def test_an_unknown_stage_or_resource_is_refused() -> None:
     with pytest.raises(package.PackageError, match="dev, prod"):
         package.template("staging")
     with pytest.raises(package.PackageError, match="/Resources/OrderTable"):
         package._merged({"Resources": {"OrdersTable": {}}}, {"Resources": {"OrderTable": {}}})
 
 
-def test_lambda_can_read_the_zip_whatever_the_umask_it_was_made_under(tmp_path: Path) -> None:
+def test_lambda_can_read_the_zip_for_any_umask(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
         path = package._packaged("dev", tmp_path, None) / "deployment.zip"
@@ -273,7 +273,7 @@ def test_lambda_can_read_the_zip_whatever_the_umask_it_was_made_under(tmp_path: 
     assert modes(path) == modes(io.BytesIO(package.refreshed(path))) == {0o644}
 
 
-def test_what_can_be_executed_still_can(tmp_path: Path) -> None:
+def test_executable_files_stay_executable(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "code.zip", "w") as opened:
         package._add(opened, "plain", b"", 0o100600)
         package._add(opened, "program", b"", 0o100700)

@@ -1,4 +1,4 @@
-"""Access tokens: the stranger matrix, every route by every kind of stranger; and the commands that make tokens."""
+"""Access tokens: every route with every kind of invalid token, and the commands for tokens."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _token(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-def _ask(
+def _send(
     cloud: Cloud, method: str, path: str, headers: dict[str, str], order_id: str = UNKNOWN_ID
 ) -> Reply:
     body = (
@@ -94,14 +94,14 @@ def _expired(cloud: Cloud) -> dict[str, str]:
         (_expired, "invalid-token"),
     ],
 )
-def test_a_stranger_is_refused_everywhere(
+def test_every_route_refuses_every_kind_of_invalid_token(
     cloud: Cloud,
     stranger: Callable[[Cloud], dict[str, str]],
     problem: str,
 ) -> None:
     headers = stranger(cloud)
     for method, path in GUARDED:
-        reply = _ask(cloud, method, path, headers)
+        reply = _send(cloud, method, path, headers)
 
         assert (reply.status, reply.json["type"]) == (401, f"/problems/{problem}"), (method, path)
         assert ('error="invalid_token"' in reply.headers["WWW-Authenticate"]) == (
@@ -115,7 +115,7 @@ def test_a_token_without_the_scope_is_refused(cloud: Cloud) -> None:
     for method, path in GUARDED:
         lacking = auth.WRITE if (method, path) in READING else auth.READ
 
-        reply = _ask(cloud, method, path, _token(tokens[lacking]))
+        reply = _send(cloud, method, path, _token(tokens[lacking]))
 
         assert (reply.status, reply.json["type"]) == (403, "/problems/insufficient-scope"), (
             method,
@@ -123,12 +123,12 @@ def test_a_token_without_the_scope_is_refused(cloud: Cloud) -> None:
         )
 
 
-def test_another_client_s_order_and_an_unknown_one_get_the_same_answer(cloud: Cloud) -> None:
+def test_another_owners_order_is_answered_like_an_unknown_one(cloud: Cloud) -> None:
     order_id = cloud.place("cook_nuggets", {"pieces": 1})["id"]
     stranger = _token(cloud.new_token("stranger"))
     for method, path in (route for route in GUARDED if "{order_id}" in route[1]):
         foreign, unknown = (
-            _ask(cloud, method, path, stranger, id) for id in (order_id, UNKNOWN_ID)
+            _send(cloud, method, path, stranger, id) for id in (order_id, UNKNOWN_ID)
         )
 
         assert foreign.status == unknown.status == 404
@@ -137,13 +137,11 @@ def test_another_client_s_order_and_an_unknown_one_get_the_same_answer(cloud: Cl
     assert cloud.order(order_id).version == 1
 
 
-def test_a_list_shows_one_s_own_orders_alone(cloud: Cloud) -> None:
+def test_a_list_has_the_owners_own_orders_only(cloud: Cloud) -> None:
     cloud.place("cook_nuggets", {"pieces": 1})
 
-    assert (
-        cloud.http("GET", "/orders", headers=_token(cloud.new_token("stranger"))).json["items"]
-        == []
-    )
+    stranger = _token(cloud.new_token("stranger"))
+    assert cloud.http("GET", "/orders", headers=stranger).json["items"] == []
     assert len(cloud.http("GET", "/orders").json["items"]) == 1
 
 
@@ -156,26 +154,26 @@ def test_secrets_are_compared_in_constant_time(cloud: Cloud) -> None:
     assert compared.call_count == 3, "an unknown id must take as long as a wrong secret"
 
 
-def test_no_token_is_in_any_log(cloud: Cloud) -> None:
+def test_no_log_contains_a_token_at_debug_level(cloud: Cloud) -> None:
     order_id = cloud.place("cook_nuggets", {"pieces": 1})["id"]
     cloud.garble(order_id)
     with _every_log() as lines, redirect_stdout(lines):
-        assert _ask(cloud, "GET", "/orders/{order_id}", _token(cloud.token), order_id).status == 500
-        _ask(cloud, "GET", "/orders", _wrong_secret(cloud))
+        assert (
+            _send(cloud, "GET", "/orders/{order_id}", _token(cloud.token), order_id).status == 500
+        )
+        _send(cloud, "GET", "/orders", _wrong_secret(cloud))
 
     logged = lines.getvalue()
-    assert "PAUSED" in logged, "it must have seen the fault's traceback"
+    assert "PAUSED" in logged, "the log must have the traceback"
     assert cloud.token[12:60] not in logged
 
 
 @contextmanager
 def _every_log() -> Iterator[io.StringIO]:
-    """What all loggers write, Chalice's too, at their most talkative."""
+    """Collect what all loggers write at level DEBUG, Chalice's included."""
     lines = io.StringIO()
-    handler, loggers = (
-        logging.StreamHandler(lines),
-        [logging.getLogger(), logging.getLogger("orderline")],
-    )
+    handler = logging.StreamHandler(lines)
+    loggers = [logging.getLogger(), logging.getLogger("orderline")]
     with ExitStack() as stack:
         for logger in loggers:
             logger.addHandler(handler)
@@ -185,7 +183,7 @@ def _every_log() -> Iterator[io.StringIO]:
         yield lines
 
 
-def test_a_revocation_holds_within_a_minute(cloud: Cloud) -> None:
+def test_a_revoked_token_is_refused_within_a_minute(cloud: Cloud) -> None:
     token = cloud.new_token("kit")
     assert cloud.http("GET", "/orders", headers=_token(token)).status == 200
 
@@ -195,8 +193,8 @@ def test_a_revocation_holds_within_a_minute(cloud: Cloud) -> None:
     assert cloud.http("GET", "/orders", headers=_token(token)).status == 401
 
 
-def test_a_token_made_by_the_command_works_and_its_secret_is_shown_once(cloud: Cloud) -> None:
-    made = _cli(
+def test_a_created_token_works_and_its_secret_is_shown_once(cloud: Cloud) -> None:
+    result = _cli(
         "token",
         "create",
         "acme",
@@ -207,36 +205,36 @@ def test_a_token_made_by_the_command_works_and_its_secret_is_shown_once(cloud: C
         "--stack",
         config.settings().stack,
     )
-    token = made.stdout.strip()
-    listed = _cli("token", "list", "--stack", config.settings().stack).stdout
+    token = result.stdout.strip()
+    output = _cli("token", "list", "--stack", config.settings().stack).stdout
 
     assert cloud.http("GET", "/orders", headers=_token(token)).status == 200
     assert cloud.http("POST", "/orders", {"task": "cook_nuggets"}, _token(token)).status == 403
-    assert token[3:11] in listed
-    assert "acme" in listed
-    assert token[12:] not in listed
+    assert token[3:11] in output
+    assert "acme" in output
+    assert token[12:] not in output
     assert token[12:] not in str(
         cloud.dynamodb.scan(TableName=config.settings().tokens_table)["Items"]
     )
 
 
 @pytest.mark.parametrize(
-    ("words", "sentence"),
+    ("words", "message"),
     [
         (("create", "No Such Name"), "a name has 1 to 40"),
         (("revoke", "00000000"), "no token has this id"),
     ],
 )
-def test_a_mistaken_command_says_what_is_wrong(
-    cloud: Cloud, words: tuple[str, ...], sentence: str
+def test_the_error_of_a_command_names_the_mistake(
+    cloud: Cloud, words: tuple[str, ...], message: str
 ) -> None:
     result = CliRunner().invoke(main, ["token", *words, "--stack", config.settings().stack])
 
     assert result.exit_code == 1
-    assert sentence in result.output
+    assert message in result.output
 
 
-def test_without_a_stack_the_command_says_what_to_type(
+def test_without_a_stack_the_command_has_a_hint(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LOCAL", "no-such-folder")

@@ -1,4 +1,4 @@
-"""Idempotency-Key under fire: many requests at once, over real sockets, against `make run`'s own front."""
+"""Idempotency-Key with concurrent requests over real sockets to `make run`'s own HTTP server."""
 
 from __future__ import annotations
 
@@ -28,9 +28,10 @@ def front(cloud: Cloud) -> Iterator[LocalFront]:
         yield front
 
 
-def _at_once(front: LocalFront, words: list[str]) -> list[Reply]:
-    """A POST for each word, all with the same key, all at the same moment."""
-    replies, start = list[Reply](), threading.Barrier(len(words))
+def _post_at_once(front: LocalFront, words: list[str]) -> list[Reply]:
+    """Post an order for each word, all with the same key, all at the same moment."""
+    replies: list[Reply] = []
+    start = threading.Barrier(len(words))
 
     def post(word: str) -> None:
         body = json.dumps({"task": "note", "input": {"word": word}}).encode()
@@ -45,8 +46,10 @@ def _at_once(front: LocalFront, words: list[str]) -> list[Reply]:
     return replies
 
 
-def test_fifty_at_once_with_one_key_are_one_order(cloud: Cloud, front: LocalFront) -> None:
-    replies = _at_once(front, ["once"] * 50)
+def test_fifty_concurrent_requests_with_one_key_place_one_order(
+    cloud: Cloud, front: LocalFront
+) -> None:
+    replies = _post_at_once(front, ["once"] * 50)
     cloud.drain()
 
     assert Counter(reply.status for reply in replies) == {202: 50}
@@ -55,10 +58,10 @@ def test_fifty_at_once_with_one_key_are_one_order(cloud: Cloud, front: LocalFron
     assert (RUNS, len(cloud.rows())) == (["once"], 1)
 
 
-def test_twins_with_another_body_are_refused_and_the_winner_runs(
+def test_concurrent_requests_with_another_body_are_refused_and_the_first_runs(
     cloud: Cloud, front: LocalFront
 ) -> None:
-    replies = _at_once(front, ["yes", "no"] * 25)
+    replies = _post_at_once(front, ["yes", "no"] * 25)
     cloud.drain()
 
     accepted = [reply for reply in replies if reply.status == 202]
@@ -73,10 +76,12 @@ def test_twins_with_another_body_are_refused_and_the_winner_runs(
     assert [json.loads(order.input)["word"] for order in cloud.rows()] == RUNS
 
 
-def test_a_replay_after_the_end_shows_the_order_as_it_is(cloud: Cloud, front: LocalFront) -> None:
-    first = _at_once(front, ["once"])[0]
+def test_a_repeat_after_the_end_is_answered_with_the_order_as_it_is(
+    cloud: Cloud, front: LocalFront
+) -> None:
+    first = _post_at_once(front, ["once"])[0]
     cloud.drain()
-    again = _at_once(front, ["once"])[0]
+    again = _post_at_once(front, ["once"])[0]
     cloud.drain()
 
     assert (again.status, again.json["id"], again.json["status"]) == (

@@ -1,4 +1,4 @@
-"""What each flow costs in DynamoDB's units, however many rows there are. See tests/kit/units.py for the rules."""
+"""DynamoDB's units for each flow, however many rows there are. tests/kit/units.py has the rules."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KB = 1024
 
 @pytest.fixture
 def meter(cloud: Cloud, wire: Wire) -> Meter:
-    """The token was read before."""
+    """Cache the token, so that no test counts its read."""
     cloud.http("GET", "/tasks")
     return Meter(cloud, wire)
 
@@ -25,12 +25,12 @@ def test_an_order_from_post_to_success_writes_six_units(cloud: Cloud, meter: Met
     cloud.place("cook_nuggets", {"pieces": 6})
     cloud.drain()
 
-    # made: the row and two indexes; claimed; finished, and off the index of what is due
+    # insert: the row and two indexes; claim: the row; finish: the row and out of the due index
     assert meter.writes == [3, 1, 2]
     assert meter.reads == []
 
 
-def test_an_order_of_60_kb_pays_for_its_row_three_times_and_for_no_index_more(
+def test_the_size_of_an_order_costs_units_three_times_and_none_in_the_indexes(
     cloud: Cloud, meter: Meter
 ) -> None:
     @tasks.task
@@ -50,8 +50,8 @@ def test_a_poll_reads_one_unit(cloud: Cloud, meter: Meter) -> None:
     assert meter.reads == [1]
 
 
-def test_a_retry_writes_three_units(cloud: Cloud, meter: Meter) -> None:
-    """Claimed, and put back: the row, and its place among what is due, out and in again."""
+def test_a_failed_attempt_writes_four_units(cloud: Cloud, meter: Meter) -> None:
+    """Write a claim, then the row and its entry in the due index, which is removed and added."""
 
     @tasks.task
     def burn() -> None:
@@ -63,7 +63,9 @@ def test_a_retry_writes_three_units(cloud: Cloud, meter: Meter) -> None:
     assert meter.writes == [3, 1, 3]
 
 
-def test_a_duplicate_message_and_a_press_again_cost_a_unit_each(cloud: Cloud, meter: Meter) -> None:
+def test_a_duplicate_message_and_a_repeated_post_cost_a_unit_each(
+    cloud: Cloud, meter: Meter
+) -> None:
     for _ in range(2):
         cloud.http(
             "POST",
@@ -71,17 +73,18 @@ def test_a_duplicate_message_and_a_press_again_cost_a_unit_each(cloud: Cloud, me
             {"task": "cook_nuggets", "input": {"pieces": 1}},
             {"Idempotency-Key": "k"},
         )
-    cloud.sqs.send_message(**next(asked for asked in meter.wire.requests if "MessageBody" in asked))
+    message = next(request for request in meter.wire.requests if "MessageBody" in request)
+    cloud.sqs.send_message(**message)
     cloud.drain()
 
     assert meter.writes == [3, 1, 1, 2, 1]
 
 
-def test_costs_are_the_same_with_many_rows(cloud: Cloud, wire: Wire, meter: Meter) -> None:
+def test_the_costs_are_the_same_with_many_rows(cloud: Cloud, wire: Wire, meter: Meter) -> None:
     with wire.unseen():
-        made = cloud.order(cloud.place("cook_nuggets", {"pieces": 1})["id"])
+        sample = cloud.order(cloud.place("cook_nuggets", {"pieces": 1})["id"])
         for n in range(300):
-            transitions.insert(replace(made, id=f"{n:026d}"))
+            transitions.insert(replace(sample, id=f"{n:026d}"))
         cloud.drain()
     order = cloud.place("cook_nuggets", {"pieces": 6})
     cloud.drain()
@@ -99,11 +102,8 @@ def test_costs_are_the_same_with_many_rows(cloud: Cloud, wire: Wire, meter: Mete
         "BatchGetItem",
     ]
     assert meter.writes == [3, 1, 2]
-    assert meter.reads == [
-        1,
-        0.5,
-        10,
-    ]  # the poll; a page of the index; its 20 rows, half a unit each
+    # The poll; a page of the index; its 20 rows, half a unit each
+    assert meter.reads == [1, 0.5, 10]
 
 
 @pytest.mark.parametrize(
@@ -117,11 +117,11 @@ def test_costs_are_the_same_with_many_rows(cloud: Cloud, wire: Wire, meter: Mete
         ),
     ],
 )
-def test_sizes_are_dynamodbs(item: units.Item, bytes: int) -> None:
+def test_sizes_follow_dynamodbs_rules(item: units.Item, bytes: int) -> None:
     assert units.size(item) == bytes
 
 
-def test_a_key_that_moves_in_an_index_is_written_twice() -> None:
+def test_a_key_that_changes_in_an_index_is_written_twice() -> None:
     index = units.Index("i", frozenset({"at"}), frozenset({"at", "pk"}))
     before, after = ({"pk": {"S": "a"}, "at": {"N": n}} for n in "12")
 
