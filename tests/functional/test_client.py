@@ -42,7 +42,7 @@ def test_a_post_whose_answer_is_lost_is_repeated_and_places_one_order(
 
     order = orderline.place("cook_nuggets", {"pieces": 1})
 
-    assert [status for _, _, status in front.asked] == [202, 202, 202]
+    assert [status for _, _, status in front.requests] == [202, 202, 202]
     assert [row.id for row in cloud.rows()] == [order["id"]]
 
 
@@ -98,13 +98,13 @@ def test_the_list_reads_all_pages_and_unchanged_pages_are_304(
     orderline: Orderline,
 ) -> None:
     ids = [orderline.place("cook_nuggets", {"pieces": 1})["id"] for _ in range(103)]
-    front.asked.clear()
+    front.requests.clear()
 
     assert sorted(order["id"] for order in orderline.list()) == sorted(ids)
     assert [order["id"] for order in orderline.list(limit=2)] == [
         order["id"] for order in orderline.list()
     ][:2]
-    assert [status for _, path, status in front.asked if "limit=100" in path] == [
+    assert [status for _, path, status in front.requests if "limit=100" in path] == [
         200,
         200,
         304,
@@ -124,9 +124,9 @@ def test_waiting_takes_few_requests(cloud: Cloud, front: Front, orderline: Order
     cloud.drain()
     assert next(changes)["status"] == "SUCCESS"
 
-    assert [status for method, _, status in front.asked if method == "GET"] == [200, 200]
+    assert [status for method, _, status in front.requests if method == "GET"] == [200, 200]
     assert orderline.get(order["id"]) is orderline.get(order["id"])
-    assert front.asked[-1][2] == 304
+    assert front.requests[-1][2] == 304
 
 
 def test_the_client_can_read_the_progress(cloud: Cloud, orderline: Orderline) -> None:

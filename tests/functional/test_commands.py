@@ -217,7 +217,9 @@ def test_ctrl_c_leaves_the_order_running_and_prints_how_to_find_it(
         stderr=subprocess.PIPE,
     )
     until(
-        lambda: [path for _, path, _ in terminal.front.asked].count(f"/orders/{order['id']}") > 1,
+        lambda: (
+            [path for _, path, _ in terminal.front.requests].count(f"/orders/{order['id']}") > 1
+        ),
         10,
     )
     waiting.send_signal(signal.SIGINT)

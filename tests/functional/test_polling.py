@@ -1,4 +1,4 @@
-"""Cheap polling: Retry-After, ETag and 304, `Prefer: wait`. No test sleeps; the kit has the clock."""
+"""Polling: Retry-After, ETag and 304, `Prefer: wait`. The kit has the clock: no test sleeps."""
 
 from __future__ import annotations
 

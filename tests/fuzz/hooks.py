@@ -1,6 +1,7 @@
-"""What schemathesis can't know from the description: a made-up cursor is refused, and so is a key that was used before.
+"""Correct the generated cases for what the description can't say.
 
-So a case that is meant to be valid goes without a cursor, and with an Idempotency-Key once. Invalid ones keep both.
+A made-up cursor is refused, and so is an Idempotency-Key that was used for another request. So
+valid cases are sent without a cursor, and with each key once; invalid cases stay as they are.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from typing import Any
 
 import schemathesis
 
-_used: set[str] = set()
+_used_keys: set[str] = set()
 
 
 @schemathesis.hook
@@ -18,6 +19,6 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
         return
     case.query.pop("cursor", None)
     key = case.headers.get("Idempotency-Key")
-    if key is not None and key in _used:
+    if key is not None and key in _used_keys:
         case.headers.pop("Idempotency-Key")
-    _used.add(key)
+    _used_keys.add(key)

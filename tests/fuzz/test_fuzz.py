@@ -1,7 +1,8 @@
-"""Schemathesis, with all its checks, at `make run`'s stack: nothing that a client sends breaks it.
+"""Schemathesis, with all its checks, against `make run`'s stack.
 
-2,000 cases in `make test`; `make fuzz CASES=50000` for more. One worker: with two, CPython's parser, which hypothesis
-asks for the source of lambdas, trips over its threads now and then (https://github.com/python/cpython/issues/106905).
+`make test` runs 2,000 cases; `make fuzz CASES=50000` runs more. There is one worker: with two,
+CPython's parser, which hypothesis uses to read the source of lambdas, sometimes fails
+(https://github.com/python/cpython/issues/106905).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.local
 CASES = int(os.environ.get("CASES", "2000"))
 
 
-def test_nothing_that_a_client_sends_breaks_it(stack: Stack, tmp_path: Path) -> None:
+def test_no_generated_request_breaks_the_api(stack: Stack, tmp_path: Path) -> None:
     log = stack.project / ".local" / "http.log"
     phases = ["examples", "coverage", "fuzzing", *(["stateful"] if CASES > 2000 else [])]
     command = [
@@ -40,11 +41,11 @@ def test_nothing_that_a_client_sends_breaks_it(stack: Stack, tmp_path: Path) -> 
         "--max-examples",
         str(CASES // len(OPERATIONS) * 2),
     ]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    generated = re.search(r"(\d+) generated", done.stdout)
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    generated = re.search(r"(\d+) generated", process.stdout)
 
-    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    assert process.returncode == 0, process.stdout[-6000:] + process.stderr[-2000:]
     assert generated
-    assert int(generated[1]) >= CASES, done.stdout[-2000:]
+    assert int(generated[1]) >= CASES, process.stdout[-2000:]
     assert "Traceback" not in log.read_text()
-    sys.stdout.write(done.stdout[-600:])
+    sys.stdout.write(process.stdout[-600:])

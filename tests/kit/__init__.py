@@ -1,4 +1,4 @@
-"""The test kit: Orderline against a mocked cloud, in this process. See `cloud` and docs/testing.md."""
+"""The test kit: Orderline with a mocked cloud, in this process. See `cloud` and docs/testing.md."""
 
 from tests.kit.cloud import Cloud, Ended, Reply
 from tests.kit.wire import Wire

@@ -1,4 +1,4 @@
-"""What the app asks of AWS: each call with the function that made it, the resource, and the line of code."""
+"""Record the app's calls to AWS: the function that made each, its resource and its line of code."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from chalicelib.aws import boto, client
 
 SOURCE = Path(chalicelib.__file__).parent
 Way = tuple[tuple[str, int], ...]  # (file, line), the calling line first
-_AS_OF_LAMBDA = "GetQueueUrl"  # in Lambda the template tells the queue's address
+_NOT_IN_LAMBDA = "GetQueueUrl"  # not called in Lambda: the template sets the queue's address
 
 
 @dataclass(frozen=True)
 class Call:
-    """`action` and `resource` as a policy names them: dynamodb:Query on OrdersTable/index/by_time."""
+    """A call as a policy names it, such as dynamodb:Query on OrdersTable/index/by_time."""
 
     function: str
     action: str
@@ -33,7 +33,7 @@ class Call:
 
 @dataclass
 class Recorder:
-    """Notes calls as they leave. Every call from `fail_from` on (0: the first) fails as one that AWS throttled."""
+    """A record of calls. Calls from number `fail_from` on, counted from 0, fail as throttled."""
 
     calls: list[Call] = field(default_factory=list)
     paths: list[Way] = field(default_factory=list)
@@ -42,14 +42,14 @@ class Recorder:
 
     @contextmanager
     def of(self, function: str) -> Iterator[None]:
-        """What is called in the block is that function's doing, by its name in the template."""
+        """Record the calls of the block as those of this function of the template."""
         self.function = function
         yield
         self.function = ""
 
     def note(self, params: dict[str, Any], model: Any, **_: Any) -> None:
         service = model.service_model.service_name
-        if not self.function or model.name == _AS_OF_LAMBDA:
+        if not self.function or model.name == _NOT_IN_LAMBDA:
             return
         self.calls.append(Call(self.function, f"{service}:{model.name}", _resource(params)))
         self.paths.append(_path())
@@ -61,12 +61,13 @@ class Recorder:
 
 @contextmanager
 def recorded() -> Iterator[Recorder]:
-    """Listens to every client that the app makes."""
-    recorder, session = Recorder(), boto.session()
-    client._client.cache_clear()  # a client listens to what was registered before it was made
+    """Record the calls of every client that the app creates."""
+    recorder = Recorder()
+    session = boto.session()
+    client._client.cache_clear()  # only clients that are created after `register` call `note`
     session.register("provide-client-params.*.*", recorder.note)
     try:
-        with patch.dict("os.environ", AWS_TRANSPORT="botocore"):  # where it can listen
+        with patch.dict("os.environ", AWS_TRANSPORT="botocore"):  # whose clients have events
             yield recorder
     finally:
         session.unregister("provide-client-params.*.*", recorder.note)
@@ -74,8 +75,8 @@ def recorded() -> Iterator[Recorder]:
 
 
 def call_sites() -> set[tuple[str, int]]:
-    """Every line of the package that asks something of AWS: `client("dynamodb").get_item(...)`."""
-    found = set()
+    """Return every line of the package with a call to AWS: `client("dynamodb").get_item(...)`."""
+    sites = set()
     for path in SOURCE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
@@ -85,12 +86,12 @@ def call_sites() -> set[tuple[str, int]]:
                     and isinstance(inner.func, ast.Name)
                     and inner.func.id == "client"
                 ):
-                    found.add((path.name, node.lineno))
-    return found
+                    sites.add((path.name, node.lineno))
+    return sites
 
 
 def _path() -> Way:
-    """The way through the package to a call, the calling line first."""
+    """Return the lines of the package that lead to a call, the calling line first."""
     frame: Any = sys._getframe(1)
     lines = []
     while frame is not None:

@@ -1,4 +1,4 @@
-"""Virtual time: the app's clock and the mocked queue's are one, and move only when a test says so."""
+"""Virtual time for the app and the mocked queue; it moves only when a test moves it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from unittest.mock import patch
 
 
 class Clock:
-    """Stands still at a moment, a microsecond on with each look, so that no two orders are of the same time."""
+    """A clock that moves by a microsecond with each read, so that no two orders have one time."""
 
     def __init__(self, start: int = 1_800_000_000_000_000) -> None:
         self._now = start
-        self._planned: list[tuple[int, Callable[[], object]]] = []
+        self._actions: list[tuple[int, Callable[[], object]]] = []
         self.slept: list[float] = []
 
     def __call__(self) -> int:
@@ -23,23 +23,24 @@ class Clock:
         self._now += int(seconds * 1_000_000)
 
     def after(self, seconds: float, action: Callable[[], object]) -> None:
-        """Do it when so much time has passed, while the app sleeps: a worker that ends an order, say."""
-        self._planned.append((self._now + int(seconds * 1_000_000), action))
+        """Run the action after these seconds, while the app sleeps, as another worker would."""
+        self._actions.append((self._now + int(seconds * 1_000_000), action))
 
     def sleep(self, seconds: float) -> None:
-        """What the app does instead of sleeping: time passes, and what was planned happens."""
+        """Move the time instead of sleeping, and run the actions that become due."""
         self.slept.append(seconds)
         until = self._now + int(seconds * 1_000_000)
-        for plan in sorted(self._planned, key=lambda plan: plan[0]):
-            if plan[0] <= until:
-                self._planned.remove(plan)
-                self._now = max(self._now, plan[0])
-                plan[1]()
+        for entry in sorted(self._actions, key=lambda entry: entry[0]):
+            moment, action = entry
+            if moment <= until:
+                self._actions.remove(entry)
+                self._now = max(self._now, moment)
+                action()
         self._now = max(self._now, until)
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """Moto stamps messages and hides them by its own clock: it is moved along."""
+        """Replace the clocks of the app and of moto's queue, which hides messages by its own."""
         with (
             patch("chalicelib.orders.now", self),
             patch("chalicelib.web.wait.sleep", self.sleep),

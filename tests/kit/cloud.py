@@ -1,7 +1,8 @@
-"""A whole Orderline in one process: moto for AWS, Chalice's test client for HTTP, and the event source mapping by hand.
+"""A whole Orderline in one process: moto for AWS, Chalice's test client for HTTP, no Lambda.
 
-`drain()` does what Lambda's mapping does: receives batches, hands them to the handler, deletes what it acknowledges,
-lets the rest come back when its visibility is over; the queue moves to the dead letters what was received too often.
+`drain()` replaces Lambda's event source mapping: it receives batches, passes them to the handler
+and deletes the messages that the handler acknowledges. The others come back after their visibility
+timeout, and the queue moves them to the dead-letter queue if they were received too often.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ REGION = "us-east-1"
 
 @dataclass(frozen=True)
 class Reply:
-    """What HTTP answered."""
+    """An HTTP response."""
 
     status: int
     headers: dict[str, str]
@@ -49,14 +50,14 @@ class Reply:
 
 @dataclass(frozen=True)
 class Ended:
-    """What a drain did: the batches it delivered, and the messages that the handler kept."""
+    """The result of a drain: the batches that it delivered, and the messages that stayed."""
 
     batches: int
     kept: int
 
 
 class LambdaContext:
-    """Lambda's context object, as far as handlers read it."""
+    """Lambda's context object, with the members that handlers read."""
 
     aws_request_id = "00000000-0000-4000-8000-000000000000"
     function_name = "order_worker"
@@ -69,75 +70,77 @@ class LambdaContext:
 
 
 class Cloud:
-    """The fixture. `client` is Chalice's test client, `place` and `get` speak HTTP with the kit's own token."""
+    """The fixture. `client` is Chalice's test client; `place` and `get` use the kit's token."""
 
     def __init__(self, clock: Clock, **parameters: int) -> None:
         self.clock = clock
-        self.dynamodb, self.sqs = _client("dynamodb"), _client("sqs")
+        self.dynamodb = _client("dynamodb")
+        self.sqs = _client("sqs")
         self.parameters = template.create(
             config.settings().stack, self.dynamodb, self.sqs, **parameters
         )
-        self.dead_url: str = self.sqs.get_queue_url(QueueName=config.settings().dead_queue)[
-            "QueueUrl"
-        ]
+        dead_queue = self.sqs.get_queue_url(QueueName=config.settings().dead_queue)
+        self.dead_url: str = dead_queue["QueueUrl"]
         self.client = Client(
             orderline.app, stage_name="dev", project_dir=str(template.RESOURCES.parents[1])
         )
         self.token = self.new_token("kit")
 
-    def new_token(self, client: str, **options: Any) -> str:
-        """An access token of a client, stored as `python -m cli token create` stores it."""
-        text, token = auth.issue(client, **options)
+    def new_token(self, owner: str, **options: Any) -> str:
+        """Create an access token of an owner, stored as `python -m cli token create` stores it."""
+        text, token = auth.issue(owner, **options)
         self.dynamodb.put_item(TableName=config.settings().tokens_table, Item=auth.encode(token))
         return text
 
     def http(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
     ) -> Reply:
-        """A request with the kit's token, unless the headers bring another. A body that is no bytes is sent as JSON."""
-        given = {
+        """Send a request, with the kit's token unless `headers` has one; send the body as JSON.
+
+        A body of bytes is sent as it is.
+        """
+        all_headers = {
             "Authorization": f"Bearer {self.token}",
             "Content-Type": "application/json",
             **(headers or {}),
         }
         raw = body if isinstance(body, (bytes, type(None))) else json.dumps(body).encode()
-        answer = self.client.http.request(method, path, headers=given, body=raw or b"")
+        answer = self.client.http.request(method, path, headers=all_headers, body=raw or b"")
         return Reply(answer.status_code, dict(answer.headers), answer.body.decode())
 
     def place(self, task: str, input: Any = None, headers: dict[str, str] | None = None) -> Any:
-        """POST /orders, accepted. Returns the order as the answer shows it."""
+        """Place an order with POST /orders, and return it; a refusal fails the test."""
         reply = self.http("POST", "/orders", {"task": task, "input": input or {}}, headers)
         assert reply.status == 202, reply.body
         return reply.json
 
     def get(self, order_id: str) -> Any:
-        """GET /orders/{id}"""
+        """Return the order as GET /orders/{id} shows it."""
         return self.http("GET", f"/orders/{order_id}").json
 
-    def order(self, order_id: str, client: str = "kit") -> Order:
-        """The order's row, whole."""
-        order = transitions.get(client, order_id)
+    def order(self, order_id: str, owner: str = "kit") -> Order:
+        """Return the order's whole row."""
+        order = transitions.get(owner, order_id)
         assert order is not None, f"no order {order_id}"
         return order
 
-    def claim(self, order_id: str, lease_s: float, client: str = "kit") -> Order:
-        """A worker takes the order and is never heard of again."""
-        task = self.order(order_id, client).task
-        return transitions.claim(
-            key_of(client, order_id), task, self.clock() + int(lease_s * SECOND)
-        )
+    def claim(self, order_id: str, lease_s: float, owner: str = "kit") -> Order:
+        """Claim the order as a worker that then crashes."""
+        task = self.order(order_id, owner).task
+        lease_until = self.clock() + int(lease_s * SECOND)
+        return transitions.claim(key_of(owner, order_id), task, lease_until)
 
-    def bury(self, order_id: str, client: str = "kit") -> None:
-        """A dead letter of the order's arrives."""
+    def bury(self, order_id: str, owner: str = "kit") -> None:
+        """Send a message of the order to the dead-letter queue."""
         body = {
             "v": queue.VERSION,
-            "pk": key_of(client, order_id),
-            "task": self.order(order_id, client).task,
+            "pk": key_of(owner, order_id),
+            "task": self.order(order_id, owner).task,
         }
         self.sqs.send_message(QueueUrl=self.dead_url, MessageBody=json.dumps(body))
 
     def garble(self, order_id: str) -> None:
-        """Its row gets a status that this code doesn't know, PAUSED: a newer version's, or somebody's hand."""
+        """Set the status PAUSED, which this code doesn't know, as a newer version might."""
         self.dynamodb.update_item(
             TableName=config.settings().orders_table,
             Key={"pk": {"S": key_of("kit", order_id)}},
@@ -147,14 +150,14 @@ class Cloud:
         )
 
     def rows(self) -> list[Order]:
-        """Every order of the table; the rows of ticks begin with #."""
+        """Return every order of the table; the keys of ticks begin with #."""
         items = self.dynamodb.scan(TableName=config.settings().orders_table)["Items"]
         return [decode_order(item) for item in items if not item["pk"]["S"].startswith("#")]
 
     def deliver(
         self, batch: int = 1, time_left_s: float = 60, dead: bool = False
     ) -> tuple[int, int] | None:
-        """One turn of the mapping: (messages delivered, messages kept), or None if none is visible."""
+        """Deliver one batch: (messages delivered, messages kept), or None if none is visible."""
         url, handler = (
             (self.dead_url, orderline.dead_letters)
             if dead
@@ -172,24 +175,27 @@ class Cloud:
         answer = handler(event, LambdaContext(time_left_s))
         kept = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
         if not kept <= {message["MessageId"] for message in messages}:
-            kept = {
-                message["MessageId"] for message in messages
-            }  # an unknown identifier fails the whole batch
+            # An unknown identifier fails the whole batch
+            kept = {message["MessageId"] for message in messages}
         for message in messages:
             if message["MessageId"] not in kept:
                 self.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
         return len(messages), len(kept)
 
     def drain(self, batch: int = 1, time_left_s: float = 60, dead: bool = False) -> Ended:
-        """Deliver until nothing is visible. What is hidden stays: advance the clock, drain again. `dead`: from the
-        dead-letter queue, to the function that settles them."""
-        batches = kept = 0
-        while turn := self.deliver(batch, time_left_s, dead):
-            batches, kept = batches + 1, kept + turn[1]
+        """Deliver until no message is visible; advance the clock and drain again for hidden ones.
+
+        `dead` delivers the dead-letter queue to its own function.
+        """
+        batches = 0
+        kept = 0
+        while counts := self.deliver(batch, time_left_s, dead):
+            batches += 1
+            kept += counts[1]
         return Ended(batches, kept)
 
     def sweep(self, time_left_s: float = 60) -> dict[str, Any]:
-        """The schedule fires. Returns what the sweeper did."""
+        """Run the sweeper as its schedule does, and return its result."""
         event = {
             "version": "0",
             "account": "",
@@ -201,25 +207,25 @@ class Cloud:
             "id": "",
             "resources": [],
         }
-        swept: dict[str, Any] = orderline.order_sweeper(event, LambdaContext(time_left_s))
-        return swept
+        result: dict[str, Any] = orderline.order_sweeper(event, LambdaContext(time_left_s))
+        return result
 
     def messages(self, dead: bool = False) -> int:
-        """How many messages the queue holds, hidden ones included."""
+        """Return the number of messages in the queue, hidden ones included."""
         url = self.dead_url if dead else queue.url()
-        names = [f"ApproximateNumberOfMessages{which}" for which in ("", "NotVisible", "Delayed")]
+        names = [f"ApproximateNumberOfMessages{suffix}" for suffix in ("", "NotVisible", "Delayed")]
         counts = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
         return sum(int(count) for count in counts.values())
 
 
 @functools.lru_cache(maxsize=2)
 def _client(service: str) -> Any:
-    """The kit's own, for every test: making one takes longer than most tests. Moto answers whichever mock is on."""
+    """Return one client for all tests, which is faster; moto answers with the current mock."""
     return boto3.client(service, region_name=REGION)
 
 
 def _record(message: dict[str, Any]) -> dict[str, Any]:
-    """A received message as Lambda's SQS event shows it."""
+    """Return a received message as it is in Lambda's SQS event."""
     return {
         "messageId": message["MessageId"],
         "receiptHandle": message["ReceiptHandle"],
@@ -238,7 +244,7 @@ def _record(message: dict[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def running(**parameters: int) -> Iterator[Cloud]:
-    """A fresh cloud with its tables and queues, a clock that stands still, and clients of its own."""
+    """Run a new cloud with its tables and queues, and with a clock that tests move."""
     clock = Clock()
     environment = {"AWS_ENDPOINT_URL": "", "AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}
     with patch.dict("os.environ", environment), mock_aws(), clock.installed():
@@ -248,12 +254,12 @@ def running(**parameters: int) -> Iterator[Cloud]:
 
 
 def _moto(client: sigv4.Client, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
-    """Moto answers what the app signs itself too: over the same seam, so the wire and its faults are there as well."""
+    """Let moto answer a call that the app signed, with the wire's faults as for botocore's."""
     request = AWSPreparedRequest(
         "POST", f"{client.url}/", HTTPHeaders.from_pairs(headers.items()), body, False
     )
     try:
         answer: Any = botocore_stubber("before-send", request)
-    except HTTPClientError as fault:
-        raise TimeoutError from fault
+    except HTTPClientError as error:
+        raise TimeoutError from error
     return answer.status_code, answer.content

@@ -1,4 +1,4 @@
-"""The mocked cloud's app behind real HTTP, in this process, on a free port of 127.0.0.1. It can lose answers."""
+"""The mocked cloud's app behind real HTTP, in this process, on a free port; it can lose answers."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ HOST = "127.0.0.1"
 
 
 class Front(ThreadingHTTPServer):
-    """Answers requests as `chalice local` does, but for the next `lose` answers, which are lost on their way.
-    `asked` is what was asked: (method, path, status of the answer)."""
+    """An HTTP server like `chalice local`, which loses the next `lose` answers.
 
-    daemon_threads = (
-        False  # closing waits for what is being answered: it must not reach into the next test
-    )
+    `requests` has (method, path, status of the answer) of each request.
+    """
+
+    daemon_threads = False  # closing waits for open requests, which must not reach the next test
 
     def __init__(self, cloud: Cloud) -> None:
         super().__init__((HOST, 0), _Handler)
-        self.cloud, self.lose, self.asked = cloud, 0, list[tuple[str, str, int]]()
-        self.one_at_a_time = (
-            threading.Lock()
-        )  # Chalice's test client keeps the request in the app itself
+        self.cloud = cloud
+        self.lose = 0
+        self.requests: list[tuple[str, str, int]] = []
+        self.one_at_a_time = threading.Lock()  # Chalice's test client has the request in the app
         self.url = f"http://{HOST}:{self.server_address[1]}"
 
 
@@ -44,7 +44,7 @@ class _Handler(BaseHTTPRequestHandler):
             answer = self.server.cloud.client.http.request(
                 self.command, self.path, dict(self.headers), body
             )
-        self.server.asked.append((self.command, self.path, answer.status_code))
+        self.server.requests.append((self.command, self.path, answer.status_code))
         if self.server.lose:
             self.server.lose -= 1
             return
@@ -65,9 +65,8 @@ def serving(cloud: Cloud) -> Iterator[Front]:
     server = Front(cloud)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
-    own_output = SimpleNamespace(
-        stdout=sys.stdout
-    )  # as another process has: a command that a test runs prints apart
+    # As in another process: a command that a test runs prints to its own output
+    own_output = SimpleNamespace(stdout=sys.stdout)
     try:
         with one_call_at_a_time(), patch.object(logs, "sys", own_output):
             yield server

@@ -1,4 +1,4 @@
-"""`make run`'s own HTTP front in this process, before the mocked cloud: real sockets, real threads."""
+"""`make run`'s own HTTP server in this process with the mocked cloud: real sockets and threads."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from tests.kit.wire import one_call_at_a_time
 
 
 class LocalFront:
-    """A server and whoever speaks to it."""
+    """A server and the requests to it."""
 
     def __init__(self, cloud: Cloud, port: int) -> None:
-        self.cloud, self.port = cloud, port
+        self.cloud = cloud
+        self.port = port
 
     def http(
         self,
@@ -30,27 +31,27 @@ class LocalFront:
         body: bytes | None = None,
         headers: dict[str, str] | None = None,
     ) -> Reply:
-        given = {
+        all_headers = {
             "Authorization": f"Bearer {self.cloud.token}",
             "Content-Type": "application/json",
             **(headers or {}),
         }
         connection = HTTPConnection(HOST, self.port, timeout=20)
         try:
-            connection.request(method, path, body, given)
+            connection.request(method, path, body, all_headers)
             answer = connection.getresponse()
             return Reply(answer.status, dict(answer.getheaders()), answer.read().decode())
         finally:
             connection.close()
 
     def raw(self, request: bytes) -> bytes:
-        """What comes back for these bytes, until the server closes the connection."""
+        """Return the answer to these bytes, until the server closes the connection."""
         return send(self.port, request)
 
 
 @contextmanager
 def serving(cloud: Cloud) -> Iterator[LocalFront]:
-    """On a free port, until the block ends."""
+    """Serve on a free port until the block ends."""
     import app as orderline  # noqa: PLC0415 (the server changes the app's class)
 
     config = CLIFactory(str(template.RESOURCES.parents[1])).create_config_obj("dev")

@@ -1,4 +1,4 @@
-"""Requests byte by byte, for what no HTTP library would send."""
+"""Requests byte by byte, for those that no HTTP library would send."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ HOST = "127.0.0.1"
 
 
 def send(port: int, request: bytes) -> bytes:
-    """Return what comes back for these bytes, until the server closes the connection."""
+    """Return the answer to these bytes, until the server closes the connection."""
     with socket.create_connection((HOST, port), timeout=20) as connection:
         connection.sendall(request)
         connection.shutdown(socket.SHUT_WR)
@@ -19,6 +19,6 @@ def send(port: int, request: bytes) -> bytes:
 
 
 def exchange(port: int, line: str, *headers: str) -> bytes:
-    """Return the answer to a request without a body, of this line and these headers alone."""
+    """Return the answer to a request of this line and these headers, without a body."""
     lines = [f"{line} HTTP/1.1", *headers, "Content-Length: 0", "Connection: close", "", ""]
     return send(port, "\r\n".join(lines).encode("latin-1"))

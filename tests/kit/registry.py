@@ -1,4 +1,4 @@
-"""Tasks of a test's own: whatever a test registers with @task is gone after it."""
+"""Tasks of a test: those that it registers with @task are removed after it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ from chalicelib.execution import registry
 
 @contextmanager
 def restored() -> Iterator[None]:
-    """The registry is afterwards as it was before."""
+    """Restore the registry after the block."""
     with patch.dict(registry._registry):
         yield

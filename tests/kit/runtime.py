@@ -1,7 +1,8 @@
-"""The package run as Lambda runs it: unzipped, under AWS's own runtime client, against a Runtime API on loopback.
+"""Run the package as Lambda does: unzipped, with AWS's runtime client and a local Runtime API.
 
 https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
-Nothing but the standard library, the zip and what Lambda's image holds (requirements/runtime.txt) can be imported.
+Only the standard library, the zip and the packages of Lambda's image (requirements/runtime.txt)
+can be imported.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _PATIENCE_S = 60
 
 @dataclass(frozen=True)
 class Answer:
-    """What the handler returned, or what it raised; and after how long."""
+    """The handler's result or its error, and the time that it took."""
 
     value: Any
     error: Any
@@ -37,12 +38,15 @@ class Answer:
 
 
 class Function:
-    """A running function. `init_ms`: from the start of the process to its first request for work: a cold start."""
+    """A running function. `init_ms` is its cold start, until it first polls for work."""
 
     def __init__(
         self, server: _RuntimeAPI, process: subprocess.Popen[bytes], log: Path, began: float
     ) -> None:
-        self._server, self._process, self._log, self._began = server, process, log, began
+        self._server = server
+        self._process = process
+        self._log = log
+        self._began = began
         self.pid = process.pid
         self.init_ms = self._initialised()
 
@@ -58,11 +62,11 @@ class Function:
 
     @property
     def lines(self) -> list[str]:
-        """What it wrote, on standard output and error."""
+        """The lines of its standard output and standard error."""
         return self._log.read_text().splitlines()
 
     def _initialised(self) -> float:
-        while not self._server.asked.wait(0.01):
+        while not self._server.polled.wait(0.01):
             if self._process.poll() is not None or time.monotonic() - self._began > _PATIENCE_S:
                 raise AssertionError(f"the function did not start:\n{self._log.read_text()}")
         return (time.monotonic() - self._began) * 1000
@@ -74,11 +78,11 @@ class _RuntimeAPI(ThreadingHTTPServer):
     def __init__(self) -> None:
         self.work: queue.Queue[tuple[Any, float]] = queue.Queue()
         self.answers: queue.Queue[tuple[Any, Any]] = queue.Queue()
-        self.asked = threading.Event()
+        self.polled = threading.Event()
         super().__init__(("127.0.0.1", 0), _Endpoint)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A function that is stopped leaves its last question hanging: no fault, no traceback."""
+        """Ignore the open poll of a function that was stopped."""
 
 
 class _Endpoint(BaseHTTPRequestHandler):
@@ -87,14 +91,16 @@ class _Endpoint(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True  # or each answer waits 40 ms for the client's acknowledgement
 
     def do_GET(self) -> None:
-        self.server.asked.set()
+        self.server.polled.set()
         event, deadline = self.server.work.get()
         headers = {
             "Lambda-Runtime-Aws-Request-Id": REQUEST_ID,
             "Content-Type": "application/json",
             "Lambda-Runtime-Deadline-Ms": str(int(deadline * 1000)),
             "Lambda-Runtime-Trace-Id": "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Sampled=1",
-            "Lambda-Runtime-Invoked-Function-Arn": "arn:aws:lambda:us-east-1:123456789012:function:orderline",
+            "Lambda-Runtime-Invoked-Function-Arn": (
+                "arn:aws:lambda:us-east-1:123456789012:function:orderline"
+            ),
         }
         self._answer(200, json.dumps(event).encode(), headers)
 
@@ -111,27 +117,27 @@ class _Endpoint(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: Any) -> None:
-        """Silence: the function's own lines are what a test reads."""
+        """Log nothing: tests read the function's own lines."""
 
 
-def unzipped(made: package.Package, folder: Path) -> Path:
-    with zipfile.ZipFile(made.zip) as opened:
-        opened.extractall(folder)
+def unzipped(built: package.Package, folder: Path) -> Path:
+    with zipfile.ZipFile(built.zip) as archive:
+        archive.extractall(folder)
     return folder
 
 
 def variables(
     template: Mapping[str, Any], function: str, refs: Mapping[str, str]
 ) -> dict[str, str]:
-    """A function's environment variables as CloudFormation would fill them in."""
+    """Return a function's environment variables as CloudFormation would set them."""
     defaults = {
         name: str(parameter["Default"]) for name, parameter in template["Parameters"].items()
     }
     values = {**defaults, "AWS::URLSuffix": "amazonaws.com", **refs}
-    given = template["Resources"][function]["Properties"]["Environment"]["Variables"]
+    declared = template["Resources"][function]["Properties"]["Environment"]["Variables"]
     return {
         name: values[value["Ref"]] if isinstance(value, dict) else str(value)
-        for name, value in given.items()
+        for name, value in declared.items()
     }
 
 
@@ -139,7 +145,7 @@ def variables(
 def running(
     root: Path, handler: str, environment: Mapping[str, str], log: Path
 ) -> Iterator[Function]:
-    """The function of that handler, cold."""
+    """Start the function of this handler in a new process."""
     server = _RuntimeAPI()
     threading.Thread(target=server.serve_forever, daemon=True).start()
     image = package.wheels_here(LOCK)

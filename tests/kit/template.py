@@ -1,4 +1,4 @@
-"""The tables and queues of .chalice/resources.yaml as calls to AWS: one template for the cloud and for the tests."""
+"""Create the tables and queues of .chalice/resources.yaml, the template of the real cloud."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ RESOURCES = Path(__file__).parents[2] / ".chalice" / "resources.yaml"
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML with CloudFormation's short forms: `!Ref X` is {"Ref": "X"}."""
+    """A loader of YAML with CloudFormation's short forms: `!Ref X` is {"Ref": "X"}."""
 
 
 def _short_form(loader: _Loader, tag: str, node: yaml.Node) -> dict[str, Any]:
@@ -35,30 +35,27 @@ def load() -> dict[str, Any]:
 
 
 def create(stack: str, dynamodb: Any, sqs: Any, **parameters: int) -> dict[str, int]:
-    """Make them in whatever cloud the clients reach. Returns the template's parameters as they were used."""
+    """Create the tables and queues with these clients, and return the parameters that were used."""
     template = load()
     used = {
-        name: parameters.get(name, given["Default"])
-        for name, given in template["Parameters"].items()
+        name: parameters.get(name, parameter["Default"])
+        for name, parameter in template["Parameters"].items()
     }
     resources = template["Resources"]
     for resource in resources.values():
         if resource.get("Type") == "AWS::DynamoDB::Table":
             dynamodb.create_table(**_table(resource["Properties"], stack))
-    dead = sqs.create_queue(**_queue(resources["DeadQueue"]["Properties"], stack, used, None))[
-        "QueueUrl"
-    ]
-    dead_arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"][
-        "QueueArn"
-    ]
+    dead = sqs.create_queue(**_queue(resources["DeadQueue"]["Properties"], stack, used, None))
+    answer = sqs.get_queue_attributes(QueueUrl=dead["QueueUrl"], AttributeNames=["QueueArn"])
+    dead_arn = answer["Attributes"]["QueueArn"]
     sqs.create_queue(**_queue(resources["OrdersQueue"]["Properties"], stack, used, dead_arn))
     return used
 
 
 def _table(properties: dict[str, Any], stack: str) -> dict[str, Any]:
-    kept = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
-    shape = {name: properties[name] for name in kept if name in properties}
-    return {"TableName": _named(properties["TableName"], stack), **shape}
+    names = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
+    schema = {name: properties[name] for name in names if name in properties}
+    return {"TableName": _full_name(properties["TableName"], stack), **schema}
 
 
 def _queue(
@@ -73,8 +70,8 @@ def _queue(
         attributes["RedrivePolicy"] = (
             f'{{"deadLetterTargetArn": "{dead_arn}", "maxReceiveCount": {receives}}}'
         )
-    return {"QueueName": _named(properties["QueueName"], stack), "Attributes": attributes}
+    return {"QueueName": _full_name(properties["QueueName"], stack), "Attributes": attributes}
 
 
-def _named(name: dict[str, str], stack: str) -> str:
+def _full_name(name: dict[str, str], stack: str) -> str:
     return name["Fn::Sub"].replace("${AWS::StackName}", stack)

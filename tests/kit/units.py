@@ -1,4 +1,4 @@
-"""What DynamoDB would bill for what passes on the wire, by its own rules: moto and the local cloud count nothing.
+"""Count the units that DynamoDB would bill for calls on the wire; moto and ministack count none.
 
 Sizes: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html
 Index writes: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/GSI.html#GSI.ThroughputConsiderations.Writes
@@ -23,7 +23,7 @@ Item = dict[str, Any]
 
 @dataclass
 class Meter:
-    """Units of what passed since it was put on the wire: `writes` and `reads`, one entry for each call."""
+    """A meter on a wire: the units of each write in `writes` and of each read in `reads`."""
 
     cloud: Cloud
     wire: Wire
@@ -32,17 +32,18 @@ class Meter:
     _before: Item = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.wire.gate, self.wire.seen = self._asked, self._done
+        self.wire.gate = self._before_call
+        self.wire.seen = self._after_call
 
-    def _asked(self, call: Call) -> None:
-        """A write that is refused costs as much as the row that refused it."""
+    def _before_call(self, call: Call) -> None:
+        """Count the stored row first: a write that is refused costs as much as the row."""
         if call.operation in _WRITES:
             self._before = self._row(call.request)
             self.writes.append(units(size(self._before), WRITE_BYTES))
         elif call.operation in ("GetItem", "BatchGetItem", "Query"):
             self.reads.append(self._read(call.operation, call.request))
 
-    def _done(self, call: Call) -> None:
+    def _after_call(self, call: Call) -> None:
         if call.operation in _WRITES:
             after = self._row(call.request)
             self.writes[-1] = written(
@@ -62,29 +63,28 @@ class Meter:
             return units(size(self._row(request)), READ_BYTES) * _share(request)
         if operation == "BatchGetItem":
             return sum(
-                units(size(self._row({"TableName": table, "Key": key})), READ_BYTES) * _share(asked)
-                for table, asked in request["RequestItems"].items()
-                for key in asked["Keys"]
+                units(size(self._row({"TableName": table, "Key": key})), READ_BYTES) * _share(part)
+                for table, part in request["RequestItems"].items()
+                for key in part["Keys"]
             )
         with self.wire.unseen():
-            asked = {
-                name: value for name, value in request.items() if name != "Select"
-            }  # COUNT reads as much
-            found = self.cloud.dynamodb.query(**asked)["Items"]
-        (index,) = (made for made in indexes("orders") if made.name == request["IndexName"])
-        return units(sum(size(index.entry(item)) for item in found), READ_BYTES) * _share(request)
+            # Select=COUNT reads as much
+            query = {name: value for name, value in request.items() if name != "Select"}
+            items = self.cloud.dynamodb.query(**query)["Items"]
+        (index,) = (index for index in indexes("orders") if index.name == request["IndexName"])
+        return units(sum(size(index.entry(item)) for item in items), READ_BYTES) * _share(request)
 
 
 @dataclass(frozen=True)
 class Index:
-    """A global index: what of an item it holds."""
+    """A global index: its keys and the attributes that it projects."""
 
     name: str
     keys: frozenset[str]
     projected: frozenset[str]
 
     def entry(self, item: Item) -> Item:
-        """The item as the index holds it; empty if it is not in there."""
+        """Return the item's entry in the index; empty if it has none."""
         return (
             {name: item[name] for name in self.projected & set(item)}
             if self.keys <= set(item)
@@ -93,29 +93,25 @@ class Index:
 
 
 def indexes(table: str) -> list[Index]:
-    """Of the template's table of that name, `orders` or `tokens`."""
+    """Return the indexes of a table of the template, `orders` or `tokens`."""
     properties = template.load()["Resources"][f"{table.capitalize()}Table"]["Properties"]
-    made = []
+    found = []
     for index in properties.get("GlobalSecondaryIndexes", []):
-        keys = frozenset(part["AttributeName"] for part in index["KeySchema"])
+        keys = frozenset(key["AttributeName"] for key in index["KeySchema"])
         assert index["Projection"]["ProjectionType"] != "ALL", "not counted here"
-        made.append(
-            Index(
-                index["IndexName"],
-                keys,
-                keys | {_KEY, *index["Projection"].get("NonKeyAttributes", [])},
-            )
-        )
-    return made
+        projected = keys | {_KEY, *index["Projection"].get("NonKeyAttributes", [])}
+        found.append(Index(index["IndexName"], keys, projected))
+    return found
 
 
 def written(before: Item, after: Item, of: Iterable[Index]) -> int:
-    """Write units of one write: the larger of both rows, and what it changes in each index."""
+    """Return the units of one write: for the larger of both rows, and for each changed index."""
     total = units(max(size(before), size(after)), WRITE_BYTES)
     for index in of:
-        old, new = index.entry(before), index.entry(after)
+        old = index.entry(before)
+        new = index.entry(after)
         moved = bool(old and new) and any(old[name] != new[name] for name in index.keys)
-        if moved:  # out at one place, in at another
+        if moved:  # one entry is deleted, another inserted
             total += units(size(old), WRITE_BYTES) + units(size(new), WRITE_BYTES)
         elif old != new:
             total += units(max(size(old), size(new)), WRITE_BYTES)
@@ -123,7 +119,7 @@ def written(before: Item, after: Item, of: Iterable[Index]) -> int:
 
 
 def size(item: Item) -> int:
-    """Bytes of an item: its attributes' names in UTF-8, and their values."""
+    """Return the bytes of an item: its attributes' names in UTF-8, and their values."""
     return sum(len(name.encode()) + _value_size(value) for name, value in item.items())
 
 

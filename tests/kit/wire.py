@@ -1,7 +1,8 @@
-"""The wire to AWS: which calls went over it, and faults put on it, at moto's own seam.
+"""Record the calls to AWS and inject faults into them, where moto intercepts them.
 
-Every call of our code passes here, botocore's hidden retries among them; their pauses take no time. A fault strikes
-before the call's effect, after it (the answer is lost), instead of it (an answer of AWS's own), or kills the process.
+Every call of our code passes here, also botocore's hidden retries, whose pauses take no time. A
+fault strikes before the call's effect, after it (the answer is lost) or instead of it (AWS answers
+with an error), or it kills the process.
 """
 
 from __future__ import annotations
@@ -18,23 +19,21 @@ from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.exceptions import ReadTimeoutError
 from moto.core.botocore_stubber import BotocoreStubber, MockRawResponse
 
-MAPPING = {
-    "ReceiveMessage",
-    "DeleteMessage",
-}  # what Lambda's event source mapping calls, not our code
-ATTEMPTS = 3  # how often botocore tries a call, see chalicelib.aws
+# The calls of Lambda's event source mapping, not of our code
+MAPPING = {"ReceiveMessage", "DeleteMessage"}
+ATTEMPTS = 3  # of botocore for each call, see chalicelib.aws
 
 Answer = Callable[[], AWSResponse]
 Fault = Callable[["Call", Answer], AWSResponse]
 
 
 class Killed(BaseException):
-    """The process ended here. A handler that swallows it gains nothing: see Wire.killed."""
+    """The end of the process. A handler that swallows it gains nothing: see Wire.killed."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """One request on the wire. `n` counts those of our own code from 0."""
+    """A request on the wire. `n` counts those of our own code from 0."""
 
     n: int
     operation: str
@@ -44,7 +43,7 @@ class Call:
 
 @dataclass
 class Wire:
-    """What passed. `calls` are the operations that our code asked for, retries included.
+    """A record of requests. `calls` has the operations that our code called, retries included.
 
     `gate` is called before each of them (to interleave actors), `seen` after each that took effect.
     """
@@ -59,23 +58,23 @@ class Wire:
     _of_operation: dict[str, tuple[Fault, int]] = field(default_factory=dict)
 
     def breaks(self, operation: str, times: int = ATTEMPTS) -> None:
-        """The next so many requests of it don't arrive: nothing is done."""
+        """Drop the next `times` requests of this operation; they have no effect."""
         self._of_operation[operation] = (lost, times)
 
     def loses_answer(self, operation: str, times: int = ATTEMPTS) -> None:
-        """They arrive and take effect, and nobody hears of it."""
+        """Drop the next `times` answers; the requests take effect."""
         self._of_operation[operation] = (answer_lost, times)
 
     def throttles(self, operation: str, times: int = ATTEMPTS) -> None:
-        """AWS answers that it was asked too often."""
+        """Answer the next `times` requests with ThrottlingException; they have no effect."""
         self._of_operation[operation] = (throttled, times)
 
     def answers(self, operation: str, change: Callable[[Any], Any], times: int = 1) -> None:
-        """Its next so many answers are changed on their way."""
+        """Change the next `times` answers on their way."""
         self._of_operation[operation] = (lambda _, answer: _changed(answer(), change), times)
 
     def killed(self, call: Call, answer: Answer) -> AWSResponse:
-        """A fault: the process dies here. Whatever it still tries over the wire dies too, until `reborn`."""
+        """Kill the process, as a fault; all its later requests die too, until `reborn`."""
         self.dead = True
         raise Killed
 
@@ -88,7 +87,7 @@ class Wire:
 
     @contextmanager
     def unseen(self) -> Iterator[None]:
-        """For what a test itself asks AWS: it is not counted, and meets no fault."""
+        """Let the test itself call AWS, without a record and without faults."""
         self.quiet = True
         try:
             yield
@@ -110,10 +109,10 @@ class Wire:
         return self._fault(call)(call, lambda: self._effect(call, answer))
 
     def _effect(self, call: Call, answer: Answer) -> AWSResponse:
-        given = answer()
-        if self.seen and given.status_code == 200:
+        response = answer()
+        if self.seen and response.status_code == 200:
             self.seen(call)
-        return given
+        return response
 
     def _fault(self, call: Call) -> Fault:
         if call.n in self.faults:
@@ -155,15 +154,16 @@ def _refusal(call: Call, status: int, code: str) -> AWSResponse:
     )
 
 
-def _changed(given: AWSResponse, change: Callable[[Any], Any]) -> AWSResponse:
-    body = json.dumps(change(json.loads(given.content)))
-    return AWSResponse(given.url, given.status_code, {}, MockRawResponse(body))
+def _changed(response: AWSResponse, change: Callable[[Any], Any]) -> AWSResponse:
+    body = json.dumps(change(json.loads(response.content)))
+    return AWSResponse(response.url, response.status_code, {}, MockRawResponse(body))
 
 
 @contextmanager
 def one_call_at_a_time() -> Iterator[None]:
-    """Moto's writes aren't atomic between threads: another one may read half of them."""
-    lock, original = threading.Lock(), BotocoreStubber.__call__
+    """Serialize the calls: moto's writes aren't atomic, another thread could read half of one."""
+    lock = threading.Lock()
+    original = BotocoreStubber.__call__
 
     def call(*arguments: Any, **more: Any) -> Any:
         with lock:
@@ -175,8 +175,9 @@ def one_call_at_a_time() -> Iterator[None]:
 
 @contextmanager
 def tapped() -> Iterator[Wire]:
-    """A wire in place of moto's."""
-    wire, original = Wire(), BotocoreStubber.__call__
+    """Put a wire between our code and moto."""
+    wire = Wire()
+    original = BotocoreStubber.__call__
 
     def call(
         stub: BotocoreStubber, event_name: str, request: AWSPreparedRequest, **more: Any
