@@ -1,4 +1,7 @@
-"""Settles dead letters: messages that the queue gave up on. Their orders end with a reason, or get another message."""
+"""Process dead letters, the messages that SQS gave up on.
+
+Their orders fail with a reason, or get another message.
+"""
 
 from __future__ import annotations
 
@@ -14,40 +17,40 @@ from chalicelib.tasks import known
 
 
 def settle(records: list[Any]) -> dict[str, list[dict[str, str]]]:
-    """Settle a batch of the dead-letter queue's records. Returns Lambda's partial batch response.
+    """Process a batch of the dead-letter queue's records. Return Lambda's partial batch response.
 
-    It sends nothing: Lambda stops functions that feed the queue which feeds them. The sweeper sends.
+    Nothing is sent here, since Lambda stops recursive loops: a function that sends to a queue which
+    leads back to it. The sweeper sends the new messages.
     """
-    return queue.process(records, lambda message, _: _settle(message))
+    return queue.process(records, lambda message, _: _process_dead_letter(message))
 
 
-def _settle(message: Message) -> bool:
+def _process_dead_letter(message: Message) -> bool:
+    """Fail the message's order or give it a new check time. Return True to acknowledge."""
     order = transitions.read(message.key) if message.key else None
     now = orders.now()
     logs.event("dead_letter", status=order.status.value if order else None)
     if order is None or order.status.final or order.held(now):
-        return True  # nothing to end, or somebody is at it: the row's own timer stands
+        return True  # nothing to do, or a worker holds it: its check time in the due index applies
     error = _terminal_error(order, now)
     with suppress(ConditionFailed):
         if error:
             transitions.give_up(order, error)
         else:
-            transitions.postpone(
-                order,
-                orders.dispatch(
-                    order.id,
-                    now,
-                    order.run_at,
-                    config.settings().resend_after_s,
-                    config.settings().due_shards,
-                ),
+            dispatch = orders.dispatch(
+                order.id,
+                now,
+                order.run_at,
+                config.settings().resend_after_s,
+                config.settings().due_shards,
             )
+            transitions.postpone(order, dispatch)
     return True
 
 
 def _terminal_error(order: Order, now: int) -> dict[str, Any] | None:
     if order.task not in known():
         return orders.failure(
-            order, "unknown_task", f"this version knows no task {order.task!r}: was it renamed?"
+            order, "unknown_task", f"this version has no task {order.task!r}; was it renamed?"
         )
     return orders.terminal_error(order, now, config.settings().max_age_s)

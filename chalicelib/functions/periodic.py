@@ -1,9 +1,10 @@
 """Periodic tasks: the sweeper places one order for each tick.
 
-An order's id is made from task and tick, so a tick has one order however many sweepers run. The last tick is recorded
-in a row that does not expire, after its order was placed: a sweeper that dies in between places the same order again.
-The first sweep after a deploy of a task, or of another schedule for it, only records the latest tick: a yearly task
-does not run on the day of its deploy. Ticks that passed while no sweeper ran are skipped, and the log says so.
+An order's id is derived from task and tick, so a tick has one order however many sweepers run. The
+last tick is recorded in a row that does not expire, after its order was placed: a sweeper that dies
+in between places the same order again. The first sweep after a task or a new schedule is deployed
+only records the latest tick, so a yearly task does not run on the day of its deploy. Ticks that
+passed while no sweeper ran are skipped and logged.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ from chalicelib.tasks import Task, known
 
 
 def place_ticks(now: int) -> None:
-    """Place each periodic task's order for its latest tick, unless that has been done. Raises Unavailable."""
+    """Place each periodic task's order for its latest tick, unless it was placed before.
+
+    `now` is in microseconds since 1970. Raises Unavailable.
+    """
     for task in known().values():
         if task.every_s or task.cron:
             _place_tick(task, now)
@@ -35,7 +39,7 @@ def _place_tick(task: Task, now: int) -> None:
     if previous is None or previous.schedule != schedule:
         last_ticks.record(task.name, current, previous)
         return
-    if tick <= previous.tick or not _placed(task, tick):
+    if tick <= previous.tick or not _place_order(task, tick):
         return
     recorded = last_ticks.record(task.name, current, previous)
     before = last_tick(task, tick - 1)
@@ -43,8 +47,8 @@ def _place_tick(task: Task, now: int) -> None:
         logs.event("ticks_skipped", task=task.name, tick=tick, before=before)
 
 
-def _placed(task: Task, tick: int) -> bool:
-    """Place the tick's order, whether or not it was there. Return False if it is refused."""
+def _place_order(task: Task, tick: int) -> bool:
+    """Place the tick's order if it does not exist yet. Return False if it is rejected."""
     try:
         service.place(
             config.settings().periodic_owner, service.NewOrder(task.name, {}, id=_id(task, tick))
@@ -56,15 +60,16 @@ def _placed(task: Task, tick: int) -> bool:
 
 
 def last_tick(task: Task, now: int) -> int | None:
-    """The latest tick at or before now, in microseconds since 1970; None if there was none within a year.
+    """Return the latest tick at or before now; None if there was none in the past 50 years.
 
-    `every_s` counts from 1970, so every sweeper counts the same; `cron` has five fields, in UTC.
+    Both times are in microseconds since 1970. `every_s` counts from 1970, so all sweepers agree;
+    `cron` has five fields, in UTC.
     """
     if task.every_s:
         step = int(task.every_s * SECOND)
         return now // step * step
     moment = datetime.fromtimestamp(now // SECOND, timezone.utc)
-    # A reverse walk begins before its start: a tick at this very second would be missed
+    # A reverse iteration excludes its start, so start one second later to include this second
     tick = next(CronSim(str(task.cron), moment + timedelta(seconds=1), reverse=True), None)
     return int(tick.timestamp()) * SECOND if tick else None
 

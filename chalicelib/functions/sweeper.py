@@ -1,6 +1,6 @@
-"""The sweeper: sends again what is overdue, sends what was for later, places the orders of periodic tasks.
+"""The sweeper: requeue overdue orders, send scheduled ones, place the orders of periodic tasks.
 
-It runs on a schedule and may run twice at once: every step is a conditional write on the row as it was read.
+It runs every minute and may run twice at once: each step is a conditional write on the row as read.
 """
 
 from __future__ import annotations
@@ -14,14 +14,20 @@ from chalicelib.functions import periodic
 from chalicelib.orders import QUEUED, SCHEDULED, SECOND, Order
 from chalicelib.table import by_due, transitions
 
-RESERVE_S = 5  # of the function's time is left when it stops: the rest waits for the next sweep
-LONG_OVERDUE = 3600 * SECOND
-MIN_RESEND_BUDGET = 100  # so many messages may be too many
+RESERVE_S = 5  # stop when the function has less time left; the rest waits for the next sweep
+LONG_OVERDUE = 3600 * SECOND  # an order overdue this long is requeued even without a budget
+MIN_RESEND_BUDGET = 100  # may always be resent, even if some turn out to be duplicates
 
 
 @dataclass
 class Swept:
-    """What a sweep did."""
+    """The result of a sweep.
+
+    resent             messages sent
+    ended              orders that failed, being out of attempts or out of time
+    untouched          orders that changed before the sweeper could write
+    largest_overdue_s  the age in seconds of the longest overdue check
+    """
 
     resent: int = 0
     ended: int = 0
@@ -30,24 +36,24 @@ class Swept:
 
 
 def sweep(time_left_s: Callable[[], float]) -> Swept:
-    """Look at every order that is due, the longest overdue first, until all are seen or the time is nearly over."""
+    """Check every order that is due, longest overdue first, until all are done or time runs out."""
     swept = Swept()
-    for part in (_sweep_later, _sweep_sent, _place_ticks):
+    for step in (_sweep_scheduled, _sweep_queued, _place_ticks):
         try:
-            part(swept, time_left_s)
-        except Unavailable as fault:  # of this part; another may fare better
-            logs.event("aws_unavailable", reason=str(fault))
+            step(swept, time_left_s)
+        except Unavailable as error:  # a failing step does not stop the others
+            logs.event("aws_unavailable", reason=str(error))
     logs.event("swept", **vars(swept))
     return swept
 
 
-def _sweep_later(swept: Swept, time_left_s: Callable[[], float]) -> None:
+def _sweep_scheduled(swept: Swept, time_left_s: Callable[[], float]) -> None:
     for shard in by_due.shards(SCHEDULED):
         _sweep(shard, swept, float("inf"), time_left_s)
 
 
-def _sweep_sent(swept: Swept, time_left_s: Callable[[], float]) -> None:
-    budget = _budget()
+def _sweep_queued(swept: Swept, time_left_s: Callable[[], float]) -> None:
+    budget = _resend_budget()
     for shard in by_due.shards(QUEUED):
         budget = _sweep(shard, swept, budget, time_left_s)
 
@@ -56,42 +62,42 @@ def _place_ticks(swept: Swept, time_left_s: Callable[[], float]) -> None:
     periodic.place_ticks(orders.now())
 
 
-def _budget() -> float:
-    """How many messages may be sent again: no more than overdue orders can lack, given those that wait already.
+def _resend_budget() -> float:
+    """Return how many messages may be resent: the overdue orders less the waiting messages.
 
-    So a backlog is never multiplied: a worker that is merely slow finds each order's message once.
+    This keeps a backlog from being multiplied: when workers are merely slow, most overdue orders
+    still have a message in the queue. If no message waits, there is no limit.
     """
     waiting = queue.depth()
     if not waiting:
         return float("inf")
     now = orders.now()
-    return (
-        max(MIN_RESEND_BUDGET, sum(by_due.count(shard, now) for shard in by_due.shards(QUEUED)))
-        - waiting
-    )
+    overdue = sum(by_due.count(shard, now) for shard in by_due.shards(QUEUED))
+    return max(MIN_RESEND_BUDGET, overdue) - waiting
 
 
 def _sweep(shard: str, swept: Swept, budget: float, time_left_s: Callable[[], float]) -> float:
-    """One partition. Returns what is left of the budget."""
+    """Sweep one shard of the due index. Return the rest of the budget."""
     now = orders.now()
     for key, check_at in by_due.overdue(shard, now):
         if time_left_s() < RESERVE_S or (budget <= 0 and now - check_at < LONG_OVERDUE):
             break
         swept.largest_overdue_s = max(swept.largest_overdue_s, (now - check_at) // SECOND)
         try:
-            budget -= _look_at(key, swept)
+            budget -= _check_order(key, swept)
         except Unavailable:
             raise
-        except (
-            Exception
-        ):  # a row that can't be read, say: it is always the first, and must not hide all others
+        except Exception:
+            # For example a row that can't be read. It stays the longest overdue, so it must not
+            # stop the sweep of all others
             logs.exception("sweep_fault", key=key)
     return budget
 
 
-def _look_at(key: str, swept: Swept) -> int:
-    """One order that is due. Returns how many messages were sent for it."""
-    order, now = transitions.read(key), orders.now()
+def _check_order(key: str, swept: Swept) -> int:
+    """Fail or resend an order if it is still due. Return how many messages were sent for it."""
+    order = transitions.read(key)
+    now = orders.now()
     if order is None or order.status.final or order.held(now) or (order.check_at or 0) > now:
         return 0
     try:
@@ -100,7 +106,7 @@ def _look_at(key: str, swept: Swept) -> int:
             swept.ended += 1
             return 0
         _resend(order, now)
-    except ConditionFailed:  # another sweeper, a worker, a client was faster
+    except ConditionFailed:  # another sweeper, a worker or the owner was faster
         swept.untouched += 1
         return 0
     swept.resent += 1
@@ -108,9 +114,9 @@ def _look_at(key: str, swept: Swept) -> int:
 
 
 def _resend(order: Order, now: int) -> None:
-    """T9, then T2: a crash between them costs a wait, never the order."""
+    """Record the requeue, then send: a crash in between delays the order, but does not lose it."""
     wait_s = min(config.settings().resend_after_s * 2**order.requeue_count, 3600)
     dispatch = orders.dispatch(order.id, now, order.run_at, wait_s, config.settings().due_shards)
-    moved = transitions.resend(order, dispatch)
+    updated = transitions.resend(order, dispatch)
     if dispatch.delay_s is not None:
-        queue.send(moved, dispatch.delay_s)
+        queue.send(updated, dispatch.delay_s)

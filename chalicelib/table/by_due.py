@@ -1,4 +1,7 @@
-"""The due index: which orders the sweeper should look at. The one timer of the system; it costs what is due."""
+"""The due index: orders by the time when the sweeper must check them.
+
+It is the system's only timer. A query reads what is due and nothing else.
+"""
 
 from __future__ import annotations
 
@@ -10,18 +13,22 @@ from chalicelib.table.items import Item, encode
 
 
 def overdue(shard: str, until: int) -> Iterator[tuple[str, int]]:
-    """(row key, check_at) of every order in a partition that was due by then, the longest overdue first."""
+    """Yield (row key, check_at) of a shard's orders that are due by `until`, longest overdue first.
+
+    Both times are in microseconds since 1970.
+    """
     for page in _pages(shard, until):
         for item in page["Items"]:
             yield item["pk"]["S"], int(item["check_at"]["N"])
 
 
 def count(shard: str, until: int) -> int:
+    """Count a shard's orders that are due by `until`, in microseconds since 1970."""
     return sum(page["Count"] for page in _pages(shard, until, Select="COUNT"))
 
 
 def shards(kind: str) -> list[str]:
-    """The partitions of a kind, `sent` or `later`."""
+    """Return the index's partition keys for a kind of dispatch, QUEUED or SCHEDULED."""
     return [f"{kind}#{n}" for n in range(config.settings().due_shards)]
 
 

@@ -1,7 +1,8 @@
-"""A client's list, newest first: the index by_time in pages, merged over its shards in the order of time.
+"""An owner's list of orders, newest first: pages of the index by_time, merged over its shards.
 
-A page costs the same however many orders there are: one query of the index for each shard, and one read of the rows for
-each hundred keys. The index is a moment behind the table, so an order is sure to be there some seconds after its 202.
+A page costs the same however many orders there are: one query of the index for each shard, and one
+read of the rows for each hundred keys. The index is eventually consistent with the table: an order
+may be missing from the list for some seconds after its 202.
 """
 
 from __future__ import annotations
@@ -24,19 +25,21 @@ from chalicelib.table.items import (
     time_shards,
 )
 
-MAX_KEYS_PER_PAGE = (
-    200  # that a page looks at: a filter that nothing fits must not read a client's whole past
-)
-_BATCH_GET_LIMIT = (
-    100  # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
-)
-_MOST_READS = 4
+# Per page, so that a filter without matches can't scan an owner's whole history
+MAX_KEYS_PER_PAGE = 200
+# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
+_BATCH_GET_LIMIT = 100
+_MAX_BATCH_GETS = 4
 _NEWEST = "~"  # greater than every sort key
 
 
 @dataclass(frozen=True)
 class Page:
-    """Orders, and the sort key after which the next page begins; None: this was the last."""
+    """A page of orders.
+
+    orders  the newest first
+    end     the sort key after which the next page begins; None on the last page
+    """
 
     orders: list[Order]
     end: str | None
@@ -44,9 +47,9 @@ class Page:
 
 @dataclass(frozen=True)
 class _Key:
-    """What the index says of an order."""
+    """An entry of the index."""
 
-    place: str
+    sort_key: str
     row: str
     task: str
 
@@ -58,55 +61,66 @@ def page(
     task: str | None = None,
     fits: Callable[[Order], bool] | None = None,
 ) -> Page:
-    """At most so many orders, those that are older than the place `after`. `task` and `fits` choose among them; with
-    either, a page may be short or even empty though more follow."""
-    most = MAX_KEYS_PER_PAGE if task or fits else limit
-    keys = _keys(owner, after or _NEWEST, most + 1)  # one more, to know whether any follows
+    """Return a page of an owner's orders.
+
+    With `task` or `fits` a page may be short or even empty though more pages follow.
+
+    Args:
+        owner: the tenant whose orders are listed
+        limit: the maximum number of orders
+        after: the sort key where the page before ended; None for the first page
+        task: list only orders of this task
+        fits: list only orders for which this returns True
+    """
+    max_keys = MAX_KEYS_PER_PAGE if task or fits else limit
+    keys = _newest_keys(owner, after or _NEWEST, max_keys + 1)  # one more: is there a next page?
     found: list[Order] = []
-    chosen = [key for key in keys[:most] if task in (None, key.task)]
-    for chunk in _chunks(chosen, first=_BATCH_GET_LIMIT if fits else limit):
-        for key, order in _read(chunk):
+    chosen = [key for key in keys[:max_keys] if task in (None, key.task)]
+    for chunk in _split(chosen, first=_BATCH_GET_LIMIT if fits else limit):
+        for key, order in _read_orders(chunk):
             if order is not None and (fits is None or fits(order)):
                 found.append(order)
             if len(found) == limit:
-                return Page(found, key.place if key != keys[-1] else None)
-    return Page(found, keys[most - 1].place if len(keys) > most else None)
+                return Page(found, key.sort_key if key != keys[-1] else None)
+    return Page(found, keys[max_keys - 1].sort_key if len(keys) > max_keys else None)
 
 
-def _keys(owner: str, before: str, most: int) -> list[_Key]:
-    """The newest keys before a place, of all shards."""
-    shards = [_shard(shard, before, most) for shard in time_shards(owner)]
-    return list(heapq.merge(*shards, key=lambda key: key.place, reverse=True))[:most]
+def _newest_keys(owner: str, before: str, limit: int) -> list[_Key]:
+    """Return the newest keys below a sort key, merged over all shards."""
+    shards = [_query_shard(shard, before, limit) for shard in time_shards(owner)]
+    return list(heapq.merge(*shards, key=lambda key: key.sort_key, reverse=True))[:limit]
 
 
-def _shard(shard: str, before: str, most: int) -> list[_Key]:
+def _query_shard(shard: str, before: str, limit: int) -> list[_Key]:
     with translated():
-        answer = client("dynamodb").query(
+        response = client("dynamodb").query(
             TableName=config.settings().orders_table,
             IndexName="by_time",
             KeyConditionExpression="time_shard = :shard AND time_key < :before",
             ExpressionAttributeValues={":shard": encode(shard), ":before": encode(before)},
             ScanIndexForward=False,
-            Limit=most,
+            Limit=limit,
         )
     return [
-        _Key(item["time_key"]["S"], item["pk"]["S"], item["task"]["S"]) for item in answer["Items"]
+        _Key(item["time_key"]["S"], item["pk"]["S"], item["task"]["S"])
+        for item in response["Items"]
     ]
 
 
-def _chunks(keys: list[_Key], first: int) -> Iterator[list[_Key]]:
-    """So many at first, which should do; then as many as can be read at once."""
+def _split(keys: list[_Key], first: int) -> Iterator[list[_Key]]:
+    """Yield `first` keys, usually enough for the page, then chunks of the batch read's limit."""
     yield keys[:first]
-    yield from (
-        keys[start : start + _BATCH_GET_LIMIT]
-        for start in range(first, len(keys), _BATCH_GET_LIMIT)
-    )
+    for start in range(first, len(keys), _BATCH_GET_LIMIT):
+        yield keys[start : start + _BATCH_GET_LIMIT]
 
 
-def _read(keys: list[_Key]) -> list[tuple[_Key, Order | None]]:
-    """The rows of these keys, in their order; None for one that expired, or began anew since the index was written."""
-    found = {(time_key(order), order.key): order for order in _readable(_rows(keys))}
-    current = [found.get((key.place, key.row)) for key in keys]
+def _read_orders(keys: list[_Key]) -> list[tuple[_Key, Order | None]]:
+    """Return the keys with their orders.
+
+    The order is None if it expired, or if its id was used again since the index was written.
+    """
+    found = {(time_key(order), order.key): order for order in _decode_readable(_read_rows(keys))}
+    current = [found.get((key.sort_key, key.row)) for key in keys]
     now = orders.now()
     return [
         (key, None if order is None or order.expired(now) else order)
@@ -114,8 +128,11 @@ def _read(keys: list[_Key]) -> list[tuple[_Key, Order | None]]:
     ]
 
 
-def _readable(items: Iterable[Item]) -> Iterator[Order]:
-    """Yield the orders of these rows. One that this version can't read must not hide the others of its owner."""
+def _decode_readable(items: Iterable[Item]) -> Iterator[Order]:
+    """Yield the orders of these rows.
+
+    A row that this version can't read is logged and skipped: it must not hide its owner's others.
+    """
     for item in items:
         try:
             yield decode_order(item)
@@ -123,19 +140,23 @@ def _readable(items: Iterable[Item]) -> Iterator[Order]:
             logs.event("row_unreadable", order=item.get("id", {}).get("S"))
 
 
-def _rows(keys: list[_Key]) -> Iterator[Item]:
-    """A list must lack none silently: what AWS leaves out, since it is too much at once, is asked for again."""
+def _read_rows(keys: list[_Key]) -> Iterator[Item]:
+    """Yield the rows, with empty values for the attributes that a list omits.
+
+    A list must not lack orders silently: keys that DynamoDB leaves unprocessed are read again.
+    Raises Unavailable if some are left after `_MAX_BATCH_GETS` reads.
+    """
     table = config.settings().orders_table
-    once = dict.fromkeys(key.row for key in keys)  # AWS refuses a read that names a row twice
-    wanted: Item = (
-        {table: {"Keys": [{"pk": encode(row)} for row in once], **LIST_PROJECTION}} if once else {}
-    )
-    for _ in range(_MOST_READS):
-        if not wanted:
+    unique_rows = dict.fromkeys(key.row for key in keys)  # AWS rejects a read that repeats a key
+    pending: Item = {}
+    if unique_rows:
+        pending = {table: {"Keys": [{"pk": encode(row)} for row in unique_rows], **LIST_PROJECTION}}
+    for _ in range(_MAX_BATCH_GETS):
+        if not pending:
             return
         with translated():
-            answer = client("dynamodb").batch_get_item(RequestItems=wanted)
-        yield from (OMITTED_IN_LISTS | item for item in answer["Responses"][table])
-        wanted = answer.get("UnprocessedKeys", {})
-    if wanted:
-        raise Unavailable("AWS read only some of the orders: try again")
+            response = client("dynamodb").batch_get_item(RequestItems=pending)
+        yield from (OMITTED_IN_LISTS | item for item in response["Responses"][table])
+        pending = response.get("UnprocessedKeys", {})
+    if pending:
+        raise Unavailable("AWS returned only some of the orders; try again")

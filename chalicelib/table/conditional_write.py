@@ -1,9 +1,11 @@
-"""One conditional write to the orders table, and how to tell one's own.
+"""One conditional write to the orders table, with a fencing token.
 
-Each write carries a fresh random `fence`. It fences (a stale worker's finish is refused), and it tells one's own write
-when the SDK hid a retry after a lost answer: refused, but the row's fence is the one just sent, so it was this one.
-DynamoDB hands the row over with its refusal, free of charge:
-https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_UpdateItem.html (ReturnValuesOnConditionCheckFailure)
+Each write leaves a new random `fence` in the row. The fencing token stops a worker that lost its
+claim from finishing the order. It also makes retries safe: when our first try succeeded but its
+response was lost, the retry fails its condition, finds its own token in the row and knows that it
+had succeeded. DynamoDB returns the row with the failed condition, at no extra cost:
+https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_UpdateItem.html
+(ReturnValuesOnConditionCheckFailure)
 """
 
 from __future__ import annotations
@@ -16,21 +18,21 @@ from chalicelib.table.items import Item, decode_order, encode, encode_order
 
 
 def put(order: Order, condition: str, values: Item) -> Order:
-    """Make the row. Returns the order that now has its id: `order`, or the one that was there."""
+    """Insert a row. Return the order that now has its id: `order`, or the one already there."""
     try:
         with translated():
             client("dynamodb").put_item(
                 TableName=config.settings().orders_table,
                 Item=encode_order(order),
                 ConditionExpression=condition,
-                ExpressionAttributeValues=_encoded(values),
+                ExpressionAttributeValues=_encode_values(values),
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
     except CallRefused as refusal:
-        row = _refused_row(refusal)
+        row = _current_row(refusal)
         if row is None:
             raise Unavailable(
-                "AWS refused the row and did not say for which: try again"
+                "AWS rejected the write without returning the current row; try again"
             ) from refusal
         return row
     return order
@@ -45,7 +47,10 @@ def end(
     sets: Item,
     removes: tuple[str, ...] = (),
 ) -> Order:
-    """Every transition to a final status: sets the TTL, takes the row off the sweeper's index, ends the lease."""
+    """Move an order to a final status: set its TTL, leave the due index, release the lease.
+
+    The arguments are those of `update`. Raises ConditionFailed as `update` does.
+    """
     expires_at = now // orders.SECOND + config.settings().retention_s
     order = update(
         key,
@@ -78,16 +83,31 @@ def update(
     also: str = "",
     removes: tuple[str, ...] = (),
 ) -> Order:
-    """One conditional write. The statuses that it may leave and the one it leads to come from the transition alone."""
+    """Write one transition of an order. Return the order as it is now.
+
+    The allowed current statuses and the new one come from the transition alone. Raises
+    ConditionFailed, with the current row, if the status or `where` does not hold.
+
+    Args:
+        key: the row's key
+        transition: the change of status
+        now: becomes `updated_at`; microseconds since 1970
+        where: a condition beside the status
+        values: the values of the placeholders in `where` and `also`
+        sets: attributes to set
+        also: more assignments of the SET clause
+        removes: attributes to remove
+    """
     sets = {"fence": orders.new_fence(), **sets, "updated_at": now}
     if transition.target is not None:
         sets["status"] = transition.target.value
     sources = {f":from{n}": status.value for n, status in enumerate(transition.sources)}
-    change = ", ".join(
-        ["SET version = version + :one", *(f"#{name} = :new_{name}" for name in sets)]
-    )
-    change += f", {also}" if also else ""
-    change += " REMOVE " + ", ".join(f"#{name}" for name in removes) if removes else ""
+    assignments = ["version = version + :one", *(f"#{name} = :new_{name}" for name in sets)]
+    if also:
+        assignments.append(also)
+    change = "SET " + ", ".join(assignments)
+    if removes:
+        change += " REMOVE " + ", ".join(f"#{name}" for name in removes)
     values = {
         **values,
         **sources,
@@ -95,37 +115,37 @@ def update(
         **{f":new_{name}": value for name, value in sets.items()},
     }
     names = {f"#{name}": name for name in {*sets, *removes, "status"}}
-    return _write(
-        key, change, f"#status IN ({', '.join(sources)}) AND {where}", names, values, sets["fence"]
-    )
+    condition = f"#status IN ({', '.join(sources)}) AND {where}"
+    return _update_item(key, change, condition, names, values, sets["fence"])
 
 
-def _write(
+def _update_item(
     key: str, change: str, condition: str, names: dict[str, str], values: Item, fence: str
 ) -> Order:
+    """Update a row, and recognize our own write by `fence` if an earlier try had succeeded."""
     try:
         with translated():
-            answer = client("dynamodb").update_item(
+            response = client("dynamodb").update_item(
                 TableName=config.settings().orders_table,
                 Key={"pk": encode(key)},
                 UpdateExpression=change,
                 ConditionExpression=condition,
                 ExpressionAttributeNames=names,
-                ExpressionAttributeValues=_encoded(values),
+                ExpressionAttributeValues=_encode_values(values),
                 ReturnValues="ALL_NEW",
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
     except CallRefused as refusal:
-        row = _refused_row(refusal)
+        row = _current_row(refusal)
         if row is not None and row.fence == fence:
             return row
         raise ConditionFailed(row) from None
-    return decode_order(answer["Attributes"])
+    return decode_order(response["Attributes"])
 
 
-def _refused_row(refusal: CallRefused) -> Order | None:
+def _current_row(refusal: CallRefused) -> Order | None:
     return decode_order(refusal.item) if refusal.item else None
 
 
-def _encoded(values: Item) -> Item:
+def _encode_values(values: Item) -> Item:
     return {name: encode(value) for name, value in values.items()}

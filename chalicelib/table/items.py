@@ -1,4 +1,7 @@
-"""An order as DynamoDB's item and back: the one place that knows the table's attributes and index keys."""
+"""Encode orders as DynamoDB items and back.
+
+No other module knows the table's attributes and index keys.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,12 @@ from chalicelib.orders import Order, Status
 
 Item = dict[str, Any]
 _FIELDS = tuple(field.name for field in fields(Order))
+# Large attributes, left out of list responses
 OMITTED_IN_LISTS: Item = {
     "input": {"S": ""},
     "result": {"S": ""},
     "history": {"L": []},
-}  # what may be large, and a list lacks
+}
 _BRIEF_FIELDS = [name for name in _FIELDS if name not in OMITTED_IN_LISTS]
 LIST_PROJECTION = {
     "ProjectionExpression": ", ".join(f"#{name}" for name in _BRIEF_FIELDS),
@@ -25,16 +29,17 @@ LIST_PROJECTION = {
 
 
 def encode_order(order: Order) -> Item:
-    """The order as DynamoDB's item, its index keys included; absent is what is None."""
+    """Return the order as a DynamoDB item with its index keys, without fields that are None."""
     row = {name: getattr(order, name) for name in _FIELDS}
     row |= {"pk": order.key, "time_shard": _time_shard(order), "time_key": time_key(order)}
     return {name: encode(value) for name, value in row.items() if value is not None}
 
 
 def decode_order(item: Item) -> Order:
-    """Return the order of a row. Members that this code doesn't know are left out: a newer version may have written it.
+    """Return the order of a row.
 
-    Raises UnreadableOrder, for a newer status say.
+    Unknown attributes are ignored: a newer version may have written the row. Raises UnreadableOrder
+    if a known one is missing or invalid, for example a status that only a newer version has.
     """
     try:
         row = {name: decode(item[name]) for name in _FIELDS if name in item}
@@ -45,13 +50,15 @@ def decode_order(item: Item) -> Order:
 
 
 def time_key(order: Order) -> str:
-    """The sort key of by_time: the order's place in its client's list."""
+    """Return the sort key of the index by_time: an owner's orders by time of creation."""
     return f"{order.created_at:016d}#{order.id}"
 
 
 def time_shards(owner: str) -> list[str]:
-    """The partitions of by_time that hold a client's orders. A row keeps the one it was made with, so LIST_SHARDS may
-    grow at any time, and never shrink."""
+    """Return the partition keys of by_time that hold an owner's orders.
+
+    A row keeps the shard that it was created with, so LIST_SHARDS may grow, but never shrink.
+    """
     return [f"{owner}#{shard}" for shard in range(config.settings().list_shards)]
 
 
@@ -60,7 +67,10 @@ def _time_shard(order: Order) -> str:
 
 
 def encode(value: Any) -> Item:
-    """A value in DynamoDB's wire form. Only what our rows hold: text, whole numbers, lists and maps of these."""
+    """Return a value in DynamoDB's wire format.
+
+    Supports what our rows hold: strings, integers, and lists and maps of these.
+    """
     if isinstance(value, str):
         return {"S": str.__str__(value)}
     if isinstance(value, int):
@@ -71,7 +81,7 @@ def encode(value: Any) -> Item:
 
 
 def decode(wire: Item) -> Any:
-    """The inverse of encode."""
+    """Return the value that `encode` turned into this wire format."""
     ((kind, value),) = wire.items()
     if kind == "N":
         return int(value)

@@ -1,6 +1,6 @@
-"""The last tick of each periodic task: one row a task in the orders table, without a TTL.
+"""The last tick of each periodic task: one row per task in the orders table, without a TTL.
 
-Orders expire, so they can't say whether a tick of last month has been placed; this row can.
+Orders expire, so they can't tell whether last month's tick was placed. This row never expires.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from chalicelib.table.items import Item, decode, encode
 
 @dataclass(frozen=True)
 class LastTick:
-    """The tick up to which a task's orders have been placed, and the schedule that it belongs to.
+    """The last tick whose order was placed, and the schedule that it belongs to.
 
     tick      microseconds since 1970; 0 if the schedule has had none yet
     schedule  the task's period as declared, such as `cron 0 6 * * *`
@@ -38,7 +38,10 @@ def read(task_name: str) -> LastTick | None:
 
 
 def record(task_name: str, last: LastTick, previous: LastTick | None) -> bool:
-    """Replace what was read by `last`. Return False if another sweeper was faster. Raises Unavailable."""
+    """Replace the row as it was read, `previous`, by `last`.
+
+    Return False if another sweeper was faster. Raises Unavailable.
+    """
     item = {
         "pk": encode(_key(task_name)),
         "tick": encode(last.tick),
@@ -65,5 +68,5 @@ def record(task_name: str, last: LastTick, previous: LastTick | None) -> bool:
 
 
 def _key(task_name: str) -> str:
-    """Return the row key. An owner's name is never empty, so no order has it."""
+    """Return the row key. Owners' names are never empty, so it can't be the key of an order."""
     return f"#{task_name}"

@@ -1,5 +1,7 @@
-"""The orders table: insert, get, list, and one function per transition. Every write is conditional; how
-one is made, and how one's own is told, is in writes.py.
+"""Read and write orders: insert, get, and one function per transition.
+
+Every write is conditional; see conditional_write.py. `current` is always the row as it was read.
+Every transition raises ConditionFailed, with the row as it is now, if its condition does not hold.
 """
 
 from __future__ import annotations
@@ -14,31 +16,31 @@ _NOT_HELD = "(attribute_not_exists(lease_until) OR lease_until < :now)"
 
 
 def insert(order: Order) -> Order:
-    """T1: the row, durable. Returns the order that now has this id: `order`, or an earlier one of the same key."""
+    """Insert a new order. Return the order that now has its id: `order`, or an earlier one."""
     condition = "attribute_not_exists(pk) OR expires_at <= :now_s"
     return put(order, condition, {":now_s": order.created_at // orders.SECOND})
 
 
 def get(owner: str, order_id: str) -> Order | None:
-    """The order, or None: unknown, another client's, or expired."""
+    """Return an owner's order; None if the owner has no such order or it expired."""
     return read(orders.key_of(owner, order_id))
 
 
 def read(key: str) -> Order | None:
-    """The order of a row key, or None: there is none, or it expired."""
+    """Return the order with this row key; None if there is none or it expired."""
     with translated():
-        answer = client("dynamodb").get_item(
+        response = client("dynamodb").get_item(
             TableName=config.settings().orders_table, Key={"pk": encode(key)}, ConsistentRead=True
         )
-    order = decode_order(answer["Item"]) if "Item" in answer else None
+    order = decode_order(response["Item"]) if "Item" in response else None
     return None if order is None or order.expired(orders.now()) else order
 
 
 def claim(key: str, task: str, lease_until: int) -> Order:
-    """T3: take an order of that task that waits, or whose lease is over. The claimed row comes back with it, so nobody
-    reads.
+    """Claim an order that waits, or whose lease is over, and return it. A read is not needed.
 
-    Raises ConditionFailed with the row that refused: final, for later, under a live lease, out of attempts, or of another task.
+    Raises ConditionFailed if the order is final, not due yet, under a live lease, out of attempts,
+    or names another task.
     """
     now = orders.now()
     return update(
@@ -53,26 +55,27 @@ def claim(key: str, task: str, lease_until: int) -> Order:
             ":task": task,
             ":attempt": [{"start": now}],
         },
-        sets={
-            "lease_until": lease_until,
-            "requeue_count": 0,
-        },  # it moves again: the next kill waits no longer than the first
+        # The order moves again: if it is lost again, requeue it as soon as the first time
+        sets={"lease_until": lease_until, "requeue_count": 0},
         also="attempts = attempts + :one, history = list_append(history, :attempt)",
     )
 
 
 def succeed(order: Order, result: str) -> Order:
-    """T4: the result is recorded. Raises ConditionFailed if somebody else holds or ended the order."""
+    """Record the result. Raises ConditionFailed if this attempt lost its claim."""
     return _finish(order, orders.SUCCEED, None, {"result": result})
 
 
 def fail(order: Order, error: Item) -> Order:
-    """T6: the last attempt failed, or in a way that no retry can mend. Raises ConditionFailed as succeed does."""
+    """Record the final error. Raises ConditionFailed if this attempt lost its claim."""
     return _finish(order, orders.FAIL, error["code"], {"error": error})
 
 
 def put_back(order: Order, error: Item, backoff_s: float) -> Order:
-    """T5: another attempt, once the backoff is over. Raises ConditionFailed as succeed does."""
+    """Schedule another attempt after the backoff.
+
+    Raises ConditionFailed if this attempt lost its claim.
+    """
     now = orders.now()
     check_at = now + int((backoff_s + config.settings().resend_after_s) * orders.SECOND)
     return update(
@@ -84,60 +87,72 @@ def put_back(order: Order, error: Item, backoff_s: float) -> Order:
             "error": error,
             "check_at": check_at,
             "history": _ended(order, now, error["code"]),
-            **_placed(order),
+            **_follow_ups(order),
         },
         removes=("lease_until", "progress"),
     )
 
 
-def give_up(seen: Order, error: Item) -> Order:
-    """T7: nobody holds it, and no attempt will mend it. `seen` is the row as read. Raises ConditionFailed if it changed."""
+def give_up(current: Order, error: Item) -> Order:
+    """Fail an order that has no live lease and is out of attempts or out of time.
+
+    Raises ConditionFailed if the row changed since it was read.
+    """
     now = orders.now()
-    values = {":seen": seen.fence, ":now": now}
-    return end(
-        seen.key, orders.GIVE_UP, now, f"fence = :seen AND {_NOT_HELD}", values, {"error": error}
-    )
+    condition = f"fence = :fence AND {_NOT_HELD}"
+    values = {":fence": current.fence, ":now": now}
+    return end(current.key, orders.GIVE_UP, now, condition, values, {"error": error})
 
 
-def cancel(seen: Order) -> Order:
-    """T8: its client withdraws it. Naming the round makes a hidden retry harmless. Raises ConditionFailed if it was claimed."""
+def cancel(current: Order) -> Order:
+    """Cancel an order for its owner. Raises ConditionFailed if a worker has claimed it.
+
+    The condition names the retry round, so a delayed duplicate of this call can't cancel the next.
+    """
     return end(
-        seen.key,
+        current.key,
         orders.CANCEL,
         orders.now(),
         "retry_round = :retry_round",
-        {":retry_round": seen.retry_round},
+        {":retry_round": current.retry_round},
         {},
     )
 
 
-def resend(seen: Order, dispatch: Dispatch) -> Order:
-    """T9: before the sweeper sends it. Raises ConditionFailed if anything moved since it was read, another sweeper say."""
+def resend(current: Order, dispatch: Dispatch) -> Order:
+    """Count a requeue, before the sweeper sends the message.
+
+    Raises ConditionFailed if the row changed since it was read, by another sweeper for example.
+    """
     now = orders.now()
     return update(
-        seen.key,
+        current.key,
         orders.RESEND,
         now,
-        f"fence = :seen AND requeue_count = :requeue_count AND check_at = :due AND check_at <= :now AND {_NOT_HELD}",
+        "fence = :fence AND requeue_count = :requeue_count"
+        f" AND check_at = :check_at AND check_at <= :now AND {_NOT_HELD}",
         {
-            ":seen": seen.fence,
-            ":requeue_count": seen.requeue_count,
-            ":due": seen.check_at,
+            ":fence": current.fence,
+            ":requeue_count": current.requeue_count,
+            ":check_at": current.check_at,
             ":now": now,
         },
         sets={
-            "requeue_count": seen.requeue_count + 1,
+            "requeue_count": current.requeue_count + 1,
             "check_at": dispatch.check_at,
             "check_shard": dispatch.check_shard,
         },
     )
 
 
-def postpone(seen: Order, dispatch: Dispatch) -> Order:
-    """T10: its message is dead; the sweeper will send another. Raises ConditionFailed if somebody holds or ended it."""
+def postpone(current: Order, dispatch: Dispatch) -> Order:
+    """Set a new check time for an order whose message is dead; the sweeper will send another.
+
+    Raises ConditionFailed if the order is final or a worker holds it.
+    """
     now = orders.now()
     return update(
-        seen.key,
+        current.key,
         orders.POSTPONE,
         now,
         _NOT_HELD,
@@ -146,30 +161,36 @@ def postpone(seen: Order, dispatch: Dispatch) -> Order:
     )
 
 
-def retry(seen: Order, dispatch: Dispatch) -> Order:
-    """T11: another round, at its client's word. Raises ConditionFailed if it isn't FAILED or CANCELLED in that round any more."""
+def retry(current: Order, dispatch: Dispatch) -> Order:
+    """Start another retry round for the order's owner.
+
+    Raises ConditionFailed if the order is no longer FAILED or CANCELLED in its current round.
+    """
     now = orders.now()
     return update(
-        seen.key,
+        current.key,
         orders.RETRY,
         now,
         "retry_round = :retry_round AND expires_at > :now_s",
-        {":retry_round": seen.retry_round, ":now_s": now // orders.SECOND},
+        {":retry_round": current.retry_round, ":now_s": now // orders.SECOND},
         sets={
             "attempts": 0,
             "requeue_count": 0,
-            "retry_round": seen.retry_round + 1,
+            "retry_round": current.retry_round + 1,
             "round_started_at": now,
             "check_at": dispatch.check_at,
             "check_shard": dispatch.check_shard,
-            "history": list(seen.history[-orders.MAX_HISTORY :]),
+            "history": list(current.history[-orders.MAX_HISTORY :]),
         },
         removes=("expires_at", "lease_until", "result", "error", "progress"),
     )
 
 
 def report(order: Order, progress: Item) -> Order:
-    """T12: how far its task is. It keeps the fence, which the finish will name. Raises ConditionFailed as succeed does."""
+    """Record the progress of a running task, and keep the fence for the finish.
+
+    Raises ConditionFailed if this attempt lost its claim.
+    """
     return update(
         order.key,
         orders.REPORT,
@@ -181,22 +202,24 @@ def report(order: Order, progress: Item) -> Order:
 
 def _finish(order: Order, transition: Transition, code: str | None, sets: Item) -> Order:
     now = orders.now()
-    sets = {**sets, "history": _ended(order, now, code), **_placed(order)}
-    stale = () if "error" in sets else ("error",)  # of an attempt before the one that succeeded
-    return end(order.key, transition, now, *_held_by(order), sets, stale)
+    sets = {**sets, "history": _ended(order, now, code), **_follow_ups(order)}
+    removes = () if "error" in sets else ("error",)  # of an attempt before the one that succeeded
+    return end(order.key, transition, now, *_held_by(order), sets, removes)
 
 
 def _held_by(order: Order) -> tuple[str, Item]:
-    """The fence: the row is still as this order's own claim left it."""
-    return "fence = :held", {":held": order.fence}
+    """Return the condition, and its values, that the row still has the fence of this claim."""
+    return "fence = :fence", {":fence": order.fence}
 
 
-def _placed(order: Order) -> Item:
-    """The links to its follow-ups are written with the end of the attempt that placed them."""
+def _follow_ups(order: Order) -> Item:
+    """Return the links to follow-ups, written at the end of the attempt that placed them."""
     return {"follow_ups": list(order.follow_ups)} if order.follow_ups else {}
 
 
 def _ended(order: Order, now: int, code: str | None) -> list[Item]:
-    """The history with its last attempt ended; bounded, so that no row grows for ever."""
-    last = {**order.history[-1], "end": now, **({"code": code} if code else {})}
+    """Return the history with its last attempt ended, cut to MAX_HISTORY attempts."""
+    last = {**order.history[-1], "end": now}
+    if code:
+        last["code"] = code
     return [*order.history[:-1], last][-orders.MAX_HISTORY :]

@@ -51,8 +51,8 @@ MUTANTS = (
     _one(
         "finish is not fenced",
         "table/transitions.py",
-        '"fence = :held", {":held"',
-        '"version <> :held", {":held"',
+        '"fence = :fence", {":fence"',
+        '"version <> :fence", {":fence"',
     ),
     _one(
         "claim ignores the lease",
@@ -93,7 +93,7 @@ MUTANTS = (
     _one(
         "a duplicate on a live lease is acknowledged",
         "functions/worker.py",
-        'return _keep(message, ((row.lease_until or 0) - now) // SECOND + 1, "live_lease")',
+        'return _keep_message(message, ((row.lease_until or 0) - now) // SECOND + 1, "live_lease")',
         "return True",
     ),
     _one(
@@ -105,7 +105,7 @@ MUTANTS = (
     _one(
         "an unknown task is acknowledged",
         "functions/worker.py",
-        'return _keep(message, min(60, 5 * 2 ** (message.receives - 1)), "unknown_task_or_version")',
+        'return _keep_message(message, delay_s, "unknown_task_or_version")',
         "return True",
     ),
     _one(
@@ -123,16 +123,16 @@ MUTANTS = (
     _one(
         "give_up ignores a newer write",
         "table/transitions.py",
-        'f"fence = :seen AND {_NOT_HELD}"',
-        'f"fence <> :now AND version <> :seen AND {_NOT_HELD}"',
+        'f"fence = :fence AND {_NOT_HELD}"',
+        'f"fence <> :now AND version <> :fence AND {_NOT_HELD}"',
     ),
     Mutant(
         "give_up ignores a live lease",
         (
             (
                 "chalicelib/table/transitions.py",
-                'f"fence = :seen AND {_NOT_HELD}"',
-                '"fence = :seen AND fence <> :now"',
+                'f"fence = :fence AND {_NOT_HELD}"',
+                '"fence = :fence AND fence <> :now"',
             ),
             ("chalicelib/functions/sweeper.py", " or order.held(now)", ""),
             ("chalicelib/functions/dead_letters.py", " or order.held(now)", ""),
@@ -147,14 +147,16 @@ MUTANTS = (
     _one(
         "cancel ignores the retry round",
         "table/transitions.py",
-        '"retry_round = :retry_round",\n        {":retry_round": seen.retry_round},',
+        '"retry_round = :retry_round",\n        {":retry_round": current.retry_round},',
         '"retry_round >= :retry_round",\n        {":retry_round": 0},',
     ),
     _one(
         "the sweeper requeues what is not due",
         "table/transitions.py",
-        "fence = :seen AND requeue_count = :requeue_count AND check_at = :due AND check_at <= :now AND",
-        "fence <> :seen AND requeue_count <> :seen AND version <> :due AND requeue_count <> :now AND requeue_count >= :requeue_count AND",
+        '"fence = :fence AND requeue_count = :requeue_count"\n'
+        '        f" AND check_at = :check_at AND check_at <= :now AND',
+        '"fence <> :fence AND requeue_count <> :fence AND version <> :check_at"\n'
+        '        f" AND requeue_count <> :now AND requeue_count >= :requeue_count AND',
     ),
     _one(
         "the sweeper ignores the waiting messages",
@@ -165,8 +167,8 @@ MUTANTS = (
     _one(
         "the sweeper does not record what it requeued",
         "functions/sweeper.py",
-        "    moved = transitions.resend(order, dispatch)\n    if",
-        "    moved = order\n    if",
+        "    updated = transitions.resend(order, dispatch)\n    if",
+        "    updated = order\n    if",
     ),
     Mutant(
         "a dead letter breaks a live lease",
@@ -194,8 +196,8 @@ MUTANTS = (
     _one(
         "an owner's retry keeps the attempts",
         "table/transitions.py",
-        '            "attempts": 0,\n            "requeue_count"',
-        '            "requeue_count"',
+        '"attempts": 0,',
+        "",
     ),
     _one(
         "an order replaces one that is there",
