@@ -24,57 +24,57 @@ ANY_TYPE = ["*/*"]  # the views check the content type, and answer in problem+js
 
 @app.route("/orders", methods=["POST"], content_types=ANY_TYPE)
 def place_order() -> Response:
-    return _respond(views.answer(views.place, WRITE, _request()))
+    return _respond(views.handle(views.place, WRITE, _request()))
 
 
 @app.route("/orders", methods=["GET"], content_types=ANY_TYPE)
 def list_orders() -> Response:
-    return _respond(views.answer(views.index, READ, _request()))
+    return _respond(views.handle(views.index, READ, _request()))
 
 
 @app.route("/orders/{order_id}", methods=["GET"], content_types=ANY_TYPE)
 def show_order(order_id: str) -> Response:  # the view reads it from the request
-    return _respond(views.answer(views.show, READ, _request()))
+    return _respond(views.handle(views.show, READ, _request()))
 
 
 @app.route("/orders/{order_id}/cancel", methods=["POST"], content_types=ANY_TYPE)
 def cancel_order(order_id: str) -> Response:
-    return _respond(views.answer(views.cancel, WRITE, _request()))
+    return _respond(views.handle(views.cancel, WRITE, _request()))
 
 
 @app.route("/orders/{order_id}/retry", methods=["POST"], content_types=ANY_TYPE)
 def retry_order(order_id: str) -> Response:
-    return _respond(views.answer(views.retry, WRITE, _request()))
+    return _respond(views.handle(views.retry, WRITE, _request()))
 
 
 @app.route("/tasks", methods=["GET"], content_types=ANY_TYPE)
 def list_tasks() -> Response:
-    return _respond(views.answer(views.task_list, READ, _request()))
+    return _respond(views.handle(views.task_list, READ, _request()))
 
 
 @app.route("/board", methods=["GET"], content_types=ANY_TYPE)
 def show_board() -> Response:
-    return _respond(views.answer(board.page, None, _request()))
+    return _respond(views.handle(board.page, None, _request()))
 
 
 @app.route("/board/{file}", methods=["GET"], content_types=ANY_TYPE)
 def board_file(file: str) -> Response:
-    return _respond(views.answer(board.file, None, _request()))
+    return _respond(views.handle(board.file, None, _request()))
 
 
 @app.route("/openapi.json", methods=["GET"], content_types=ANY_TYPE)
 def openapi_json() -> Response:
-    return _respond(views.answer(openapi.show, None, _request()))
+    return _respond(views.handle(openapi.show, None, _request()))
 
 
 @app.route("/docs", methods=["GET"], content_types=ANY_TYPE)
 def docs_page() -> Response:
-    return _respond(views.answer(docs.show, None, _request()))
+    return _respond(views.handle(docs.show, None, _request()))
 
 
 @app.route("/health", methods=["GET"], content_types=ANY_TYPE)
 def health() -> Response:
-    return _respond(views.answer(views.health, None, _request()))
+    return _respond(views.handle(views.health, None, _request()))
 
 
 def preflight(**params: str) -> Response:

@@ -63,7 +63,7 @@ class Gateway(LocalGateway):
     def refusal(self, fault: Problem, sent: Any, said: dict[str, str] | None = None) -> Any:
         given = {name.lower(): value for name, value in (sent or {}).items()}
         request = Request("", "", "", given, id=headers.request_id(given, str(uuid.uuid4())))
-        response = headers.dressed(problems.response(fault, request), request)
+        response = headers.with_default_headers(problems.response(fault, request), request)
         return {
             "statusCode": response.status,
             "headers": {**response.headers, **(said or {})},

@@ -1,1 +1,4 @@
-"""HTTP only: requests in, answers out. Everything below knows orders and errors; nothing below knows a status code."""
+"""The HTTP layer: requests in, responses out.
+
+The layers below know orders and errors, but no status codes.
+"""

@@ -1,4 +1,7 @@
-"""The board: one page and its files, the same for everybody. What it shows it reads from the API, with a token."""
+"""The board: a static page and its files, which need no token.
+
+The page reads the orders from the API, with a token that its user enters.
+"""
 
 from __future__ import annotations
 
@@ -18,26 +21,28 @@ _TYPES = {
     ".js": "text/javascript",
     ".svg": "image/svg+xml",
 }
-_KEEP = 'data-keep-s="300"'  # as the page has it
+_KEEP_ATTRIBUTE = 'data-keep-s="300"'  # replaced in board.html by the setting BOARD_KEEP_S
 _HEADERS = {
-    # Nothing but its own files and the API of its own origin; no script in the page itself. CSP Level 3
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self';"
-    " img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    # Only its own files and the API of its own origin; no inline scripts. CSP Level 3
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self';"
+    " connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none';"
+    " frame-ancestors 'none'",
     "Cache-Control": "no-cache",
 }
 
 
 def page(request: Request, owner: str) -> Response:
-    """GET /board"""
-    return _answer("board.html", request)
+    """Serve GET /board."""
+    return _serve("board.html", request)
 
 
 def file(request: Request, owner: str) -> Response:
-    """GET /board/{file}"""
-    return _answer(request.params["file"], request)
+    """Serve GET /board/{file}."""
+    return _serve(request.params["file"], request)
 
 
-def _answer(name: str, request: Request) -> Response:
+def _serve(name: str, request: Request) -> Response:
+    """Return a file of the board, or 304 if the client has it. Raises NotFound."""
     files = _files()
     if name not in files:
         raise NotFound(f"the board has no file {name!r}")
@@ -54,14 +59,14 @@ def _answer(name: str, request: Request) -> Response:
 
 @functools.cache
 def _files() -> dict[str, tuple[str, str]]:
-    """Each file's text and ETag, by its name: what isn't there can't be asked for."""
+    """Return each file's text and ETag by its name. No other file can be requested."""
     texts = {
         path.name: path.read_text(encoding="utf-8")
         for path in _FOLDER.iterdir()
         if path.suffix in _TYPES
     }
     texts["board.html"] = texts["board.html"].replace(
-        _KEEP, f'data-keep-s="{config.settings().board_keep_s}"'
+        _KEEP_ATTRIBUTE, f'data-keep-s="{config.settings().board_keep_s}"'
     )
     return {
         name: (text, f'"{hashlib.sha256(text.encode()).hexdigest()[:20]}"')

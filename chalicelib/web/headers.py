@@ -1,4 +1,4 @@
-"""What every answer carries: the request's id, what browsers are to be strict about, CORS where a setting allows it."""
+"""The headers of every response: request id, security headers, and CORS if a setting allows it."""
 
 from __future__ import annotations
 
@@ -16,45 +16,48 @@ SECURITY = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
-ASKED = "Authorization, Content-Type, Idempotency-Key, If-None-Match, Prefer, X-Request-Id"
-SHOWN = "ETag, Idempotency-Replayed, Link, Location, Preference-Applied, Retry-After, WWW-Authenticate, X-Request-Id"
+ALLOWED_HEADERS = (
+    "Authorization, Content-Type, Idempotency-Key, If-None-Match, Prefer, X-Request-Id"
+)
+EXPOSED_HEADERS = (
+    "ETag, Idempotency-Replayed, Link, Location, Preference-Applied, Retry-After,"
+    " WWW-Authenticate, X-Request-Id"
+)
 _ID = re.compile(r"[!-~]{1,128}")
 
 
 def request_id(headers: Mapping[str, str], own: str) -> str:
-    """The client's X-Request-Id, if it is 1 to 128 visible ASCII characters; else the platform's own."""
-    given = headers.get("x-request-id", "")
-    return given if _ID.fullmatch(given) else own
+    """Return the client's X-Request-Id if it is 1 to 128 visible ASCII characters, else `own`."""
+    sent = headers.get("x-request-id", "")
+    return sent if _ID.fullmatch(sent) else own
 
 
-def dressed(response: Response, request: Request) -> Response:
-    """The response with its standing headers. What the view itself says goes before them."""
-    standing = {
+def with_default_headers(response: Response, request: Request) -> Response:
+    """Add the headers of every response; those that the view has set take precedence."""
+    defaults = {
         **SECURITY,
         **_allowed_origin(request),
         "Vary": "Authorization, Origin",
         "X-Request-Id": request.id,
     }
-    return replace(response, headers={**standing, **response.headers})
+    return replace(response, headers={**defaults, **response.headers})
 
 
 def preflight(request: Request, methods: str) -> Response:
-    """OPTIONS: what a browser asks before a request to another origin. Without CORS_ORIGINS it allows nothing."""
-    allowed = _allowed_origin(request)
-    cors = (
-        {
-            "Access-Control-Allow-Methods": methods,
-            "Access-Control-Allow-Headers": ASKED,
-            "Access-Control-Max-Age": "600",
-        }
-        if allowed
-        else {}
-    )
-    return dressed(Response(204, "", {"Allow": methods, **cors}), request)
+    """Answer OPTIONS, a browser's CORS preflight. Without CORS_ORIGINS it allows nothing."""
+    own = {"Allow": methods}
+    if _allowed_origin(request):
+        own["Access-Control-Allow-Methods"] = methods
+        own["Access-Control-Allow-Headers"] = ALLOWED_HEADERS
+        own["Access-Control-Max-Age"] = "600"
+    return with_default_headers(Response(204, "", own), request)
 
 
 def _allowed_origin(request: Request) -> dict[str, str]:
-    origin, listed = request.headers.get("origin"), config.settings().cors_origins.split()
-    if origin is None or origin not in listed:
+    origin = request.headers.get("origin")
+    if origin is None or origin not in config.settings().cors_origins.split():
         return {}
-    return {"Access-Control-Allow-Origin": origin, "Access-Control-Expose-Headers": SHOWN}
+    return {
+        "Access-Control-Allow-Origin": origin,
+        "Access-Control-Expose-Headers": EXPOSED_HEADERS,
+    }

@@ -1,4 +1,4 @@
-"""A request and a response, as the views see them; free of any web framework."""
+"""Request and Response as the views see them, independent of the web framework."""
 
 from __future__ import annotations
 
@@ -15,7 +15,15 @@ _HOST = re.compile(r"[A-Za-z0-9.:_\[\]-]{1,255}")
 
 @dataclass(frozen=True)
 class Request:
-    """Header names are in lower case. `route` is the path's pattern, `path` what was asked, stage prefix included."""
+    """An HTTP request.
+
+    route    the pattern that the path matches, such as /orders/{order_id}
+    path     the path as sent, including the stage's prefix
+    headers  by their names in lower case
+    query    each query parameter's values
+    params   the path's parameters
+    id       the request id, for logs and the X-Request-Id header
+    """
 
     method: str
     route: str
@@ -27,24 +35,26 @@ class Request:
     id: str = ""
 
     def url(self, path: str) -> str:
-        """An absolute URL. What stands before the route in the path is the stage's prefix, and is kept."""
+        """Return an absolute URL of the API, with the stage's prefix if the request had one."""
         if config.settings().public_url:
             return config.settings().public_url.rstrip("/") + path
         scheme = "https" if self.headers.get("x-forwarded-proto") == "https" else "http"
         host = self.headers.get("host", "")
-        above = self.path.rstrip("/").split("/")[: -self.route.count("/")]
-        return f"{scheme}://{host if _HOST.fullmatch(host) else 'localhost'}{'/'.join(above)}{path}"
+        prefix = "/".join(self.path.rstrip("/").split("/")[: -self.route.count("/")])
+        return f"{scheme}://{host if _HOST.fullmatch(host) else 'localhost'}{prefix}{path}"
 
 
 @dataclass(frozen=True)
 class Response:
+    """An HTTP response."""
+
     status: int
     body: str
     headers: dict[str, str]
 
 
 def json_response(status: int, value: Any, headers: Mapping[str, str] | None = None) -> Response:
-    fixed = {"Content-Type": "application/json", "Cache-Control": "no-store"}
-    return Response(
-        status, json.dumps(value, ensure_ascii=False, allow_nan=False), {**fixed, **(headers or {})}
-    )
+    """Return a response with a JSON body; `headers` take precedence over the defaults."""
+    defaults = {"Content-Type": "application/json", "Cache-Control": "no-store"}
+    body = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    return Response(status, body, {**defaults, **(headers or {})})

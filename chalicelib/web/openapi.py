@@ -1,4 +1,4 @@
-"""GET /openapi.json: the description of the API, made from the routes' data and the registry of tasks."""
+"""GET /openapi.json: the API's description, generated from the operations and the tasks."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ from chalicelib.web import problems, schemas
 from chalicelib.web.http import Request, Response, json_response
 from chalicelib.web.operations import OPERATIONS, STANDING, Answer, Operation
 
-_ABOUT = """A client places an order and gets a reference number; a worker runs the task; the client polls.
-Every answer that is no success is a problem (RFC 9457), whose `type` says which. OPTIONS is answered on every route."""
+_ABOUT = (
+    "A client places an order and gets a reference number; a worker runs the task; the client"
+    " polls.\nErrors are problems (RFC 9457), identified by their `type`."
+    " Every route answers OPTIONS."
+)
 _LICENSE = {"name": "Apache License 2.0", "identifier": "Apache-2.0"}
 
 
 def show(request: Request, owner: str) -> Response:
-    """GET /openapi.json"""
+    """Serve GET /openapi.json."""
     return json_response(200, document(request.url("")))
 
 
 def document(base_url: str) -> dict[str, Any]:
-    """OpenAPI 3.1."""
+    """Return the description as an OpenAPI 3.1 document."""
     paths: dict[str, dict[str, Any]] = {}
     for route, operation in OPERATIONS.items():
         method, path = route.split()
@@ -41,7 +44,7 @@ def document(base_url: str) -> dict[str, Any]:
 
 
 def _operation(operation: Operation) -> dict[str, Any]:
-    made: dict[str, Any] = {
+    description: dict[str, Any] = {
         "operationId": operation.id,
         "summary": operation.summary,
         "security": [{"token": []}] if operation.scope else [],
@@ -52,40 +55,44 @@ def _operation(operation: Operation) -> dict[str, Any]:
         },
     }
     if operation.scope:
-        made["description"] = f"The token needs the scope `{operation.scope}`."
+        description["description"] = f"The token needs the scope `{operation.scope}`."
     if operation.body:
-        made["requestBody"] = {
+        description["requestBody"] = {
             "required": True,
             "content": {"application/json": {"schema": _ref(operation.body)}},
         }
-    return made
+    return description
 
 
 def _parameter(name: str) -> dict[str, Any]:
-    place, text, schema = schemas.PARAMETERS[name]
-    return {
+    location, text, schema = schemas.PARAMETERS[name]
+    parameter = {
         "name": name,
-        "in": place,
+        "in": location,
         "description": text,
         "schema": schema,
-        "required": place == "path",
-        **({"style": "form", "explode": False} if name == "include" else {}),
+        "required": location == "path",
     }
+    if name == "include":  # one parameter with commas, not one for each value
+        parameter |= {"style": "form", "explode": False}
+    return parameter
 
 
 def _answer(answer: Answer) -> dict[str, Any]:
     content = {kind: {"schema": {"type": "string"}} for kind in answer.text_types}
     if answer.body:
         content["application/json"] = {"schema": _ref(answer.body)}
-    return {
+    response: dict[str, Any] = {
         "description": answer.meaning,
         "headers": _headers(answer.headers),
-        **({"content": content} if content else {}),
     }
+    if content:
+        response["content"] = content
+    return response
 
 
 def _problems(names: tuple[str, ...]) -> dict[str, Any]:
-    """By status, since a status may have several."""
+    """Return the problem responses by status; a status may have several types."""
     by_status: dict[int, list[str]] = {}
     for name in names:
         by_status.setdefault(problems.TYPES[name][0], []).append(name)
@@ -93,7 +100,8 @@ def _problems(names: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _problem(names: list[str]) -> dict[str, Any]:
-    # Beside the reference, not in an allOf: a validator reads both, a generator that knows only one still has the class
+    # Beside the reference, not in an allOf: validators read both, and generators that read only one
+    # of them still find the class
     schema = {
         **_ref("Problem"),
         "properties": {"type": {"enum": [f"/problems/{name}" for name in names]}},

@@ -1,8 +1,11 @@
-"""What each route takes and answers, as data: /openapi.json and /docs are made of it, and tests hold it to the app."""
+"""Each route's parameters and responses, as data.
+
+/openapi.json and /docs are generated from it, and tests compare it with the app.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from chalicelib.auth import READ, WRITE
 from chalicelib.web.headers import SECURITY
@@ -13,7 +16,13 @@ STANDING = (*SECURITY, "Vary", "X-Request-Id", "Cache-Control")
 
 @dataclass(frozen=True)
 class Answer:
-    """One status that is no problem: its meaning, the schema of its JSON body, headers beside STANDING, or text."""
+    """One successful status.
+
+    meaning     its description
+    body        the name of its JSON body's schema
+    headers     beside STANDING
+    text_types  the content types of a body that is not JSON
+    """
 
     meaning: str
     body: str | None = None
@@ -23,7 +32,15 @@ class Answer:
 
 @dataclass(frozen=True)
 class Operation:
-    """One method of one route. `id`: its handler in app.py. `problems`: beside those of any route."""
+    """One method of one route.
+
+    id        its handler in app.py
+    scope     that the access token needs; None if the route is public
+    answers   the successful statuses
+    problems  the problem types beside those of every route
+    body      the name of the request body's schema
+    cloud     whether it calls AWS, which may be unavailable
+    """
 
     id: str
     summary: str
@@ -32,22 +49,22 @@ class Operation:
     problems: tuple[str, ...] = ()
     parameters: tuple[str, ...] = ()
     body: str | None = None
-    cloud: bool = field(default=True)
-    """Whether it asks AWS, which may not be there."""
+    cloud: bool = True
 
     @property
     def all_problems(self) -> tuple[str, ...]:
-        strangers = ("unauthorized", "invalid-token", "insufficient-scope") if self.scope else ()
-        absent = ("unreadable-order", "unavailable") if self.cloud else ()
-        return (*strangers, *self.problems, "too-many-requests", "internal", *absent)
+        """The problem types of this operation, those of every route included."""
+        access = ("unauthorized", "invalid-token", "insufficient-scope") if self.scope else ()
+        cloud = ("unreadable-order", "unavailable") if self.cloud else ()
+        return (*access, *self.problems, "too-many-requests", "internal", *cloud)
 
 
 _KNOWN = Answer(
-    "The client has it already: its If-None-Match names this ETag",
+    "Not modified: If-None-Match names the current ETag",
     None,
     ("ETag", "Retry-After", "Preference-Applied"),
 )
-_PAGE_KNOWN = Answer("The client has it already", None, ("ETag",))
+_PAGE_KNOWN = Answer("Not modified", None, ("ETag",))
 _PLACED = ("Location", "Retry-After", "ETag", "Idempotency-Replayed", "Preference-Applied")
 
 OPERATIONS: dict[str, Operation] = {
@@ -57,10 +74,10 @@ OPERATIONS: dict[str, Operation] = {
         WRITE,
         {
             202: Answer(
-                "Accepted, and durable: it will end, with a result or a reason", "Order", _PLACED
+                "Accepted and stored: it will end with a result or an error", "Order", _PLACED
             ),
             200: Answer(
-                "Accepted, and over already: the client preferred to wait", "Order", _PLACED
+                "Accepted and already finished: the client preferred to wait", "Order", _PLACED
             ),
         },
         (
@@ -79,10 +96,10 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "GET /orders": Operation(
         "list_orders",
-        "List the client's orders, the newest first",
+        "List the owner's orders, newest first",
         READ,
         {
-            200: Answer("A page; without `next` it was the last", "Page", ("ETag", "Link")),
+            200: Answer("A page; the last one has no `next`", "Page", ("ETag", "Link")),
             304: _PAGE_KNOWN,
         },
         ("invalid-parameter", "invalid-cursor"),
@@ -94,7 +111,7 @@ OPERATIONS: dict[str, Operation] = {
         READ,
         {
             200: Answer(
-                "The order, whatever its status: the read worked",
+                "The order, whatever its status",
                 "Order",
                 ("ETag", "Retry-After", "Preference-Applied"),
             ),
@@ -105,19 +122,19 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "POST /orders/{order_id}/cancel": Operation(
         "cancel_order",
-        "Withdraw an order that waits",
+        "Cancel an order that has not started",
         WRITE,
-        {200: Answer("It is cancelled, now or before", "Order", ("ETag",))},
+        {200: Answer("The order is cancelled", "Order", ("ETag",))},
         ("not-found", "not-cancellable"),
         ("order_id",),
     ),
     "POST /orders/{order_id}/retry": Operation(
         "retry_order",
-        "Give an order that failed or was cancelled another round",
+        "Retry an order that failed or was cancelled",
         WRITE,
         {
             202: Answer(
-                "It waits again, under its old id", "Order", ("Location", "Retry-After", "ETag")
+                "Accepted; the order keeps its id", "Order", ("Location", "Retry-After", "ETag")
             )
         },
         ("not-found", "not-retryable", "unknown-task"),
@@ -125,13 +142,13 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "GET /tasks": Operation(
         "list_tasks",
-        "What can be ordered, with the JSON Schema of each input",
+        "List the tasks, with the JSON Schema of each input",
         READ,
         {200: Answer("The tasks", "Tasks")},
     ),
     "GET /board": Operation(
         "show_board",
-        "The board",
+        "Show the board",
         None,
         {200: Answer("The page", headers=("ETag",), text_types=("text/html",)), 304: _PAGE_KNOWN},
         (),
@@ -140,7 +157,7 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "GET /board/{file}": Operation(
         "board_file",
-        "The board's files",
+        "Get a file of the board",
         None,
         {200: Answer("The file", headers=("ETag",), text_types=BOARD_TYPES), 304: _PAGE_KNOWN},
         ("not-found",),
@@ -149,23 +166,23 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "GET /openapi.json": Operation(
         "openapi_json",
-        "This description",
+        "Get this description",
         None,
         {200: Answer("OpenAPI 3.1", "Anything")},
         cloud=False,
     ),
     "GET /docs": Operation(
         "docs_page",
-        "A page for people, made from it",
+        "Show the API documentation",
         None,
         {200: Answer("The page", text_types=("text/html",))},
         cloud=False,
     ),
     "GET /health": Operation(
         "health",
-        "Whether the function answers",
+        "Check that the HTTP function answers",
         None,
-        {200: Answer("It does", "Health")},
+        {200: Answer("It answers", "Health")},
         cloud=False,
     ),
 }

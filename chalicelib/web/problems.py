@@ -1,4 +1,7 @@
-"""Errors as application/problem+json (RFC 9457): one table of types, one of what each error becomes."""
+"""Error responses as application/problem+json (RFC 9457).
+
+One table has the problem types, another one maps errors to them.
+"""
 
 from __future__ import annotations
 
@@ -8,27 +11,27 @@ from chalicelib import errors, logs
 from chalicelib.web.http import Request, Response, json_response
 
 TYPES: dict[str, tuple[int, str]] = {
-    "invalid-json": (400, "The body is no JSON"),
-    "invalid-cursor": (400, "The cursor can't be used"),
-    "invalid-parameter": (400, "A parameter is wrong"),
-    "idempotency-key-invalid": (400, "The Idempotency-Key can't be read"),
-    "unauthorized": (401, "An access token is needed"),
+    "invalid-json": (400, "Malformed JSON"),
+    "invalid-cursor": (400, "Invalid cursor"),
+    "invalid-parameter": (400, "Invalid parameter"),
+    "idempotency-key-invalid": (400, "Invalid Idempotency-Key"),
+    "unauthorized": (401, "Missing access token"),
     "invalid-token": (401, "Invalid token"),
     "insufficient-scope": (403, "Insufficient scope"),
     "not-found": (404, "Not found"),
-    "method-not-allowed": (405, "This route doesn't know the method"),
-    "not-cancellable": (409, "The order can't be cancelled any more"),
-    "not-retryable": (409, "The order can't be retried"),
-    "too-large": (413, "Too large"),
-    "unsupported-media-type": (415, "The body must be application/json"),
-    "invalid-order": (422, "The order is wrong"),
-    "unknown-task": (422, "No such task"),
-    "invalid-input": (422, "The input doesn't fit the task"),
-    "idempotency-key-reused": (422, "The Idempotency-Key belongs to another request"),
+    "method-not-allowed": (405, "Method not allowed"),
+    "not-cancellable": (409, "Order can't be cancelled"),
+    "not-retryable": (409, "Order can't be retried"),
+    "too-large": (413, "Request too large"),
+    "unsupported-media-type": (415, "Unsupported media type"),
+    "invalid-order": (422, "Invalid order"),
+    "unknown-task": (422, "Unknown task"),
+    "invalid-input": (422, "Invalid input"),
+    "idempotency-key-reused": (422, "Idempotency-Key already used"),
     "too-many-requests": (429, "Too many requests"),
-    "internal": (500, "A fault of ours"),
-    "unreadable-order": (500, "The order can't be read"),
-    "unavailable": (503, "AWS isn't there"),
+    "internal": (500, "Internal server error"),
+    "unreadable-order": (500, "Unreadable order"),
+    "unavailable": (503, "Service unavailable"),
 }
 
 _NAMES: dict[type[errors.OrderlineError], str] = {
@@ -47,7 +50,7 @@ _NAMES: dict[type[errors.OrderlineError], str] = {
     errors.Unavailable: "unavailable",
     errors.NoCloud: "unavailable",
 }
-# The challenges are RFC 6750's (section 3.1). {scope} is filled in from the problem's member of that name.
+# Challenges as in RFC 6750, section 3.1. {scope} is replaced by the problem's member of that name.
 HEADERS = {
     "unauthorized": {"WWW-Authenticate": 'Bearer realm="orderline"'},
     "invalid-token": {"WWW-Authenticate": 'Bearer realm="orderline", error="invalid_token"'},
@@ -60,41 +63,42 @@ HEADERS = {
 
 
 class Problem(Exception):
-    """A fault of the request itself, found in web/."""
+    """An invalid request, detected in web/. `name` is a key of TYPES."""
 
     def __init__(self, name: str, detail: str, **members: Any) -> None:
         super().__init__(detail)
-        self.name, self.detail, self.members = name, detail, members
+        self.name = name
+        self.detail = detail
+        self.members = members
 
 
-def response(fault: Exception, request: Request) -> Response:
-    """The problem that a fault becomes. What nobody expected is logged with its traceback and shown without."""
-    if isinstance(fault, Problem):
-        return _response(fault.name, fault.detail, request, fault.members)
-    if type(fault) in _NAMES:
-        return _response(_NAMES[type(fault)], str(fault), request, _members(fault))  # type: ignore[index]
+def response(error: Exception, request: Request) -> Response:
+    """Return the problem of an error. An unexpected one is logged with its traceback, not shown."""
+    if isinstance(error, Problem):
+        return _response(error.name, error.detail, request, error.members)
+    if isinstance(error, errors.OrderlineError) and type(error) in _NAMES:
+        return _response(_NAMES[type(error)], str(error), request, _members(error))
     logs.exception("internal", route=request.route)
-    return _response(
-        "internal", "Something broke here; it is logged under the request's id.", request, {}
-    )
+    return _response("internal", "Unexpected error; see the logs of this request_id.", request, {})
 
 
-def _members(fault: Exception) -> dict[str, Any]:
+def _members(error: Exception) -> dict[str, Any]:
+    """Return the problem's own members, beside those of every problem."""
     members: dict[str, Any] = {}
-    if isinstance(fault, errors.InvalidOrder):
-        members["pointer"] = fault.pointer
-    if isinstance(fault, errors.UnknownTask):
-        members["known"] = fault.known
-    if isinstance(fault, errors.InsufficientScope):
-        members["scope"] = fault.scope
-    if isinstance(fault, (errors.NotCancellable, errors.NotRetryable)):
-        members["order_status"] = fault.order_status
+    if isinstance(error, errors.InvalidOrder):
+        members["pointer"] = error.pointer
+    if isinstance(error, errors.UnknownTask):
+        members["known"] = error.known
+    if isinstance(error, errors.InsufficientScope):
+        members["scope"] = error.scope
+    if isinstance(error, (errors.NotCancellable, errors.NotRetryable)):
+        members["order_status"] = error.order_status
     return members
 
 
 def _response(name: str, detail: str, request: Request, members: dict[str, Any]) -> Response:
     status, title = TYPES[name]
-    if status >= 500:  # Lambda counts no error for an answer
+    if status >= 500:  # Lambda's metrics don't count an error that was answered
         logs.event("http_failed", status=status, problem=name, reason=detail)
     body = {
         "type": f"/problems/{name}",
@@ -103,7 +107,6 @@ def _response(name: str, detail: str, request: Request, members: dict[str, Any])
         "detail": detail,
         "request_id": request.id,
     }
-    own = {header: text.format(**members) for header, text in HEADERS.get(name, {}).items()}
-    return json_response(
-        status, {**body, **members}, {"Content-Type": "application/problem+json", **own}
-    )
+    headers = {header: text.format(**members) for header, text in HEADERS.get(name, {}).items()}
+    headers["Content-Type"] = "application/problem+json"
+    return json_response(status, {**body, **members}, headers)

@@ -1,4 +1,4 @@
-"""An order and a task as the API shows them."""
+"""Render orders and tasks as JSON."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from collections.abc import Collection
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from chalicelib.orders import SECOND, Order
+from chalicelib.orders import SECOND, Order, ceil_div
 from chalicelib.tasks import Task
 from chalicelib.web.http import Request
 
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
-_LONGEST_S = 30
+_MAX_RETRY_AFTER_S = 30
 
 
 def order_json(order: Order, request: Request, include: Collection[str] = ()) -> dict[str, Any]:
-    """The order in an answer, with its input and history only if they are asked for."""
-    shown = {
+    """Return an order as JSON, with input and history only if they are in `include`."""
+    body = {
         **brief_json(order, request),
         "result": json.loads(order.result) if order.result is not None else None,
     }
     if "input" in include:
-        shown["input"] = json.loads(order.input)
+        body["input"] = json.loads(order.input)
     if "history" in include:
-        shown["history"] = [_attempt(attempt) for attempt in order.history]
-    return shown
+        body["history"] = [_attempt(attempt) for attempt in order.history]
+    return body
 
 
 def brief_json(order: Order, request: Request) -> dict[str, Any]:
-    """The order in a list: without its result, which may be large."""
-    own = request.url(f"/orders/{order.id}")
+    """Return an order as JSON in a list: without its result, which may be large."""
+    url = request.url(f"/orders/{order.id}")
     return {
         "id": order.id,
         "task": order.task,
@@ -45,12 +45,15 @@ def brief_json(order: Order, request: Request) -> dict[str, Any]:
         "error": order.error,
         "progress": order.progress,
         "expires_at": time_text(order.expires_at * SECOND if order.expires_at else None),
-        "links": _links(order, request, own),
+        "links": _links(order, request, url),
     }
 
 
 def _attempt(attempt: dict[str, Any]) -> dict[str, Any]:
-    """One entry of the history. `ended_at` is null for an attempt that runs, or was never heard of again."""
+    """Return one entry of the history.
+
+    `ended_at` is null while the attempt runs, and for good if it crashed.
+    """
     return {
         "started_at": time_text(attempt["start"]),
         "ended_at": time_text(attempt.get("end")),
@@ -58,8 +61,8 @@ def _attempt(attempt: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _links(order: Order, request: Request, own: str) -> dict[str, Any]:
-    links: dict[str, Any] = {"self": own, "cancel": f"{own}/cancel", "retry": f"{own}/retry"}
+def _links(order: Order, request: Request, url: str) -> dict[str, Any]:
+    links: dict[str, Any] = {"self": url, "cancel": f"{url}/cancel", "retry": f"{url}/retry"}
     if order.parent:
         links["parent"] = request.url(f"/orders/{order.parent}")
     if order.follow_ups:
@@ -68,6 +71,7 @@ def _links(order: Order, request: Request, own: str) -> dict[str, Any]:
 
 
 def task_json(task: Task) -> dict[str, Any]:
+    """Return a task as JSON, with the JSON Schema of its input."""
     return {
         "name": task.name,
         "description": task.description,
@@ -78,25 +82,27 @@ def task_json(task: Task) -> dict[str, Any]:
 
 
 def retry_after_s(order: Order, now: int) -> int:
-    """When to ask again: soon for a young order, later for an old one (1, 2, 4, 8, 16, 30 s). An order for later is
-    young when it may run, and worth a look every half minute until then."""
-    ahead_s = -(-(order.began_at - now) // SECOND)
+    """Return after how many seconds to poll again: the older the order, the later (1, 2, 4 ... 30).
+
+    A delayed order's age counts from its run_at; before that, poll at most every 30 seconds.
+    """
+    ahead_s = ceil_div(order.began_at - now, SECOND)
     if ahead_s > 0:
-        return min(_LONGEST_S, ahead_s)
-    return min(_LONGEST_S, 1 << (1 - ahead_s).bit_length() - 1)
+        return min(_MAX_RETRY_AFTER_S, ahead_s)
+    return min(_MAX_RETRY_AFTER_S, 1 << (1 - ahead_s).bit_length() - 1)
 
 
 def time_text(time: int | None) -> str | None:
-    """RFC 3339 in UTC."""
+    """Return a time in microseconds since 1970 as RFC 3339 in UTC."""
     if time is None:
         return None
     return datetime.fromtimestamp(time / SECOND, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def time_of(text: Any) -> int:
-    """The microseconds since 1970 that an RFC 3339 time stands for. Raises ValueError that says what is wrong."""
+    """Return an RFC 3339 time as microseconds since 1970. Raises ValueError with the reason."""
     if not isinstance(text, str) or not _RFC3339.fullmatch(text):
-        raise ValueError("a date, T, a time, and Z or an offset are needed")
+        raise ValueError("expected a date, T, a time, and Z or an offset")
     moment = datetime.fromisoformat(
         re.sub("[zZ]$", "+00:00", text[:10] + "T" + _six_digits(text[11:]))
     )
@@ -104,5 +110,5 @@ def time_of(text: Any) -> int:
 
 
 def _six_digits(time: str) -> str:
-    """A fraction of a second as Python 3.10 reads it."""
+    """Give the fraction of a second six digits, as Python 3.10 requires."""
     return re.sub(r"\.(\d+)", lambda fraction: f".{fraction[1][:6]:0<6}", time)

@@ -1,4 +1,7 @@
-"""JSON Schemas of what goes in and out, and the parameters and headers by name. The tasks' own are made from them."""
+"""JSON Schemas of requests and responses, and the parameters and headers by name.
+
+The schemas of inputs are generated from the tasks.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from chalicelib.orders import Status
 from chalicelib.tasks import Task
 from chalicelib.web.body import LATEST_S
 from chalicelib.web.problems import TYPES
-from chalicelib.web.query import INCLUDABLE, MOST, USUAL
+from chalicelib.web.query import DEFAULT_LIMIT, INCLUDABLE, MAX_LIMIT
 
 Schema = dict[str, Any]
 _TIME: Schema = {"type": "string", "format": "date-time"}
@@ -22,13 +25,13 @@ _STATUS: Schema = {"type": "string", "enum": [status.value for status in Status]
 PARAMETERS: dict[str, tuple[str, str, Schema]] = {
     "order_id": (
         "path",
-        "The reference number, in either case",
+        "The order's id, in upper or lower case",
         {"type": "string", "minLength": 1},
     ),
     "file": ("path", "A file of the board", {"type": "string", "minLength": 1}),
     "include": (
         "query",
-        "Members that are left out otherwise",
+        "Members that are left out by default",
         {"type": "array", "items": {"type": "string", "enum": list(INCLUDABLE)}, "minItems": 1},
     ),
     "status": (
@@ -39,44 +42,44 @@ PARAMETERS: dict[str, tuple[str, str, Schema]] = {
     "task": ("query", "Only orders of this task", {"type": "string"}),
     "limit": (
         "query",
-        f"So many at most; above {MOST} it is {MOST}",
-        {"type": "integer", "minimum": 1, "default": USUAL},
+        f"The maximum number of orders; values above {MAX_LIMIT} mean {MAX_LIMIT}",
+        {"type": "integer", "minimum": 1, "default": DEFAULT_LIMIT},
     ),
-    "cursor": ("query", "From `next` of the page before, as it is", {"type": "string"}),
+    "cursor": ("query", "From the previous page's `next`, unchanged", {"type": "string"}),
     "Idempotency-Key": (
         "header",
-        "1 to 255 visible ASCII characters, bare or in quotes: same key, same order",
+        "1 to 255 visible ASCII characters, with or without quotes: same key, same order",
         {"type": "string", "pattern": '^(?!""$)[!-~]{1,255}$'},
     ),
     "Prefer": (
         "header",
-        "`wait=N`: hold the answer back until the order is over, N seconds at most (RFC 7240)",
+        "`wait=N`: wait up to N seconds for the order to finish (RFC 7240)",
         {"type": "string", "examples": ["wait=1"]},
     ),
-    "If-None-Match": ("header", "Tags that the client has", {"type": "string"}),
+    "If-None-Match": ("header", "ETags that the client has", {"type": "string"}),
 }
 
 HEADERS: dict[str, str] = {
     "Location": "The order's URL",
-    "Retry-After": "In how many seconds to ask again; none once the order is over",
-    "ETag": "Strong; changes with every write",
+    "Retry-After": "Seconds until the next poll; absent once the order is final",
+    "ETag": "A strong tag that changes with every write",
     "Link": 'The next page, rel="next"',
     "Idempotency-Replayed": "`true` if an earlier request with this key had placed the order",
-    "Preference-Applied": "What of Prefer was honoured",
-    "WWW-Authenticate": "How to authenticate, and what is wrong with the token (RFC 6750)",
+    "Preference-Applied": "The part of Prefer that was honoured",
+    "WWW-Authenticate": "The challenge, with the token's error if it has one (RFC 6750)",
     "Cache-Control": "`no-store`, or `private, no-cache` beside an ETag",
-    "X-Request-Id": "The client's own, or the platform's; in the logs too",
+    "X-Request-Id": "The client's, or one from the platform; in the logs too",
     "Vary": "Authorization, Origin",
-    "Content-Security-Policy": "Nothing may be loaded, but by the board and the docs",
+    "Content-Security-Policy": "Loads nothing, except on the board and the docs page",
     "Referrer-Policy": "no-referrer",
-    "Strict-Transport-Security": "For HTTPS alone",
+    "Strict-Transport-Security": "HTTPS only",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
 
 
 def components() -> dict[str, Schema]:
-    """Every schema by name."""
+    """Return every schema by its name."""
     brief = _order()
     full = {
         **brief,
@@ -107,8 +110,9 @@ def components() -> dict[str, Schema]:
             type={
                 "type": "string",
                 "enum": [f"/problems/{name}" for name in TYPES],
+                # Names for code generators
                 "x-enum-varnames": [name.upper().replace("-", "_") for name in TYPES],
-            },  # what generators name them
+            },
             title={"type": "string"},
             status={"type": "integer"},
             detail={"type": "string"},
@@ -126,8 +130,8 @@ def components() -> dict[str, Schema]:
 def _new_orders() -> tuple[dict[str, Schema], dict[str, Schema]]:
     """Return a schema for each task's orders, and the types that their inputs refer to.
 
-    Generators make a class of each, so the names are prefixed and have no titles: a task, or a type in its hints, may
-    have the name of one of our own schemas.
+    Generators make a class of each schema. The names are prefixed and without titles, since a task,
+    or a type in its hints, may have the name of one of our own schemas.
     """
     known = tasks.known().values()
     references, types = msgspec.json.schema_components(
@@ -137,8 +141,8 @@ def _new_orders() -> tuple[dict[str, Schema], dict[str, Schema]]:
     inputs = {f"Input_{name}": _without_title(schema) for name, schema in types.items()}
     variants = {}
     for task, reference in zip(known, references, strict=True):
-        its_input = inputs.pop(reference["$ref"].rpartition("/")[2])
-        variants[f"NewOrder_{task.name}"] = _new_order(task, its_input)
+        input_schema = inputs.pop(reference["$ref"].rpartition("/")[2])
+        variants[f"NewOrder_{task.name}"] = _new_order(task, input_schema)
     return variants, inputs
 
 
@@ -146,14 +150,14 @@ def _without_title(schema: Schema) -> Schema:
     return {name: value for name, value in schema.items() if name != "title"}
 
 
-def _new_order(task: Task, its_input: Schema) -> Schema:
+def _new_order(task: Task, input_schema: Schema) -> Schema:
     needs_input = not task.signature.accepts({})
     return {
         "type": "object",
         "additionalProperties": False,
         "properties": {
             "task": {"type": "string", "const": task.name},
-            "input": its_input,
+            "input": input_schema,
             "delay_s": {"type": ["number", "null"], "minimum": 0, "maximum": LATEST_S},
             "run_at": _or_null(_TIME),
         },
@@ -198,10 +202,10 @@ def _order() -> Schema:
 def _large() -> dict[str, Schema]:
     """Return the members that a list leaves out."""
     return {
-        "result": {"description": "What the task returned"},
+        "result": {"description": "The task's return value"},
         "input": {"description": "With ?include=input"},
         "history": {
-            "description": "With ?include=history: its attempts",
+            "description": "With ?include=history: the attempts",
             "type": "array",
             "items": _object(
                 started_at=_TIME, ended_at=_or_null(_TIME), code=_or_null({"type": "string"})
@@ -211,7 +215,7 @@ def _large() -> dict[str, Schema]:
 
 
 def _object(**members: Schema) -> Schema:
-    """An object with these members; one whose name ends in _ may be absent."""
+    """Return the schema of an object; a member whose name ends in _ is optional."""
     return {
         "type": "object",
         "properties": {name.rstrip("_"): schema for name, schema in members.items()},

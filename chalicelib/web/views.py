@@ -1,4 +1,4 @@
-"""One function a route. Each takes a Request and its client, and returns a Response or raises."""
+"""One function per route. Each takes a Request and its owner, and returns a Response or raises."""
 
 from __future__ import annotations
 
@@ -15,146 +15,151 @@ from chalicelib.web.http import Request, Response, json_response
 from chalicelib.web.render import brief_json, order_json, retry_after_s, task_json
 
 
-def answer(
+def handle(
     view: Callable[[Request, str], Response], scope: str | None, request: Request
 ) -> Response:
-    """A view's response; or the problem that its fault becomes. The token comes before anything else."""
+    """Authenticate the request, call its view, and turn an error into a problem response.
+
+    `scope` is what the access token must allow; None for a public route, whose owner is "".
+    """
     with logs.bound(request=request.id):
         try:
             owner = auth.authenticate(request.headers.get("authorization"), scope) if scope else ""
             with logs.bound(owner=logs.hashed(owner)):
                 response = view(request, owner)
-        except Exception as fault:
-            response = problems.response(fault, request)
-    return headers.dressed(response, request)
+        except Exception as error:
+            response = problems.response(error, request)
+    return headers.with_default_headers(response, request)
 
 
 def place(request: Request, owner: str) -> Response:
-    """POST /orders"""
+    """Serve POST /orders."""
     query.check(request)
-    placed = service.place(owner, body.wanted(request, owner))
-    wait_s = wait.wanted_s(request)
-    order = (
-        wait.until(_final, placed.order, lambda: transitions.get(owner, placed.order.id), wait_s)
-        or placed.order
-    )
-    said = {"Idempotency-Replayed": "true"} if placed.replayed else {}
-    return _accepted(
-        order, request, {**said, **wait.applied(wait_s)}, 200 if wait_s and _final(order) else 202
-    )
+    placed = service.place(owner, body.parse_new_order(request, owner))
+    wait_s = wait.requested_s(request)
+
+    def read() -> Order | None:
+        return transitions.get(owner, placed.order.id)
+
+    order = wait.until(_is_final, placed.order, read, wait_s) or placed.order
+    own = wait.applied(wait_s)
+    if placed.replayed:
+        own["Idempotency-Replayed"] = "true"
+    return _accepted(order, request, own, 200 if wait_s and _is_final(order) else 202)
 
 
 def show(request: Request, owner: str) -> Response:
-    """GET /orders/{order_id}"""
+    """Serve GET /orders/{order_id}."""
     query.check(request, "include")
-    include, known, order_id = (
-        query.include(request),
-        request.headers.get("if-none-match"),
-        _order_id(request),
-    )
-    wait_s = wait.wanted_s(request)
+    include = query.include(request)
+    known_tags = request.headers.get("if-none-match")
+    order_id = _order_id(request)
+    wait_s = wait.requested_s(request)
 
-    def told(order: Order) -> bool:
-        return _final(order) or (
-            known is not None and not etag.matches(known, etag.of_order(order, include))
-        )
+    def is_new(order: Order) -> bool:
+        tag = etag.of_order(order, include)
+        return _is_final(order) or (known_tags is not None and not etag.matches(known_tags, tag))
 
     def read() -> Order | None:
         return transitions.get(owner, order_id)
 
-    order = _found(wait.until(told, _found(read()), read, wait_s, reads=1))
-    said = {**_again(order), **wait.applied(wait_s)}
-    return _unless_known(
-        request, etag.of_order(order, include), order_json(order, request, include), said
+    order = _require(wait.until(is_new, _require(read()), read, wait_s, reads=1))
+    own = {**_retry_after(order), **wait.applied(wait_s)}
+    return _conditional_json(
+        request, etag.of_order(order, include), order_json(order, request, include), own
     )
 
 
 def index(request: Request, owner: str) -> Response:
-    """GET /orders: one page of the client's orders, the newest first."""
+    """Serve GET /orders: one page of the owner's orders, newest first."""
     query.check(request, "status", "task", "limit", "cursor")
-    statuses, task, limit = (
-        query.statuses(request),
-        query.single(request, "task"),
-        query.limit(request),
-    )
-    filters = [("status", status.value) for status in sorted(statuses)] + (
-        [] if task is None else [("task", task)]
-    )
+    statuses = query.statuses(request)
+    task = query.single(request, "task")
+    limit = query.limit(request)
+    filters = [("status", status.value) for status in sorted(statuses)]
+    if task is not None:
+        filters.append(("task", task))
     bound = [f"{name}={value}" for name, value in filters]
-    given = query.single(request, "cursor")
-    after = None if given is None else cursor.place_of(given, owner, bound)
-    page = by_time.page(
-        owner, limit, after, task, (lambda order: order.status in statuses) if statuses else None
-    )
-    shown: dict[str, Any] = {"items": [brief_json(order, request) for order in page.orders]}
-    said = {}
+    start = query.single(request, "cursor")
+    after = None if start is None else cursor.decode(start, owner, bound)
+    fits = (lambda order: order.status in statuses) if statuses else None
+    page = by_time.page(owner, limit, after, task, fits)
+    content: dict[str, Any] = {"items": [brief_json(order, request) for order in page.orders]}
+    own = {}
     if page.end is not None:
-        again = [*filters, ("limit", str(limit)), ("cursor", cursor.made(page.end, owner, bound))]
-        shown["next"] = request.url(f"/orders?{urlencode(again)}")
-        said["Link"] = f'<{shown["next"]}>; rel="next"'
-    return _unless_known(request, etag.of_list(page.orders, shown.get("next")), shown, said)
+        next_cursor = cursor.encode(page.end, owner, bound)
+        parameters = [*filters, ("limit", str(limit)), ("cursor", next_cursor)]
+        content["next"] = request.url(f"/orders?{urlencode(parameters)}")
+        own["Link"] = f'<{content["next"]}>; rel="next"'
+    tag = etag.of_list(page.orders, content.get("next"))
+    return _conditional_json(request, tag, content, own)
 
 
 def cancel(request: Request, owner: str) -> Response:
-    """POST /orders/{order_id}/cancel"""
+    """Serve POST /orders/{order_id}/cancel."""
     order = service.cancel(owner, _order_id(request))
     return json_response(200, order_json(order, request), {"ETag": etag.of_order(order)})
 
 
 def retry(request: Request, owner: str) -> Response:
-    """POST /orders/{order_id}/retry"""
+    """Serve POST /orders/{order_id}/retry."""
     return _accepted(service.retry(owner, _order_id(request)), request, {})
 
 
 def task_list(request: Request, owner: str) -> Response:
-    """GET /tasks"""
+    """Serve GET /tasks."""
     return json_response(200, {"items": [task_json(task) for task in tasks.known().values()]})
 
 
 def health(request: Request, owner: str) -> Response:
-    """GET /health: that the function answers; it asks nothing of AWS."""
+    """Serve GET /health. It does not call AWS."""
     return json_response(200, {"status": "ok"})
 
 
 def _accepted(
-    order: Order, request: Request, said: Mapping[str, str], status: int = 202
+    order: Order, request: Request, own: Mapping[str, str], status: int = 202
 ) -> Response:
-    said = {
+    """Return the response to a place or a retry."""
+    all_headers = {
         "Location": request.url(f"/orders/{order.id}"),
         "ETag": etag.of_order(order),
-        **_again(order),
-        **said,
+        **_retry_after(order),
+        **own,
     }
-    return json_response(status, order_json(order, request), said)
+    return json_response(status, order_json(order, request), all_headers)
 
 
-def _unless_known(request: Request, tag: str, shown: Any, said: Mapping[str, str]) -> Response:
-    """200 with what is shown, or 304 if the client has it. It may keep it, and asks each time."""
-    said = {"ETag": tag, "Cache-Control": "private, no-cache", **said}
+def _conditional_json(request: Request, tag: str, content: Any, own: Mapping[str, str]) -> Response:
+    """Return 200 with the content, or 304 if the client has it. Caches must revalidate."""
+    all_headers = {"ETag": tag, "Cache-Control": "private, no-cache", **own}
     if etag.matches(request.headers.get("if-none-match"), tag):
-        return Response(304, "", dict(said))
-    return json_response(200, shown, said)
+        return Response(304, "", all_headers)
+    return json_response(200, content, all_headers)
 
 
-def _again(order: Order) -> dict[str, str]:
-    """When to ask again, while there is something to wait for."""
-    return {} if _final(order) else {"Retry-After": str(retry_after_s(order, orders.now()))}
+def _retry_after(order: Order) -> dict[str, str]:
+    """Return the Retry-After header of an order that is not final."""
+    return {} if _is_final(order) else {"Retry-After": str(retry_after_s(order, orders.now()))}
 
 
-def _final(order: Order) -> bool:
+def _is_final(order: Order) -> bool:
     return order.status.final
 
 
-def _found(order: Order | None) -> Order:
+def _require(order: Order | None) -> Order:
+    """Return the order. Raises NotFound if it is None."""
     if order is None:
         raise NotFound(NotFound.__doc__)
     return order
 
 
 def _order_id(request: Request) -> str:
-    """The id in the path, in either case. What can't be an id is not looked up. API Gateway decodes the path's escapes,
-    Chalice's own server doesn't."""
-    order_id = unquote(request.params["order_id"])
-    if not order_id.isascii() or not orders.is_id(order_id := order_id.upper()):
+    """Return the id in the path, in upper case. Raises NotFound if it can't be an id.
+
+    API Gateway decodes the path's percent-encoding, Chalice's own server doesn't.
+    """
+    text = unquote(request.params["order_id"])
+    order_id = text.upper()
+    if not text.isascii() or not orders.is_id(order_id):
         raise NotFound(NotFound.__doc__)
     return order_id

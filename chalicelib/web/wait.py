@@ -1,6 +1,7 @@
-"""`Prefer: wait=N` (RFC 7240): the answer is held back until there is something to tell, for N seconds at most.
+"""`Prefer: wait=N` (RFC 7240): wait up to N seconds for news of an order before responding.
 
-The function that waits is billed and takes one of the account's concurrent ones, so MAX_WAIT_S caps N; 0 turns it off.
+A waiting function is billed and uses the account's concurrency, so MAX_WAIT_S limits N; 0 disables
+waiting.
 """
 
 from __future__ import annotations
@@ -13,50 +14,60 @@ from chalicelib.errors import Unavailable
 from chalicelib.orders import Order
 from chalicelib.web.http import Request
 
-sleep = time.sleep  # a test's clock takes its place
-_FIRST_S = (0.1, 0.2, 0.4, 0.6)
-_WHOLE_S, _STEP_S = 1.0, 0.5
-_REST = 4  # times as long as the last read took, at least, until the next
+sleep = time.sleep  # replaced by the tests' clock
+# When to read, in seconds from the start
+_EARLY_READS_S = (0.1, 0.2, 0.4, 0.6)
+_REGULAR_FROM_S = 1.0
+_INTERVAL_S = 0.5
+_PAUSE_FACTOR = 4  # pause at least this many times as long as the last read took
 
 
-def wanted_s(request: Request) -> int:
-    """How long the client would wait, as far as we honour it; 0: not at all. The first `wait` counts."""
+def requested_s(request: Request) -> int:
+    """Return how many seconds to wait: the first `wait` of Prefer, up to MAX_WAIT_S, or 0."""
     for preference in request.headers.get("prefer", "").split(","):
         name, _, value = preference.partition(";")[0].partition("=")
         if name.strip().lower() == "wait":
             text = value.strip().strip('"')
-            return (
-                min(int(text[:9]), config.settings().max_wait_s)
-                if text.isascii() and text.isdigit()
-                else 0
-            )
+            if not (text.isascii() and text.isdigit()):
+                return 0
+            return min(int(text[:9]), config.settings().max_wait_s)
     return 0
 
 
 def applied(wait_s: int) -> dict[str, str]:
+    """Return the header that confirms the wait, or none without a wait."""
     return {"Preference-Applied": f"wait={wait_s}"} if wait_s else {}
 
 
 def until(
-    over: Callable[[Order], bool],
+    is_done: Callable[[Order], bool],
     order: Order,
     read: Callable[[], Order | None],
     wait_s: int,
     reads: int = 0,
 ) -> Order | None:
-    """The order as soon as that is `over`, or as it is after so many seconds. None if it is gone by then.
+    """Return the order when `is_done` holds for it or the wait is over; None if it is gone.
 
-    `reads`: how often it was read already, for this answer. If AWS fails meanwhile, what was last seen is the answer:
-    the order is there, and the client asks again.
+    If AWS fails meanwhile, the order is returned as it was last read: it exists, and the client
+    will poll again.
+
+    Args:
+        is_done: ends the wait
+        order: the order as it was last read
+        read: returns the current order, or None if it is gone
+        wait_s: the maximum time to wait, in seconds
+        reads: how often the order was already read for this request
     """
-    began, seen, read_s = orders.now(), order, 0.0
+    started = orders.now()
+    latest = order
+    read_s = 0.0
     for moment_s in _moments(wait_s, reads):
-        if over(seen):
+        if is_done(latest):
             break
-        elapsed_s = _seconds_since(began)
+        elapsed_s = _seconds_since(started)
         pause_s = moment_s - elapsed_s
-        # Where reads are slow we are one of many who wait: read less often, but not after the end
-        if pause_s < max(0.0, min(_REST * read_s, wait_s - elapsed_s)):
+        # Slow reads mean that many requests wait: read less often, but not after the wait's end
+        if pause_s < max(0.0, min(_PAUSE_FACTOR * read_s, wait_s - elapsed_s)):
             continue
         sleep(pause_s)
         read_at = orders.now()
@@ -66,8 +77,9 @@ def until(
             break
         if found is None:
             return None
-        seen, read_s = found, _seconds_since(read_at)
-    return seen
+        latest = found
+        read_s = _seconds_since(read_at)
+    return latest
 
 
 def _seconds_since(moment: int) -> float:
@@ -75,9 +87,10 @@ def _seconds_since(moment: int) -> float:
 
 
 def _moments(wait_s: int, reads: int) -> Iterator[float]:
-    """When to read, in seconds from the start: often at first, since most orders are short."""
-    yield from _FIRST_S[reads:] if wait_s else ()  # four reads in a second at most
-    moment_s = _WHOLE_S
+    """Yield when to read, in seconds from the start: often at first, as most orders are short."""
+    if wait_s:
+        yield from _EARLY_READS_S[reads:]  # at most four reads in the first second
+    moment_s = _REGULAR_FROM_S
     while moment_s <= wait_s:
         yield moment_s
-        moment_s += _STEP_S
+        moment_s += _INTERVAL_S

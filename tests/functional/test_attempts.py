@@ -386,7 +386,7 @@ def test_a_result_over_the_limit_fails_at_once_with_its_size(cloud: Cloud) -> No
 
     order = order_after_delivery(cloud, "give", {"bytes": 65538})
     assert (order["status"], order["error"]["code"]) == ("FAILED", "result_too_large")
-    assert "65538 bytes; at most 65536" in order["error"]["message"]
+    assert "65538 bytes; the maximum is 65536" in order["error"]["message"]
 
 
 def test_an_input_that_no_longer_fits_after_a_deploy_fails_at_once(cloud: Cloud) -> None:
