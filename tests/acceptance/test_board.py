@@ -42,7 +42,7 @@ def test_a_failed_order_is_a_problem_and_its_page_says_why_and_tries_again(
 
     expect(page.locator("#order-status")).to_have_text("FAILED")
     expect(page.locator("#order-error")).to_contain_text("NotAMessage")
-    page.get_by_role("button", name="Try it again").click()
+    page.get_by_role("button", name="Retry this order").click()
     expect(page.locator("#order-status")).to_have_text("FAILED")
     expect(page.get_by_role("button", name="Cancel this order")).to_be_hidden()
     expect(page.locator("#attempts tbody tr")).to_contain_text(["task_error", "task_error"])

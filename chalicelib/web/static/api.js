@@ -1,38 +1,38 @@
-// Calls of the API. The token lives in this module's memory alone; what is unchanged is not sent again (ETags).
+// Calls to the API. The token is held in this module's memory only. Unchanged responses are not sent again (ETags).
 
-const WITHIN_MS = 30_000;
-const REMEMBERED = 24;
-const known = new Map(); // path -> {etag, value}
+const TIMEOUT_MS = 30_000;
+const CACHE_SIZE = 24;
+const cache = new Map(); // path -> {etag, value}
 let token = "";
-let aheadMs = 0; // how far the server's clock is ahead of this one
+let clockOffsetMs = 0; // server time minus local time
 
-export class Refused extends Error {
+export class RequestRejected extends Error {
   constructor(status, problem, retryAfterS) {
     super(problem.detail || problem.title || `HTTP status ${status}`);
     this.status = status;
     this.retryAfterS = retryAfterS;
   }
-  get token() { return this.status === 401 || this.status === 403; }
+  get isTokenError() { return this.status === 401 || this.status === 403; }
 }
 
 export function useToken(text) {
   token = text.trim();
-  known.clear();
+  cache.clear();
 }
 
 export const hasToken = () => token !== "";
 
-export const now = () => Date.now() + aheadMs;
+export const now = () => Date.now() + clockOffsetMs;
 
-// The value at a path relative to the API's root: the very same object for as long as it is unchanged.
+// Return the value at a path relative to the API's root: the same object for as long as it is unchanged.
 export async function read(path) {
-  const kept = known.get(path);
-  const answer = await call("GET", path, kept ? { "If-None-Match": kept.etag } : {});
-  if (answer.status === 304 && kept) return kept.value;
-  const value = await answer.json();
-  known.delete(path);
-  if (answer.headers.has("ETag")) known.set(path, { etag: answer.headers.get("ETag"), value });
-  if (known.size > REMEMBERED) known.delete(known.keys().next().value);
+  const cached = cache.get(path);
+  const response = await call("GET", path, cached ? { "If-None-Match": cached.etag } : {});
+  if (response.status === 304 && cached) return cached.value;
+  const value = await response.json();
+  cache.delete(path);
+  if (response.headers.has("ETag")) cache.set(path, { etag: response.headers.get("ETag"), value });
+  if (cache.size > CACHE_SIZE) cache.delete(cache.keys().next().value);
   return value;
 }
 
@@ -40,21 +40,21 @@ export async function send(path) {
   return (await call("POST", path, {})).json();
 }
 
-async function call(method, path, headers) {
-  const given = { ...headers };
-  if (/^[!-~]+$/.test(token)) given.Authorization = `Bearer ${token}`; // fetch would throw at what no header can hold
-  const answer = await fetch(new URL(path, new URL(".", location.href)), {
-    method, headers: given, cache: "no-store", credentials: "omit", redirect: "error",
-    signal: AbortSignal.timeout(WITHIN_MS),
+async function call(method, path, ownHeaders) {
+  const headers = { ...ownHeaders };
+  if (/^[!-~]+$/.test(token)) headers.Authorization = `Bearer ${token}`; // fetch throws if a header can't hold the token
+  const response = await fetch(new URL(path, new URL(".", location.href)), {
+    method, headers, cache: "no-store", credentials: "omit", redirect: "error",
+    signal: AbortSignal.timeout(TIMEOUT_MS),
   });
-  tellTime(answer.headers.get("Date"));
-  if (answer.ok || answer.status === 304) return answer;
-  const problem = await answer.json().catch(() => ({}));
-  throw new Refused(answer.status, problem ?? {}, Number(answer.headers.get("Retry-After")) || 0);
+  adjustClock(response.headers.get("Date"));
+  if (response.ok || response.status === 304) return response;
+  const problem = await response.json().catch(() => ({}));
+  throw new RequestRejected(response.status, problem ?? {}, Number(response.headers.get("Retry-After")) || 0);
 }
 
-// A wall's clock may be wrong, and ages must not be. The header has whole seconds: less is no difference.
-function tellTime(text) {
+// The local clock may be wrong, but ages must be right. The Date header has whole seconds, so ignore small differences.
+function adjustClock(text) {
   const difference = Date.parse(text ?? "") - Date.now();
-  if (!Number.isNaN(difference)) aheadMs = Math.abs(difference) < 2000 ? 0 : difference;
+  if (!Number.isNaN(difference)) clockOffsetMs = Math.abs(difference) < 2000 ? 0 : difference;
 }

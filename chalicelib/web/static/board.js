@@ -1,36 +1,36 @@
-// The page: who looks (the token), what is shown (the board or one order), and how often it is read.
+// The page: access token, the board or one order, and how often they are read.
 
-import { Refused, hasToken, read, useToken } from "./api.js";
+import { RequestRejected, hasToken, read, useToken } from "./api.js";
 import * as orderPage from "./order.js";
 import { clear, columnOf, fit, show } from "./screen.js";
 import { byId, clock, span, write } from "./text.js";
 
-const EVERY_MS = 2000;
+const POLL_MS = 2000;
 const HIDDEN_MS = 30_000;
-const LONGEST_PAUSE_MS = 30_000;
-const PAGES = 5; // of 100 orders: the most that one look reads
+const MAX_PAUSE_MS = 30_000;
+const MAX_PAGES = 5; // of 100 orders each
 let orderId = null;
 let failures = 0;
 let offlineSince = null;
 let nextAt = 0;
 let timer = 0;
-let turn = 0; // a look that was overtaken by another says no more
-let board = null; // {pages, orders}: as last read
+let lastRefresh = 0; // only the latest refresh updates the page
+let board = null; // {pages, orders} as last read
 
 function route() {
-  const wanted = new URLSearchParams(location.hash.slice(1));
-  if (wanted.has("token")) {
-    useToken(wanted.get("token"));
+  const parameters = new URLSearchParams(location.hash.slice(1));
+  if (parameters.has("token")) {
+    useToken(parameters.get("token"));
     clear();
-    wanted.delete("token"); // neither in the address nor in the history
-    history.replaceState(null, "", wanted.size ? `#${wanted}` : location.pathname + location.search);
+    parameters.delete("token"); // keep it out of the address bar and the history
+    history.replaceState(null, "", parameters.size ? `#${parameters}` : location.pathname + location.search);
   }
   const before = orderId;
-  orderId = wanted.get("order");
+  orderId = parameters.get("order");
   view();
   if (orderId && orderId !== before) orderPage.open(orderId);
   if (!orderId && before) document.querySelector(`a[href="#order=${CSS.escape(encodeURIComponent(before))}"]`)?.focus();
-  look();
+  refresh();
 }
 
 function view() {
@@ -40,62 +40,62 @@ function view() {
   document.title = orderId && hasToken() ? `${orderId.slice(-4)} – Orderline` : "Orderline";
 }
 
-async function look() {
+async function refresh() {
   clearTimeout(timer);
-  const mine = ++turn;
+  const current = ++lastRefresh;
   if (!hasToken()) {
     state("", "idle");
     return byId("token").focus();
   }
   let pauseMs;
   try {
-    pauseMs = orderId ? ((await orderPage.refresh(orderId)) ? 5 * EVERY_MS : EVERY_MS) : await readBoard();
-    if (mine !== turn) return;
+    pauseMs = orderId ? ((await orderPage.refresh(orderId)) ? 5 * POLL_MS : POLL_MS) : await readBoard();
+    if (current !== lastRefresh) return;
     failures = 0;
     offlineSince = null;
     state("Live", "");
-  } catch (fault) {
-    if (mine !== turn) return;
-    pauseMs = failed(fault);
+  } catch (error) {
+    if (current !== lastRefresh) return;
+    pauseMs = handleError(error);
     if (pauseMs === null) return;
   }
   nextAt = Date.now() + Math.max(pauseMs, document.hidden ? HIDDEN_MS : 0);
-  timer = setTimeout(look, nextAt - Date.now());
+  timer = setTimeout(refresh, nextAt - Date.now());
 }
 
-// A page whose orders are all on the screen may have more of them behind it. Many pages are read less often.
+// Read pages until one has orders that the screen no longer shows. The more pages, the less often they are read.
 async function readBoard() {
   const pages = [];
-  for (let path = "orders?limit=100"; path && pages.length < PAGES;) {
+  for (let path = "orders?limit=100"; path && pages.length < MAX_PAGES;) {
     const page = await read(path);
     pages.push(page);
     const full = page.items.every((order) => columnOf(order, Date.now()));
     path = page.next && full ? `orders${new URL(page.next, location.href).search}` : null;
   }
-  const same = board && board.pages.length === pages.length && pages.every((page, place) => page === board.pages[place]);
+  const same = board && board.pages.length === pages.length && pages.every((page, index) => page === board.pages[index]);
   if (!same) board = { pages, orders: pages.flatMap((page) => page.items) };
   show(board.orders);
-  return EVERY_MS * pages.length;
+  return POLL_MS * pages.length;
 }
 
-// What went wrong, in the state line; returns the pause until the next try, null for none.
-function failed(fault) {
-  if (fault instanceof Refused && fault.token) {
+// Handle a failed refresh. Return the pause in ms until the next one, or null if there is none.
+function handleError(error) {
+  if (error instanceof RequestRejected && error.isTokenError) {
     useToken("");
     clear();
     view();
-    write(byId("token-fault"), fault.message);
+    write(byId("token-error"), error.message);
     state("", "idle");
     byId("token").focus();
     return null;
   }
-  if (fault instanceof Refused && fault.status === 404 && orderId) {
+  if (error instanceof RequestRejected && error.status === 404 && orderId) {
     write(byId("order-status"), "No such order");
-    return LONGEST_PAUSE_MS;
+    return MAX_PAUSE_MS;
   }
   failures += 1;
   offlineSince ??= Date.now();
-  return Math.max(Math.min(EVERY_MS * 2 ** (failures - 1), LONGEST_PAUSE_MS), (fault.retryAfterS ?? 0) * 1000);
+  return Math.max(Math.min(POLL_MS * 2 ** (failures - 1), MAX_PAUSE_MS), (error.retryAfterS ?? 0) * 1000);
 }
 
 function state(text, className) {
@@ -113,13 +113,13 @@ byId("token-form").addEventListener("submit", (event) => {
   event.preventDefault();
   useToken(byId("token").value);
   byId("token").value = "";
-  write(byId("token-fault"), "");
+  write(byId("token-error"), "");
   view();
-  look();
+  refresh();
 });
-for (const what of ["cancel", "retry"]) byId(what).addEventListener("click", () => orderPage.act(orderId, what, look));
+for (const action of ["cancel", "retry"]) byId(action).addEventListener("click", () => orderPage.act(orderId, action, refresh));
 addEventListener("hashchange", route);
 addEventListener("resize", fit);
-document.addEventListener("visibilitychange", () => { if (!document.hidden) look(); });
+document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });
 setInterval(tick, 1000);
 route();

@@ -1,39 +1,39 @@
-// An order's page: how it stands, its attempts, what came of it, and what can be done about it.
+// An order's page: its status, attempts, result or error, and the buttons to cancel or retry it.
 
 import { now, read, send } from "./api.js";
 import { byId, element, moment, took, write } from "./text.js";
 
-const PICTURES = [["iVBORw0KGgo", "image/png"], ["/9j/", "image/jpeg"]]; // how base64 of their first bytes begins
-let shown = null;
+const PICTURES = [["iVBORw0KGgo", "image/png"], ["/9j/", "image/jpeg"]]; // base64 of their first bytes
+let displayed = null;
 
 export const path = (id) => `orders/${encodeURIComponent(id)}`;
 
-// Read the order and show it; returns whether it is done.
+// Read and display the order. Return whether it is final.
 export async function refresh(id) {
   const order = await read(`${path(id)}?include=input,history`);
-  if (order !== shown) draw(order);
+  if (order !== displayed) draw(order);
   return order.done;
 }
 
 export function open(id) {
-  shown = null;
+  displayed = null;
   for (const part of ["order-progress", "order-error", "cancel", "retry", "picture", "result", "attempts"]) byId(part).hidden = true;
   write(byId("order-title"), id.slice(-4));
   write(byId("order-status"), "");
-  write(byId("action-fault"), "");
+  write(byId("action-error"), "");
   byId("facts").replaceChildren();
   byId("order-title").focus();
 }
 
-// Do what a button says; its refusal is shown beside it.
-export async function act(id, what, after) {
-  const button = byId(what);
+// Call a button's action, cancel or retry, and show its error beside it.
+export async function act(id, action, after) {
+  const button = byId(action);
   button.disabled = true;
-  write(byId("action-fault"), "");
+  write(byId("action-error"), "");
   try {
-    await send(`${path(id)}/${what}`);
-  } catch (fault) {
-    write(byId("action-fault"), fault.status ? fault.message : "No answer: look whether it was done, then try again.");
+    await send(`${path(id)}/${action}`);
+  } catch (error) {
+    write(byId("action-error"), error.status ? error.message : "No response: check the order's status, then try again.");
   } finally {
     button.disabled = false;
     after();
@@ -41,7 +41,7 @@ export async function act(id, what, after) {
 }
 
 function draw(order) {
-  shown = order;
+  displayed = order;
   write(byId("order-title"), order.id.slice(-4));
   write(byId("order-status"), order.status);
   byId("order-status").className = `status ${order.status}`;
@@ -72,28 +72,28 @@ function facts(order) {
   if (order.links?.parent) rows.push(["Follows", link(order.links.parent)]);
   if (order.links?.follow_ups) rows.push(["Followed by", ...order.links.follow_ups.map(link)]);
   byId("facts").replaceChildren(...rows.flatMap(([name, ...values]) => {
-    const spaced = values.flatMap((value, place) => (place ? [" ", value] : [value]));
+    const spaced = values.flatMap((value, index) => (index ? [" ", value] : [value]));
     return [element("dt", "", name), element("dd", "", ...spaced)];
   }));
 }
 
 function link(url) {
   const id = String(url).split("/").pop();
-  const made = element("a", "", id.slice(-4));
-  made.href = `#order=${encodeURIComponent(id)}`;
-  return made;
+  const node = element("a", "", id.slice(-4));
+  node.href = `#order=${encodeURIComponent(id)}`;
+  return node;
 }
 
-// A picture in the order's input is shown by its own bytes, never fetched.
+// Show a picture in the order's input from its own bytes; nothing is fetched.
 function picture(input) {
   const texts = Object.values(input ?? {}).filter((value) => typeof value === "string");
   const found = texts.flatMap((text) => PICTURES.filter(([start]) => text.startsWith(start)).map(([, type]) => `data:${type};base64,${text}`));
   optional("picture", found[0], (node) => { node.querySelector("img").src = found[0]; });
 }
 
-function attempt(entry, place) {
+function attempt(entry, index) {
   const [start, end] = [Date.parse(entry.started_at), Date.parse(entry.ended_at ?? "")];
   const length = took((Number.isNaN(end) ? now() : end) - start);
-  const how = entry.code ?? (entry.ended_at ? "success" : shown.status === "RUNNING" ? "under way" : "did not report");
-  return element("tr", "", ...[String(place + 1), moment(entry.started_at), length, how].map((text) => element("td", "", text)));
+  const outcome = entry.code ?? (entry.ended_at ? "success" : displayed.status === "RUNNING" ? "running" : "did not report");
+  return element("tr", "", ...[String(index + 1), moment(entry.started_at), length, outcome].map((text) => element("td", "", text)));
 }

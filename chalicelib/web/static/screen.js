@@ -1,20 +1,20 @@
-// The screen: which order stands in which column, and what just became ready.
+// The board's screen: the columns of orders, and the highlight of those that just became ready.
 
 import { now } from "./api.js";
 import { byId, element, references, span, write } from "./text.js";
 
 const KEEP_MS = Number(document.documentElement.dataset.keepS) * 1000;
-const MOST = 100; // tickets in a column
+const MAX_TICKETS = 100; // in a column
 const FRESH_MS = 6000;
 const MOVE_MS = 700;
-const MOST_MOVING = 12; // at a time: more would be a swarm
+const MAX_ANIMATED = 12; // with more at a time, none is animated
 const COLUMNS = ["preparing", "ready", "problem"];
-const still = matchMedia("(prefers-reduced-motion: reduce)");
+const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
 let tickets = new Map(); // id -> {item, order, column, fresh}
 let orders = [];
 let first = true;
 
-// Where an order stands; undefined: not on the screen (any more).
+// Return an order's column, or undefined if it is not on the screen.
 export function columnOf(order, at) {
   if (!order.done) return "preparing";
   if (order.status === "CANCELLED" || at - Date.parse(order.updated_at) > KEEP_MS) return undefined;
@@ -29,7 +29,7 @@ export function show(read) {
   } else if (orders.some((order) => tickets.has(order.id) && !columnOf(order, now()))) {
     draw();
   }
-  tell();
+  updateAges();
 }
 
 export function clear() {
@@ -40,45 +40,45 @@ export function clear() {
 
 function draw() {
   const columns = sorted();
-  const shown = COLUMNS.flatMap((name) => columns[name].slice(0, MOST));
-  const names = references(shown.map((order) => order.id));
+  const visible = COLUMNS.flatMap((name) => columns[name].slice(0, MAX_TICKETS));
+  const names = references(visible.map((order) => order.id));
   const before = tickets;
-  const places = new Map();
-  for (const [id, ticket] of before) if (!still.matches) places.set(id, ticket.item.getBoundingClientRect());
+  const positions = new Map();
+  for (const [id, ticket] of before) if (!reducedMotion.matches) positions.set(id, ticket.item.getBoundingClientRect());
   tickets = new Map();
   for (const name of COLUMNS) fill(name, columns[name], names, before);
   for (const [id, ticket] of before) if (!tickets.has(id)) ticket.item.remove();
   fit();
   const moved = [...tickets.values()].filter((ticket) => ticket.moved);
   moved.forEach(highlight);
-  if (moved.length <= MOST_MOVING) moved.forEach((ticket) => slide(ticket, places.get(ticket.order.id)));
+  if (moved.length <= MAX_ANIMATED) moved.forEach((ticket) => slide(ticket, positions.get(ticket.order.id)));
   if (!first) announce(moved, names);
 }
 
-// Preparing: what runs, then what waits longest. Ready and Problem: the newest first.
+// Preparing: running orders first, then the oldest. Ready and Problem: the newest first.
 function sorted() {
   const columns = { preparing: [], ready: [], problem: [] };
   const at = now();
   for (const order of orders) columns[columnOf(order, at)]?.push(order);
-  const later = (order) => (order.status === "RUNNING" ? 0 : 1);
-  columns.preparing.sort((a, b) => later(a) - later(b) || (a.created_at < b.created_at ? -1 : 1));
+  const rank = (order) => (order.status === "RUNNING" ? 0 : 1);
+  columns.preparing.sort((a, b) => rank(a) - rank(b) || (a.created_at < b.created_at ? -1 : 1));
   for (const name of ["ready", "problem"]) columns[name].sort((a, b) => (a.updated_at < b.updated_at ? 1 : -1));
   return columns;
 }
 
 function fill(name, list, names, before) {
   const home = byId(name);
-  list.slice(0, MOST).forEach((order, place) => {
+  list.slice(0, MAX_TICKETS).forEach((order, index) => {
     const old = before.get(order.id);
     const ticket = old ?? { item: makeItem(order.id) };
     ticket.moved = name !== "preparing" && (old ? old.column !== name : !first);
     Object.assign(ticket, { order, column: name });
-    if (home.children[place] !== ticket.item) home.insertBefore(ticket.item, home.children[place] ?? null);
+    if (home.children[index] !== ticket.item) home.insertBefore(ticket.item, home.children[index] ?? null);
     label(ticket.item, order, names.get(order.id));
     tickets.set(order.id, ticket);
   });
   const section = home.parentElement;
-  write(section.querySelector(".count"), list.length > MOST ? `${MOST}+` : list.length ? String(list.length) : "");
+  write(section.querySelector(".count"), list.length > MAX_TICKETS ? `${MAX_TICKETS}+` : list.length ? String(list.length) : "");
   if (name === "problem") section.hidden = list.length === 0;
 }
 
@@ -99,15 +99,15 @@ function label(item, order, name) {
     if (!meter) {
       meter = element("progress", "meter");
       meter.max = 100;
-      meter.ariaLabel = "How far it is";
+      meter.ariaLabel = "Progress";
       item.firstChild.append(meter);
     }
     meter.value = Number(order.progress.percent) || 0;
   }
 }
 
-// Ages go on between reads.
-function tell() {
+// Ages grow between reads.
+function updateAges() {
   const at = now();
   for (const { item, order } of tickets.values()) {
     const start = Date.parse(order.run_at ?? order.created_at);
@@ -116,7 +116,7 @@ function tell() {
   }
 }
 
-// A reference that is too wide is made narrower, never lower. All are measured before any is changed.
+// Squeeze references that are too wide; their height stays. Measure all before changing any, to avoid reflows.
 export function fit() {
   const refs = [...document.querySelectorAll("#screen .ref")].map((ref) => [ref, ref.clientWidth / ref.scrollWidth]);
   for (const [ref, ratio] of refs) ref.style.transform = ratio < 1 ? `scaleX(${ratio.toFixed(3)})` : "";
@@ -127,7 +127,7 @@ function highlight({ item }) {
   setTimeout(() => item.classList.remove("fresh"), FRESH_MS);
 }
 
-// Its image flies over from where it was: the ticket itself can't leave its column, which scrolls.
+// Animate a copy of the ticket from its old position: the ticket itself can't leave its column, which scrolls.
 function slide({ item, column }, from) {
   if (!from?.width) return;
   const to = item.getBoundingClientRect();
@@ -143,10 +143,10 @@ function slide({ item, column }, from) {
 }
 
 function announce(moved, names) {
-  const say = (column, what) => {
+  const sentence = (column, state) => {
     const list = moved.filter((ticket) => ticket.column === column).map((ticket) => names.get(ticket.order.id));
-    return list.length ? `${list.length > 1 ? "Orders" : "Order"} ${list.join(", ")} ${what}. ` : "";
+    return list.length ? `${list.length > 1 ? "Orders" : "Order"} ${list.join(", ")} ${state}. ` : "";
   };
-  const text = say("ready", "ready") + say("problem", "with a problem");
+  const text = sentence("ready", "ready") + sentence("problem", "with a problem");
   if (text) byId("announcer").textContent = text;
 }

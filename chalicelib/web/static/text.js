@@ -1,15 +1,15 @@
-// Words for what the API says, and elements that hold them: every value goes in as text.
+// Format values, and build elements. Every value is inserted as text, never as HTML.
 
 export const byId = (id) => document.getElementById(id);
 
 export function element(name, className, ...children) {
-  const made = document.createElement(name);
-  if (className) made.className = className;
-  made.append(...children);
-  return made;
+  const node = document.createElement(name);
+  if (className) node.className = className;
+  node.append(...children);
+  return node;
 }
 
-// An element's text, written only when it differs: what is unchanged is not announced and not painted.
+// Set an element's text if it differs: unchanged text is neither announced nor repainted.
 export function write(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
@@ -29,16 +29,16 @@ export const clock = (ms) => new Date(ms).toLocaleTimeString([], { hour: "2-digi
 
 export const moment = (text) => new Date(text).toLocaleString([], { dateStyle: "medium", timeStyle: "medium" });
 
-// The shortest endings, of at least four characters, that tell the ids apart. One that grew stays so.
+// Return the shortest unique suffix of each id, at least four characters. One that grew never shrinks again.
 const lengths = new Map();
 export function references(ids) {
-  const taken = new Map();
+  const suffixes = new Map();
   for (const id of ids) {
     let length = lengths.get(id) ?? 4;
     while (length < id.length && ids.some((other) => other !== id && other.endsWith(id.slice(-length)))) length += 1;
-    taken.set(id, id.slice(-length));
+    suffixes.set(id, id.slice(-length));
     lengths.set(id, length);
   }
-  for (const id of lengths.keys()) if (!taken.has(id)) lengths.delete(id);
-  return taken;
+  for (const id of lengths.keys()) if (!suffixes.has(id)) lengths.delete(id);
+  return suffixes;
 }
