@@ -1,8 +1,8 @@
-"""A picture of a handwritten digit, read by a small neural network in plain Python.
+"""Read a handwritten digit from a picture with a small neural network in plain Python.
 
-The weights lie beside this file. tools/train_digits.py made them; of 450 digits that it held out they read 436
-rightly (96.9 %), and a test holds them to 95 %.
-Decoding a picture takes Pillow, which is no part of the usual package: LOCK=requirements/image.txt puts it in.
+The weights are in the JSON file beside this one; tools/train_digits.py trains them. Of 450 digits
+held out from training they classify 436 correctly (96.9 %); a test requires 95 %. Decoding a
+picture needs Pillow, which the default package does not have: LOCK=requirements/image.txt adds it.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from pathlib import Path
 from chalicelib.tasks import task
 
 SIDE = 8  # the network sees the digit as 8 x 8 shades
-MAX_PIXELS = 4_000_000  # a small file may unfold to a picture that fills the memory
+MAX_PIXELS = 4_000_000  # a small file may decompress to a picture that fills the memory
 THUMBNAIL = 64
-MIN_CONTRAST = 16  # of 255: below it there is nothing to read
-INK = 0.2  # what counts as the digit when its box is looked for, of 1
+MIN_CONTRAST = 16  # of 255; a picture with less contrast counts as empty
+INK = 0.2  # of 1; the minimum darkness of the digit when its bounding box is computed
 Grid = list[list[float]]
 
 
@@ -31,12 +31,12 @@ class NotReadable(ValueError):
 
 
 class PillowMissing(RuntimeError):
-    """The package was made without its image library."""
+    """The package was built without its image library."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """The digit, and how sure the network is of it: 0 to 1."""
+    """The digit, and its probability from 0 to 1."""
 
     digit: int
     probability: float
@@ -54,10 +54,10 @@ def shades(image: str) -> Grid:
     Raises NotReadable, or PillowMissing.
     """
     try:
-        from PIL import Image, ImageOps  # noqa: PLC0415 the other tasks must not pay for it
+        from PIL import Image, ImageOps  # noqa: PLC0415 only this task pays for the import
     except ImportError:
         raise PillowMissing(
-            "classify_image needs Pillow, which this package lacks: make it with"
+            "classify_image needs Pillow, which this package lacks: build it with"
             " LOCK=requirements/image.txt, as in `make run LOCK=requirements/image.txt`"
         ) from None
     try:
@@ -66,8 +66,8 @@ def shades(image: str) -> Grid:
         )
         if file.width * file.height > MAX_PIXELS:
             raise Image.DecompressionBombError
-        upright = ImageOps.exif_transpose(file)  # a phone stores its pictures as the sensor lay
-        if upright.mode.startswith("I"):  # 16 bits of grey, which Pillow would clip to 8
+        upright = ImageOps.exif_transpose(file)  # phones store the orientation as metadata
+        if upright.mode.startswith("I"):  # 16-bit grey, which Pillow would clip to 8 bits
             upright = upright.convert("I").point(lambda shade: shade / 256).convert("L")
         picture = Image.alpha_composite(
             Image.new("RGBA", upright.size, "white"), upright.convert("RGBA")
@@ -76,7 +76,7 @@ def shades(image: str) -> Grid:
         raise NotReadable(
             f"the picture is too large: scale it down to at most {MAX_PIXELS:,} pixels"
         ) from None
-    except Exception as error:  # Pillow raises errors of many kinds over a broken file
+    except Exception as error:  # Pillow raises many kinds of errors for a broken file
         raise NotReadable(
             "the image is not a PNG or JPEG in base64, or it is damaged: send the whole file"
         ) from error
@@ -89,7 +89,7 @@ def shades(image: str) -> Grid:
 
 
 def read(picture: Grid) -> Reading:
-    """The digit in rows of grey. Raises NotReadable for an empty page."""
+    """Classify the digit in rows of grey. Raises NotReadable for an empty page."""
     values = features(picture)
     layers = _weights()
     for number, (matrix, bias) in enumerate(layers):
@@ -105,22 +105,25 @@ def read(picture: Grid) -> Reading:
 
 
 def features(picture: Grid) -> list[float]:
-    """What the network sees: light ink on black, cut out, centred, 8 x 8 shades from 0 to 1."""
+    """Return the network's input: the digit, cropped, centred, light on black, as 8 x 8 shades.
+
+    Each shade is from 0 to 1. Raises NotReadable for an empty page.
+    """
     flat = [shade for row in picture for shade in row]
     low, high = min(flat), max(flat)
     if high - low < MIN_CONTRAST:
-        raise NotReadable("the picture is all of one shade: there is no digit in it")
+        raise NotReadable("the picture has almost no contrast: it shows no digit")
     edge = [*picture[0], *picture[-1], *(row[0] for row in picture), *(row[-1] for row in picture)]
     dark_ink = sum(edge) / len(edge) > (low + high) / 2
     ink = [
         [(high - shade if dark_ink else shade - low) / (high - low) for shade in row]
         for row in picture
     ]
-    return _shrunk(ink, *_square(ink))
+    return _shrink(ink, *_bounding_square(ink))
 
 
-def _square(ink: Grid) -> tuple[float, float, float]:
-    """The square around the digit: top, left and side, in pixels."""
+def _bounding_square(ink: Grid) -> tuple[float, float, float]:
+    """Return the square around the digit: top, left and side, in pixels."""
     rows = [number for number, row in enumerate(ink) if max(row) > INK]
     columns = [number for number, column in enumerate(zip(*ink, strict=True)) if max(column) > INK]
     height, width = rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1
@@ -128,8 +131,8 @@ def _square(ink: Grid) -> tuple[float, float, float]:
     return rows[0] - (side - height) / 2, columns[0] - (side - width) / 2, side
 
 
-def _shrunk(ink: Grid, top: float, left: float, side: float) -> list[float]:
-    """The mean shade of each of the 8 x 8 cells of that square."""
+def _shrink(ink: Grid, top: float, left: float, side: float) -> list[float]:
+    """Return the mean shade of each of the square's 8 x 8 cells."""
     down = _overlaps(top, side, len(ink))
     across = _overlaps(left, side, len(ink[0]))
     area = (side / SIDE) ** 2
@@ -141,7 +144,7 @@ def _shrunk(ink: Grid, top: float, left: float, side: float) -> list[float]:
 
 
 def _overlaps(start: float, side: float, pixels: int) -> list[list[tuple[int, float]]]:
-    """For each cell of a row: which pixels it covers, and how much of each."""
+    """Return, for each cell of a row, the pixels that it covers and the fraction of each."""
     edges = [start + side * number / SIDE for number in range(SIDE + 1)]
     return [
         [
@@ -154,7 +157,7 @@ def _overlaps(start: float, side: float, pixels: int) -> list[list[tuple[int, fl
 
 @functools.cache
 def _weights() -> list[tuple[list[list[float]], list[float]]]:
-    """Each layer's matrix, a row for each of its neurons, and its bias."""
+    """Return each layer's matrix, with one row per neuron, and its bias."""
     layers = json.loads(Path(__file__).with_suffix(".json").read_text())["layers"]
     return [
         ([[float(weight) for weight in row] for row in matrix], [float(weight) for weight in bias])

@@ -1,4 +1,4 @@
-"""The story: a customer orders nuggets at the counter and gets a number; the kitchen fries them, six at a time."""
+"""The story: a customer orders nuggets and gets a number; the kitchen fries six at a time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PRICES_CENTS = {"nugget": 45, "sauce": 30}
 
 @dataclass(frozen=True)
 class Receipt:
-    """What the customer gets with the box. Prices are in cents."""
+    """The receipt in the box. Prices are in cents."""
 
     pieces: int
     sauce: str
@@ -35,8 +35,9 @@ def cook_nuggets(
     """Fry nuggets, half a second for each six of them, and print the receipt."""
     batches = math.ceil(pieces / PER_BATCH)
     time.sleep(batches * BATCH_S)
-    total_cents = pieces * PRICES_CENTS["nugget"] + (
-        0 if sauce == "none" else PRICES_CENTS["sauce"]
-    )
-    lines = f"{pieces} nuggets, sauce: {sauce}. Total {total_cents // 100}.{total_cents % 100:02d}. Enjoy!"
-    return Receipt(pieces, sauce, batches, total_cents, lines)
+    total_cents = pieces * PRICES_CENTS["nugget"]
+    if sauce != "none":
+        total_cents += PRICES_CENTS["sauce"]
+    total = f"{total_cents // 100}.{total_cents % 100:02d}"
+    text = f"{pieces} nuggets, sauce: {sauce}. Total {total}. Enjoy!"
+    return Receipt(pieces, sauce, batches, total_cents, text)

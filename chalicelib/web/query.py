@@ -24,7 +24,7 @@ def include(request: Request) -> frozenset[str]:
     names = frozenset(name for text in texts for name in text.split(","))
     for name in names.difference(INCLUDABLE):
         raise _invalid(
-            f"include={name[:40]!r}: must be {' or '.join(INCLUDABLE)}, or both with a comma between"
+            f"include={name[:40]!r}: must be {' or '.join(INCLUDABLE)}, or both with a comma"
         )
     return names
 

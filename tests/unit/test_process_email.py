@@ -778,7 +778,7 @@ def test_a_text_that_is_not_a_message_fails_at_its_first_attempt(
 @pytest.mark.parametrize("text", ["From: a@example.org\n\nx", "Zm9v!", "Zm9", "\ud800", "é"])
 def test_invalid_base64_is_refused(text: str) -> None:
     with pytest.raises(
-        NotAMessage, match='no base64: encode its bytes, or set `encoding` to "text"'
+        NotAMessage, match='not valid base64: encode its bytes, or set `encoding` to "text"'
     ):
         process_email(text, encoding="base64")
 

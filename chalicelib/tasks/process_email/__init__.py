@@ -1,4 +1,4 @@
-"""Process an email: who wrote what to whom and when, its text, and a list of its attachments."""
+"""Process an email: sender, recipients, subject, date, text and a list of its attachments."""
 
 from __future__ import annotations
 
@@ -24,24 +24,21 @@ from chalicelib.tasks.process_email.mail import (
 )
 
 _KIB = 1024
-_SENDERS = (
-    "From",
-    "Sender",
-    "Resent-From",
-)  # the first that a message has; RFC 5322 asks for the first
-_TELLING = (*_SENDERS, "To", "Cc", "Subject", "Date", "Message-ID", "Received")
+# The first one that a message has is used; RFC 5322 requires From
+_SENDERS = ("From", "Sender", "Resent-From")
+_KNOWN_HEADERS = (*_SENDERS, "To", "Cc", "Subject", "Date", "Message-ID", "Received")
 _MBOX_LINE = re.compile(rb"\A>?From (?![ \t]*:)[^\r\n]*[\r\n]+")
 
 
 class NotAMessage(ValueError):
-    """The text is no email; the sentence says what is wrong and how to mend it."""
+    """The text is not an email; the message says why and how to fix it."""
 
 
 class Attachment(TypedDict):
-    """A file, an inline picture, a forwarded message. Its size is in decoded bytes.
+    """A file, an inline picture or a forwarded message.
 
-    As mail programs show it, a text with a file name is listed here and read as part of the text, unless its
-    disposition is `attachment`.
+    `size` is in decoded bytes. As in mail programs, a text with a file name is both listed here and
+    part of the email's text, unless its disposition is `attachment`.
     """
 
     name: str | None
@@ -51,7 +48,7 @@ class Attachment(TypedDict):
 
 Email = TypedDict(
     "Email",
-    {  # no class, since `from` is a keyword
+    {  # not a class, since `from` is a keyword
         "from": list[Address],
         "to": list[Address],
         "cc": list[Address],
@@ -69,16 +66,16 @@ _Cut = TypeVar("_Cut", str, list[Address], list[Attachment])
 def process_email(message: str, encoding: Literal["text", "base64"] = "text") -> Email:
     """Read an email: sender, recipients, subject, date, text and a list of its attachments.
 
-    `message` is the raw message, headers first (.eml). With `encoding` "base64" it is the base64 of the message's
-    bytes, so that 8-bit text in charsets other than UTF-8 arrives intact. `truncated`: something was cut to its bound.
+    `message` is the raw message, headers first (.eml). With `encoding` "base64" it is the base64 of
+    the message's bytes, so that 8-bit text in charsets other than UTF-8 arrives intact. `truncated`
+    is true if something was cut to its limit.
     """
-    root = parsed(
-        _octets(message, encoding).decode("latin-1")
-    )  # from here on, a character is a byte
-    if not any(name in root for name in _TELLING):
+    # From here on, each character stands for a byte
+    root = parsed(_octets(message, encoding).decode("latin-1"))
+    if not any(name in root for name in _KNOWN_HEADERS):
         raise NotAMessage(
             "The message must begin with header lines (`Name: value`), one of them "
-            f"{', '.join(_TELLING)}: send an email's whole source, headers first."
+            f"{', '.join(_KNOWN_HEADERS)}: send an email's whole source, headers first."
         )
     senders = (addresses(root, header) for header in _SENDERS)
     email: Email = {
@@ -91,7 +88,7 @@ def process_email(message: str, encoding: Literal["text", "base64"] = "text") ->
         "truncated": False,
         "attachments": [_attachment(part) for part in root.walk() if _is_attachment(part)],
     }
-    # Some charsets, utf-7 for one, decode to lone surrogates: no UTF-8 can hold them.
+    # Some charsets, such as utf-7, decode to lone surrogates, which UTF-8 can't encode
     return _bounded(json.loads(json.dumps(email, ensure_ascii=False).encode("utf-8", "replace")))
 
 
@@ -102,7 +99,7 @@ def _octets(message: str, encoding: str) -> bytes:
             octets = base64.b64decode(b"".join(octets.split()), validate=True)
         except binascii.Error:
             raise NotAMessage(
-                'The message is no base64: encode its bytes, or set `encoding` to "text".'
+                'The message is not valid base64: encode its bytes, or set `encoding` to "text".'
             ) from None
     if not octets.strip():
         raise NotAMessage("The message is empty: send an email's whole source, headers first.")
@@ -146,7 +143,8 @@ def _text(entity: Message) -> str:
 
 
 def _read(part: Message) -> str:
-    octets, charset = content(part), parameter(part, "Content-Type", "charset")
+    octets = content(part)
+    charset = parameter(part, "Content-Type", "charset")
     raw = not charset or octets == str(part.get_payload()).encode("latin-1")
     text = decode(octets, charset or "cp1252", raw)
     text = html_text(text) if part.get_content_subtype() == "html" else text
@@ -154,7 +152,10 @@ def _read(part: Message) -> str:
 
 
 def _bounded(email: Email) -> Email:
-    """An email within 63 KiB of JSON, since a result over 64 is refused: the text gets what the rest leaves of them."""
+    """Cut an email to 63 KiB of JSON, since results over 64 KiB are rejected.
+
+    The text is cut last, to the size that the other fields leave.
+    """
     bounded: Email = {
         "from": _cut(email["from"], 100, 3 * _KIB),
         "to": _cut(email["to"], 100, 8 * _KIB),

@@ -1,7 +1,7 @@
 """Decode text by the charset labels of the WHATWG, https://encoding.spec.whatwg.org/#names-and-labels.
 
-It is the standard that web and mail programs read by: it has labels that Python lacks, and it reads a charset as the
-wider one of Windows that mailers mean.
+Browsers and mail programs follow this standard. It has labels that Python lacks, and it decodes a
+charset as its Windows superset, which is what mailers mean.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import codecs
 import re
 
-# Python's codec, then the labels that Python lacks. For `iso-2022-cn` and `x-user-defined` it has no codec.
+# Python's codec, then the labels that Python lacks. It has no codec for iso-2022-cn and
+# x-user-defined
 _LABELS = """
     utf-8 unicode-1-1-utf-8 unicode11utf8 unicode20utf8 x-unicode20utf8
     utf-16-le csunicode iso-10646-ucs-2 ucs-2 unicode unicodefeff
@@ -37,7 +38,7 @@ _CODECS = {
 }
 _CODECS.update({f"iso8859{part}": f"iso8859-{part}" for part in range(1, 17)})
 _CODECS.update({f"x-cp{page}": f"cp{page}" for page in range(1250, 1259)})
-_WIDER = {
+_SUPERSETS = {
     "ascii": "cp1252",
     "iso8859-1": "cp1252",
     "iso8859-9": "cp1254",
@@ -51,7 +52,7 @@ _WIDER = {
     "iso2022_jp": "iso2022_jp_ext",
     "iso2022_jp_1": "iso2022_jp_ext",
 }
-# Windows fills rows of Japanese that the standard leaves empty (①, 髙); Python has them in its Shift_JIS only.
+# Windows has Japanese characters that the standard lacks (①, 髙); in Python only cp932 has them
 _JAPANESE = {
     "iso2022_jp_ext": re.compile(
         rb"\x1b\$[@B](?P<pairs>[!-~]*)|\x1b\(I(?P<kana>[!-_]*)|\x1b\([BHJ]"
@@ -63,7 +64,8 @@ _JAPANESE = {
 def decode(octets: bytes, label: str, raw: bool) -> str:
     """Return the text; never fail.
 
-    `raw` text was not encoded for transfer: if it is valid UTF-8 then it is UTF-8, whatever its label.
+    `raw` text was not encoded for transfer: if it is valid UTF-8, it is decoded as UTF-8 whatever
+    its label.
     """
     codec = _codec(label)
     first, second = ("utf-8", codec) if raw and not octets.isascii() else (codec, "utf-8")
@@ -82,16 +84,16 @@ def _codec(label: str) -> str:
         codec = codecs.lookup(_CODECS.get(label, label)).name
     except (LookupError, ValueError):
         return label
-    return _WIDER.get(codec, codec)
+    return _SUPERSETS.get(codec, codec)
 
 
 def _shift_jis(characters: re.Match[bytes]) -> bytes:
-    found = characters.groupdict(b"")
-    shifted = bytearray(octet | 0x80 for octet in found["kana"])
-    pairs = [octet & 0x7F for octet in found["pairs"]]
-    for row, cell in zip(
-        pairs[::2], pairs[1::2], strict=False
-    ):  # a last octet alone is half a character
+    """Convert a run of JIS characters to Shift_JIS."""
+    groups = characters.groupdict(b"")
+    shifted = bytearray(octet | 0x80 for octet in groups["kana"])
+    pairs = [octet & 0x7F for octet in groups["pairs"]]
+    # A single octet at the end is half a character, and is dropped
+    for row, cell in zip(pairs[::2], pairs[1::2], strict=False):
         shifted.append((row + 1) // 2 + (0x70 if row < 0x5F else 0xB0))
         shifted.append(cell + 0x7E if row % 2 == 0 else cell + 0x1F + cell // 0x60)
     return bytes(shifted)

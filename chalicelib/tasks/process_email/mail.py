@@ -1,7 +1,8 @@
-"""Mail as it is in the wild: RFC 5322 headers, RFC 2045-2047 bodies and encoded words, RFC 2231 parameters.
+"""Parse real-world mail: RFC 5322 headers, RFC 2045-2047 bodies and words, RFC 2231 parameters.
 
-Read what can be read, in linear time, and never fail. Python's `policy.default` reads these headers in quadratic time,
-ends in a RecursionError at nested comments, and loses addresses; so this reads them itself.
+Parsing takes linear time and never fails; what can't be parsed is skipped. Python's
+`policy.default` parses these headers in quadratic time, raises a RecursionError at nested comments
+and loses addresses, so it is not used.
 """
 
 from __future__ import annotations
@@ -23,15 +24,16 @@ from typing import TypedDict
 
 from chalicelib.tasks.process_email.charsets import decode
 
-MAX_MIME_HEADER = 4096  # characters: Python reads a header's parameters in quadratic time. A long file name takes 3000
-_DEEPEST = 20  # multiparts in multiparts; real mail has five
+# Characters. Python parses a header's parameters in quadratic time; a long file name takes 3000
+MAX_MIME_HEADER = 4096
+_MAX_DEPTH = 20  # multiparts in multiparts; real mail has five
 _FIELD = re.compile(r"([!-9;-~]+)[ \t]*:")
-# Repeats stop at 998, RFC 5322's longest line: a thousand words never closed would take quadratic time.
+# Repeats end at 998, RFC 5322's longest line: many unclosed words would take quadratic time
 _WORD = r"=\?[^?\s]{1,998}\?[bBqQ]\?(?:[^?]|\?(?!=)){0,998}\?="
 _WORDS = re.compile(rf"{_WORD}(?:\s{{1,998}}{_WORD})*")
 _QUOTED = r'"(?:\\.|[^"\\])*"'
 _COMMENT = r"\((?:\\.|[^()\\])*\)"
-for _ in range(3):  # comments in comments; a regular expression can't count, so four deep
+for _ in range(3):  # nested comments; a regular expression can't count, so at most four levels
     _COMMENT = rf"\((?:\\.|[^()\\]|{_COMMENT})*\)"
 _COMMENTS = re.compile(rf"({_QUOTED}|\\.)|{_COMMENT}", re.DOTALL)
 _GAPS = re.compile(rf"({_QUOTED}|\\.)| (?=[.@])|(?<=[.@]) ", re.DOTALL)
@@ -45,14 +47,14 @@ _BREAKS = {
 
 
 class Address(TypedDict):
-    """A mailbox; of the two, one may be empty."""
+    """A mailbox; its name or its address may be empty, not both."""
 
     name: str
     address: str
 
 
 class _Headers(Compat32):
-    """Read raw 8-bit headers (RFC 6532), which compat32 blanks, and cut the ones that have parameters."""
+    """Decode raw 8-bit headers (RFC 6532), which compat32 blanks, and cut those with parameters."""
 
     def header_fetch_parse(self, name: str, value: str) -> str:
         text = decode(value.encode("latin-1"), "cp1252", raw=True)
@@ -61,25 +63,25 @@ class _Headers(Compat32):
 
 def parsed(source: str, depth: int = 0) -> Message:
     """Parse a message, or a part of one. Enclosed messages stay unparsed: they are attachments."""
-    entity = HeaderParser(policy=_Headers()).parsestr(_repaired(source))
+    entity = HeaderParser(policy=_Headers()).parsestr(_repair_headers(source))
     if entity.get_content_maintype() != "multipart":
         return entity
     boundary = parameter(entity, "Content-Type", "boundary")
     delimiter = rf"(?:\r\n|\n|\r|(?<![^\r\n]))--{re.escape(boundary)}(--)?[ \t]*(?:\r\n|\n|\r|\Z)"
     _, *pieces = re.split(delimiter, str(entity.get_payload()))
-    if boundary and pieces and depth < _DEEPEST:
+    if boundary and pieces and depth < _MAX_DEPTH:
         pairs = zip(pieces[::2], pieces[1::2], strict=True)
         entity.set_payload([parsed(part, depth + 1) for end, part in pairs if not end])
     else:
-        del entity["Content-Type"]  # plain text, as RFC 2045 5.2 has it
+        del entity["Content-Type"]  # plain text by default, RFC 2045 5.2
     return entity
 
 
-def _repaired(source: str) -> str:
-    """Rewrite the headers so that HeaderParser, which stops at the first line that it doesn't know, reads them all.
+def _repair_headers(source: str) -> str:
+    """Rewrite the headers so that HeaderParser, which stops at an invalid line, parses them all.
 
-    As in other mail readers a space may precede the colon (RFC 5322, A.6.3), a stray line between two headers is
-    skipped, and a boundary ends the headers.
+    As in other mail readers a space may precede the colon (RFC 5322, A.6.3), an invalid line
+    between two headers is skipped, and a boundary ends the headers.
     """
     lines = StringIO(source, newline="")
     headers: list[str] = []
@@ -99,9 +101,10 @@ def _repaired(source: str) -> str:
 
 
 def parameter(entity: Message, header: str, name: str) -> str:
+    """Return a header's parameter, or "" if it is missing or invalid."""
     try:
         value = entity.get_param(name, "", header)
-    except (TypeError, ValueError):  # RFC 2231's count or order is one that Python can't take
+    except (TypeError, ValueError):  # an RFC 2231 count or order that Python can't parse
         return ""
     if isinstance(value, tuple):
         charset, _, text = value
@@ -110,40 +113,42 @@ def parameter(entity: Message, header: str, name: str) -> str:
 
 
 def content(part: Message) -> bytes:
+    """Return a part's decoded bytes, as far as its transfer encoding can be decoded."""
     octets = str(part.get_payload()).encode("latin-1")
     if part.get("Content-Transfer-Encoding", "").strip().lower() == "base64":
         digits = re.sub(rb"[^A-Za-z0-9+/]", b"", octets)
-        return binascii.a2b_base64(
-            digits[: len(digits) - (len(digits) % 4 == 1)] + b"=="
-        )  # however it was cut
+        # The digits may be cut off anywhere; a single one left over holds no byte
+        return binascii.a2b_base64(digits[: len(digits) - (len(digits) % 4 == 1)] + b"==")
     try:
         return bytes(part.get_payload(decode=True))
     except ValueError:  # broken uuencode, on Python 3.10
         return octets
 
 
-def _spoken(words: re.Match[str]) -> str:
-    """A run of encoded words, decoded as one: mailers cut a character in two between them."""
+def _decode_words(words: re.Match[str]) -> str:
+    """Decode adjacent encoded words as one, since mailers may split a character between them."""
     try:
         chunks = decode_header(words[0])
     except HeaderParseError:  # broken base64
         return words[0]
     return "".join(
         chunk
-        if isinstance(chunk, str)  # no word to decode_header, which reads line by line
+        if isinstance(chunk, str)  # not an encoded word to decode_header, which reads line by line
         else decode(chunk, (charset or "").partition("*")[0], raw=False)
         for chunk, charset in chunks
     )
 
 
 def line(value: str) -> str:
-    return re.sub(r"[\r\n\t ]+", " ", _WORDS.sub(_spoken, value)).strip()
+    """Return a header's value with its words decoded, on one line."""
+    return re.sub(r"[\r\n\t ]+", " ", _WORDS.sub(_decode_words, value)).strip()
 
 
 def addresses(message: Message, header: str) -> list[Address]:
-    # Each run of words becomes one base64 word first, so that a comma or a quote within divides nothing.
+    """Return all mailboxes of a header such as To."""
+    # First join adjacent words to one base64 word, so that commas and quotes in it don't delimit
     value = _WORDS.sub(
-        lambda words: header_encode(_spoken(words).encode("utf-8", "replace"), "utf-8"),
+        lambda words: header_encode(_decode_words(words).encode("utf-8", "replace"), "utf-8"),
         ", ".join(message.get_all(header, [])),
     )
     found: list[Address] = []
@@ -153,7 +158,7 @@ def addresses(message: Message, header: str) -> list[Address]:
             found += [_address(tokens)] if tokens else []
             tokens = []
         elif token == ":":
-            tokens = []  # the name of a group
+            tokens = []  # what came before is the name of a group
         else:
             tokens.append(token)
     return [address for address in found if any(address.values())]
@@ -182,6 +187,7 @@ def _is_enclosed(token: str, opening: str) -> bool:
 
 
 def date_of(value: str) -> str | None:
+    """Return a Date header as ISO 8601 in UTC, or None if it can't be parsed."""
     text = re.sub(" ?: ?", ":", line(_COMMENTS.sub(" ", value)))
     try:
         moment = parsedate_to_datetime(text)
@@ -192,31 +198,33 @@ def date_of(value: str) -> str | None:
 
 
 class _Page(HTMLParser):
-    text, unseen = "", False
+    """Collects the visible text of an HTML page."""
+
+    text = ""
+    hidden = False
 
     def handle_starttag(self, tag: str, attrs: object) -> None:
-        self.unseen = tag in ("script", "style", "title")
+        self.hidden = tag in ("script", "style", "title")
         self.text += _BREAKS.get(tag, "")
 
     def handle_endtag(self, tag: str) -> None:
-        self.unseen = False
-        self.text += (
-            "" if tag == "br" else _BREAKS.get(tag, "")
-        )  # <br/> is two tags to HTMLParser, and one break
+        self.hidden = False
+        if tag != "br":  # HTMLParser reports <br/> as two tags, but it is one break
+            self.text += _BREAKS.get(tag, "")
 
     def handle_data(self, data: str) -> None:
-        self.text += "" if self.unseen else re.sub(r"\s+", " ", data)
+        self.text += "" if self.hidden else re.sub(r"\s+", " ", data)
 
 
 def html_text(html: str) -> str:
+    """Return the visible text of an HTML document."""
     page = _Page()
-    tags, closing, tail = html.rpartition(
-        ">"
-    )  # in a tail HTMLParser looks for the end of each `<` anew, for 36 s
+    # After the last `>` HTMLParser would search for the end of each `<`, in quadratic time
+    tags, closing, tail = html.rpartition(">")
     try:
         page.feed(tags + closing)
         page.close()
-    except AssertionError:  # how HTMLParser refuses a broken `<![`; what came before it is read
+    except AssertionError:  # HTMLParser's error for a broken `<![`; the text before it was read
         pass
     page.handle_data(unescape(tail))
     gaps = re.compile(r" ?\n[ \n]*")
