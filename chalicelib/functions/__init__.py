@@ -1,1 +1,1 @@
-"""What Lambda runs besides HTTP: the worker, the dead letters, the sweeper."""
+"""The Lambda functions beside HTTP: worker, dead letters and sweeper."""

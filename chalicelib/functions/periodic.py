@@ -53,8 +53,8 @@ def _place_order(task: Task, tick: int) -> bool:
         service.place(
             config.settings().periodic_owner, service.NewOrder(task.name, {}, id=_id(task, tick))
         )
-    except Refusal as refusal:
-        logs.event("tick_refused", task=task.name, reason=str(refusal))
+    except Refusal as error:
+        logs.event("tick_refused", task=task.name, reason=str(error))
         return False
     return True
 

@@ -20,7 +20,7 @@ MIN_RESEND_BUDGET = 100  # may always be resent, even if some turn out to be dup
 
 
 @dataclass
-class Swept:
+class SweepResult:
     """The result of a sweep.
 
     resent             messages sent
@@ -35,30 +35,30 @@ class Swept:
     largest_overdue_s: int = 0
 
 
-def sweep(time_left_s: Callable[[], float]) -> Swept:
+def sweep(time_left_s: Callable[[], float]) -> SweepResult:
     """Check every order that is due, longest overdue first, until all are done or time runs out."""
-    swept = Swept()
+    result = SweepResult()
     for step in (_sweep_scheduled, _sweep_queued, _place_ticks):
         try:
-            step(swept, time_left_s)
+            step(result, time_left_s)
         except Unavailable as error:  # a failing step does not stop the others
             logs.event("aws_unavailable", reason=str(error))
-    logs.event("swept", **vars(swept))
-    return swept
+    logs.event("swept", **vars(result))
+    return result
 
 
-def _sweep_scheduled(swept: Swept, time_left_s: Callable[[], float]) -> None:
+def _sweep_scheduled(result: SweepResult, time_left_s: Callable[[], float]) -> None:
     for shard in by_due.shards(SCHEDULED):
-        _sweep(shard, swept, float("inf"), time_left_s)
+        _sweep(shard, result, float("inf"), time_left_s)
 
 
-def _sweep_queued(swept: Swept, time_left_s: Callable[[], float]) -> None:
+def _sweep_queued(result: SweepResult, time_left_s: Callable[[], float]) -> None:
     budget = _resend_budget()
     for shard in by_due.shards(QUEUED):
-        budget = _sweep(shard, swept, budget, time_left_s)
+        budget = _sweep(shard, result, budget, time_left_s)
 
 
-def _place_ticks(swept: Swept, time_left_s: Callable[[], float]) -> None:
+def _place_ticks(result: SweepResult, time_left_s: Callable[[], float]) -> None:
     periodic.place_ticks(orders.now())
 
 
@@ -76,15 +76,17 @@ def _resend_budget() -> float:
     return max(MIN_RESEND_BUDGET, overdue) - waiting
 
 
-def _sweep(shard: str, swept: Swept, budget: float, time_left_s: Callable[[], float]) -> float:
+def _sweep(
+    shard: str, result: SweepResult, budget: float, time_left_s: Callable[[], float]
+) -> float:
     """Sweep one shard of the due index. Return the rest of the budget."""
     now = orders.now()
     for key, check_at in by_due.overdue(shard, now):
         if time_left_s() < RESERVE_S or (budget <= 0 and now - check_at < LONG_OVERDUE):
             break
-        swept.largest_overdue_s = max(swept.largest_overdue_s, (now - check_at) // SECOND)
+        result.largest_overdue_s = max(result.largest_overdue_s, (now - check_at) // SECOND)
         try:
-            budget -= _check_order(key, swept)
+            budget -= _check_order(key, result)
         except Unavailable:
             raise
         except Exception:
@@ -94,7 +96,7 @@ def _sweep(shard: str, swept: Swept, budget: float, time_left_s: Callable[[], fl
     return budget
 
 
-def _check_order(key: str, swept: Swept) -> int:
+def _check_order(key: str, result: SweepResult) -> int:
     """Fail or resend an order if it is still due. Return how many messages were sent for it."""
     order = transitions.read(key)
     now = orders.now()
@@ -103,13 +105,13 @@ def _check_order(key: str, swept: Swept) -> int:
     try:
         if error := orders.terminal_error(order, now, config.settings().max_age_s):
             transitions.give_up(order, error)
-            swept.ended += 1
+            result.ended += 1
             return 0
         _resend(order, now)
     except ConditionFailed:  # another sweeper, a worker or the owner was faster
-        swept.untouched += 1
+        result.untouched += 1
         return 0
-    swept.resent += 1
+    result.resent += 1
     return 1
 
 

@@ -68,12 +68,12 @@ def _process_message(message: Message, time_left_s: Callable[[], float], needed_
     lease_until = orders.now() + int((time_left_s() + LEASE_MARGIN_S) * SECOND)
     try:
         order = transitions.claim(message.key, task.name, lease_until)
-    except ConditionFailed as refusal:
+    except ConditionFailed as error:
         # The message's task is a hint; the row's task is the one to run
-        if refusal.row and refusal.row.task != task.name:
-            corrected = replace(message, task=refusal.row.task)
+        if error.row and error.row.task != task.name:
+            corrected = replace(message, task=error.row.task)
             return _process_message(corrected, time_left_s, needed_s)
-        return _handle_failed_claim(message, refusal.row)
+        return _handle_failed_claim(message, error.row)
     return _run_attempt(order, task, message, time_left_s)
 
 

@@ -1,4 +1,4 @@
-"""One conditional write to the orders table, with a fencing token.
+"""Conditional writes to the orders table, each with a fencing token.
 
 Each write leaves a new random `fence` in the row. The fencing token stops a worker that lost its
 claim from finishing the order. It also makes retries safe: when our first try succeeded but its
@@ -28,12 +28,12 @@ def put(order: Order, condition: str, values: Item) -> Order:
                 ExpressionAttributeValues=_encode_values(values),
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
-    except CallRefused as refusal:
-        row = _current_row(refusal)
+    except CallRefused as error:
+        row = _current_row(error)
         if row is None:
             raise Unavailable(
                 "AWS rejected the write without returning the current row; try again"
-            ) from refusal
+            ) from error
         return row
     return order
 
@@ -135,16 +135,16 @@ def _update_item(
                 ReturnValues="ALL_NEW",
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
-    except CallRefused as refusal:
-        row = _current_row(refusal)
+    except CallRefused as error:
+        row = _current_row(error)
         if row is not None and row.fence == fence:
             return row
         raise ConditionFailed(row) from None
     return decode_order(response["Attributes"])
 
 
-def _current_row(refusal: CallRefused) -> Order | None:
-    return decode_order(refusal.item) if refusal.item else None
+def _current_row(error: CallRefused) -> Order | None:
+    return decode_order(error.item) if error.item else None
 
 
 def _encode_values(values: Item) -> Item:

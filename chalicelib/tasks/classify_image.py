@@ -110,7 +110,8 @@ def features(picture: Grid) -> list[float]:
     Each shade is from 0 to 1. Raises NotReadable for an empty page.
     """
     flat = [shade for row in picture for shade in row]
-    low, high = min(flat), max(flat)
+    low = min(flat)
+    high = max(flat)
     if high - low < MIN_CONTRAST:
         raise NotReadable("the picture has almost no contrast: it shows no digit")
     edge = [*picture[0], *picture[-1], *(row[0] for row in picture), *(row[-1] for row in picture)]
@@ -126,7 +127,8 @@ def _bounding_square(ink: Grid) -> tuple[float, float, float]:
     """Return the square around the digit: top, left and side, in pixels."""
     rows = [number for number, row in enumerate(ink) if max(row) > INK]
     columns = [number for number, column in enumerate(zip(*ink, strict=True)) if max(column) > INK]
-    height, width = rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1
+    height = rows[-1] - rows[0] + 1
+    width = columns[-1] - columns[0] + 1
     side = max(height, width)
     return rows[0] - (side - height) / 2, columns[0] - (side - width) / 2, side
 

@@ -16,7 +16,7 @@ STANDING = (*SECURITY, "Vary", "X-Request-Id", "Cache-Control")
 
 @dataclass(frozen=True)
 class Answer:
-    """One successful status.
+    """A successful status of an operation.
 
     meaning     its description
     body        the name of its JSON body's schema
@@ -32,7 +32,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Operation:
-    """One method of one route.
+    """A method of a route.
 
     id        its handler in app.py
     scope     that the access token needs; None if the route is public

@@ -1,4 +1,4 @@
-"""One function per route. Each takes a Request and its owner, and returns a Response or raises."""
+"""The views, one function per route: each takes a Request and its owner, and returns a Response."""
 
 from __future__ import annotations
 
