@@ -42,10 +42,10 @@ def place(request: Request, owner: str) -> Response:
         return transitions.get(owner, placed.order.id)
 
     order = wait.until(_is_final, placed.order, read, wait_s) or placed.order
-    own = wait.applied(wait_s)
+    own_headers = wait.applied(wait_s)
     if placed.replayed:
-        own["Idempotency-Replayed"] = "true"
-    return _accepted(order, request, own, 200 if wait_s and _is_final(order) else 202)
+        own_headers["Idempotency-Replayed"] = "true"
+    return _accepted(order, request, own_headers, 200 if wait_s and _is_final(order) else 202)
 
 
 def show(request: Request, owner: str) -> Response:
@@ -64,9 +64,9 @@ def show(request: Request, owner: str) -> Response:
         return transitions.get(owner, order_id)
 
     order = _require(wait.until(is_new, _require(read()), read, wait_s, reads=1))
-    own = {**_retry_after(order), **wait.applied(wait_s)}
+    own_headers = {**_retry_after(order), **wait.applied(wait_s)}
     return _conditional_json(
-        request, etag.of_order(order, include), order_json(order, request, include), own
+        request, etag.of_order(order, include), order_json(order, request, include), own_headers
     )
 
 
@@ -85,14 +85,14 @@ def index(request: Request, owner: str) -> Response:
     fits = (lambda order: order.status in statuses) if statuses else None
     page = by_time.page(owner, limit, after, task, fits)
     content: dict[str, Any] = {"items": [brief_json(order, request) for order in page.orders]}
-    own = {}
+    own_headers = {}
     if page.end is not None:
         next_cursor = cursor.encode(page.end, owner, bound)
         parameters = [*filters, ("limit", str(limit)), ("cursor", next_cursor)]
         content["next"] = request.url(f"/orders?{urlencode(parameters)}")
-        own["Link"] = f'<{content["next"]}>; rel="next"'
+        own_headers["Link"] = f'<{content["next"]}>; rel="next"'
     tag = etag.of_list(page.orders, content.get("next"))
-    return _conditional_json(request, tag, content, own)
+    return _conditional_json(request, tag, content, own_headers)
 
 
 def cancel(request: Request, owner: str) -> Response:
@@ -117,21 +117,23 @@ def health(request: Request, owner: str) -> Response:
 
 
 def _accepted(
-    order: Order, request: Request, own: Mapping[str, str], status: int = 202
+    order: Order, request: Request, own_headers: Mapping[str, str], status: int = 202
 ) -> Response:
     """Return the response to a place or a retry."""
     all_headers = {
         "Location": request.url(f"/orders/{order.id}"),
         "ETag": etag.of_order(order),
         **_retry_after(order),
-        **own,
+        **own_headers,
     }
     return json_response(status, order_json(order, request), all_headers)
 
 
-def _conditional_json(request: Request, tag: str, content: Any, own: Mapping[str, str]) -> Response:
+def _conditional_json(
+    request: Request, tag: str, content: Any, own_headers: Mapping[str, str]
+) -> Response:
     """Return 200 with the content, or 304 if the client has it. Caches must revalidate."""
-    all_headers = {"ETag": tag, "Cache-Control": "private, no-cache", **own}
+    all_headers = {"ETag": tag, "Cache-Control": "private, no-cache", **own_headers}
     if etag.matches(request.headers.get("if-none-match"), tag):
         return Response(304, "", all_headers)
     return json_response(200, content, all_headers)

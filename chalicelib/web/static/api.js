@@ -1,4 +1,4 @@
-// Calls to the API. The token is held in this module's memory only. Unchanged responses are not sent again (ETags).
+// Calls to the API. The token is held in memory only. ETags avoid sending unchanged responses again.
 
 const TIMEOUT_MS = 30_000;
 const CACHE_SIZE = 24;
@@ -42,7 +42,7 @@ export async function send(path) {
 
 async function call(method, path, ownHeaders) {
   const headers = { ...ownHeaders };
-  if (/^[!-~]+$/.test(token)) headers.Authorization = `Bearer ${token}`; // fetch throws if a header can't hold the token
+  if (/^[!-~]+$/.test(token)) headers.Authorization = `Bearer ${token}`; // fetch throws for other characters
   const response = await fetch(new URL(path, new URL(".", location.href)), {
     method, headers, cache: "no-store", credentials: "omit", redirect: "error",
     signal: AbortSignal.timeout(TIMEOUT_MS),
@@ -53,7 +53,7 @@ async function call(method, path, ownHeaders) {
   throw new RequestRejected(response.status, problem ?? {}, Number(response.headers.get("Retry-After")) || 0);
 }
 
-// The local clock may be wrong, but ages must be right. The Date header has whole seconds, so ignore small differences.
+// The local clock may be wrong. The Date header has whole seconds, so ignore small differences.
 function adjustClock(text) {
   const difference = Date.parse(text ?? "") - Date.now();
   if (!Number.isNaN(difference)) clockOffsetMs = Math.abs(difference) < 2000 ? 0 : difference;

@@ -63,7 +63,7 @@ async function refresh() {
   timer = setTimeout(refresh, nextAt - Date.now());
 }
 
-// Read pages until one has orders that the screen no longer shows. The more pages, the less often they are read.
+// Read pages until one has orders that the screen no longer shows. Read many pages less often.
 async function readBoard() {
   const pages = [];
   for (let path = "orders?limit=100"; path && pages.length < MAX_PAGES;) {

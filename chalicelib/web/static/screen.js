@@ -116,7 +116,7 @@ function updateAges() {
   }
 }
 
-// Squeeze references that are too wide; their height stays. Measure all before changing any, to avoid reflows.
+// Squeeze references that are too wide. Measure all before changing any, to avoid reflows.
 export function fit() {
   const refs = [...document.querySelectorAll("#screen .ref")].map((ref) => [ref, ref.clientWidth / ref.scrollWidth]);
   for (const [ref, ratio] of refs) ref.style.transform = ratio < 1 ? `scaleX(${ratio.toFixed(3)})` : "";
@@ -127,7 +127,7 @@ function highlight({ item }) {
   setTimeout(() => item.classList.remove("fresh"), FRESH_MS);
 }
 
-// Animate a copy of the ticket from its old position: the ticket itself can't leave its column, which scrolls.
+// Animate a copy of the ticket from its old position: the ticket itself can't leave its column.
 function slide({ item, column }, from) {
   if (!from?.width) return;
   const to = item.getBoundingClientRect();

@@ -29,7 +29,7 @@ export const clock = (ms) => new Date(ms).toLocaleTimeString([], { hour: "2-digi
 
 export const moment = (text) => new Date(text).toLocaleString([], { dateStyle: "medium", timeStyle: "medium" });
 
-// Return the shortest unique suffix of each id, at least four characters. One that grew never shrinks again.
+// Return the shortest unique suffix of each id, at least four characters. Suffixes never shrink.
 const lengths = new Map();
 export function references(ids) {
   const suffixes = new Map();
