@@ -1,1 +1,1 @@
-"""`python -m cli`: Orderline on a laptop and on its way to AWS. Never in the Lambda package."""
+"""Command line: run Orderline on this machine, deploy it, place orders. Not in the Lambda package."""

@@ -1,4 +1,4 @@
-"""`python -m cli COMMAND`."""
+"""Entry point of the command line: `python -m cli COMMAND`."""
 
 from __future__ import annotations
 
@@ -18,25 +18,30 @@ if TYPE_CHECKING:
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """Orderline on a laptop and on its way to AWS."""
+    """Run Orderline on this machine, deploy it to AWS, and place and follow orders."""
 
 
 @main.command()
 def run() -> None:
-    """The whole of Orderline on this machine, until Ctrl-C."""
-    from cli.run import run as run_here
+    """Run all of Orderline on this machine until Ctrl-C."""
+    from cli.run import run as run_locally
 
-    sys.exit(run_here())
+    sys.exit(run_locally())
 
 
 @main.group()
 def token() -> None:
-    """Access tokens. Without --stage or --stack they are those of the local stack."""
+    """Manage access tokens.
+
+    The commands use the local stack unless --stage or --stack names a deployed one.
+    """
 
 
-def _of_stack(command: Callable[..., None]) -> Callable[..., None]:
-    command = click.option("--stack", help="A deployed stack, by its name.")(command)
-    return click.option("--stage", help="A deployed stack, by its stage: orderline-STAGE.")(command)
+def _stack_options(command: Callable[..., None]) -> Callable[..., None]:
+    command = click.option("--stack", help="Name of a deployed stack.")(command)
+    return click.option("--stage", help="Stage of a deployed stack, named orderline-STAGE.")(
+        command
+    )
 
 
 @contextmanager
@@ -45,61 +50,61 @@ def _tokens(stack: str | None, stage: str | None) -> Iterator[Tokens]:
 
     try:
         yield Tokens.of_stack(stack, stage)
-    except (TokenError, ValueError) as fault:
-        raise click.ClickException(str(fault)) from fault
+    except (TokenError, ValueError) as error:
+        raise click.ClickException(str(error)) from error
 
 
 @token.command("create")
-@click.argument("client")
+@click.argument("owner")
 @click.option(
     "--scope",
     "scopes",
     multiple=True,
     type=click.Choice(["orders:read", "orders:write"]),
     default=("orders:read", "orders:write"),
-    help="May be given twice; both if left out.",
+    help="Scope of the token; can be repeated. [default: both]",
 )
 @click.option(
     "--days",
     type=click.IntRange(1, 36500),
-    help="It expires after so many days; if left out, never.",
+    help="Number of days until the token expires. [default: never]",
 )
-@_of_stack
+@_stack_options
 def create_token(
-    client: str, scopes: tuple[str, ...], days: int | None, stack: str | None, stage: str | None
+    owner: str, scopes: tuple[str, ...], days: int | None, stack: str | None, stage: str | None
 ) -> None:
-    """Make a token for CLIENT, and show it: this once."""
+    """Create a token for OWNER; it is shown only once."""
     with _tokens(stack, stage) as tokens:
-        text, made = tokens.create(client, scopes, days)
+        text, record = tokens.create(owner, scopes, days)
         click.echo(text)
         click.echo(
-            f"a token of {client} in {tokens.stack}, shown this once; revoke it by its id, {made.id}",
+            f"Created a token for {owner} in {tokens.stack}. It is shown only once;"
+            f" to revoke it, use its id: {record.id}",
             err=True,
         )
 
 
 @token.command("list")
-@_of_stack
+@_stack_options
 def list_tokens(stack: str | None, stage: str | None) -> None:
-    """All tokens: id, client, state, scopes. The secrets are nowhere."""
-    from cli.tokens import state as state_of
+    """List all tokens: id, owner, state and scopes. Secrets are not stored."""
+    from cli.tokens import state
 
     with _tokens(stack, stage) as tokens:
         for each in tokens.all():
-            click.echo(
-                f"{each.id}  {each.owner:<40}  {state_of(each):<28}  {' '.join(sorted(each.scopes))}"
-            )
+            scopes = " ".join(sorted(each.scopes))
+            click.echo(f"{each.id}  {each.owner:<40}  {state(each):<28}  {scopes}")
 
 
 @token.command("revoke")
 @click.argument("token_id", metavar="ID")
-@_of_stack
+@_stack_options
 def revoke_token(token_id: str, stack: str | None, stage: str | None) -> None:
-    """Refuse the token with this id (the eight characters after `ol_`) from now on."""
+    """Revoke the token with this ID: the eight characters after `ol_`."""
     with _tokens(stack, stage) as tokens:
         revoked = tokens.revoke(token_id)
         click.echo(
-            f"{token_id} of {revoked.owner} is revoked; functions may remember it for up to a minute"
+            f"Revoked {token_id} of {revoked.owner}. Functions may cache the token for up to a minute."
         )
 
 
@@ -110,5 +115,5 @@ for _command in (*ordering.COMMANDS, *stage.COMMANDS):
 if __name__ == "__main__":
     try:
         main(prog_name="python -m cli")
-    except SettingMistake as fault:
-        sys.exit(f"orderline: {fault}")
+    except SettingMistake as error:
+        sys.exit(f"orderline: {error}")

@@ -1,4 +1,7 @@
-"""Known vulnerabilities in what the locks name: `python -m cli.audit LOCK ...`. Where nobody can be asked, it warns."""
+"""Look for known vulnerabilities of locked packages: `python -m cli.audit LOCK ...`.
+
+A lock that could not be audited, for example without a network, is a warning.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from typing import Any
 
 
 def audit(lock: str) -> int:
-    """Returns 1 for a known vulnerability, and 0 for none, or where none could be looked up: that is said."""
+    """Return 1 if the lock has a known vulnerability, else 0; warn if the lookup failed."""
     command = [
         sys.executable,
         "-m",
@@ -28,27 +31,25 @@ def audit(lock: str) -> int:
     try:
         packages = json.loads(done.stdout)["dependencies"]
     except (ValueError, KeyError):
-        return say(
-            f"warning: {lock} was not audited: {(done.stderr.strip() or 'no reason').splitlines()[-1]}",
-            0,
-        )
+        reason = (done.stderr.strip() or "no reason").splitlines()[-1]
+        return say(f"warning: {lock} was not audited: {reason}", 0)
     skipped = [each["name"] for each in packages if "skip_reason" in each]
     if skipped:
         say(
             f"warning: {lock}: {len(skipped)} of {len(packages)} packages could not be looked up", 0
         )
-    found = list(_faults(packages))
+    vulnerabilities = list(_vulnerabilities(packages))
     return say(
-        "\n".join([f"{lock}: {len(packages) - len(skipped)} packages audited", *found]),
-        int(bool(found)),
+        "\n".join([f"{lock}: {len(packages) - len(skipped)} packages audited", *vulnerabilities]),
+        int(bool(vulnerabilities)),
     )
 
 
-def _faults(packages: list[dict[str, Any]]) -> Iterator[str]:
+def _vulnerabilities(packages: list[dict[str, Any]]) -> Iterator[str]:
     for each in packages:
-        for fault in each.get("vulns", []):
-            mended = ", ".join(fault["fix_versions"]) or "no version yet"
-            yield f"  {each['name']} {each['version']}: {fault['id']}, mended in {mended}"
+        for vulnerability in each.get("vulns", []):
+            versions = ", ".join(vulnerability["fix_versions"]) or "no version yet"
+            yield f"  {each['name']} {each['version']}: {vulnerability['id']}, fixed in {versions}"
 
 
 def say(text: str, code: int) -> int:

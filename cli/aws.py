@@ -1,7 +1,8 @@
 """Make AWS clients for the commands, in the region that AWS_REGION names if it is set.
 
-AWS's command line and its other SDKs read AWS_REGION. boto3 reads only AWS_DEFAULT_REGION and the profile, so it would
-deploy to the profile's region, or destroy there. No other module of the commands may make a client.
+AWS's command line and its other SDKs read AWS_REGION. boto3 reads only AWS_DEFAULT_REGION and the
+profile, so it would deploy to the profile's region, or destroy there. No other module of the
+commands may make a client.
 https://docs.aws.amazon.com/sdkref/latest/guide/feature-region.html
 """
 
@@ -19,7 +20,7 @@ def region() -> str | None:
 
 
 def credentials() -> Any:
-    """Return the credentials of the environment, the profile or the machine; None if there are none."""
+    """Return the credentials of the environment, the profile or the machine, or None."""
     return boto3.session.Session().get_credentials()
 
 

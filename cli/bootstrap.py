@@ -1,7 +1,7 @@
-"""Makes .venv and installs a lock into it: `python3 cli/bootstrap.py requirements/local.txt ...`.
+"""Create .venv and install locks into it: `python3 cli/bootstrap.py requirements/local.txt ...`.
 
-Runs on whatever Python a machine has, so that it can say what is wrong with it: no syntax here that an old one lacks,
-nothing but the standard library, and nothing installed twice.
+This file must run on any Python, to be able to report one that is too old. It therefore uses only
+old syntax and the standard library.
 """
 
 import hashlib
@@ -9,10 +9,9 @@ import os
 import subprocess
 import sys
 
-OLDEST, NEWEST = (
-    (3, 10),
-    (3, 14),
-)  # what Lambda runs: https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html
+# Lambda's runtimes: https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html
+OLDEST = (3, 10)
+NEWEST = (3, 14)
 VENV = os.environ.get("INTO", ".venv")
 PYTHON = os.path.join(VENV, "bin", "python")
 
@@ -22,18 +21,18 @@ def main(locks):
         stop(
             "this is Python %d.%d; Orderline needs 3.%d to 3.%d, as Lambda does"
             % (sys.version_info[0], sys.version_info[1], OLDEST[1], NEWEST[1]),
-            "name another: make %s PYTHON=python3.12" % goal(),
+            "choose another one: make %s PYTHON=python3.12" % goal(),
         )
     if os.path.exists(PYTHON) and version_of(PYTHON) != list(sys.version_info[:2]):
         stop(
-            "%s was made with another Python than %s" % (VENV, sys.executable),
+            "%s was created by a different Python than %s" % (VENV, sys.executable),
             "remove it: rm -r %s" % VENV,
         )
     if not os.path.exists(PYTHON):
-        say("making %s with Python %d.%d" % (VENV, sys.version_info[0], sys.version_info[1]))
+        say("creating %s with Python %d.%d" % (VENV, sys.version_info[0], sys.version_info[1]))
         if subprocess.call([sys.executable, "-m", "venv", VENV]) != 0:
             stop(
-                "no virtual environment could be made",
+                "could not create a virtual environment",
                 "on Debian and Ubuntu: apt-get install python3-venv",
             )
     for lock in locks:
@@ -41,7 +40,7 @@ def main(locks):
 
 
 def install(lock):
-    """Once for each content of the lock: a stamp in .venv tells."""
+    """Install a lock, unless the stamp in .venv shows that this content of it is installed."""
     with open(lock, "rb") as file:
         digest = hashlib.sha256(file.read()).hexdigest()
     stamp = os.path.join(VENV, "installed-" + lock.replace(os.sep, "-"))
@@ -49,7 +48,7 @@ def install(lock):
         with open(stamp) as file:
             if file.read() == digest:
                 return
-    say("installing %s (once, about half a minute)" % lock)
+    say("installing %s (only once, takes about half a minute)" % lock)
     pip = [
         PYTHON,
         "-m",
@@ -62,18 +61,18 @@ def install(lock):
     ]
     if subprocess.call(pip + ["--require-hashes", "--requirement", lock]) != 0:
         stop(
-            "%s could not be installed" % lock,
-            "is there a network? pip's own words are above; then type it again",
+            "could not install %s" % lock,
+            "see pip's message above, check your network connection and try again",
         )
     with open(stamp, "w") as file:
         file.write(digest)
 
 
 def version_of(python):
-    out = subprocess.check_output(
+    output = subprocess.check_output(
         [python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
     )
-    return [int(part) for part in out.decode().split(".")]
+    return [int(part) for part in output.decode().split(".")]
 
 
 def goal():
@@ -85,8 +84,8 @@ def say(text):
     sys.stdout.flush()
 
 
-def stop(fault, mend):
-    sys.stderr.write("orderline: %s.\n  %s\n" % (fault, mend))
+def stop(problem, hint):
+    sys.stderr.write("orderline: %s.\n  %s\n" % (problem, hint))
     sys.exit(1)
 
 

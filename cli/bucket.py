@@ -1,4 +1,4 @@
-"""The bucket that CloudFormation reads code and templates from: one for each account and region."""
+"""S3 bucket that CloudFormation reads code and templates from: one per account and region."""
 
 from __future__ import annotations
 
@@ -15,14 +15,20 @@ from cli import aws
 def upload(
     stack: str, zip: Path, template: Callable[[Mapping[str, str]], Mapping[str, Any]]
 ) -> str:
-    """The zip, under its hash, and the template made with its place. Returns the template's URL."""
-    s3, owner, name = aws.client("s3"), account(), bucket_name()
-    _require(s3, name)
+    """Upload the zip and the template, each under its hash. Return the template's URL.
+
+    Args:
+        stack: name of the stack, the prefix of the keys.
+        zip: deployment package.
+        template: function that makes the template from the zip's location (Bucket and Key).
+    """
+    s3 = aws.client("s3")
+    owner = account()  # so that an upload to a foreign bucket of the same name fails
+    name = bucket_name()
+    _create_if_missing(s3, name)
     body = zip.read_bytes()
     key = f"{stack}/{hashlib.sha256(body).hexdigest()}.zip"
-    s3.put_object(
-        Bucket=name, Key=key, Body=body, ExpectedBucketOwner=owner
-    )  # nobody else's bucket of that name
+    s3.put_object(Bucket=name, Key=key, Body=body, ExpectedBucketOwner=owner)
     text = json.dumps(template({"Bucket": name, "Key": key})).encode()
     template_key = f"{stack}/{hashlib.sha256(text).hexdigest()}.json"
     s3.put_object(Bucket=name, Key=template_key, Body=text, ExpectedBucketOwner=owner)
@@ -30,7 +36,7 @@ def upload(
 
 
 def forget(stack: str) -> None:
-    """Remove what was uploaded for a stack, and the bucket with its last object."""
+    """Delete the objects of a stack, and the bucket once it is empty."""
     bucket = aws.resource("s3").Bucket(bucket_name())
     if bucket.creation_date is None:
         return
@@ -44,16 +50,14 @@ def account() -> str:
 
 
 def bucket_name() -> str:
-    """S3's names are the world's: the account's number makes it ours."""
+    """Return the bucket's name, with the account's number because S3's names are global."""
     return f"orderline-code-{account()}-{aws.region()}"
 
 
-def _require(s3: Any, name: str) -> None:
+def _create_if_missing(s3: Any, name: str) -> None:
     region = s3.meta.region_name
-    where = (
-        {}
-        if region == "us-east-1"
-        else {"CreateBucketConfiguration": {"LocationConstraint": region}}
-    )
+    options: dict[str, Any] = {"Bucket": name}
+    if region != "us-east-1":  # S3 rejects it as a location constraint
+        options["CreateBucketConfiguration"] = {"LocationConstraint": region}
     with suppress(s3.exceptions.BucketAlreadyOwnedByYou):
-        s3.create_bucket(Bucket=name, **where)
+        s3.create_bucket(**options)

@@ -1,4 +1,4 @@
-"""Calls of the API over HTTP: tried again where that is safe, and what is unchanged is not sent again (ETags)."""
+"""Call the API over HTTP: retry where that is safe, and use ETags to transfer only what changed."""
 
 from __future__ import annotations
 
@@ -11,30 +11,36 @@ from dataclasses import dataclass
 from email.message import Message
 from typing import Any
 
-PAUSES_S = (0.2, 0.4, 0.8, 1.6)  # between tries, and then the last for ever
-ANSWER_WITHIN_S = 30  # API Gateway itself gives up after 29
-REMEMBERED = 64
-BUSY = {429, 500, 502, 503, 504}
+PAUSES_S = (0.2, 0.4, 0.8, 1.6)  # between tries; the last one repeats
+RESPONSE_TIMEOUT_S = 30  # API Gateway itself times out after 29
+MAX_CACHED = 64
+RETRYABLE = {429, 500, 502, 503, 504}
 
 
 class CallError(Exception):
-    """A call without success. The message says why."""
+    """Base class of all errors; the message gives the reason."""
 
 
 class NotReachable(CallError):
-    """No answer, or only that it is unavailable: whether the call had an effect is unknown."""
+    """No response, or the service is unavailable; the call may have taken effect."""
 
 
-class Refused(CallError):
-    """The API said no. `status` is HTTP's, `problem` what it answered (RFC 9457), as far as it was JSON."""
+class RequestRejected(CallError):
+    """Error response of the API.
+
+    `status` is the HTTP status, `problem` the body (RFC 9457), empty if it was not a JSON object.
+    """
 
     def __init__(self, status: int, problem: dict[str, Any]) -> None:
         super().__init__(problem.get("detail") or problem.get("title") or f"HTTP status {status}")
-        self.status, self.problem = status, problem
+        self.status = status
+        self.problem = problem
 
 
 @dataclass(frozen=True)
-class Answer:
+class HttpReply:
+    """Response of the API; `value` is its body, decoded from JSON."""
+
     status: int
     headers: Message[str, str]
     value: Any
@@ -46,29 +52,38 @@ class Answer:
 
 
 class Calls:
-    """A hub's address and an access token. `patience_s`: how long a call that gets no answer is tried again."""
+    """HTTP client with the API's URL and an access token.
+
+    `patience_s`: for how many seconds to retry a call that gets no response.
+    """
 
     def __init__(self, url: str, token: str, patience_s: float) -> None:
         if not url.startswith(("http://", "https://")):
-            raise ValueError(f"url {url!r}: it begins with http:// or https://")
-        self.url, self._token, self._patience_s = url.rstrip("/"), token, patience_s
+            raise ValueError(f"url {url!r}: must begin with http:// or https://")
+        self.url = url.rstrip("/")
+        self._token = token
+        self._patience_s = patience_s
         self._open = urllib.request.build_opener(_NoRedirect).open
-        self._seen: dict[str, tuple[str, Any]] = {}
+        self._cache: dict[str, tuple[str, Any]] = {}  # path -> (ETag, value), the latest last
 
     def get(self, path: str, wait_s: float = 0) -> tuple[Any, float]:
-        """The value there, the very same object while it is unchanged, and how many seconds to leave it alone."""
-        etag, known = self._seen.pop(path, (None, None))
+        """Return the resource at `path` and the seconds to pause before the next read.
+
+        An unchanged resource is returned as the same object as before. `wait_s`: how long the
+        server may wait for a change (`Prefer: wait`, RFC 7240).
+        """
+        etag, cached = self._cache.pop(path, (None, None))
         headers = {"If-None-Match": etag} if etag else {}
         if wait_s >= 1:
             headers["Prefer"] = f"wait={int(wait_s)}"
-        answer = self.call("GET", path, None, headers, wait_s=wait_s)
-        value = known if answer.status == 304 else answer.value
-        if "ETag" in answer.headers:
-            self._seen[path] = (answer.headers["ETag"], value)
-        if len(self._seen) > REMEMBERED:
-            del self._seen[next(iter(self._seen))]
-        waited = "wait" in answer.headers.get("Preference-Applied", "")
-        return value, 0.2 if waited else max(answer.retry_after_s, 1)
+        reply = self.call("GET", path, None, headers, wait_s=wait_s)
+        value = cached if reply.status == 304 else reply.value
+        if "ETag" in reply.headers:
+            self._cache[path] = (reply.headers["ETag"], value)
+        if len(self._cache) > MAX_CACHED:
+            del self._cache[next(iter(self._cache))]
+        server_waited = "wait" in reply.headers.get("Preference-Applied", "")
+        return value, 0.2 if server_waited else max(reply.retry_after_s, 1)
 
     def call(
         self,
@@ -77,57 +92,74 @@ class Calls:
         body: Any = None,
         headers: dict[str, str] | None = None,
         wait_s: float = 0,
-        again: bool = True,
-    ) -> Answer:
-        """An answer that is no error. What gets none, or a 5xx or 429, is tried `again` as long as patience lasts."""
-        raw = (
-            b""
-            if method == "POST" and body is None
-            else None
-            if body is None
-            else json.dumps(body).encode()
+        retry: bool = True,
+    ) -> HttpReply:
+        """Send a request and return the successful reply.
+
+        Raises RequestRejected for an error response, and NotReachable without any response or with
+        only 429 and 5xx ones.
+
+        Args:
+            method: HTTP method.
+            path: path and query, appended to the URL.
+            body: value to send as JSON; None sends no body.
+            headers: headers in addition to the client's own.
+            wait_s: seconds that the server may wait before it responds, added to the timeout.
+            retry: repeat the call after no response, 429 or 5xx, for up to `patience_s` seconds.
+        """
+        request = urllib.request.Request(
+            self.url + path,
+            _encode(method, body),
+            {
+                "Authorization": f"Bearer {self._token}",
+                "Content-Type": "application/json",
+                **(headers or {}),
+            },
+            method=method,
         )
-        given = {
-            "Authorization": f"Bearer {self._token}",
-            "Content-Type": "application/json",
-            **(headers or {}),
-        }
-        request = urllib.request.Request(self.url + path, raw, given, method=method)
-        ends = time.monotonic() + (self._patience_s if again else 0)
+        deadline = time.monotonic() + (self._patience_s if retry else 0)
         pauses = iter(PAUSES_S)
         while True:
-            answer, fault = self._once(request, ANSWER_WITHIN_S + wait_s)
-            if answer and answer.status not in BUSY:
+            reply, reason = self._try(request, RESPONSE_TIMEOUT_S + wait_s)
+            if reply and reply.status not in RETRYABLE:
                 break
-            pause_s = max(next(pauses, PAUSES_S[-1]), answer.retry_after_s if answer else 0)
-            if time.monotonic() + pause_s > ends:
-                raise NotReachable(f"{self.url} does not answer: {fault}")
+            pause_s = max(next(pauses, PAUSES_S[-1]), reply.retry_after_s if reply else 0)
+            if time.monotonic() + pause_s > deadline:
+                raise NotReachable(f"{self.url} does not answer: {reason}")
             time.sleep(pause_s)
-        if answer.status >= 300 and answer.status != 304:
-            raise Refused(answer.status, answer.value)
-        return answer
+        if reply.status >= 300 and reply.status != 304:
+            raise RequestRejected(reply.status, reply.value)
+        return reply
 
-    def _once(self, request: urllib.request.Request, timeout_s: float) -> tuple[Answer | None, str]:
-        """The answer if there is one, and what is wrong if something is."""
+    def _try(
+        self, request: urllib.request.Request, timeout_s: float
+    ) -> tuple[HttpReply | None, str]:
+        """Return the reply, None without a response, and the reason of a failure, else empty."""
         try:
-            with self._open(request, timeout=timeout_s) as reply:
-                return Answer(reply.status, reply.headers, json.loads(reply.read())), ""
-        except urllib.error.HTTPError as refusal:
-            return Answer(
-                refusal.code, refusal.headers, _problem(refusal.read())
-            ), f"HTTP status {refusal.code}"
-        except (OSError, http.client.HTTPException, ValueError) as fault:
-            return None, str(getattr(fault, "reason", "")) or str(fault) or type(fault).__name__
+            with self._open(request, timeout=timeout_s) as response:
+                body = json.loads(response.read())
+                return HttpReply(response.status, response.headers, body), ""
+        except urllib.error.HTTPError as error:
+            reply = HttpReply(error.code, error.headers, _decode_problem(error.read()))
+            return reply, f"HTTP status {error.code}"
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            return None, str(getattr(error, "reason", "")) or str(error) or type(error).__name__
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A redirect would carry the token to another host."""
+    """Handler that follows no redirect, which would send the token to another host."""
 
     def redirect_request(self, *_: Any) -> None:
         return None
 
 
-def _problem(body: bytes) -> dict[str, Any]:
+def _encode(method: str, body: Any) -> bytes | None:
+    if body is not None:
+        return json.dumps(body).encode()
+    return b"" if method == "POST" else None  # a POST without a body still has a Content-Length
+
+
+def _decode_problem(body: bytes) -> dict[str, Any]:
     try:
         value = json.loads(body)
     except ValueError:

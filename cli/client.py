@@ -1,4 +1,4 @@
-"""The client: places orders and follows them, over HTTP, with nothing but the standard library.
+"""Python client of the API; needs only the standard library.
 
     from cli.client import Orderline
 
@@ -6,8 +6,8 @@
     order = orderline.place("cook_nuggets", {"pieces": 6})
     print(orderline.wait(order["id"])["result"])
 
-Orders are dicts as the API shows them. Errors: CallError, of which NotReachable says that nothing is known, Refused
-that the API said no, and NotDone that an order goes on.
+Orders are dicts as the API returns them. All errors derive from CallError: NotReachable (no answer;
+the call may have taken effect), RequestRejected and NotDone (still running).
 """
 
 from __future__ import annotations
@@ -18,28 +18,31 @@ import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
-from cli.calls import CallError, Calls, NotReachable, Refused
+from cli.calls import CallError, Calls, NotReachable, RequestRejected
 
-__all__ = ["CallError", "NotDone", "NotReachable", "Orderline", "Refused"]
+__all__ = ["CallError", "NotDone", "NotReachable", "Orderline", "RequestRejected"]
 
-WAIT_S = 20  # what is asked of the server at once: Prefer: wait, RFC 7240
-REFERENCE_AMONG = 100
+WAIT_S = 20  # longest wait to ask of the server in one request: Prefer: wait, RFC 7240
+REFERENCE_AMONG = 100  # latest orders among which a short reference is looked up
 Order = dict[str, Any]
 Tasks: TypeAlias = "list[dict[str, Any]]"
 
 
 class NotDone(CallError):
-    """The order did not end in time; it goes on. `order` is how it stood."""
+    """The order did not end in time; it keeps running. `order` is its last known state."""
 
     def __init__(self, order: Order, timeout_s: float) -> None:
-        super().__init__(f"order {order['id']} did not end within {timeout_s} s; it goes on")
+        super().__init__(
+            f"order {order['id']} did not end within {timeout_s} s; it is still running"
+        )
         self.order = order
 
 
 class Orderline:
-    """A hub and an access token. `patience_s`: how long a call that gets no answer is tried again.
+    """Client of the API at `url`, with an access token. Not thread-safe.
 
-    Every call but `retry` is safe to repeat, so it is repeated. Not for several threads at once.
+    `patience_s`: for how many seconds to repeat a call that gets no response. Every call but
+    `retry` is safe to repeat.
     """
 
     def __init__(self, url: str, token: str, patience_s: float = 10) -> None:
@@ -54,31 +57,41 @@ class Orderline:
         run_at: str | None = None,
         key: str | None = None,
     ) -> Order:
-        """Place an order; it is durable once this returns. `key` is its Idempotency-Key: the same key and request give
-        the same order, however often it is sent; left out, this one call has a key of its own. `run_at` is RFC 3339.
+        """Place an order; it is durable once this returns.
+
+        Args:
+            task: name of the task.
+            input: the task's input, a dict; default: empty.
+            delay_s: seconds to wait before the first attempt.
+            run_at: time of the first attempt, RFC 3339.
+            key: Idempotency-Key: the same key and request give the same order, however often they
+                are sent. Default: a new key for this call.
         """
-        wanted = {
+        members = {
             "task": task,
             "input": {} if input is None else input,
             "delay_s": delay_s,
             "run_at": run_at,
         }
-        body = {name: value for name, value in wanted.items() if value is not None}
-        order: Order = self._calls.call(
-            "POST", "/orders", body, {"Idempotency-Key": key or uuid.uuid4().hex}
-        ).value
+        body = {name: value for name, value in members.items() if value is not None}
+        headers = {"Idempotency-Key": key or uuid.uuid4().hex}
+        order: Order = self._calls.call("POST", "/orders", body, headers).value
         return order
 
     def get(self, order_id: str, include: Sequence[str] = ()) -> Order:
-        """The order as it stands. `include`: of `input` and `history`, what the answer should have too."""
+        """Return the order. `include` adds members: `input`, `history`."""
         return self._calls.get(_path(order_id, include))[0]  # type: ignore[no-any-return]
 
     def watch(self, order_id: str, timeout_s: float | None = None) -> Iterator[Order]:
-        """The order each time it has changed, beginning now and ending with its end. Raises NotDone."""
-        ends, last = time.monotonic() + (float("inf") if timeout_s is None else timeout_s), None
+        """Yield the order now and after each change, until it is final.
+
+        Raises NotDone if it is not final within `timeout_s` seconds.
+        """
+        deadline = time.monotonic() + (float("inf") if timeout_s is None else timeout_s)
+        last = None
         while True:
-            left_s = ends - time.monotonic()
-            # The first read asks for the order as it is; the others wait at the server for a change, where it can
+            left_s = deadline - time.monotonic()
+            # The first read returns at once; later ones let the server wait for a change
             order, pause_s = self._calls.get(
                 _path(order_id), wait_s=0 if last is None else min(WAIT_S, max(0, left_s))
             )
@@ -86,14 +99,17 @@ class Orderline:
                 yield order
             if order["done"]:
                 return
-            if time.monotonic() >= ends:
+            if time.monotonic() >= deadline:
                 raise NotDone(order, timeout_s or 0)
             if last is not None:
-                time.sleep(max(0, min(pause_s, ends - time.monotonic())))
+                time.sleep(max(0, min(pause_s, deadline - time.monotonic())))
             last = order
 
     def wait(self, order_id: str, timeout_s: float | None = None) -> Order:
-        """The order once it is final, whatever its status. Raises NotDone if it isn't within `timeout_s` seconds."""
+        """Return the order once it is final, whatever its status.
+
+        Raises NotDone if it is not final within `timeout_s` seconds.
+        """
         return list(self.watch(order_id, timeout_s))[-1]
 
     def list(
@@ -102,52 +118,61 @@ class Orderline:
         task: str | None = None,
         limit: int | None = None,
     ) -> Iterator[Order]:
-        """Orders, newest first; page after page is read as you go on. `limit`: no more than so many."""
-        query = [("status", one) for one in status] + ([("task", task)] if task else [])
+        """Yield orders, newest first, at most `limit`; pages are read as needed."""
+        query = [("status", each) for each in status]
+        query += [("task", task)] if task else []
         query += [("limit", str(min(limit or 100, 100)))]
-        path, shown = f"/orders?{urllib.parse.urlencode(query)}", 0
+        path = f"/orders?{urllib.parse.urlencode(query)}"
+        count = 0
         while path:
             page, _ = self._calls.get(path)
             for order in page["items"]:
-                if limit is not None and shown >= limit:
+                if limit is not None and count >= limit:
                     return
-                shown += 1
+                count += 1
                 yield order
-            after = urllib.parse.urlsplit(
-                page.get("next", "")
-            ).query  # a link may name another host; the token stays
-            path = f"/orders?{after}" if after else ""
+            # Only the link's query is used: its host may be another one, which must not get the token
+            next_query = urllib.parse.urlsplit(page.get("next", "")).query
+            path = f"/orders?{next_query}" if next_query else ""
 
     def find(self, reference: str) -> str:
-        """The id that a reference stands for: a whole id, or its last characters, as the board shows them."""
+        """Return the id for a reference: a whole id, or its last characters, as on the board.
+
+        Raises RequestRejected if none or several of the latest orders match.
+        """
         if len(reference) >= 26:
             return reference
         ending = reference.upper()
-        found = [
+        ids = [
             order["id"]
             for order in self.list(limit=REFERENCE_AMONG)
             if order["id"].endswith(ending)
         ]
-        if len(found) != 1:
-            how_many = "several" if found else "none"
-            raise Refused(
-                404,
-                {
-                    "detail": f"{how_many} of your last {REFERENCE_AMONG} orders ends with {ending!r}"
-                },
+        if len(ids) != 1:
+            detail = (
+                f"several of your last {REFERENCE_AMONG} orders end with {ending!r}"
+                if ids
+                else f"none of your last {REFERENCE_AMONG} orders ends with {ending!r}"
             )
-        return str(found[0])
+            raise RequestRejected(404, {"detail": detail})
+        return str(ids[0])
 
     def cancel(self, order_id: str) -> Order:
-        """Withdraw an order that waits; again is harmless. Raises Refused with status 409 once it has begun."""
+        """Cancel an order that has not started; safe to repeat.
+
+        Raises RequestRejected with status 409 once it has started.
+        """
         return self._calls.call("POST", f"{_path(order_id)}/cancel").value  # type: ignore[no-any-return]
 
     def retry(self, order_id: str) -> Order:
-        """Another round for an order that failed or was cancelled. Sent once: repeated, it might begin two."""
-        return self._calls.call("POST", f"{_path(order_id)}/retry", again=False).value  # type: ignore[no-any-return]
+        """Run a failed or cancelled order again. Sent only once: a repetition could start two rounds."""
+        return self._calls.call("POST", f"{_path(order_id)}/retry", retry=False).value  # type: ignore[no-any-return]
 
     def tasks(self) -> Tasks:
-        """What can be ordered: name, description, input_schema (JSON Schema), max_attempts, timeout_s."""
+        """Return the available tasks.
+
+        Each has a name, description, input_schema (JSON Schema), max_attempts and timeout_s.
+        """
         return self._calls.get("/tasks")[0]["items"]  # type: ignore[no-any-return]
 
 

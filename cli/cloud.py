@@ -1,4 +1,4 @@
-"""The cloud on the laptop: ministack on 127.0.0.1, in a process that ends with the one that started it."""
+"""Local cloud: ministack on 127.0.0.1, in a process that ends with the one that started it."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from cli.package import ROOT
 
 HOST = "127.0.0.1"
 REGION = "us-east-1"
-# No account has such keys: the local cloud asks for some and checks none
+# Not keys of any account: the local cloud requires some and checks none
 KEYS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
 STOP_LIMIT_S = 30
 _SERVICES = "sqs,dynamodb,lambda,s3,cloudformation,iam,logs,events,apigateway,sts,cloudwatch,sns"
 
 
 class CloudError(Exception):
-    """The local cloud can't be had; the message says why and what mends it."""
+    """The local cloud can't be used; the message gives the reason and a fix."""
 
 
 def client_environment(port: int) -> dict[str, str]:
-    """What an AWS client needs to reach it."""
+    """Return the variables with which an AWS client reaches the local cloud on `port`."""
     return {
         **KEYS,
         "AWS_ENDPOINT_URL": f"http://{HOST}:{port}",
@@ -39,24 +39,28 @@ def client_environment(port: int) -> dict[str, str]:
 
 
 def start(port: int, state: Path, log: Path) -> subprocess.Popen[bytes]:
-    """Start it and wait until it answers. It has none of the user's AWS variables, and is no part of our Ctrl-C."""
+    """Start the local cloud and wait until it answers.
+
+    It gets none of the user's AWS variables, and no Ctrl-C of the terminal. Raises CloudError if
+    the port is taken or the cloud does not start.
+    """
     require_free(port, "CLOUD_PORT")
     state.mkdir(parents=True, exist_ok=True)
-    scratch = state.with_name("tmp")  # the functions' unzipped code, which killed ones leave
+    scratch = state.with_name("tmp")  # the functions' unzipped code; killed functions leave theirs
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
-    kept = {
+    inherited = {
         name: os.environ[name] for name in ("PATH", "HOME", "LANG", "LC_ALL") if name in os.environ
     }
     environment = {
-        **kept,
+        **inherited,
         **KEYS,
         "BIND_HOST": HOST,
         "GATEWAY_PORT": str(port),
         "PERSIST_STATE": "1",
         "STATE_DIR": str(state),
         "IOT_MTLS_ENABLED": "0",
-        "SFTP_ENABLED": "0",  # or it listens for these too, on all addresses
+        "SFTP_ENABLED": "0",  # ministack would listen for both on all addresses
         "MINISTACK_REGION": REGION,
         "SERVICES": _SERVICES,
         "PYTHONUNBUFFERED": "1",
@@ -75,22 +79,25 @@ def start(port: int, state: Path, log: Path) -> subprocess.Popen[bytes]:
     os.set_blocking(process.stdout.fileno(), False)
     for _ in range(300):
         if process.poll() is not None:
-            raise CloudError(reports(process) or f"the local cloud ended at once; {log} says why")
+            raise CloudError(reports(process) or f"the local cloud did not start; see {log}")
         if _answers(port):
             return process
         time.sleep(0.1)
     stop(process)
-    raise CloudError(f"the local cloud did not answer within 30 s; {log} may say why")
+    raise CloudError(f"the local cloud did not answer within 30 s; see {log}")
 
 
 def reports(process: subprocess.Popen[bytes]) -> str:
-    """Return what it has to tell since the last call, empty if nothing: whether it can read and save its state."""
+    """Return the cloud's messages since the last call: can it read and save its state?"""
     assert process.stdout is not None
     return (process.stdout.read() or b"").decode().strip()
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """End it by SIGTERM, on which it saves its state, and wait. Raises CloudError if the state was not saved."""
+    """End the cloud by SIGTERM, on which it saves its state, and wait.
+
+    Raises CloudError if the state was not saved.
+    """
     if process.poll() is not None:
         return
     process.terminate()
@@ -105,7 +112,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
         ) from None
     if process.returncode != 0:
         raise CloudError(
-            reports(process) or f"the local cloud failed as it ended ({process.returncode})"
+            reports(process) or f"the local cloud failed with exit code {process.returncode}"
         )
 
 
@@ -116,8 +123,8 @@ def require_free(port: int, variable: str) -> None:
             probe.bind((HOST, port))
         except OSError:
             raise CloudError(
-                f"port {port} is taken, perhaps by another `make run`; end that, or choose another port:"
-                f" make run {variable}={port + 1}"
+                f"port {port} is taken, perhaps by another `make run`; stop it, or choose another"
+                f" port: make run {variable}={port + 1}"
             ) from None
 
 
@@ -130,7 +137,7 @@ def _answers(port: int) -> bool:
 
 
 def follow(parent: int) -> None:
-    """End this process by SIGTERM once its parent is gone, even one that was killed."""
+    """End this process by SIGTERM once its parent has ended, even if it was killed."""
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -1,4 +1,4 @@
-"""Where the API is and with which token: from options, the environment, or what `make run` wrote into .local/."""
+"""Find the API's URL and token: in options, the environment, or the files that `make run` wrote."""
 
 from __future__ import annotations
 
@@ -12,69 +12,71 @@ from typing import Any
 
 import click
 
-from cli.client import CallError, NotReachable, Orderline, Refused
+from cli.client import CallError, NotReachable, Orderline, RequestRejected
 
 DEFAULT_URL = "http://127.0.0.1:8000"
-NOT_DONE = 3
+CALL_FAILED = 3  # exit code
 PATIENCE_S = 10
 _HINTS = {
-    401: "\n  --token, ORDERLINE_TOKEN; `python -m cli token create` makes one",
-    403: "\n  `python -m cli token create CLIENT` makes a token with every scope",
+    401: "\n  Set --token or ORDERLINE_TOKEN; create a token with: python -m cli token create OWNER",
+    403: "\n  Create a token with every scope with: python -m cli token create OWNER",
 }
 
 
 def client(command: Callable[..., None]) -> Callable[..., None]:
-    """Hands the command a client. What the API refuses, or its silence, is one line and exit code 3."""
+    """Pass a client to the command. Print errors of calls on one line and exit with code 3."""
 
     @click.option(
         "--url",
         envvar="ORDERLINE_URL",
-        help="Where the API is; else ORDERLINE_URL, else the local one.",
+        help="URL of the API. [default: ORDERLINE_URL, else the local API]",
     )
     @click.option(
-        "--token", envvar="ORDERLINE_TOKEN", help="A token; else ORDERLINE_TOKEN, or the local one."
+        "--token",
+        envvar="ORDERLINE_TOKEN",
+        help="Access token. [default: ORDERLINE_TOKEN, else the local token]",
     )
     @wraps(command)
-    def connected(url: str | None, token: str | None, **options: Any) -> None:
-        here, local_url = _local("token"), _local("url") or DEFAULT_URL
-        # The local token goes to the local API alone, wherever ORDERLINE_URL may point
-        token = token or (here if url in (None, local_url) else None)
+    def run(url: str | None, token: str | None, **options: Any) -> None:
+        local_token = _read_local("token")
+        local_url = _read_local("url") or DEFAULT_URL
+        # Send the local token only to the local API, wherever ORDERLINE_URL may point
+        token = token or (local_token if url in (None, local_url) else None)
         if token is None:
             raise click.UsageError(
-                "an access token is needed: --token, ORDERLINE_TOKEN, or `make run` in this folder;"
-                " `python -m cli token create` makes one"
+                "an access token is required: set --token or ORDERLINE_TOKEN, or start `make run` in"
+                " this folder; create a token with: python -m cli token create OWNER"
             )
-        with _plain_faults():
+        with _report_call_errors():
             command(_orderline(url or local_url, token), **options)
 
-    return connected
+    return run
 
 
 def _orderline(url: str, token: str) -> Orderline:
     try:
         return Orderline(url, token, PATIENCE_S)
-    except ValueError as fault:
-        raise click.UsageError(str(fault)) from None
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
 
 
-def _local(name: str) -> str | None:
-    """What `make run` left in the folder .local (or LOCAL)."""
+def _read_local(name: str) -> str | None:
+    """Return the content of a file that `make run` wrote into .local (or LOCAL), or None."""
     path = Path(__file__).parents[1] / os.environ.get("LOCAL", ".local") / name
     return path.read_text().strip() if path.exists() else None
 
 
 @contextmanager
-def _plain_faults() -> Iterator[None]:
+def _report_call_errors() -> Iterator[None]:
     try:
         yield
-    except CallError as fault:
-        click.echo(f"orderline: {fault}{_more(fault)}", err=True)
-        sys.exit(NOT_DONE)
+    except CallError as error:
+        click.echo(f"orderline: {error}{_hint(error)}", err=True)
+        sys.exit(CALL_FAILED)
 
 
-def _more(fault: CallError) -> str:
-    """What helps to mend it."""
-    if isinstance(fault, Refused):
-        pointer = fault.problem.get("pointer")
-        return f" (at {pointer})" if pointer else _HINTS.get(fault.status, "")
-    return "\n  is `make run` running?" if isinstance(fault, NotReachable) else ""
+def _hint(error: CallError) -> str:
+    if isinstance(error, RequestRejected):
+        pointer = error.problem.get("pointer")
+        return f" (at {pointer})" if pointer else _HINTS.get(error.status, "")
+    return "\n  is `make run` running?" if isinstance(error, NotReachable) else ""

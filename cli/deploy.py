@@ -1,4 +1,4 @@
-"""`make deploy` and `make destroy`: what a person is shown and asked on the way to a stack and back."""
+"""`make deploy` and `make destroy`: show the changes, ask for confirmation, carry them out."""
 
 from __future__ import annotations
 
@@ -13,58 +13,68 @@ from botocore.exceptions import BotoCoreError, ClientError
 from cli import aws, bucket, stack
 from cli.formation import describe
 from cli.package import Package, package
-from cli.stack import Change, Plan
+from cli.stack import Change, ChangeSet
 from cli.template import table_names
 from cli.timings import Timings
 
 _SIGNS = {"Add": "+", "Modify": "~", "Remove": "-", "Import": "<"}
 
 
-class Refused(Exception):
-    """Nothing was changed; the message says why, and what mends it."""
+class DeployAborted(Exception):
+    """Nothing was changed; the message gives the reason and a fix."""
 
 
-def deploy(stage: str, given: Mapping[str, str], yes: bool, adopt: bool) -> None:
-    """Package, show the change set, ask, carry it out, say what to type next."""
-    name, began = stack_name(stage), time.monotonic()
+def deploy(stage: str, parameters: Mapping[str, str], yes: bool, adopt: bool) -> None:
+    """Deploy a stage: package it, show the change set, ask for confirmation and execute it.
+
+    Raises DeployAborted if the stage can't be deployed or the user declines.
+
+    Args:
+        stage: name of a stage in .chalice/config.json.
+        parameters: values for the template's parameters; missing ones have their defaults.
+        yes: do not ask for confirmation.
+        adopt: import tables that an earlier stack of this name retained.
+    """
+    began = time.monotonic()
+    name = stack_name(stage)
     where = whereabouts()
-    made = made_for_here(stage)
-    _require_fit(made, given)
-    adopting = _tables_to_adopt(name, made, adopt)
-    planned = stack.plan(name, made, given, adopt=bool(adopting))
-    if planned is None:
-        click.echo(f"{name} in {where} is as it should be: nothing to change")
+    built = made_for_here(stage)
+    _require_valid_parameters(built, parameters)
+    tables = _tables_to_adopt(name, built, adopt)
+    change_set = stack.plan(name, built, parameters, adopt=bool(tables))
+    if change_set is None:
+        click.echo(f"{name} in {where} is up to date: nothing to change")
     else:
-        click.echo(summary(planned, where))
+        click.echo(summary(change_set, where))
         if not (yes or agreed("Make these changes?")):
-            stack.drop(planned)
-            raise Refused("nothing was changed; YES=1 agrees without a question")
-        stack.carry_out(planned, click.echo)
+            stack.drop(change_set)
+            raise DeployAborted("nothing was changed; to deploy without confirmation, set YES=1")
+        stack.carry_out(change_set, click.echo)
     click.echo(_next_steps(stage, stack.outputs(name)["API"], time.monotonic() - began))
 
 
 def destroy(stage: str, yes: bool) -> None:
-    """Delete the stack and its code. What the stage retains stays, and is named with what can be done with it."""
-    name, where = stack_name(stage), whereabouts()
-    if not (
-        yes
-        or agreed(
-            f"Delete the stack {name} in {where}, its orders with it unless the stage retains them?"
-        )
-    ):
-        raise Refused("nothing was changed; YES=1 agrees without a question")
+    """Delete the stack and its code, and list the tables that the stage retains.
+
+    Raises DeployAborted if the user declines.
+    """
+    name = stack_name(stage)
+    where = whereabouts()
+    question = f"Delete the stack {name} in {where} and its orders, unless the stage retains them?"
+    if not (yes or agreed(question)):
+        raise DeployAborted("nothing was changed; to destroy without confirmation, set YES=1")
     stack.destroy(name, click.echo)
-    kept = [table for table in (f"{name}-orders", f"{name}-tokens") if table_exists(table)]
-    click.echo(f"{name} is gone")
-    if kept:
+    retained = [table for table in (f"{name}-orders", f"{name}-tokens") if table_exists(table)]
+    click.echo(f"Deleted {name}")
+    if retained:
         click.echo(
-            f"Kept: the tables {', '.join(kept)}. The next deploy takes them up: make deploy STAGE={stage}"
+            f"Kept: the tables {', '.join(retained)}. To use them again: make deploy STAGE={stage}"
             " ADOPT=1. To delete them for good, see docs/deploy.md."
         )
 
 
 def made_for_here(stage: str) -> Package:
-    """The stage's package: with Lambda's wheels, or for the local cloud with this machine's."""
+    """Build the stage's package with Lambda's wheels, or for the local cloud with this machine's."""
     return package(stage, this_machine="AWS_ENDPOINT_URL" in os.environ)
 
 
@@ -73,83 +83,91 @@ def stack_name(stage: str) -> str:
 
 
 def whereabouts() -> str:
-    """Account and region that AWS's tools would use here. Raises Refused without either, or where AWS knows neither."""
+    """Return the account and region that AWS's tools would use here.
+
+    Raises DeployAborted if the region or the credentials are missing or invalid.
+    """
     region = aws.region()
     if region is None:
-        raise Refused(
-            "no AWS region is set; name one: AWS_REGION=eu-central-1 make deploy STAGE=..."
+        raise DeployAborted(
+            "no AWS region is set; set one: AWS_REGION=eu-central-1 make deploy STAGE=..."
         )
     try:
         if aws.credentials() is None:
-            raise Refused(
-                "no AWS credentials were found; type `aws configure`, or name a profile: AWS_PROFILE=... make"
-                " deploy. To try it without an account: make run"
+            raise DeployAborted(
+                "no AWS credentials were found; run `aws configure`, or choose a profile:"
+                " AWS_PROFILE=... make deploy. To try Orderline without an account: make run"
             )
-        local = os.environ.get("AWS_ENDPOINT_URL")
-        return f"account {bucket.account()}, {region}{f' at {local}' if local else ''}"
+        endpoint = os.environ.get("AWS_ENDPOINT_URL")
+        return f"account {bucket.account()}, {region}{f' at {endpoint}' if endpoint else ''}"
     except (BotoCoreError, ClientError) as error:
-        raise Refused(f"AWS doesn't take these credentials: {error}") from error
+        raise DeployAborted(f"AWS rejects these credentials: {error}") from error
 
 
-def summary(planned: Plan, where: str) -> str:
-    """The change set in lines: what is added, changed, removed; what loses its content stands out."""
-    lines = [f"{planned.stack} in {where}: {'a new stack' if planned.new else 'changes'}"]
+def summary(change_set: ChangeSet, where: str) -> str:
+    """List the changes of resources and parameters; replaced and removed resources are marked."""
+    lines = [f"{change_set.stack} in {where}: {'a new stack' if change_set.new else 'changes'}"]
     lines += [
         _line(change)
-        for change in sorted(planned.changes, key=lambda change: (change.kind, change.name))
+        for change in sorted(change_set.changes, key=lambda change: (change.kind, change.name))
     ]
     lines += [
         f"  parameter {name} = {after}" + (f", was {before}" if before is not None else "")
-        for name, (before, after) in planned.parameters.items()
+        for name, (before, after) in change_set.parameters.items()
     ]
     return "\n".join(lines)
 
 
 def _line(change: Change) -> str:
     note = {
-        "True": "  REPLACED: a new one is made, the old one goes",
+        "True": "  REPLACED: a new one is created, the old one is deleted",
         "Conditional": "  may be replaced",
     }.get(change.replaced, "  REMOVED" if change.action == "Remove" else "")
     sign = _SIGNS.get(change.action, "?")
     return f"  {sign} {change.name:<28} {change.kind.removeprefix('AWS::')}{note}"
 
 
-def _require_fit(made: Package, given: Mapping[str, str]) -> None:
-    """Parameters that the template has, with values that fit each other. Raises Refused."""
-    known = made.template["Parameters"]
-    if strange := sorted(set(given) - set(known)):
-        raise Refused(
-            f"the template has no parameter {strange[0]}; it has: {', '.join(sorted(known))}"
+def _require_valid_parameters(built: Package, parameters: Mapping[str, str]) -> None:
+    """Raise DeployAborted unless the template has these parameters and their values are consistent."""
+    known = built.template["Parameters"]
+    if unknown := sorted(set(parameters) - set(known)):
+        raise DeployAborted(
+            f"the template has no parameter {unknown[0]}; it has: {', '.join(sorted(known))}"
         )
     try:
-        findings = list(Timings.of_template(made.template, given).findings())
+        findings = list(Timings.of_template(built.template, parameters).findings())
     except ValueError as error:
-        raise Refused(f"a parameter that must be a number isn't one: {error}") from error
+        raise DeployAborted(f"a parameter that must be a number is not one: {error}") from error
     if findings:
-        raise Refused("\n".join(f"{finding.fault}\n  set {finding.mend}" for finding in findings))
+        raise DeployAborted(
+            "\n".join(f"{finding.problem}\n  set {finding.fix}" for finding in findings)
+        )
 
 
-def _tables_to_adopt(name: str, made: Package, adopt: bool) -> list[str]:
-    """Tables that an earlier stack of this name left. Raises Refused if they are there and nobody said what to do."""
+def _tables_to_adopt(name: str, built: Package, adopt: bool) -> list[str]:
+    """Return the tables that an earlier stack of this name retained.
+
+    Raises DeployAborted if there are some, but `adopt` is not set or the stage would not retain them.
+    """
     if not stack.is_new(name, describe(name)):
         return []
-    left = {
+    existing = {
         logical: table
-        for logical, table in table_names(made.template, name).items()
+        for logical, table in table_names(built.template, name).items()
         if table_exists(table)
     }
-    if left and not adopt:
-        raise Refused(
-            f"the tables {', '.join(left.values())} are here already, from a stack that is gone; to take them"
-            " up with the orders and tokens in them: the same command with ADOPT=1"
+    if existing and not adopt:
+        raise DeployAborted(
+            f"the tables {', '.join(existing.values())} already exist, from a deleted stack; to use"
+            " them with their orders and tokens, repeat the command with ADOPT=1"
         )
-    for logical, table in left.items():
-        if made.template["Resources"][logical]["DeletionPolicy"] == "Delete":
-            raise Refused(
-                f"CloudFormation takes up only tables that their stack would keep, and this stage would not"
-                f" keep {table}: give the stage DeletionPolicy: Retain, as .chalice/prod.yaml does"
+    for logical, table in existing.items():
+        if built.template["Resources"][logical]["DeletionPolicy"] == "Delete":
+            raise DeployAborted(
+                "CloudFormation imports only tables that the stack retains, and this stage does not"
+                f" retain {table}: set DeletionPolicy: Retain for the stage, as .chalice/prod.yaml does"
             )
-    return list(left.values())
+    return list(existing.values())
 
 
 def table_exists(table: str) -> bool:
@@ -162,17 +180,17 @@ def table_exists(table: str) -> bool:
 
 
 def agreed(question: str) -> bool:
-    """Whether a person says yes. Where nobody can answer nobody agrees."""
+    """Ask for confirmation. Without a terminal the answer is no."""
     return sys.stdin.isatty() and click.confirm(question)
 
 
 def _next_steps(stage: str, api: str, seconds: float) -> str:
     return f"""
-Orderline answers at {api} ({seconds:.0f} s)
+Orderline is running at {api} ({seconds:.0f} s)
 
-  a token:     python -m cli token create --stage {stage} CLIENT
-  an order:    curl -H "Authorization: Bearer TOKEN" -H "Content-Type: application/json" \\
-                 -d '{{"task": "cook_nuggets", "input": {{"pieces": 6}}}}' {api}/orders
-  a check-up:  python -m cli doctor --stage {stage}
-  the end:     make destroy STAGE={stage}
+  Create a token:   python -m cli token create --stage {stage} OWNER
+  Place an order:   curl -H "Authorization: Bearer TOKEN" -H "Content-Type: application/json" \\
+                      -d '{{"task": "cook_nuggets", "input": {{"pieces": 6}}}}' {api}/orders
+  Check the stack:  python -m cli doctor --stage {stage}
+  Delete it:        make destroy STAGE={stage}
 """

@@ -1,4 +1,4 @@
-"""ministack with what it lacks on a developer's machine: `python -m cli.emulator PARENT FOLDER`, by cli/cloud.py."""
+"""Run ministack with a guard and a saver: `python -m cli.emulator PARENT FOLDER`, by cli/cloud.py."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 def hosted(app: App, saver: Saver) -> App:
-    """Return ministack's ASGI app with a guard against other origins' pages before it and a saver beside it."""
+    """Wrap ministack's ASGI app: refuse web pages of other origins, save the state after changes."""
 
     async def handle(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await app(scope, _saving(saver, receive), send)
+            await app(scope, _receive_and_save(saver, receive), send)
             return
         headers = {
             name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
@@ -46,24 +46,24 @@ def hosted(app: App, saver: Saver) -> App:
     return handle
 
 
-def _saving(saver: Saver, receive: Receive) -> Receive:
-    """Return the lifespan's `receive`: it starts the saver, and saves before the shutdown."""
+def _receive_and_save(saver: Saver, receive: Receive) -> Receive:
+    """Return the lifespan's `receive`, which starts the saver and saves before the shutdown."""
 
-    async def received() -> Any:
+    async def receive_and_save() -> Any:
         message = await receive()
         if message["type"] == "lifespan.startup":
-            following.append(asyncio.create_task(saver.follow()))
+            tasks.append(asyncio.create_task(saver.follow()))
         else:
             await saver.save()
         return message
 
-    following: list[asyncio.Task[None]] = []  # a task that nothing names may be collected
-    return received
+    tasks: list[asyncio.Task[None]] = []  # a task without a reference may be garbage-collected
+    return receive_and_save
 
 
 async def _refuse(scope: Scope, send: Send, reason: str) -> None:
     if scope["type"] == "websocket":
-        await send({"type": "websocket.close"})  # before it was accepted: the server answers 403
+        await send({"type": "websocket.close"})  # before the accept: the server answers 403
         return
     body = f"{reason}\n".encode()
     headers = [
@@ -76,22 +76,22 @@ async def _refuse(scope: Scope, send: Send, reason: str) -> None:
 
 
 def main(parent: int, folder: Path) -> None:
-    """Serve until SIGTERM, or until the parent is gone. What the parent is to know goes to standard output."""
+    """Serve until SIGTERM or the end of the parent. Write messages to it on standard output."""
     reports = os.dup(1)
     os.dup2(2, 1)  # ministack's own lines go to the log
     saver = Saver(folder, lambda sentence: _report(reports, sentence))
-    # After an order its mapping looks once more, finds nothing, and would then be deaf for 50 ms: half of the next
-    # order's way, if that is placed at once
+    # After an order the event source mapping polls once more, finds nothing and would then sleep
+    # for 50 ms: half the latency of an order that is placed meanwhile
     lambda_svc._ESM_IDLE_WAKE_GAP_SECONDS = 0.005
     ministack.app = hosted(ministack.app, saver)
     ministack._load_persisted_state = lambda: _restore(saver)
-    ministack.save_all = lambda _: None  # the saver did it
+    ministack.save_all = lambda _: None  # the saver has saved already
     follow(parent)
     ministack.main()
     if saver.error:
         saver.report(
-            f"the latest orders are not kept: {folder} could not be written ({saver.error});"
-            " make room there, start again and place them again"
+            f"the latest orders are lost: {folder} could not be written ({saver.error});"
+            " free disk space, start again and place them again"
         )
         sys.exit(1)
 
@@ -101,7 +101,7 @@ def _restore(saver: Saver) -> None:
         saver.restore()
     except SnapshotError as error:
         saver.report(str(error))
-        os._exit(1)  # whatever runs on would overwrite the state that can't be read
+        os._exit(1)  # running on would overwrite the state that can't be read
 
 
 def _report(reports: int, sentence: str) -> None:

@@ -1,8 +1,9 @@
-"""API Gateway on the laptop: Chalice's own server, with the answers that are the gateway's as problem+json.
+"""Local API Gateway: Chalice's local server, with the gateway's own errors as problem+json.
 
-Chalice answers an unknown route with 403 and a sentence about credentials, sends a body to HEAD, reads no chunked one,
-and drops the connection at a Content-Length that is no number. Here all are answered as the stack on AWS does, but for
-one thing: API Gateway says 404 where the method is wrong, and here it is 405 with what is allowed.
+Chalice answers an unknown route with 403 and a text about credentials, sends a body to HEAD, does not
+read chunked bodies, and drops the connection at a malformed Content-Length. This module responds as
+the stack on AWS does, with one exception: for a wrong method API Gateway responds with 404, this
+module with 405 and the allowed methods.
 """
 
 from __future__ import annotations
@@ -32,23 +33,22 @@ from chalicelib.web.http import Request
 from chalicelib.web.problems import Problem
 from cli import guard
 
-MOST_BYTES = (
-    10 * 1024 * 1024
-)  # https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
+MOST_BYTES = 10 * 1024 * 1024
 MAX_CHUNKS = 50_000
 MAX_TRAILERS = 100
 MAX_CONNECTIONS = 1000  # at once, each with a thread
 MAX_WAITS = 500  # of them with a `Prefer`
-_FAULTS = {414: "too-large", 431: "too-large"}  # of the server itself; else: the request's
+_PROBLEMS = {414: "too-large", 431: "too-large"}  # of Python's server; others: invalid-parameter
 
 
 class Gateway(LocalGateway):
-    """From a request to the app's answer, or to a problem where the app has no such route."""
+    """Gateway that passes requests to the app, and responds itself where the app has no route."""
 
     def handle_request(
         self, method: str, path: str, headers: dict[str, str], body: bytes | None
     ) -> Any:
-        """The answer, in the form that Lambda gives it."""
+        """Return the response, in the form of Lambda's proxy integration."""
         methods = self._methods(path)
         if method in methods:
             return super().handle_request(method, path, headers, body)
@@ -57,16 +57,20 @@ class Gateway(LocalGateway):
                 Problem("not-found", "There is no such route; GET /docs lists them."), headers
             )
         allowed = ", ".join(sorted(methods))
-        fault = Problem("method-not-allowed", f"This route knows {allowed}.")
-        return self.refusal(fault, headers, {"Allow": allowed})
+        problem = Problem("method-not-allowed", f"This route knows {allowed}.")
+        return self.refusal(problem, headers, {"Allow": allowed})
 
-    def refusal(self, fault: Problem, sent: Any, said: dict[str, str] | None = None) -> Any:
-        given = {name.lower(): value for name, value in (sent or {}).items()}
-        request = Request("", "", "", given, id=headers.request_id(given, str(uuid.uuid4())))
-        response = headers.with_default_headers(problems.response(fault, request), request)
+    def refusal(
+        self, problem: Problem, request_headers: Any, more_headers: dict[str, str] | None = None
+    ) -> Any:
+        """Return the response for a problem of the request. `request_headers` is None if unread."""
+        lower_case = {name.lower(): value for name, value in (request_headers or {}).items()}
+        request_id = headers.request_id(lower_case, str(uuid.uuid4()))
+        request = Request("", "", "", lower_case, id=request_id)
+        response = headers.with_default_headers(problems.response(problem, request), request)
         return {
             "statusCode": response.status,
-            "headers": {**response.headers, **(said or {})},
+            "headers": {**response.headers, **(more_headers or {})},
             "multiValueHeaders": {},
             "body": response.body,
         }
@@ -80,9 +84,9 @@ class Gateway(LocalGateway):
 
 
 class Handler(ChaliceRequestHandler):
-    """From the socket to the gateway and back."""
+    """HTTP handler: reads requests from the socket and writes the gateway's responses."""
 
-    disable_nagle_algorithm = True  # or each kept-alive answer takes 44 ms
+    disable_nagle_algorithm = True  # otherwise each response on a kept-alive connection takes 44 ms
     timeout = 60
 
     def __init__(
@@ -94,46 +98,48 @@ class Handler(ChaliceRequestHandler):
 
     def _generic_handle(self) -> None:
         try:
-            path, body = self._path(), self._body()
+            path = self._path()
+            body = self._body()
         except Problem as problem:
-            self.close_connection = (
-                True  # what is left of the request can't be told from the next one
-            )
+            self.close_connection = True  # the rest of the request would be read as the next one
             self._send(self.local_gateway.refusal(problem, self.headers))
             return
         own_hosts = (*guard.OWN_HOSTS, *guard.host_of(config.settings().public_url))
         if reason := guard.foreign_host(self.headers.get("host", ""), own_hosts):
-            self._send(
-                forbidden(
-                    f"{reason} If it is yours, set PUBLIC_URL to the address that clients use."
-                )
-            )
+            hint = "If it is yours, set PUBLIC_URL to the address that clients use."
+            self._send(forbidden(f"{reason} {hint}"))
             return
-        with self._wait_allowed():
-            answer = self.local_gateway.handle_request(self.command, path, dict(self.headers), body)
-        self._send(answer)
+        with self._limited_waits():
+            response = self.local_gateway.handle_request(
+                self.command, path, dict(self.headers), body
+            )
+        self._send(response)
 
     do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = do_PATCH = do_OPTIONS = (
         _generic_handle  # as the parent has them
     )
 
     def __getattr__(self, name: str) -> Any:
-        """Every method there may be, so that one that no route knows is answered as such."""
+        """Handle every method, so that the gateway responds to the unknown ones too."""
         if name.startswith("do_"):
             return self._generic_handle
         raise AttributeError(name)
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """What the server can't read, or has no method for."""
+        """Send a problem for a request that Python's server can't read."""
         self.close_connection = True
-        fault = Problem(
-            _FAULTS.get(code, "invalid-parameter"), f"The request can't be read: {message or code}."
+        problem = Problem(
+            _PROBLEMS.get(code, "invalid-parameter"),
+            f"The request can't be read: {message or code}.",
         )
-        self._send(self.local_gateway.refusal(fault, self.headers))
+        self._send(self.local_gateway.refusal(problem, self.headers))
 
     @contextmanager
-    def _wait_allowed(self) -> Iterator[None]:
-        """Answer at once, as RFC 7240 allows, where so many wait already that those who don't would find no thread."""
+    def _limited_waits(self) -> Iterator[None]:
+        """Ignore `Prefer` beyond MAX_WAITS waiting requests, to leave threads for the others.
+
+        RFC 7240 allows to respond without waiting.
+        """
         waits = "prefer" in self.headers
         allowed = waits and self.server.waits.acquire(blocking=False)
         if waits and not allowed:
@@ -145,7 +151,7 @@ class Handler(ChaliceRequestHandler):
                 self.server.waits.release()
 
     def _path(self) -> str:
-        """Return the path and the query. A proxy's form of the request has the host before them."""
+        """Return the path and the query, without the host of the absolute form that proxies use."""
         target: str = self.path
         if target.startswith("/"):
             return target
@@ -164,9 +170,8 @@ class Handler(ChaliceRequestHandler):
         """Yield the chunks of the body (RFC 9112, 7.1), without extensions and trailers."""
         received = 0
         for _ in range(MAX_CHUNKS + 1):
-            size = self._length(
-                self.rfile.readline(100).partition(b";")[0].decode("latin-1"), 16, received
-            )
+            line = self.rfile.readline(100)
+            size = self._length(line.partition(b";")[0].decode("latin-1"), 16, received)
             if size == 0:
                 return self._skip_trailers()
             yield self._exactly(size)
@@ -183,11 +188,11 @@ class Handler(ChaliceRequestHandler):
     def _length(self, text: str, base: int, already: int = 0) -> int:
         digits = text.strip()
         if not digits.isascii() or not digits.isalnum() or (base == 10 and not digits.isdigit()):
-            raise Problem("invalid-parameter", "The length of the body is no number.")
+            raise Problem("invalid-parameter", "The length of the body is not a number.")
         try:
             length = int(digits[:20], base)
         except ValueError:
-            raise Problem("invalid-parameter", "The length of a chunk is no number.") from None
+            raise Problem("invalid-parameter", "The length of a chunk is not a number.") from None
         if length + already > MOST_BYTES:
             raise Problem("too-large", f"A request has at most {MOST_BYTES} bytes.")
         return length
@@ -195,25 +200,25 @@ class Handler(ChaliceRequestHandler):
     def _exactly(self, length: int) -> bytes:
         body: bytes = self.rfile.read(length)
         if len(body) < length:
-            raise Problem("invalid-parameter", "The body is shorter than was said.")
+            raise Problem("invalid-parameter", "The body is shorter than its declared length.")
         return body
 
-    def _send(self, answer: Any) -> None:
-        body = (answer["body"] or "").encode()
-        self.send_response(answer["statusCode"])
-        for name, value in {**answer["headers"], **answer["multiValueHeaders"]}.items():
+    def _send(self, response: Any) -> None:
+        body = (response["body"] or "").encode()
+        self.send_response(response["statusCode"])
+        for name, value in {**response["headers"], **response["multiValueHeaders"]}.items():
             self.send_header(name, value)
-        if answer["statusCode"] not in (204, 304):
+        if response["statusCode"] not in (204, 304):
             self.send_header("Content-Length", str(len(body)))
         if self.close_connection:
             self.send_header("Connection", "close")
         self.end_headers()
-        if self.command != "HEAD" and answer["statusCode"] not in (204, 304):
+        if self.command != "HEAD" and response["statusCode"] not in (204, 304):
             self.wfile.write(body)
 
 
 def forbidden(detail: str) -> dict[str, Any]:
-    """Return the answer to a name that was rebound to this address. The API itself has no such problem."""
+    """Return the response to a foreign Host, a problem that only this local server has."""
     problem = {"type": "about:blank", "title": "Forbidden", "status": 403, "detail": detail}
     return {
         "statusCode": 403,
@@ -224,7 +229,7 @@ def forbidden(detail: str) -> dict[str, Any]:
 
 
 class Server(ThreadedHTTPServer):
-    """A thread for each connection, up to MAX_CONNECTIONS; further ones wait in the socket's backlog."""
+    """Server with a thread per connection, up to MAX_CONNECTIONS; more wait in the backlog."""
 
     daemon_threads = True
 
@@ -235,9 +240,7 @@ class Server(ThreadedHTTPServer):
 
     def get_request(self) -> Any:
         if not self.connections.acquire(timeout=0.1):
-            raise OSError(
-                "all threads are taken"
-            )  # the server's loop looks again, or ends if it was told to
+            raise OSError("all threads are taken")  # the server's loop tries again, or shuts down
         try:
             return super().get_request()
         except OSError:
@@ -250,11 +253,10 @@ class Server(ThreadedHTTPServer):
 
 
 def server(app: Chalice, config: Config, host: str, port: int) -> HTTPServer:
-    """Chalice's local server, listening, with this gateway before the app."""
-    if not isinstance(app, LocalChalice):  # which keeps a request for each thread
+    """Return Chalice's local server, listening, with this gateway in front of the app."""
+    if not isinstance(app, LocalChalice):  # LocalChalice has a current request per thread
         app.__class__ = type("Local", (LocalChalice, type(app)), {})
-    made: HTTPServer = LocalDevServer(
-        app, config, host, port, handler_cls=Handler, server_cls=Server
-    ).server
-    made.socket.listen(128)
-    return made
+    local = LocalDevServer(app, config, host, port, handler_cls=Handler, server_cls=Server)
+    http_server: HTTPServer = local.server
+    http_server.socket.listen(128)
+    return http_server

@@ -1,4 +1,4 @@
-"""An order's input as a command line gives it."""
+"""Parse an order's input from the command line."""
 
 from __future__ import annotations
 
@@ -12,22 +12,25 @@ import click
 
 
 def read(members: tuple[str, ...], text: str | None) -> Any:
-    """The value of KEY=VALUE members, or of `--input`: JSON, @FILE or - for standard input. Raises UsageError."""
+    """Return the input from KEY=VALUE members, or from `--input`: JSON, @FILE or - for standard input.
+
+    Raises UsageError if it is malformed or a file can't be read.
+    """
     if text is not None and members:
-        raise click.UsageError("the input is either --input or KEY=VALUE, not both")
+        raise click.UsageError("use either --input or KEY=VALUE, not both")
     if text is None:
         return dict(_member(member) for member in members)
     raw = sys.stdin.read() if text == "-" else _content(text[1:]) if text.startswith("@") else text
     try:
         return json.loads(raw)
-    except ValueError as fault:
-        raise click.UsageError(f"--input is no JSON: {fault}") from None
+    except ValueError as error:
+        raise click.UsageError(f"--input is not valid JSON: {error}") from None
 
 
 def _member(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals or not name:
-        raise click.UsageError(f"{text!r}: a member of the input is KEY=VALUE")
+        raise click.UsageError(f"{text!r}: must be KEY=VALUE")
     if value.startswith("@"):
         return name, _content(value[1:])
     try:
@@ -39,8 +42,8 @@ def _member(text: str) -> tuple[str, Any]:
 def _content(path: str) -> str:
     try:
         body = Path(path).read_bytes()
-    except OSError as fault:
-        raise click.UsageError(f"{path}: {fault.strerror}") from None
+    except OSError as error:
+        raise click.UsageError(f"{path}: {error.strerror}") from None
     try:
         return body.decode()
     except UnicodeDecodeError:

@@ -1,6 +1,6 @@
-"""A CloudFormation stack made of a package: a change set to look at, then its execution, then the wait.
+"""Create, update and delete CloudFormation stacks from packages, by change sets.
 
-Only CloudFormation is spoken here; where the code goes is cli/bucket.py, what a person is asked is cli/deploy.py.
+cli/bucket.py uploads the code; cli/deploy.py asks for confirmation.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ _CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
 
 @dataclass(frozen=True)
 class Change:
-    """One resource. `action` is CloudFormation's: Add, Modify, Remove, Import; `replaced`: True, False, Conditional."""
+    """Change of a resource, in CloudFormation's terms.
+
+    `action`: Add, Modify, Remove or Import. `replaced`: True, False or Conditional, as text.
+    """
 
     action: str
     name: str
@@ -30,8 +33,11 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """A change set, ready to be carried out or dropped. `parameters`: those that change, (before, after)."""
+class ChangeSet:
+    """Change set that can be carried out or dropped.
+
+    `new`: it creates the stack. `parameters`: those that change, as name -> (before, after).
+    """
 
     stack: str
     change_set: str
@@ -42,22 +48,25 @@ class Plan:
 
 
 def deploy(name: str, package: Package, parameters: Mapping[str, str]) -> dict[str, str]:
-    """Create or update the stack without asking. Returns its outputs."""
-    planned = plan(name, package, parameters)
-    return carry_out(planned) if planned else outputs(name)
+    """Create or update the stack without confirmation. Return its outputs."""
+    change_set = plan(name, package, parameters)
+    return carry_out(change_set) if change_set else outputs(name)
 
 
 def plan(
     name: str, package: Package, parameters: Mapping[str, str], adopt: bool = False
-) -> Plan | None:
-    """Upload the package and ask CloudFormation what it would do; None: nothing. `adopt`: take up tables that exist."""
+) -> ChangeSet | None:
+    """Upload the package and create a change set, or return None if nothing would change.
+
+    `adopt`: import tables that exist already. Raises StackError if CloudFormation rejects it.
+    """
     formation = aws.client("cloudformation")
-    running = describe(name)
-    new = is_new(name, running)
+    current = describe(name)
+    new = is_new(name, current)
     template = package.template if not adopt else literal_names(package.template, name)
-    if _local():
+    if _endpoint():
         template = numbered(template, parameters)
-    made = formation.create_change_set(
+    created = formation.create_change_set(
         StackName=name,
         ChangeSetName=f"orderline-{time.time_ns()}",
         ChangeSetType="CREATE" if new else "UPDATE",
@@ -68,45 +77,46 @@ def plan(
             {"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()
         ],
     )
-    described = settled(made["Id"])
+    described = settled(created["Id"])
     if described["Status"] == "FAILED":
-        drop(Plan(name, made["Id"], new, (), template, {}))
+        drop(ChangeSet(name, created["Id"], new, (), template, {}))
         reason = described.get("StatusReason", "")
         if any(sentence in reason for sentence in _NO_CHANGE):
             return None
-        raise StackError(f"CloudFormation refuses the change: {reason}")
-    return Plan(
+        raise StackError(f"CloudFormation rejects the change: {reason}")
+    return ChangeSet(
         name,
-        made["Id"],
+        created["Id"],
         new,
         tuple(_changes(described)),
         template,
-        _parameters(None if new else running, template, parameters),
+        _changed_parameters(None if new else current, template, parameters),
     )
 
 
-def drop(planned: Plan) -> None:
-    """Nothing was changed, and nothing is left of the question."""
+def drop(change_set: ChangeSet) -> None:
+    """Delete the change set, and the empty stack that CloudFormation makes for a first one."""
     formation = aws.client("cloudformation")
-    formation.delete_change_set(ChangeSetName=planned.change_set)
-    if planned.new:
-        formation.delete_stack(
-            StackName=planned.stack
-        )  # the empty one that a first change set belongs to
+    formation.delete_change_set(ChangeSetName=change_set.change_set)
+    if change_set.new:
+        formation.delete_stack(StackName=change_set.stack)
 
 
-def carry_out(planned: Plan, say: Say = lambda _: None) -> dict[str, str]:
-    """Make the changes, say each resource as it is done. Returns the outputs; raises StackError with the reasons."""
+def carry_out(change_set: ChangeSet, say: Say = lambda _: None) -> dict[str, str]:
+    """Execute the change set and wait; print each resource when it is done. Return the outputs.
+
+    Raises StackError with CloudFormation's reasons if it fails.
+    """
     began = time.time()
-    aws.client("cloudformation").execute_change_set(ChangeSetName=planned.change_set)
-    wait(planned.stack, ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE"), began, say)
-    if _local():
-        _expire(planned.template, planned.stack)
-    return outputs(planned.stack)
+    aws.client("cloudformation").execute_change_set(ChangeSetName=change_set.change_set)
+    wait(change_set.stack, ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE"), began, say)
+    if _endpoint():
+        _enable_ttl(change_set.template, change_set.stack)
+    return outputs(change_set.stack)
 
 
 def destroy(name: str, say: Say = lambda _: None) -> None:
-    """Delete the stack, wait until it is gone, then forget its code. What its template retains stays."""
+    """Delete the stack, wait, then delete its code. Resources that the template retains stay."""
     described = describe(name)
     if described:
         began = time.time()
@@ -116,44 +126,47 @@ def destroy(name: str, say: Say = lambda _: None) -> None:
 
 
 def outputs(name: str) -> dict[str, str]:
-    """The stack's outputs; API is where its HTTP front is reached, the local cloud's too."""
+    """Return the stack's outputs, and as API the URL of its HTTP API, also on the local cloud.
+
+    Raises StackError if there is no such stack.
+    """
     described = describe(name)
     if described is None:
-        raise StackError(f"there is no stack {name}; make deploy makes it")
-    found = {output["OutputKey"]: output["OutputValue"] for output in described.get("Outputs", [])}
-    local = _local()
+        raise StackError(f"there is no stack {name}; create it with `make deploy`")
+    values = {output["OutputKey"]: output["OutputValue"] for output in described.get("Outputs", [])}
+    endpoint = _endpoint()
     api = (
-        f"{local}/_aws/execute-api/{found['RestAPIId']}/api"
-        if local
-        else found["EndpointURL"].rstrip("/")
+        f"{endpoint}/_aws/execute-api/{values['RestAPIId']}/api"
+        if endpoint
+        else values["EndpointURL"].rstrip("/")
     )
-    return {**found, "API": api}
+    return {**values, "API": api}
 
 
 def resources(name: str) -> dict[str, tuple[str, str]]:
-    """What the stack is made of: logical name -> (type, physical id)."""
+    """Return the stack's resources: logical name -> (type, physical id)."""
     pages = (
         aws.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=name)
     )
     return {
-        made["LogicalResourceId"]: (made["ResourceType"], made["PhysicalResourceId"])
+        each["LogicalResourceId"]: (each["ResourceType"], each["PhysicalResourceId"])
         for page in pages
-        for made in page["StackResourceSummaries"]
+        for each in page["StackResourceSummaries"]
     }
 
 
 def functions(name: str) -> list[str]:
-    """The names of the stack's Lambda functions."""
+    """Return the names of the stack's Lambda functions."""
     return [id for kind, id in resources(name).values() if kind == "AWS::Lambda::Function"]
 
 
-def _local() -> str | None:
-    """The local cloud's address, if it is the one spoken to."""
+def _endpoint() -> str | None:
+    """Return the local cloud's URL, or None for AWS."""
     return os.environ.get("AWS_ENDPOINT_URL")
 
 
-def _expire(template: Mapping[str, Any], name: str) -> None:
-    """The local cloud reads a table's TTL in no template; rows shall expire there too."""
+def _enable_ttl(template: Mapping[str, Any], name: str) -> None:
+    """Enable the tables' TTL, which the local cloud does not read from the template."""
     for logical, table in table_names(template, name).items():
         ttl = template["Resources"][logical]["Properties"].get("TimeToLiveSpecification")
         if ttl:
@@ -161,19 +174,21 @@ def _expire(template: Mapping[str, Any], name: str) -> None:
 
 
 def is_new(name: str, described: Mapping[str, Any] | None) -> bool:
-    """Whether a stack must be created. Raises StackError where neither that nor an update can work now."""
+    """Return True if the stack must be created, False if it can be updated.
+
+    Raises StackError if its status allows neither.
+    """
+    # Without a stack, or with the empty one that an interrupted confirmation leaves
     status = described["StackStatus"] if described else "REVIEW_IN_PROGRESS"
-    if (
-        status == "REVIEW_IN_PROGRESS"
-    ):  # there is none, or an empty one that a question left which was interrupted
+    if status == "REVIEW_IN_PROGRESS":
         return True
     if status in ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED"):
         raise StackError(
-            f"the stack {name} is {status}: only its removal is possible now; make destroy, then deploy"
+            f"the stack {name} is {status} and can only be deleted: run `make destroy`, then deploy"
         )
     if status.endswith("IN_PROGRESS"):
         raise StackError(
-            f"the stack {name} is {status}: somebody is at it; wait until that is over"
+            f"the stack {name} is {status}: another change is in progress; wait and try again"
         )
     return False
 
@@ -181,20 +196,20 @@ def is_new(name: str, described: Mapping[str, Any] | None) -> bool:
 _NO_CHANGE = ("didn't contain changes", "No updates are to be performed")
 
 
-def _parameters(
-    running: Mapping[str, Any] | None,
+def _changed_parameters(
+    current: Mapping[str, Any] | None,
     template: Mapping[str, Any],
-    given: Mapping[str, str],
+    parameters: Mapping[str, str],
 ) -> dict[str, tuple[str | None, str]]:
-    """What differs from the running stack, or for a new one from the template. What isn't given has its default."""
+    """Return the parameters that differ from the stack's, or for a new stack from the defaults."""
     defaults = {
         name: str(parameter["Default"]) for name, parameter in template["Parameters"].items()
     }
     before = {
         each["ParameterKey"]: each["ParameterValue"]
-        for each in (running or {}).get("Parameters", [])
+        for each in (current or {}).get("Parameters", [])
     }
-    after = {**defaults, **given}
+    after = {**defaults, **parameters}
     return {
         name: (before.get(name), after[name])
         for name, default in defaults.items()
@@ -204,10 +219,10 @@ def _parameters(
 
 def _changes(described: Mapping[str, Any]) -> Iterator[Change]:
     for change in described["Changes"]:
-        made = change["ResourceChange"]
+        resource = change["ResourceChange"]
         yield Change(
-            made["Action"],
-            made["LogicalResourceId"],
-            made["ResourceType"],
-            made.get("Replacement", "False"),
+            resource["Action"],
+            resource["LogicalResourceId"],
+            resource["ResourceType"],
+            resource.get("Replacement", "False"),
         )

@@ -1,4 +1,4 @@
-"""The commands on a stage. Each imports what it needs, so that the others start fast."""
+"""Commands that work on a stage. Each imports what it needs, so that the others start fast."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from contextlib import contextmanager
 import click
 
 _stage = click.option(
-    "--stage", default="dev", show_default=True, help="A stage of .chalice/config.json."
+    "--stage", default="dev", show_default=True, help="Stage in .chalice/config.json."
 )
-_yes = click.option("--yes", is_flag=True, envvar="YES", help="Don't ask.")
+_yes = click.option("--yes", is_flag=True, envvar="YES", help="Do not ask for confirmation.")
 
 
 @click.command("package")
 @_stage
 def package_stage(stage: str) -> None:
-    """Make the template and the zip of a stage, in build/<stage>/out."""
+    """Build the template and the zip of a stage in build/<stage>/out."""
     from cli.package import contents, package
 
-    with _plain_faults():
+    with _report_errors():
         click.echo(contents(package(stage).zip))
 
 
@@ -30,24 +30,24 @@ def package_stage(stage: str) -> None:
     "--adopt",
     is_flag=True,
     envvar="ADOPT",
-    help="Take up the tables that a stack left that is gone.",
+    help="Import the tables that a deleted stack retained.",
 )
 @click.option(
     "--set",
-    "given",
+    "settings",
     multiple=True,
     envvar="SET",
     metavar="NAME=VALUE",
-    help="A parameter of the template.",
+    help="Set a parameter of the template; can be repeated.",
 )
-def deploy_stage(stage: str, yes: bool, adopt: bool, given: tuple[str, ...]) -> None:
-    """Make or change a stage's stack on AWS, once its changes are agreed to."""
+def deploy_stage(stage: str, yes: bool, adopt: bool, settings: tuple[str, ...]) -> None:
+    """Create or update a stage's stack on AWS, after confirmation."""
     from cli.deploy import deploy
 
-    pairs = [text.partition("=") for text in given]
-    if bad := [name for name, equals, _ in pairs if not equals]:
-        raise click.ClickException(f"--set {bad[0]}: it is NAME=VALUE")
-    with _plain_faults():
+    pairs = [text.partition("=") for text in settings]
+    if invalid := [name for name, equals, _ in pairs if not equals]:
+        raise click.ClickException(f"--set {invalid[0]}: must be NAME=VALUE")
+    with _report_errors():
         deploy(stage, {name: value for name, _, value in pairs}, yes, adopt)
 
 
@@ -55,56 +55,59 @@ def deploy_stage(stage: str, yes: bool, adopt: bool, given: tuple[str, ...]) -> 
 @_stage
 @_yes
 def destroy_stage(stage: str, yes: bool) -> None:
-    """Delete a stage's stack."""
+    """Delete a stage's stack, after confirmation."""
     from cli.deploy import destroy
 
-    with _plain_faults():
+    with _report_errors():
         destroy(stage, yes)
 
 
 @click.command("doctor")
 @click.option(
-    "--stage", help="A deployed stage; left out, the stack of `make run`, with `. .local/env`."
+    "--stage",
+    help="Deployed stage. [default: the stack of `make run`, after `. .local/env`]",
 )
-@click.option("--stack", "name", help="A deployed stack, by its name.")
+@click.option("--stack", "name", help="Name of a deployed stack.")
 def examine_stack(stage: str | None, name: str | None) -> None:
-    """Say what is wrong with a stack that runs, and how to mend it. Changes nothing."""
+    """Check a running stack, and print problems and their fixes. Changes nothing."""
     from cli.deploy import stack_name, whereabouts
     from cli.doctor import examine
 
     name = name or stack_name(stage or "dev")
-    with _plain_faults():
-        where, findings = whereabouts(), examine(name)
+    with _report_errors():
+        where = whereabouts()
+        findings = examine(name)
     for finding in findings:
-        click.echo(f"{finding.fault}\n  mend: {finding.mend}")
+        click.echo(f"{finding.problem}\n  fix: {finding.fix}")
     if findings:
-        raise click.ClickException(f"{len(findings)} findings on {name} in {where}")
+        count = "1 problem" if len(findings) == 1 else f"{len(findings)} problems"
+        raise click.ClickException(f"found {count} in {name} in {where}")
     click.echo(f"{name} in {where} is healthy")
 
 
 @click.command("verify")
 @_yes
 def verify_stack(yes: bool) -> None:
-    """Deploy a stack of its own, check and measure it, destroy it."""
+    """Deploy a separate stack, check and measure it, and destroy it."""
     from cli.verify import verify
 
-    with _plain_faults():
+    with _report_errors():
         verify(yes)
 
 
 @contextmanager
-def _plain_faults() -> Iterator[None]:
-    """What can go wrong on the way to AWS, as one message instead of a traceback."""
+def _report_errors() -> Iterator[None]:
+    """Report expected errors by one message instead of a traceback."""
     from botocore.exceptions import BotoCoreError, ClientError
 
-    from cli.deploy import Refused
+    from cli.deploy import DeployAborted
     from cli.formation import StackError
     from cli.package import PackageError
 
     try:
         yield
-    except (Refused, StackError, PackageError, ClientError, BotoCoreError) as fault:
-        raise click.ClickException(str(fault)) from fault
+    except (DeployAborted, StackError, PackageError, ClientError, BotoCoreError) as error:
+        raise click.ClickException(str(error)) from error
 
 
 COMMANDS = (package_stage, deploy_stage, destroy_stage, examine_stack, verify_stack)

@@ -1,7 +1,7 @@
-"""How the durations and counts of a stack must stand to each other, or orders run twice, wait or are lost.
+"""Check the relations between a stack's timeouts and counts; wrong ones repeat, delay or lose orders.
 
-AWS checks none of this, and CloudFormation's rules can't multiply: `deploy` asks before it changes anything, `doctor`
-asks of what runs, a test asks of the template.
+AWS checks none of them, and CloudFormation's rules can't multiply. `deploy` checks before it changes
+anything, `doctor` checks a running stack, and a test checks the template.
 """
 
 from __future__ import annotations
@@ -12,20 +12,24 @@ from typing import Any
 
 from chalicelib import tasks
 
-TIMES_VISIBLE = 6  # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html#events-sqs-queueconfig
+# https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html#events-sqs-queueconfig
+VISIBILITY_FACTOR = 6
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something wrong, and what mends it."""
+    """Problem of a stack and its fix."""
 
-    fault: str
-    mend: str
+    problem: str
+    fix: str
 
 
 @dataclass(frozen=True)
 class Timings:
-    """Durations are in seconds. `most_attempts` and `longest_task_s` are those of the registered tasks."""
+    """Durations (in seconds) and counts of a stack.
+
+    `most_attempts` and `longest_task_s` are the largest values of the registered tasks.
+    """
 
     worker_timeout_s: int
     visibility_s: int
@@ -36,12 +40,13 @@ class Timings:
     longest_task_s: float
 
     def findings(self) -> Iterator[Finding]:
-        least = TIMES_VISIBLE * self.worker_timeout_s
-        if self.visibility_s < least:
+        min_visibility_s = VISIBILITY_FACTOR * self.worker_timeout_s
+        if self.visibility_s < min_visibility_s:
             yield Finding(
                 f"a message is visible again after {self.visibility_s} s, while the worker may run"
-                f" {self.worker_timeout_s} s: orders wait on live leases and burn receives",
-                f"Visibility={least} (at least {TIMES_VISIBLE} x WorkerTimeout)",
+                f" {self.worker_timeout_s} s: messages are redelivered while their leases are live,"
+                " and reach MaxReceives too early",
+                f"Visibility={min_visibility_s} (at least {VISIBILITY_FACTOR} x WorkerTimeout)",
             )
         if self.max_receives <= self.most_attempts:
             yield Finding(
@@ -56,15 +61,16 @@ class Timings:
             )
         if self.dead_retention_s <= self.retention_s:
             yield Finding(
-                "dead letters are kept no longer than messages, and their age counts from the first sending",
+                "dead letters are retained no longer than messages, and their age counts from when"
+                " the message was first sent",
                 "MessageRetentionPeriod of DeadQueue: 1209600, in .chalice/resources.yaml",
             )
 
     @classmethod
-    def of_template(cls, template: Mapping[str, Any], given: Mapping[str, str]) -> Timings:
-        """As a stack of this template would have them, with these parameters."""
+    def of_template(cls, template: Mapping[str, Any], parameters: Mapping[str, str]) -> Timings:
+        """Return the timings of a stack made from this template with these parameters."""
         values = {
-            name: given.get(name, parameter["Default"])
+            name: parameters.get(name, parameter["Default"])
             for name, parameter in template["Parameters"].items()
         }
         resources = template["Resources"]
@@ -89,7 +95,10 @@ class Timings:
         dead: Mapping[str, str],
         max_receives: int,
     ) -> Timings:
-        """As a stack has them. `orders` and `dead` are SQS's own attributes of the two queues."""
+        """Return the timings of a running stack.
+
+        `orders` and `dead` are the attributes of the two queues, as SQS returns them.
+        """
         return cls(
             worker_timeout_s,
             int(orders["VisibilityTimeout"]),
@@ -101,9 +110,8 @@ class Timings:
 
 
 def _of_tasks() -> tuple[int, float]:
-    known = tasks.known().values()
-    attempts, timeouts_s = (
-        [task.max_attempts for task in known],
-        [task.timeout_s or 0 for task in known],
-    )
-    return max(attempts, default=0), max(timeouts_s, default=0)
+    """Return the largest number of attempts and the longest time limit of the registered tasks."""
+    registered = tasks.known().values()
+    attempts = max((task.max_attempts for task in registered), default=0)
+    timeout_s = max((task.timeout_s or 0 for task in registered), default=0)
+    return attempts, timeout_s

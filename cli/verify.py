@@ -16,9 +16,9 @@ import click
 
 from cli import aws, stack
 from cli.checks import AFTER_MEASURING, CHECKS, NAME, OWNER, PARAMETERS, Check, ready
-from cli.deploy import Refused, agreed, made_for_here, summary, table_exists, whereabouts
+from cli.deploy import DeployAborted, agreed, made_for_here, summary, table_exists, whereabouts
 from cli.package import Package, extended
-from cli.stack import Plan
+from cli.stack import ChangeSet
 from cli.template import table_names
 from cli.tokens import Tokens
 from cli.visitor import Visitor, is_success, seconds
@@ -31,13 +31,13 @@ _INIT = re.compile(r"Init Duration: ([\d.]+) ms")
 
 
 def verify(yes: bool, checks: Iterable[Check] | None = None) -> None:
-    """Deploy, run all checks or those given, destroy. Raises Refused if any failed, once the stack is gone again."""
+    """Deploy, run all checks or those given, destroy. Raises DeployAborted if any failed, once the stack is gone again."""
     where = whereabouts()
     planned = _plan()
     click.echo(summary(planned, where))
     if not (yes or agreed("Make this stack, measure it and destroy it?")):
         stack.drop(planned)
-        raise Refused("nothing was changed; YES=1 agrees without a question")
+        raise DeployAborted("nothing was changed; YES=1 agrees without a question")
     try:
         visit = _deployed(planned)
         failures = run(all_checks() if checks is None else checks, visit)
@@ -45,7 +45,7 @@ def verify(yes: bool, checks: Iterable[Check] | None = None) -> None:
         _remove()
         click.echo(f"{NAME} is gone")
     if failures:
-        raise Refused("\n".join(f"failed: {sentence}" for sentence in failures))
+        raise DeployAborted("\n".join(f"failed: {sentence}" for sentence in failures))
 
 
 def all_checks() -> tuple[Check, ...]:
@@ -132,23 +132,23 @@ def _adopted(visit: Visitor) -> bool:
     return ready(visit) and is_success(visit("GET", f"/orders/{order_id}").body)
 
 
-def _plan() -> Plan:
-    """The change set of a new stack. Raises Refused if something of that name is there: it may be somebody's."""
+def _plan() -> ChangeSet:
+    """The change set of a new stack. Raises DeployAborted if something of that name is there: it may be somebody's."""
     there = [table for table in _TABLES if table_exists(table)]
     if there:
-        raise Refused(
+        raise DeployAborted(
             f"the tables {', '.join(there)} are there already, and python -m cli verify makes and deletes its"
             " own: delete those first, as docs/deploy.md shows"
         )
     planned = stack.plan(NAME, _package(), PARAMETERS)
     if planned is None or not planned.new:
-        raise Refused(
+        raise DeployAborted(
             f"the stack {NAME} is there already; python -m cli verify makes its own: destroy that one first"
         )
     return planned
 
 
-def _deployed(planned: Plan) -> Visitor:
+def _deployed(planned: ChangeSet) -> Visitor:
     began = time.monotonic()
     api = stack.carry_out(planned)["API"]
     click.echo(f"deployed in {time.monotonic() - began:.0f} s, at {api}")

@@ -107,7 +107,7 @@ def test_a_healthy_stack_has_no_findings(patient: Patient) -> None:
 
 
 @pytest.mark.parametrize(
-    ("harm", "heal", "said"),
+    ("harm", "heal", "problem"),
     [
         (
             lambda it: it.mapping(FunctionResponseTypes=[]),
@@ -124,7 +124,7 @@ def test_a_healthy_stack_has_no_findings(patient: Patient) -> None:
         (
             lambda it: it.worker(WORKER_TIMEOUT_S="900"),
             lambda it: it.worker(WORKER_TIMEOUT_S="60"),
-            "believes 900 s",
+            "WORKER_TIMEOUT_S is 900",
         ),
         (
             lambda it: it.queue(VisibilityTimeout="60"),
@@ -141,17 +141,17 @@ def test_a_healthy_stack_has_no_findings(patient: Patient) -> None:
         (lambda it: it.ttl(False), lambda it: it.ttl(True), "TTL is off"),
         (lambda it: it.take_token(), lambda it: it.give_token(), "no access token"),
         (lambda it: it.log(None), lambda it: it.log(14), "log of OrderWorker"),
-        (lambda it: it.alarm(False), lambda it: it.alarm(True), "1 alarms tell nobody"),
+        (lambda it: it.alarm(False), lambda it: it.alarm(True), "1 alarms notify nobody"),
     ],
 )
-def test_each_illness_is_found_alone_and_gone_when_mended(
-    patient: Patient, harm: Any, heal: Any, said: str
+def test_each_problem_is_found_alone_and_gone_after_its_fix(
+    patient: Patient, harm: Any, heal: Any, problem: str
 ) -> None:
     harm(patient)
     try:
         (finding,) = examine(NAME)
-        assert said in finding.fault
-        assert finding.mend
+        assert problem in finding.problem
+        assert finding.fix
     finally:
         heal(patient)
     assert examine(NAME) == []

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from chalicelib.tasks import Context, task
-from cli.client import NotDone, NotReachable, Orderline, Refused
+from cli.client import NotDone, NotReachable, Orderline, RequestRejected
 from tests.kit import Cloud
 from tests.kit.front import Front, serving
 
@@ -72,7 +72,7 @@ def test_a_cancelled_order_can_be_retried_and_a_finished_one_cannot(
     assert orderline.cancel(order["id"])["status"] == "CANCELLED"
     assert orderline.retry(order["id"])["status"] == "PENDING"
     cloud.drain()
-    with pytest.raises(Refused, match="only an order that failed") as error:
+    with pytest.raises(RequestRejected, match="only an order that failed") as error:
         orderline.retry(order["id"])
     assert (error.value.status, error.value.problem["order_status"]) == (409, "SUCCESS")
 
@@ -89,7 +89,7 @@ def test_the_last_characters_find_an_order(cloud: Cloud, orderline: Orderline) -
     ids = [orderline.place("cook_nuggets", {"pieces": 1})["id"] for _ in range(2)]
     assert orderline.find(ids[0][-6:].lower()) == ids[0]
     assert orderline.find(ids[0]) == ids[0]
-    with pytest.raises(Refused, match="none of your"):
+    with pytest.raises(RequestRejected, match="none of your"):
         orderline.find("0000000000")
 
 
@@ -148,7 +148,7 @@ def test_the_client_can_read_the_progress(cloud: Cloud, orderline: Orderline) ->
 def test_an_unreachable_server_and_a_refused_token_are_different_errors(front: Front) -> None:
     with pytest.raises(NotReachable, match="does not answer"):
         Orderline("http://127.0.0.1:9", "ol_x", patience_s=0.1).tasks()
-    with pytest.raises(Refused, match="access token is not valid") as error:
+    with pytest.raises(RequestRejected, match="access token is not valid") as error:
         Orderline(front.url, "nonsense").tasks()
     assert error.value.status == 401
     with pytest.raises(ValueError, match="begins with http"):

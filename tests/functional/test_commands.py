@@ -143,7 +143,7 @@ def test_an_argument_from_a_file_is_its_text_or_its_base64(
     [
         (["place"], "Missing argument"),
         (["place", "cook_nuggets", "pieces"], "KEY=VALUE"),
-        (["place", "cook_nuggets", "--input", "{"], "no JSON"),
+        (["place", "cook_nuggets", "--input", "{"], "not valid JSON"),
         (["place", "cook_nuggets", "--input", "{}", "pieces=1"], "not both"),
         (["place", "cook_nuggets", "pieces=@/no/such/file"], "No such file"),
         (["place", "cook_nuggets", "--url", "ftp://x", "pieces=1"], "http://"),

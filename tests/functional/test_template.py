@@ -115,7 +115,7 @@ def test_the_longest_run_and_the_longest_backoff_are_within_sqs_twelve_hours(
 def test_a_broken_relation_is_found_and_has_a_hint(values: dict[str, int], message: str) -> None:
     broken = replace(Timings.of_template(template("dev"), {}), **values)
     (finding,) = broken.findings()
-    assert message in finding.mend
+    assert message in finding.fix
 
 
 @each_stage

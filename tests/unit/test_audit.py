@@ -25,7 +25,7 @@ FAULTY = {
     ("answer", "code", "message"),
     [
         (json.dumps({"dependencies": [SOUND]}), 0, "1 packages audited"),
-        (json.dumps({"dependencies": [SOUND, FAULTY]}), 1, "chalice 1.0.0: CVE-1, mended in 1.1.0"),
+        (json.dumps({"dependencies": [SOUND, FAULTY]}), 1, "chalice 1.0.0: CVE-1, fixed in 1.1.0"),
         (
             json.dumps({"dependencies": [UNKNOWN]}),
             0,
