@@ -1,1 +1,1 @@
-"""Command line: run Orderline on this machine, deploy it, place orders. Not in the Lambda package."""
+"""Command line: run Orderline on this machine, deploy it, place orders. Not deployed to Lambda."""

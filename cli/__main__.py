@@ -104,7 +104,8 @@ def revoke_token(token_id: str, stack: str | None, stage: str | None) -> None:
     with _tokens(stack, stage) as tokens:
         revoked = tokens.revoke(token_id)
         click.echo(
-            f"Revoked {token_id} of {revoked.owner}. Functions may cache the token for up to a minute."
+            f"Revoked {token_id} of {revoked.owner}."
+            " Functions may cache the token for up to a minute."
         )
 
 

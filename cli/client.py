@@ -131,7 +131,7 @@ class Orderline:
                     return
                 count += 1
                 yield order
-            # Only the link's query is used: its host may be another one, which must not get the token
+            # Use only the link's query: its host may be another one, which must not get the token
             next_query = urllib.parse.urlsplit(page.get("next", "")).query
             path = f"/orders?{next_query}" if next_query else ""
 
@@ -165,7 +165,10 @@ class Orderline:
         return self._calls.call("POST", f"{_path(order_id)}/cancel").value  # type: ignore[no-any-return]
 
     def retry(self, order_id: str) -> Order:
-        """Run a failed or cancelled order again. Sent only once: a repetition could start two rounds."""
+        """Run a failed or cancelled order again.
+
+        The request is sent only once, since a repetition could start two retry rounds.
+        """
         return self._calls.call("POST", f"{_path(order_id)}/retry", retry=False).value  # type: ignore[no-any-return]
 
     def tasks(self) -> Tasks:

@@ -88,7 +88,7 @@ def start(port: int, state: Path, log: Path) -> subprocess.Popen[bytes]:
 
 
 def reports(process: subprocess.Popen[bytes]) -> str:
-    """Return the cloud's messages since the last call: can it read and save its state?"""
+    """Return the cloud's messages since the last call, about reading and saving its state."""
     assert process.stdout is not None
     return (process.stdout.read() or b"").decode().strip()
 

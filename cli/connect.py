@@ -18,8 +18,8 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 CALL_FAILED = 3  # exit code
 PATIENCE_S = 10
 _HINTS = {
-    401: "\n  Set --token or ORDERLINE_TOKEN; create a token with: python -m cli token create OWNER",
-    403: "\n  Create a token with every scope with: python -m cli token create OWNER",
+    401: "\n  Set --token or ORDERLINE_TOKEN; to create one: python -m cli token create OWNER",
+    403: "\n  To create a token with every scope: python -m cli token create OWNER",
 }
 
 
@@ -44,8 +44,8 @@ def client(command: Callable[..., None]) -> Callable[..., None]:
         token = token or (local_token if url in (None, local_url) else None)
         if token is None:
             raise click.UsageError(
-                "an access token is required: set --token or ORDERLINE_TOKEN, or start `make run` in"
-                " this folder; create a token with: python -m cli token create OWNER"
+                "an access token is required: set --token or ORDERLINE_TOKEN, or start `make run`"
+                " in this folder; to create a token: python -m cli token create OWNER"
             )
         with _report_call_errors():
             command(_orderline(url or local_url, token), **options)

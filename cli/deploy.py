@@ -74,7 +74,7 @@ def destroy(stage: str, yes: bool) -> None:
 
 
 def made_for_here(stage: str) -> Package:
-    """Build the stage's package with Lambda's wheels, or for the local cloud with this machine's."""
+    """Build the stage's package, with Lambda's wheels or, for the local cloud, this machine's."""
     return package(stage, this_machine="AWS_ENDPOINT_URL" in os.environ)
 
 
@@ -128,7 +128,7 @@ def _line(change: Change) -> str:
 
 
 def _require_valid_parameters(built: Package, parameters: Mapping[str, str]) -> None:
-    """Raise DeployAborted unless the template has these parameters and their values are consistent."""
+    """Raise DeployAborted for unknown parameters and inconsistent values."""
     known = built.template["Parameters"]
     if unknown := sorted(set(parameters) - set(known)):
         raise DeployAborted(
@@ -147,7 +147,7 @@ def _require_valid_parameters(built: Package, parameters: Mapping[str, str]) -> 
 def _tables_to_adopt(name: str, built: Package, adopt: bool) -> list[str]:
     """Return the tables that an earlier stack of this name retained.
 
-    Raises DeployAborted if there are some, but `adopt` is not set or the stage would not retain them.
+    Raises DeployAborted if there are some, but `adopt` is not set or the stage does not retain them.
     """
     if not stack.is_new(name, describe(name)):
         return []
@@ -165,7 +165,8 @@ def _tables_to_adopt(name: str, built: Package, adopt: bool) -> list[str]:
         if built.template["Resources"][logical]["DeletionPolicy"] == "Delete":
             raise DeployAborted(
                 "CloudFormation imports only tables that the stack retains, and this stage does not"
-                f" retain {table}: set DeletionPolicy: Retain for the stage, as .chalice/prod.yaml does"
+                f" retain {table}: set DeletionPolicy: Retain for the stage, as in"
+                " .chalice/prod.yaml"
             )
     return list(existing.values())
 

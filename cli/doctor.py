@@ -115,7 +115,8 @@ def _timings(state: StackState) -> Iterator[Finding]:
     variable = worker["Environment"]["Variables"].get("WORKER_TIMEOUT_S")
     if str(worker["Timeout"]) != variable:
         yield Finding(
-            f"the worker's timeout is {worker['Timeout']} s, but its WORKER_TIMEOUT_S is {variable}",
+            f"the worker's timeout is {worker['Timeout']} s,"
+            f" but its WORKER_TIMEOUT_S is {variable}",
             _REDEPLOY,
         )
 
@@ -134,10 +135,10 @@ def _too_many_workers(state: StackState) -> Iterator[Finding]:
     workers = mapping.get("ScalingConfig", {}).get("MaximumConcurrency", 0)
     if workers >= state.concurrency:
         yield Finding(
-            f"the account runs at most {state.concurrency} functions at once, and {workers} workers may"
-            " take them all: HTTP requests are throttled meanwhile",
-            "make deploy STAGE=... SET=WorkerConcurrency=... with a smaller number, or request a higher"
-            " limit: aws service-quotas request-service-quota-increase --service-code lambda"
+            f"the account runs at most {state.concurrency} functions at once, and {workers} workers"
+            " may take them all: HTTP requests are throttled meanwhile",
+            "make deploy STAGE=... SET=WorkerConcurrency=... with a smaller number, or request a"
+            " higher limit: aws service-quotas request-service-quota-increase --service-code lambda"
             " --quota-code L-B99A9384 --desired-value 1000",
         )
 

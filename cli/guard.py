@@ -43,6 +43,6 @@ def foreign_request(headers: Mapping[str, str]) -> str | None:
 
 
 def host_of(url: str) -> tuple[str, ...]:
-    """Return a URL's host as in a Host header, without the port; an empty tuple for an empty URL."""
+    """Return a URL's host as in a Host header, without the port; nothing for an empty URL."""
     host = _PORT.sub("", urlsplit(url).netloc.rpartition("@")[2].lower())
     return (host,) if host else ()

@@ -1,4 +1,4 @@
-"""The local stack: ministack as the cloud, the packaged app deployed there, and the HTTP front before it."""
+"""Local stack: ministack as the cloud, the packaged app deployed there, and an HTTP server."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ REVIVALS = 5
 
 @dataclass(frozen=True)
 class Options:
-    """What `make run` may be told: each is a variable of that name in capitals."""
+    """Options of `make run`; each is an environment variable of the same name in capitals."""
 
     port: int = 8000
     cloud_port: int = 4566
@@ -41,22 +41,23 @@ class Options:
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> Options:
-        """Raises CloudError that names the variable at fault."""
-        found: dict[str, Any] = {}
-        for name, default in ((field, getattr(cls, field)) for field in cls.__dataclass_fields__):
+        """Read the options from the environment. Raises CloudError if a value is not a number."""
+        values: dict[str, Any] = {}
+        for name in cls.__dataclass_fields__:
+            is_number = isinstance(getattr(cls, name), int)
             text = environ.get(name.upper(), "")
-            if text and isinstance(default, int) and not text.isdigit():
-                raise cloud.CloudError(f"{name.upper()}={text!r}: a whole number is needed")
+            if text and is_number and not text.isdigit():
+                raise cloud.CloudError(f"{name.upper()}={text!r}: must be a whole number")
             if text:
-                found[name] = int(text) if isinstance(default, int) else text
-        return cls(**found)
+                values[name] = int(text) if is_number else text
+        return cls(**values)
 
     @property
     def folder(self) -> Path:
         return ROOT / self.local
 
     def parameters(self) -> dict[str, str]:
-        """The template's parameters, as a laptop wants them: small and quick."""
+        """Return the template's parameters for a laptop: small and quick."""
         return {
             "WorkerTimeout": str(self.worker_timeout_s),
             "Visibility": str(self.visibility_s),
@@ -68,7 +69,7 @@ class Options:
 
 
 class LocalStack:
-    """Started in steps, so that whoever starts it can tell how far it is; `stop` ends whatever was started."""
+    """Local stack that is started step by step; `stop` ends the parts that were started."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
@@ -90,7 +91,7 @@ class LocalStack:
             (options.folder / "cloud-port").write_text(str(options.cloud_port))
 
     def deploy(self) -> None:
-        """Package and create or update the stack; write .local/env, .local/token and .local/url."""
+        """Package and create or update the stack; write `env`, `token` and `url` into .local/."""
         self.package = package(STAGE, this_machine=True)
         os.environ.update(cloud.client_environment(self.options.cloud_port))
         parameters = self.options.parameters()
@@ -104,7 +105,7 @@ class LocalStack:
             self._write_token()
 
     def environment(self, outputs: dict[str, str]) -> dict[str, str]:
-        """What the app outside Lambda needs: the same settings as the functions have, and where the cloud is."""
+        """Return the variables for the app outside Lambda: settings, and the local cloud's URL."""
         return {
             **cloud.client_environment(self.options.cloud_port),
             "STACK": NAME,
@@ -117,18 +118,22 @@ class LocalStack:
         }
 
     def serve(self) -> None:
-        """Start the HTTP front, or start it anew with changed code; the old one goes once the new one is ready."""
+        """Start the HTTP server, or replace it by one with changed code once that is ready."""
         if self._listening is None:
             self._listening = socket.socket()
             self._listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             self._listening.bind((cloud.HOST, self.options.port))
             self._listening.listen(128)
-        before, self._http = self._http, _serving(self._listening, self.options.folder / "http.log")
-        if before:
-            before.terminate()
+        old = self._http
+        self._http = _start_server(self._listening, self.options.folder / "http.log")
+        if old:
+            old.terminate()
 
     def update_code(self) -> None:
-        """The functions get our own files as they are now. Waits a little for running orders: an update ends them."""
+        """Deploy the current code to the functions.
+
+        Waits a little for running orders, since an update ends them.
+        """
         assert self.package is not None
         self._wait_idle()
         body = refreshed(self.package.zip)
@@ -137,7 +142,7 @@ class LocalStack:
             functions.update_function_code(FunctionName=name, ZipFile=body)
 
     def stop(self) -> bool:
-        """End all. Returns whether orders are kept; raises CloudError if there were some that are not."""
+        """Stop all. Return True if orders are saved; raise CloudError if some could not be."""
         if self._http:
             self._http.terminate()
             self._http.wait()
@@ -147,18 +152,21 @@ class LocalStack:
         return snapshot.read(self.options.folder / "state") is not None
 
     def cloud_ended(self) -> bool:
-        """Return whether the cloud ended by itself; what it did not save is lost."""
+        """Return True if the cloud ended by itself; state that it did not save is lost."""
         return self._cloud is not None and self._cloud.poll() is not None
 
     def reports(self) -> str:
-        """Return what the cloud has to tell since the last call, empty if nothing."""
+        """Return the cloud's messages since the last call."""
         return cloud.reports(self._cloud) if self._cloud else ""
 
     def revive(self) -> bool:
-        """Start the HTTP front anew if it ended by itself: its socket outlives it, so nobody is refused meanwhile."""
+        """Restart the HTTP server if it died.
+
+        We hold the listening socket, so connections queue instead of being refused.
+        """
         if self._http is None or self._http.poll() is None:
             return False
-        for _ in range(REVIVALS - 1):  # whatever ended it may end the next one as it starts
+        for _ in range(REVIVALS - 1):  # the cause may end the next server as it starts, too
             with suppress(cloud.CloudError):
                 self.serve()
                 return True
@@ -177,7 +185,7 @@ class LocalStack:
             time.sleep(0.2)
 
     def _write_token(self) -> None:
-        """A token for the client `local`; yesterday's, if the kept state still knows it."""
+        """Write a token of the owner `local`, unless the saved state knows the one there."""
         path = self.options.folder / "token"
         tokens = Tokens(NAME, boto3.client("dynamodb"))
         if path.exists() and tokens.known(path.read_text()[3:11]):
@@ -189,35 +197,42 @@ class LocalStack:
 
 @contextmanager
 def _writing(folder: Path) -> Iterator[None]:
-    """Raise CloudError, with the way out, where a file can't be written."""
+    """Turn an OSError into a CloudError that contains a fix."""
     try:
         yield
     except OSError as error:
         raise cloud.CloudError(
-            f"{error.filename or folder} can't be written ({error.strerror}), and orders are kept in"
-            f" {folder}/; fix that, or choose another folder: make run LOCAL=.other"
+            f"{error.filename or folder} can't be written ({error.strerror}), but orders are saved"
+            f" in {folder}/; fix that, or choose another folder: make run LOCAL=.other"
         ) from error
 
 
 def _require_writable(*folders: Path) -> None:
-    """Try it at once: what fails later is harder to understand."""
+    """Raise OSError if a folder is not writable: a later error would be harder to understand."""
     for folder in folders:
         (folder / "writable").write_bytes(b"?" * 4096)
         (folder / "writable").unlink()
 
 
-def _require_same_port(kept: Path, port: int) -> None:
-    """Kept queue addresses hold the port: on another one nothing would ever be delivered."""
-    known = kept.read_text().strip() if kept.exists() else ""
-    if known not in ("", str(port)):
+def _require_same_port(file: Path, port: int) -> None:
+    """Raise CloudError unless the saved state belongs to this port.
+
+    The saved queue URLs contain the port; on another one no message would ever be delivered.
+    """
+    saved = file.read_text().strip() if file.exists() else ""
+    if saved not in ("", str(port)):
+        folder = file.parent.name
         raise cloud.CloudError(
-            f"the orders kept in {kept.parent.name}/ belong to a cloud on port {known}, not {port};"
-            f" run with CLOUD_PORT={known}, or forget them: rm -r {kept.parent.name}"
+            f"the orders in {folder}/ belong to a local cloud on port {saved}, not {port};"
+            f" run with CLOUD_PORT={saved}, or delete them: rm -r {folder}"
         )
 
 
-def _serving(listening: socket.socket, log: Path) -> subprocess.Popen[bytes]:
-    """A server process that said `ready`. Raises CloudError with the end of its log if it can't load the app."""
+def _start_server(listening: socket.socket, log: Path) -> subprocess.Popen[bytes]:
+    """Start a server process and wait until it is ready.
+
+    Raises CloudError with the end of its log if it can't load the app.
+    """
     with log.open("ab") as errors:
         process = subprocess.Popen(
             [sys.executable, "-m", "cli.serve", str(listening.fileno()), str(os.getpid())],

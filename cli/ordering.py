@@ -1,5 +1,7 @@
-"""The commands that place orders and follow them. Exit codes: 0 success, 1 the order failed, 2 usage, 3 not reachable
-or refused (cli/connect.py).
+"""Commands that place and follow orders.
+
+Exit codes: 0 success, 1 the order failed, 2 wrong usage, 3 the API is not reachable or rejected the
+request (cli/connect.py).
 """
 
 from __future__ import annotations
@@ -17,10 +19,8 @@ from cli.client import NotReachable, Order, Orderline
 
 FAILED = 1
 WATCH_S = 2
-INTERRUPTED = 130  # what shells expect of a command that Ctrl-C ended
-_AS_JSON = click.option(
-    "--json", "as_json", is_flag=True, help="JSON for scripts: one value a line."
-)
+INTERRUPTED = 130  # the shells' exit code of a command that was ended by Ctrl-C
+_AS_JSON = click.option("--json", "as_json", is_flag=True, help="Output JSON, one value per line.")
 
 
 @click.command()
@@ -30,15 +30,17 @@ _AS_JSON = click.option(
     "--input",
     "text",
     metavar="JSON",
-    help="The whole input, instead of KEY=VALUE; @FILE and - are read.",
+    help="The whole input, instead of KEY=VALUE. Use @FILE for a file, - for standard input.",
 )
 @click.option(
-    "--delay", "delay_s", type=click.FloatRange(0), metavar="SECONDS", help="Run it no sooner."
+    "--delay", "delay_s", type=click.FloatRange(0), metavar="SECONDS", help="Delay the order."
 )
 @click.option(
-    "--key", help="Its Idempotency-Key: the same key places no second order. Else a random one."
+    "--key",
+    help="Idempotency key: a repetition with the same key places no second order."
+    " [default: random]",
 )
-@click.option("--wait", is_flag=True, help="Wait for its end, and show it.")
+@click.option("--wait", is_flag=True, help="Wait until the order is done, then show it.")
 @_AS_JSON
 @connect.client
 def place(
@@ -53,8 +55,8 @@ def place(
 ) -> None:
     """Place an order for TASK.
 
-    VALUE is JSON where it reads as such, else text: pieces=6 sauce=curry. @FILE stands for a file's text, or for its
-    base64 if it is no text: image=@digit.png.
+    VALUE is parsed as JSON if it is valid JSON, else it is text: pieces=6 sauce=curry. Use @FILE
+    for the content of a file, which is encoded in base64 unless it is text: image=@digit.png.
     """
     order = client.place(task, inputs.read(members, text), delay_s=delay_s, key=key)
     if wait:
@@ -68,7 +70,10 @@ def place(
 @_AS_JSON
 @connect.client
 def status(client: Orderline, reference: str, as_json: bool) -> None:
-    """How an order stands. REFERENCE is its id, or the last characters that the board shows."""
+    """Show an order.
+
+    REFERENCE is the order's id, or its last characters as on the board.
+    """
     order = client.get(client.find(reference))
     _show(order, as_json)
     sys.exit(_code(order))
@@ -79,19 +84,21 @@ def status(client: Orderline, reference: str, as_json: bool) -> None:
 @_AS_JSON
 @connect.client
 def wait(client: Orderline, reference: str, as_json: bool) -> None:
-    """Wait for an order's end, and show it. Ctrl-C stops the waiting, not the order."""
+    """Wait until an order is done, then show it. Ctrl-C stops the waiting, not the order."""
     _follow(client, client.get(client.find(reference)), as_json)
 
 
 @click.command("list")
+@click.option("--status", "statuses", multiple=True, help="Filter by status; can be repeated.")
+@click.option("--task", help="Filter by task.")
 @click.option(
-    "--status", "statuses", multiple=True, help="Only these; may be given more than once."
+    "--limit",
+    type=click.IntRange(1),
+    default=20,
+    show_default=True,
+    help="Maximum number of orders.",
 )
-@click.option("--task", help="Only of this task.")
-@click.option(
-    "--limit", type=click.IntRange(1), default=20, show_default=True, help="No more than so many."
-)
-@click.option("--watch", is_flag=True, help="Stay, and show what changes, until Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Refresh the list until Ctrl-C.")
 @_AS_JSON
 @connect.client
 def list_orders(
@@ -102,13 +109,13 @@ def list_orders(
     watch: bool,
     as_json: bool,
 ) -> None:
-    """Your orders, newest first."""
+    """List your orders, newest first."""
 
     def read() -> list[Order]:
         return list(client.list([status.upper() for status in statuses], task, limit))
 
     if as_json:
-        _lines(read(), again=read if watch else None)
+        _print_lines(read(), read_again=read if watch else None)
         return
     from cli import show
 
@@ -123,17 +130,17 @@ def list_orders(
 @_AS_JSON
 @connect.client
 def cancel(client: Orderline, reference: str, as_json: bool) -> None:
-    """Withdraw an order that waits."""
+    """Cancel an order that has not started."""
     _show(client.cancel(client.find(reference)), as_json)
 
 
 @click.command()
 @click.argument("reference")
-@click.option("--wait", is_flag=True, help="Wait for its end, and show it.")
+@click.option("--wait", is_flag=True, help="Wait until the order is done, then show it.")
 @_AS_JSON
 @connect.client
 def retry(client: Orderline, reference: str, wait: bool, as_json: bool) -> None:
-    """Another round for an order that failed or was cancelled."""
+    """Run a failed or cancelled order again."""
     order = client.retry(client.find(reference))
     if wait:
         _follow(client, order, as_json)
@@ -145,29 +152,31 @@ def retry(client: Orderline, reference: str, wait: bool, as_json: bool) -> None:
 @_AS_JSON
 @connect.client
 def tasks(client: Orderline, as_json: bool) -> None:
-    """What can be ordered."""
-    known = client.tasks()
+    """List the available tasks."""
+    available = client.tasks()
     if as_json:
-        _lines(known)
+        _print_lines(available)
         return
     from cli import show
 
-    show.tasks(known)
+    show.tasks(available)
 
 
 COMMANDS = (place, status, wait, list_orders, cancel, retry, tasks)
 
 
 def _follow(client: Orderline, order: Order, as_json: bool) -> None:
-    """Show how it gets on until it ends, then it, and exit with its code."""
+    """Show the order's progress until it is final, then show the order and exit with its code."""
     try:
-        order = client.wait(order["id"]) if as_json else _progress(client, order)
+        order = client.wait(order["id"]) if as_json else _show_progress(client, order)
     except KeyboardInterrupt:
-        click.echo(f"The order goes on. Find it again: python -m cli wait {order['id']}", err=True)
+        click.echo(
+            f"The order continues. To follow it again: python -m cli wait {order['id']}", err=True
+        )
         sys.exit(INTERRUPTED)
     except NotReachable:
         click.echo(
-            f"The order goes on, as far as is known. Find it again: python -m cli wait {order['id']}",
+            f"The order may continue. To follow it again: python -m cli wait {order['id']}",
             err=True,
         )
         raise
@@ -175,7 +184,7 @@ def _follow(client: Orderline, order: Order, as_json: bool) -> None:
     sys.exit(_code(order))
 
 
-def _progress(client: Orderline, order: Order) -> Order:
+def _show_progress(client: Orderline, order: Order) -> Order:
     from cli import show
 
     return show.progress(client.watch(order["id"]), order)
@@ -183,25 +192,29 @@ def _progress(client: Orderline, order: Order) -> Order:
 
 def _show(order: Order, as_json: bool) -> None:
     if as_json:
-        _lines([order])
+        _print_lines([order])
         return
     from cli import show
 
     show.order(order)
 
 
-def _lines(values: list[Any], again: Callable[[], list[Any]] | None = None) -> None:
-    """A line of JSON for each value; read `again`, a line for each that has changed, until Ctrl-C."""
-    known: list[Any] = []
+def _print_lines(values: list[Any], read_again: Callable[[], list[Any]] | None = None) -> None:
+    """Print each value as a line of JSON.
+
+    With `read_again`, also print a line for each value that changes, until Ctrl-C.
+    """
+    printed: list[Any] = []
     try:
         while True:
-            for value in reversed(values) if again else values:
-                if value not in known:
+            for value in reversed(values) if read_again else values:
+                if value not in printed:
                     click.echo(json.dumps(value))
-            if again is None:
+            if read_again is None:
                 return
             time.sleep(WATCH_S)
-            known, values = values, again()
+            printed = values
+            values = read_again()
     except KeyboardInterrupt:
         return
 

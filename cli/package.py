@@ -1,4 +1,4 @@
-"""The package: Chalice's template merged with ours, and the zip that Lambda gets. In build/<name>/out."""
+"""Build the deployment package in build/<name>/out: the template, merged with ours, and the zip."""
 
 from __future__ import annotations
 
@@ -23,27 +23,26 @@ import yaml
 from cli.bootstrap import NEWEST, OLDEST
 
 ROOT = Path(__file__).parents[1]
-LOCK = ROOT / os.environ.get(
-    "LOCK", "requirements-lambda.txt"
-)  # what goes into the zip beside our own files
-# Wheels for Amazon Linux 2023, whose glibc is 2.34; pip takes every older manylinux that it is told of
+# Packages that go into the zip beside our own files
+LOCK = ROOT / os.environ.get("LOCK", "requirements-lambda.txt")
+# Wheels for Amazon Linux 2023 (glibc 2.34); pip accepts only the manylinux versions that are listed
 _GLIBCS = ("manylinux_2_28", "manylinux_2_17", "manylinux2014")
 
 
 class PackageError(Exception):
-    """The package could not be made; the message says why and what mends it."""
+    """The package could not be built; the message gives the reason and a fix."""
 
 
 @dataclass(frozen=True)
 class Package:
-    """A template (JSON, its CodeUri still the local zip) and the zip, on disk and ready to deploy."""
+    """Template and zip, ready to deploy; the template's CodeUri is still the local zip."""
 
     template: dict[str, Any]
     zip: Path
 
 
 def package(stage: str, this_machine: bool = False, lock: Path = LOCK) -> Package:
-    """Make the package of a stage. `this_machine`: with this machine's wheels instead of Lambda's."""
+    """Build the package of a stage. `this_machine`: with this machine's wheels, not Lambda's."""
     _require_runtime()
     wheels = _wheels(lock, platform.machine() if this_machine else _architecture(), this_machine)
     out = _packaged(stage, ROOT / "build" / (f"{stage}-local" if this_machine else stage), wheels)
@@ -51,8 +50,8 @@ def package(stage: str, this_machine: bool = False, lock: Path = LOCK) -> Packag
 
 
 def template(stage: str) -> dict[str, Any]:
-    """The template of a stage's package alone: it needs no wheels, so no network."""
-    with tempfile.TemporaryDirectory() as folder:  # one of its own for each process that asks
+    """Build only the template of a stage's package, which needs neither wheels nor network."""
+    with tempfile.TemporaryDirectory() as folder:  # so that processes do not disturb each other
         out = _packaged(stage, Path(folder), None)
         return json.loads((out / "template.json").read_text())  # type: ignore[no-any-return]
 
@@ -62,26 +61,24 @@ def stages() -> list[str]:
 
 
 def contents(zip: Path) -> str:
-    """What is in the zip, the largest first, and how large all of it is, compressed."""
+    """List the files in the zip with their compressed sizes, the largest first, and the total."""
     with zipfile.ZipFile(zip) as opened:
         entries = sorted(opened.infolist(), key=lambda entry: -entry.compress_size)
     lines = [f"{entry.compress_size:>9,}  {entry.filename}" for entry in entries]
-    return "\n".join(
-        [
-            *lines,
-            f"{zip.stat().st_size:>9,}  bytes in all, {len(entries)} files: {zip.relative_to(ROOT)}",
-        ]
-    )
+    size = zip.stat().st_size
+    lines.append(f"{size:>9,}  bytes in {len(entries)} files: {zip.relative_to(ROOT)}")
+    return "\n".join(lines)
 
 
 def _packaged(stage: str, build: Path, wheels: Path | None) -> Path:
-    """Run Chalice over a copy of what is ours. Returns the folder with template.json and deployment.zip."""
+    """Run Chalice on a copy of our files. Return the folder of template.json and deployment.zip."""
     if stage not in stages():
         raise PackageError(
-            f"no stage is called {stage!r}; .chalice/config.json has: {', '.join(stages())}"
+            f"there is no stage {stage!r}; .chalice/config.json has: {', '.join(stages())}"
         )
     shutil.rmtree(build, ignore_errors=True)
-    source, out = build / "app", build / "out"
+    source = build / "app"
+    out = build / "out"
     source.mkdir(parents=True)
     for path, name in own_files():
         (source / name).parent.mkdir(parents=True, exist_ok=True)
@@ -89,33 +86,34 @@ def _packaged(stage: str, build: Path, wheels: Path | None) -> Path:
     shutil.copytree(
         ROOT / ".chalice", source / ".chalice", ignore=shutil.ignore_patterns("deploy*")
     )
-    (
-        source / "requirements.txt"
-    ).touch()  # Chalice checks no hashes: we fetch the wheels, it takes them from vendor/
+    # Chalice does not check hashes, so we fetch the wheels and it takes them from vendor/
+    (source / "requirements.txt").touch()
     if wheels:
         shutil.copytree(wheels, source / "vendor")
     _chalice_package(source, out, stage)
     _compile(out / "deployment.zip", build / "code")
-    made = _merged(yaml.safe_load((out / "sam.yaml").read_text()), _overlay(stage))
-    (out / "template.json").write_text(
-        json.dumps(made, indent=1)
-    )  # CloudFormation reads no YAML aliases
+    merged = _merged(yaml.safe_load((out / "sam.yaml").read_text()), _overlay(stage))
+    # JSON, since CloudFormation does not support YAML aliases
+    (out / "template.json").write_text(json.dumps(merged, indent=1))
     (out / "sam.yaml").unlink()
     return out
 
 
 def _overlay(stage: str) -> dict[str, Any]:
-    """What a stage has otherwise: its own file, if there is one, in CloudFormation's long forms."""
+    """Return the stage's own differences from the template, in CloudFormation's long forms."""
     path = ROOT / ".chalice" / f"{stage}.yaml"
     return yaml.safe_load(path.read_text()) if path.exists() else {}
 
 
 def _merged(base: Any, over: Any, at: str = "") -> Any:
-    """`over` laid on `base`, dicts deeply. A section, parameter or resource that `base` lacks is a slip of the pen."""
+    """Merge `over` into `base`, dicts recursively.
+
+    Raises PackageError for a section, parameter or resource that `base` lacks: probably a typo.
+    """
     if not (isinstance(base, dict) and isinstance(over, dict)):
         return over
-    if at.count("/") < 2 and (strange := sorted(set(over) - set(base))):
-        raise PackageError(f"the stage's file has {at}/{strange[0]}, and the template doesn't")
+    if at.count("/") < 2 and (unknown := sorted(set(over) - set(base))):
+        raise PackageError(f"the stage's file has {at}/{unknown[0]}, but the template does not")
     return {
         **base,
         **{name: _merged(base.get(name), member, f"{at}/{name}") for name, member in over.items()},
@@ -123,7 +121,7 @@ def _merged(base: Any, over: Any, at: str = "") -> Any:
 
 
 def own_files() -> Iterator[tuple[Path, str]]:
-    """What of the project goes into the package: (path, name in the zip)."""
+    """Yield the project's files that go into the package: (path, name in the zip)."""
     yield ROOT / "app.py", "app.py"
     for path in sorted((ROOT / "chalicelib").rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts:
@@ -131,7 +129,7 @@ def own_files() -> Iterator[tuple[Path, str]]:
 
 
 def refreshed(old: Path) -> bytes:
-    """The zip with our own files as they are now: what a change of code needs, in milliseconds."""
+    """Return the zip's bytes with our own files replaced by the current ones, without bytecode."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as new:
         for name, body, mode in _entries(old):
@@ -153,8 +151,10 @@ def extended(made: Package, files: Mapping[str, bytes]) -> Package:
 
 
 def _compile(zip: Path, folder: Path) -> None:
-    """Put bytecode beside the sources: a cold start that compiles them takes a third longer. Lambda's folder is
-    read-only, so nothing there would keep it, and the bytecode trusts its source unlooked at."""
+    """Add bytecode to the zip, since Lambda's read-only folder stores none and cold starts compile.
+
+    The bytecode is not checked against its source (unchecked-hash).
+    """
     entries = list(_entries(zip))
     with zipfile.ZipFile(zip) as opened:
         opened.extractall(folder)
@@ -171,9 +171,8 @@ def _compile(zip: Path, folder: Path) -> None:
         "/var/task",
         str(folder),
     ]
-    subprocess.run(
-        command, env={**os.environ, "PYTHONHASHSEED": "0"}, check=False
-    )  # the same bytes each time
+    reproducible = {**os.environ, "PYTHONHASHSEED": "0"}
+    subprocess.run(command, env=reproducible, check=False)
     with zipfile.ZipFile(zip, "w") as opened:
         for name, body, mode in entries:
             _add(opened, name, body, mode)
@@ -189,8 +188,11 @@ def _entries(zip: Path) -> Iterator[tuple[str, bytes, int]]:
 
 
 def _add(zip: zipfile.ZipFile, name: str, body: bytes, mode: int = 0) -> None:
-    """Add an entry that every user may read. Lambda's user does not own the files, so those that were made under a
-    umask of 077 could not be imported. All entries have the same time: the same content gives the same zip."""
+    """Add an entry that every user may read.
+
+    Lambda's user does not own the files, so files created under a umask of 077 could not be
+    imported. All entries have the same time, so that the same content gives the same zip.
+    """
     entry = zipfile.ZipInfo(name)
     executable = name.endswith("/") or mode & stat.S_IXUSR
     entry.external_attr = (0o755 if executable else 0o644) << 16
@@ -201,9 +203,8 @@ def _add(zip: zipfile.ZipFile, name: str, body: bytes, mode: int = 0) -> None:
 def _require_runtime() -> None:
     if not OLDEST <= sys.version_info[:2] <= NEWEST:
         raise PackageError(
-            "Lambda has no runtime for Python {}.{}, only 3.{} to 3.{}; name one: make PYTHON=python3.12".format(
-                *sys.version_info[:2], OLDEST[1], NEWEST[1]
-            )
+            f"Lambda has no runtime for Python {sys.version_info[0]}.{sys.version_info[1]},"
+            f" only 3.{OLDEST[1]} to 3.{NEWEST[1]}; choose one: make PYTHON=python3.12"
         )
 
 
@@ -217,21 +218,18 @@ def _architecture() -> str:
 
 
 def wheels_here(lock: Path) -> Path:
-    """A folder with a lock's wheels for this machine."""
+    """Return a folder with a lock's wheels for this machine."""
     return _wheels(lock, platform.machine(), this_machine=True)
 
 
 def _wheels(lock: Path, architecture: str, this_machine: bool) -> Path:
-    """A folder with the lock's wheels, by hash, for that machine. Kept in build/ until the lock changes."""
+    """Return a folder in build/ with the lock's wheels; fetch them only if the lock changed."""
     if not lock.is_file():
         raise PackageError(f"LOCK: there is no file {lock}")
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
     digest = hashlib.sha256(lock.read_bytes()).hexdigest()[:12]
-    target = (
-        ROOT
-        / "build"
-        / f"wheels-{architecture}-{'here' if this_machine else 'lambda'}-{version}-{digest}"
-    )
+    machine = "here" if this_machine else "lambda"
+    target = ROOT / "build" / f"wheels-{architecture}-{machine}-{version}-{digest}"
     if target.exists():
         return target
     pip = [
@@ -259,8 +257,8 @@ def _wheels(lock: Path, architecture: str, this_machine: bool) -> Path:
     )
     if done.returncode != 0:
         raise PackageError(
-            f"the wheels of {lock.name} could not be fetched for {architecture}; is there a network, and"
-            f" do the hashes fit (make lock)?\n{done.stderr.strip()}"
+            f"could not fetch the wheels of {lock.name} for {architecture}; check your network"
+            f" connection and the hashes (make lock)\n{done.stderr.strip()}"
         )
     partial.rename(target)
     return target
@@ -281,7 +279,8 @@ def _chalice_package(source: Path, out: Path, stage: str) -> None:
     environment = {
         "AWS_DEFAULT_REGION": "us-east-1",
         **os.environ,
-        "PYTHONDONTWRITEBYTECODE": "1",  # Chalice imports the app, and would zip what that leaves, another each time
+        # Chalice imports the app and would zip the bytecode of it, which differs each time
+        "PYTHONDONTWRITEBYTECODE": "1",
     }
     done = subprocess.run(
         command, cwd=source, env=environment, capture_output=True, text=True, check=False

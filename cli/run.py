@@ -1,4 +1,4 @@
-"""`make run`: the whole of Orderline on this machine, until Ctrl-C."""
+"""`make run`: run all of Orderline on this machine until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -20,16 +20,14 @@ from cli.package import ROOT, PackageError, own_files
 from cli.snapshot import SnapshotError
 
 ERRORS = (CloudError, PackageError, SnapshotError, StackError, BotoCoreError, ClientError, OSError)
-_LOOK_S = 0.3
+_POLL_S = 0.3
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def run() -> int:
-    """Set up, say what to type next, follow changes of the code. Returns the exit code."""
-    for ending in (
-        signal.SIGTERM,
-        signal.SIGINT,
-    ):  # a shell's background job would ignore SIGINT otherwise
-        signal.signal(ending, _interrupt)
+    """Set up the local stack, print the next steps, deploy code changes. Return the exit code."""
+    for number in _SIGNALS:  # in a shell's background job, SIGINT is ignored unless it is handled
+        signal.signal(number, _interrupt)
     local: LocalStack | None = None
     failed = True
     try:
@@ -43,19 +41,17 @@ def run() -> int:
     except ERRORS as error:
         say(f"orderline: {error}")
     finally:
-        for ending in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(
-                ending, signal.SIG_IGN
-            )  # a second Ctrl-C must not lose the state that is being saved
+        for number in _SIGNALS:  # a second Ctrl-C must not interrupt the saving of the state
+            signal.signal(number, signal.SIG_IGN)
         failed |= local is not None and not _stop(local)
     return int(failed)
 
 
 def _stop(local: LocalStack) -> bool:
-    """Return whether all that was accepted is kept, and say so."""
+    """Stop the local stack. Return True unless accepted orders could not be saved."""
     try:
         if local.stop():
-            say(f"orders are kept in {local.options.local}/")
+            say(f"orders are saved in {local.options.local}/")
     except ERRORS as error:
         say(f"orderline: {error}")
         return False
@@ -64,57 +60,60 @@ def _stop(local: LocalStack) -> bool:
 
 def _set_up(local: LocalStack) -> None:
     options = local.options
-    with _step(f"the local cloud, on http://{HOST}:{options.cloud_port}"):
+    with _step(f"Starting the local cloud on http://{HOST}:{options.cloud_port}"):
         local.start_cloud()
-    with _step("the stack: queue, tables, functions, from the template that AWS gets"):
+    with _step("Deploying queue, tables and functions from the template for AWS"):
         local.deploy()
-    with _step(f"HTTP, on http://{HOST}:{options.port}"):
+    with _step(f"Starting the HTTP server on http://{HOST}:{options.port}"):
         local.serve()
 
 
 def _welcome(options: Options) -> str:
-    url, folder = f"http://{HOST}:{options.port}", options.local
+    url = f"http://{HOST}:{options.port}"
+    folder = options.local
     return f"""
-Orderline is ready. Its board, for your browser (the address holds your token):
+Orderline is ready. Open the board in your browser (the URL contains your token):
 
   {url}/board#token={(options.folder / "token").read_text().strip()}
 
-Place an order, from another terminal in this folder:
+Place an order from another terminal in this folder:
 
   curl -s -H "Authorization: Bearer $(cat {folder}/token)" -H "Content-Type: application/json" \\
     -d '{{"task": "cook_nuggets", "input": {{"pieces": 6}}}}' {url}/orders
 
-or with the terminal client:
+or with the command line client:
 
   .venv/bin/python -m cli place cook_nuggets pieces=12 --wait
 
-A file in chalicelib/tasks/ is a task; it is live a moment after you save it.
-Logs: {folder}/cloud.log (the worker), {folder}/http.log. Ctrl-C stops all; orders are kept in {folder}/.
+Add a file to chalicelib/tasks/ to add a task; changes are live a moment after you save them.
+Logs: {folder}/cloud.log (worker), {folder}/http.log.
+Orders are saved in {folder}/. Press Ctrl-C to stop.
 """
 
 
 def _follow_changes(local: LocalStack) -> NoReturn:
-    seen = _snapshot()
+    deployed = _snapshot()
     while True:
-        time.sleep(_LOOK_S)
+        time.sleep(_POLL_S)
         if local.cloud_ended():
             raise CloudError(
-                "the local cloud ended by itself; start again: what was ordered up to 2 s before is kept"
-                f" ({local.options.local}/cloud.log may say why)"
+                "the local cloud ended unexpectedly; start again: orders placed up to 2 s before"
+                f" are saved (see {local.options.local}/cloud.log)"
             )
-        if news := local.reports():
-            say(f"orderline: {news}")
+        if message := local.reports():
+            say(f"orderline: {message}")
         if local.revive():
             say(
-                f"the HTTP front ended by itself, another took over; see {local.options.local}/http.log"
+                "the HTTP server ended unexpectedly and was restarted;"
+                f" see {local.options.local}/http.log"
             )
-        now = _snapshot()
-        if now == seen:
+        current = _snapshot()
+        if current == deployed:
             continue
-        while (later := _snapshot(_LOOK_S)) != now:  # an editor may still be writing
-            now = later
-        _reload(local, template=_template(now) != _template(seen))
-        seen = now
+        while (later := _snapshot(_POLL_S)) != current:  # an editor may still be writing
+            current = later
+        _reload(local, template=_template(current) != _template(deployed))
+        deployed = current
 
 
 def _reload(local: LocalStack, template: bool) -> None:
@@ -126,38 +125,38 @@ def _reload(local: LocalStack, template: bool) -> None:
         else:
             local.update_code()
     except ERRORS as error:
-        say(f"your change is not live: {error}\n(the version before it goes on)")
+        say(f"your change is not live: {error}\n(the previous version keeps running)")
     else:
         say(f"your change is live ({time.monotonic() - began:.1f} s)")
 
 
 def _snapshot(after_s: float = 0) -> dict[str, int]:
-    """When each file that is deployed was last changed."""
+    """Wait `after_s` seconds, then return the deployed files' modification times in ns."""
     time.sleep(after_s)
     files = [path for path, _ in own_files()] + [
         ROOT / "requirements-lambda.txt",
         *(ROOT / ".chalice").glob("*.*"),
     ]
-    return {str(path): _changed(path) for path in files}
+    return {str(path): _modified_ns(path) for path in files}
 
 
-def _changed(path: Path) -> int:
+def _modified_ns(path: Path) -> int:
     try:
         return path.stat().st_mtime_ns
-    except FileNotFoundError:  # gone between the listing and the look
+    except FileNotFoundError:  # deleted after it was listed
         return 0
 
 
 def _template(snapshot: dict[str, int]) -> dict[str, int]:
-    """The part of a snapshot whose change needs the stack to be made anew."""
+    """Return the files of a snapshot that affect the template: their change needs a deployment."""
     code = (str(ROOT / "app.py"), str(ROOT / "chalicelib"))
     return {path: when for path, when in snapshot.items() if not path.startswith(code)}
 
 
 @contextmanager
-def _step(what: str) -> Iterator[None]:
+def _step(title: str) -> Iterator[None]:
     began = time.monotonic()
-    say(f"{what} ...", end="")
+    say(f"{title} ...", end="")
     try:
         yield
     except BaseException:

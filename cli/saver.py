@@ -1,7 +1,7 @@
-"""Save the state of the local cloud soon after it changed, so that kill -9 loses no more than the last moment.
+"""Save the state of the local cloud soon after changes, so that kill -9 loses only the last moment.
 
-The state is written by a forked copy of the process: it is the state between two requests, nothing changes it while
-it is written, and no request waits.
+A forked copy of the process writes the state: it has the state between two requests, nothing
+changes it meanwhile, and no request waits.
 """
 
 from __future__ import annotations
@@ -29,16 +29,18 @@ _READS = re.compile(r"\.(?:BatchGet|Describe|Get|List|Query|Scan)")
 
 
 def may_change(method: str, headers: Mapping[str, str]) -> bool:
-    """Return whether a request may change the state: all but GET, HEAD, and AWS's JSON operations that only read."""
+    """Return False if the request only reads: GET, HEAD, or a reading operation of a JSON API."""
     return method not in ("GET", "HEAD") and not _READS.search(headers.get("x-amz-target", ""))
 
 
 class Saver:
-    """Reads the state at the start; saves it after `changed` was set, and at the end.
+    """Saver that restores the state at the start, and saves it after each change and at the end.
+
+    Set `changed` after a change. `error` is the reason why the last save failed, or empty.
 
     Args:
-        folder: where the snapshot is.
-        report: is given a sentence for the person who ran this.
+        folder: folder of the snapshot.
+        report: function that shows a sentence to the user.
     """
 
     def __init__(self, folder: Path, report: Callable[[str], None]) -> None:
@@ -49,23 +51,22 @@ class Saver:
         self._one_at_a_time = asyncio.Lock()
 
     def restore(self) -> None:
-        """Give each service its state. Raises SnapshotError."""
+        """Load the saved state into the services. Raises SnapshotError if it can't be read."""
         body = snapshot.read(self.folder)
         if body is None:
             return
         try:
-            for service, state in json.loads(
-                body, object_hook=persistence._json_object_hook
-            ).items():
+            states = json.loads(body, object_hook=persistence._json_object_hook)
+            for service, state in states.items():
                 if state:
                     ministack._get_module(ministack._state_map[service]).load_persisted_state(state)
-        except Exception as error:  # of any service of ministack's: it would go on without
+        except Exception as error:  # of any ministack service, which would start without its state
             raise snapshot.damaged(
-                self.folder, f"the local cloud can't take it: {error!r}"
+                self.folder, f"the local cloud can't load it: {error!r}"
             ) from error
 
     async def follow(self) -> None:
-        """Save after each change, for ever. Report when that begins to fail, and when it works again."""
+        """Save after each change, for ever. Report when saving starts to fail and works again."""
         while True:
             await self.changed.wait()
             await asyncio.sleep(SAVE_AFTER_S)
@@ -73,28 +74,27 @@ class Saver:
             await self.save()
             if self.error and not failed_before:
                 self.report(
-                    f"orders can't be saved ({self.error}): make room in {self.folder} before you stop"
+                    f"orders can't be saved ({self.error}):"
+                    f" free disk space for {self.folder} before you stop"
                 )
             if failed_before and not self.error:
                 self.report("orders are saved again")
 
     async def save(self) -> None:
-        """Save now. What went wrong is in `error` then, and is tried again."""
+        """Save now. If it fails, set `error` and try again after SAVE_AFTER_S."""
         async with self._one_at_a_time:
             try:
-                await _deployed()
+                await _wait_for_deployments()
                 self.changed.clear()
-                self.error = await _written_by_a_copy(self.folder)
-            except (
-                Exception
-            ) as error:  # no process, no file descriptor; a state that ministack has otherwise now
+                self.error = await _write_in_copy(self.folder)
+            except Exception as error:  # e.g. no process or no file descriptor left
                 self.error = repr(error)
             if self.error:
                 self.changed.set()
 
 
-async def _deployed() -> None:
-    """Wait for running changes of stacks: half of a stack is nothing to start from."""
+async def _wait_for_deployments() -> None:
+    """Wait for changes of stacks, since a half-deployed stack could not be resumed."""
     stacks = ministack._get_module("cloudformation")._stacks
     for _ in range(DEPLOY_LIMIT_S * 10):
         statuses = [stack.get("StackStatus", "") for stack in stacks.all_values()]
@@ -106,8 +106,8 @@ async def _deployed() -> None:
         await asyncio.sleep(0.1)
 
 
-async def _written_by_a_copy(folder: Path) -> str:
-    """Return why the state could not be written; empty if it was."""
+async def _write_in_copy(folder: Path) -> str:
+    """Write the state in a forked process. Return the reason if that failed, else an empty text."""
     reader, writer = os.pipe()
     process = os.fork()
     if process == 0:
@@ -116,12 +116,12 @@ async def _written_by_a_copy(folder: Path) -> str:
     with os.fdopen(reader, "rb") as stream:
         error = (await asyncio.to_thread(stream.read)).decode()
     _, status = await asyncio.to_thread(os.waitpid, process, 0)
-    return error or (f"the process that writes it ended with {status}" if status else "")
+    return error or (f"the writing process ended with status {status}" if status else "")
 
 
 def _write_and_exit(folder: Path, errors: int) -> NoReturn:
-    """In the copy: write the state, tell what went wrong, and end without any of the original's clean-up."""
-    signal.alarm(WRITE_LIMIT_S)  # a thread that is not in the copy may hold a lock
+    """Write the state, report an error, and exit without any clean-up. Runs in the forked copy."""
+    signal.alarm(WRITE_LIMIT_S)  # a lock may be held by a thread that the copy does not have
     status = 1
     try:
         _write(folder)
@@ -134,9 +134,10 @@ def _write_and_exit(folder: Path, errors: int) -> NoReturn:
 
 
 def _write(folder: Path) -> None:
-    copy.deepcopy = _uncopied  # type: ignore[assignment]  # nothing else runs here that could change a value
+    # Nothing else runs in this process that could change a value, so no copies are needed
+    copy.deepcopy = _return_unchanged  # type: ignore[assignment]
     for group in cloudwatch_logs._log_groups.all_values():
-        group["streams"] = {}  # two thirds of the state, and cloud.log has the same lines
+        group["streams"] = {}  # cloud.log has the same lines
     code = set[str]()
     remove_all_but = lambda_svc._prune_orphan_code_blobs
     lambda_svc._prune_orphan_code_blobs = code.update
@@ -144,8 +145,8 @@ def _write(folder: Path) -> None:
     for digest in code:
         snapshot.sync(folder / "lambda-blobs" / f"{digest}.zip")
     snapshot.write(folder, json.dumps(states, default=persistence._json_default).encode())
-    remove_all_but(code)  # not before: the snapshot before this one needed the others
+    remove_all_but(code)  # only now, since the previous snapshot needed the others
 
 
-def _uncopied(value: object, *_: object) -> object:
+def _return_unchanged(value: object, *_: object) -> object:
     return value

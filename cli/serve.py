@@ -1,6 +1,7 @@
-"""The HTTP front on the laptop: `chalice local`'s own server, on a socket that the parent listens on already.
+"""Local HTTP server: Chalice's local server, on a listening socket of the parent process.
 
-So the code can be changed without a refused connection: a new server takes over the socket, then the old one ends.
+After a change of the code, a new server takes over the socket before the old one ends, so no
+connection is refused.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from cli.package import ROOT
 
 
 def serve(listening: socket.socket, stage: str) -> None:
-    """Serve until SIGTERM. Says `ready` on standard output once the app is loaded."""
+    """Serve until SIGTERM. Print `ready` on standard output once the app is loaded."""
     parent = sys.stdout
-    sys.stdout = sys.stderr  # the parent reads `ready` and no more; log lines are for http.log
+    sys.stdout = sys.stderr  # the parent reads only `ready`; log lines go to http.log
     factory = CLIFactory(str(ROOT))
     config = factory.create_config_obj(stage)
     server = gateway.server(factory.load_chalice_app(), config, HOST, 0)
@@ -34,12 +35,12 @@ def serve(listening: socket.socket, stage: str) -> None:
 
 
 def allow_many_connections() -> None:
-    """Raise this process's limit of open files: each connection has one to the client and one to the cloud."""
-    wanted = 2 * gateway.MAX_CONNECTIONS + 100
+    """Raise the limit of open files: a connection needs one to the client and one to the cloud."""
+    required = 2 * gateway.MAX_CONNECTIONS + 100
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    if soft != resource.RLIM_INFINITY and soft < required:
+        limit = required if hard == resource.RLIM_INFINITY else min(required, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the terminal shows. Everything that an order brought is shown as text: no markup, no control sequences."""
+"""Terminal output. Data of orders is printed as plain text: no markup, no control sequences."""
 
 from __future__ import annotations
 
@@ -22,19 +22,15 @@ STYLES = {"SUCCESS": "green", "FAILED": "red", "CANCELLED": "dim", "RUNNING": "c
 
 
 def order(order: Order) -> None:
-    """One order: its reference and status, and its result or error."""
+    """Print an order: its id, task and status, and its result or error."""
     out = Console(soft_wrap=True)
     out.print(
-        Text.assemble(order["id"], "  ", plain(order["task"]), "  ", _status(order), _aside(order))
+        Text.assemble(order["id"], "  ", plain(order["task"]), "  ", _status(order), _note(order))
     )
     if order.get("error"):
         error = order["error"]
-        out.print(
-            Text(
-                plain(f"{error['code']} in attempt {error['attempt']}: {error['message']}"),
-                style="red",
-            )
-        )
+        line = f"{error['code']} in attempt {error['attempt']}: {error['message']}"
+        out.print(Text(plain(line), style="red"))
     if order["status"] == "SUCCESS":
         out.print(Text(json.dumps(order.get("result"), indent=2)))
 
@@ -43,26 +39,26 @@ def table(orders: Iterable[Order]) -> None:
     Console().print(_table(orders))
 
 
-def tasks(known: Iterable[dict[str, Any]]) -> None:
-    """Each task with its input's members, a ? after those that may be left out."""
-    made = Table(box=None, pad_edge=False)
-    for heading in ("task", "input", "what it does"):
-        made.add_column(heading, overflow="fold")
-    for task in known:
+def tasks(available: Iterable[dict[str, Any]]) -> None:
+    """Print the tasks with their inputs' members, optional ones with a `?`."""
+    rows = Table(box=None, pad_edge=False)
+    for heading in ("task", "input", "description"):
+        rows.add_column(heading, overflow="fold")
+    for task in available:
         schema = task["input_schema"]
         names = [
             name if name in schema.get("required", ()) else f"{name}?"
             for name in schema.get("properties", {})
         ]
         sentence = task["description"].partition("\n\n")[0]
-        made.add_row(
+        rows.add_row(
             Text(task["name"], style="bold"), Text(plain("\n".join(names))), Text(plain(sentence))
         )
-    Console().print(made)
+    Console().print(rows)
 
 
 def progress(changes: Iterator[Order], order: Order) -> Order:
-    """A bar while the order is under way, on standard error, where somebody looks at it. Returns the last change."""
+    """Show a progress bar on standard error if it is a terminal. Return the last change."""
     err = Console(stderr=True)
     columns = (
         SpinnerColumn(),
@@ -71,12 +67,12 @@ def progress(changes: Iterator[Order], order: Order) -> Order:
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
-        shown = bar.add_task(_stage(order), total=None)
+        row = bar.add_task(_bar_label(order), total=None)
         for last in changes:
             percent = (last.get("progress") or {}).get("percent")
             bar.update(
-                shown,
-                description=_stage(last),
+                row,
+                description=_bar_label(last),
                 total=None if percent is None else 100,
                 completed=percent or 0,
             )
@@ -84,7 +80,7 @@ def progress(changes: Iterator[Order], order: Order) -> Order:
 
 
 def watch(read: Callable[[], list[Order]]) -> None:
-    """The table, and how it changes, until Ctrl-C."""
+    """Show the table and refresh it until Ctrl-C."""
     try:
         with Live(_table(read()), screen=sys.stdout.isatty(), auto_refresh=False) as live:
             while True:
@@ -95,26 +91,26 @@ def watch(read: Callable[[], list[Order]]) -> None:
 
 
 def _table(orders: Iterable[Order]) -> Table:
-    made = Table(box=None, pad_edge=False)
+    rows = Table(box=None, pad_edge=False)
     for heading in ("order", "task", "status", "attempts", "age", ""):
-        made.add_column(
+        rows.add_column(
             heading,
             justify="right" if heading in ("attempts", "age") else "left",
             no_wrap=heading != "",
         )
     for order in orders:
-        made.add_row(
+        rows.add_row(
             order["id"],
             Text(plain(order["task"])),
             _status(order),
             f"{order['attempts']} of {order['max_attempts']}",
             _age(order["created_at"]),
-            _aside(order),
+            _note(order),
         )
-    return made
+    return rows
 
 
-def _stage(order: Order) -> str:
+def _bar_label(order: Order) -> str:
     word = plain((order.get("progress") or {}).get("word") or "")
     return f"{order['id'][-4:]} {order['status']}" + (f" · {word}" if word else "")
 
@@ -123,9 +119,10 @@ def _status(order: Order) -> Text:
     return Text(plain(order["status"]), style=STYLES.get(order["status"], ""))
 
 
-def _aside(order: Order) -> Text:
-    """How far it is, or what went wrong, in a few words."""
-    progress, error = order.get("progress"), order.get("error")
+def _note(order: Order) -> Text:
+    """Return the progress of an order, or the code of its error."""
+    progress = order.get("progress")
+    error = order.get("error")
     if progress and not order["done"]:
         return Text(plain(f"  {progress['percent']} % {progress['word']}"), style="cyan")
     return Text(plain(f"  {error['code']}"), style="red") if error else Text()
@@ -141,7 +138,7 @@ def _age(created_at: str) -> str:
 
 
 def plain(text: str) -> str:
-    """The text with what could steer a terminal written out: control and invisible characters."""
+    """Escape control and invisible characters, which could control the terminal."""
     return "".join(
         letter if letter.isprintable() or letter == "\n" else f"\\x{ord(letter):02x}"
         for letter in text

@@ -1,4 +1,4 @@
-"""The state of the local cloud on disk: one file that is replaced as a whole and holds its own checksum.
+"""Read and write the local cloud's state: one file with a checksum, always replaced as a whole.
 
 Beside it, in lambda-blobs/, ministack keeps the code of the functions, each zip under its SHA-256.
 """
@@ -15,11 +15,11 @@ _CODE = re.compile(rb'"code_blob_ref": ?"([0-9a-f]{64})"')
 
 
 class SnapshotError(Exception):
-    """The state can't be used; the message says why and how to fix it."""
+    """The state can't be used; the message gives the reason and a fix."""
 
 
 def write(folder: Path, body: bytes) -> None:
-    """Replace the snapshot, or raise OSError and leave the one before it."""
+    """Replace the snapshot. Raises OSError, and leaves the previous one, if that fails."""
     temporary = folder / f"{NAME}.tmp"
     try:
         with temporary.open("wb") as file:
@@ -43,17 +43,15 @@ def sync(path: Path) -> None:
 
 
 def read(folder: Path) -> bytes | None:
-    """Return what was written last, or None if nothing was. Raises SnapshotError."""
+    """Return the snapshot's body, or None without a snapshot. Raises SnapshotError if damaged."""
     try:
         checksum, _, body = (folder / NAME).read_bytes().partition(b"\n")
         if checksum != _checksum(body):
-            raise damaged(folder, f"{NAME} is not what was written")
+            raise damaged(folder, f"{NAME} has a wrong checksum")
         for digest in set(_CODE.findall(body)):
-            if (
-                _checksum((folder / "lambda-blobs" / f"{digest.decode()}.zip").read_bytes())
-                != digest
-            ):
-                raise damaged(folder, f"lambda-blobs/{digest.decode()}.zip is not what was written")
+            name = f"lambda-blobs/{digest.decode()}.zip"
+            if _checksum((folder / name).read_bytes()) != digest:
+                raise damaged(folder, f"{name} has a wrong checksum")
     except FileNotFoundError as error:
         if (folder / NAME).exists():
             raise damaged(folder, f"{error.filename} is missing") from error
@@ -65,8 +63,8 @@ def read(folder: Path) -> bytes | None:
 
 def damaged(folder: Path, reason: str) -> SnapshotError:
     return SnapshotError(
-        f"the orders kept in {folder}/ can't be read ({reason});"
-        f" restore that folder from a backup, or forget the orders: rm -r {folder.parent}"
+        f"the orders saved in {folder}/ can't be read ({reason});"
+        f" restore that folder from a backup, or delete the orders: rm -r {folder.parent}"
     )
 
 

@@ -41,8 +41,8 @@ def literal_names(template: dict[str, Any], name: str) -> dict[str, Any]:
 def numbered(template: dict[str, Any], parameters: Mapping[str, str]) -> dict[str, Any]:
     """Return the template with the values of Number parameters, except in environment variables.
 
-    CloudFormation converts them to numbers where a property needs one. ministack passes text on, and
-    its event source mapping then fails to compare it.
+    CloudFormation converts them to numbers where a property needs one. ministack passes text on,
+    and its event source mapping then fails to compare it.
     """
     numbers = {
         name: int(parameters.get(name, parameter["Default"]))

@@ -1,6 +1,6 @@
-"""Check the relations between a stack's timeouts and counts; wrong ones repeat, delay or lose orders.
+"""Check that a stack's timeouts and counts are consistent, so that no order is delayed or lost.
 
-AWS checks none of them, and CloudFormation's rules can't multiply. `deploy` checks before it changes
+AWS does not check this, and CloudFormation's rules can't multiply. `deploy` checks before it changes
 anything, `doctor` checks a running stack, and a test checks the template.
 """
 

@@ -1,4 +1,4 @@
-"""Access tokens of a stack: made, listed and revoked in its tokens table, by whoever may write there."""
+"""Create, list and revoke the access tokens of a stack, directly in its tokens table."""
 
 from __future__ import annotations
 
@@ -20,26 +20,30 @@ _LOCAL_STACK = "orderline-dev"
 
 
 class TokenError(Exception):
-    """It could not be done; the message says why and what mends it."""
+    """The operation failed; the message gives the reason and a fix."""
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """The tokens of one stack."""
+    """Access tokens of one stack."""
 
     stack: str
     dynamodb: Any
 
     @classmethod
     def of_stack(cls, stack: str | None, stage: str | None) -> Tokens:
-        """A deployed stack by its name or its stage, in the account that the AWS variables and profile name; with
-        neither, the local stack that `make run` made. Raises TokenError if there is none."""
+        """Return the tokens of a deployed stack, or without a name or stage of the local stack.
+
+        A deployed stack is in the account that AWS's variables or profile select. Raises TokenError
+        if there is no local stack, or if AWS's settings name no region.
+        """
         if stack or stage:
-            return cls(stack or f"orderline-{stage}", _deployed())
+            return cls(stack or f"orderline-{stage}", _client_of_deployed())
         path = ROOT / os.environ.get("LOCAL", ".local") / "env"
         if not path.exists():
             raise TokenError(
-                "there is no local stack: type `make run`, or name a deployed one by --stage or --stack"
+                "there is no local stack: start it with `make run`, or select a deployed one with"
+                " --stage or --stack"
             )
         local = _exported(path)
         return cls(
@@ -54,29 +58,36 @@ class Tokens:
         )
 
     def create(
-        self, client: str, scopes: tuple[str, ...], days: int | None = None
+        self, owner: str, scopes: tuple[str, ...], days: int | None = None
     ) -> tuple[str, Token]:
-        """A new token's text, which nobody can read again, and its record. Raises TokenError, ValueError."""
+        """Create a token. Return its text, which is not stored, and its record.
+
+        `days`: days until it expires; None: never. Raises ValueError for an invalid owner, and
+        TokenError if it could not be stored.
+        """
         not_after = orders.now() // orders.SECOND + days * DAY_S if days else None
-        text, token = auth.issue(client, scopes, not_after)
-        self._ask("put_item", Item=auth.encode(token))
+        text, token = auth.issue(owner, scopes, not_after)
+        self._call("put_item", Item=auth.encode(token))
         return text, token
 
     def known(self, token_id: str) -> bool:
-        return "Item" in self._ask("get_item", Key={"pk": {"S": token_id}})
+        return "Item" in self._call("get_item", Key={"pk": {"S": token_id}})
 
     def all(self) -> list[Token]:
-        """Every token, by client. A scan: it is an operator who asks, of a table with a row for each client."""
-        page = self._ask("scan")
+        """Return all tokens, sorted by owner. Scans the table, which has few rows per owner."""
+        page = self._call("scan")
         items = page["Items"]
         while "LastEvaluatedKey" in page:
-            page = self._ask("scan", ExclusiveStartKey=page["LastEvaluatedKey"])
+            page = self._call("scan", ExclusiveStartKey=page["LastEvaluatedKey"])
             items += page["Items"]
         return sorted(map(auth.decode, items), key=lambda token: (token.owner, token.id))
 
     def revoke(self, token_id: str) -> Token:
-        """It is refused from now on, or from when a function that has just read it forgets it. Raises TokenError."""
-        answer = self._ask(
+        """Revoke a token. Functions that have just read it may accept it for up to a minute.
+
+        Raises TokenError if there is no such token.
+        """
+        response = self._call(
             "update_item",
             Key={"pk": {"S": token_id}},
             UpdateExpression="SET disabled = :yes",
@@ -84,34 +95,31 @@ class Tokens:
             ExpressionAttributeValues={":yes": {"BOOL": True}},
             ReturnValues="ALL_NEW",
         )
-        return auth.decode(answer["Attributes"])
+        return auth.decode(response["Attributes"])
 
-    def _ask(self, call: str, **arguments: Any) -> Any:
+    def _call(self, operation: str, **arguments: Any) -> Any:
         table = f"{self.stack}-tokens"
         try:
-            return getattr(self.dynamodb, call)(TableName=table, **arguments)
+            return getattr(self.dynamodb, operation)(TableName=table, **arguments)
         except ClientError as error:
-            raise TokenError(
-                _MENDS.get(error.response["Error"]["Code"], str(error)).format(table=table)
-            ) from error
+            code = error.response["Error"]["Code"]
+            raise TokenError(_MESSAGES.get(code, str(error)).format(table=table)) from error
         except BotoCoreError as error:
             raise TokenError(
                 f"AWS can't be reached: {error}; locally: is `make run` running?"
             ) from error
 
 
-def _deployed() -> Any:
-    """Make the client of a deployed stack's account and region. Raises TokenError if nothing names them."""
+def _client_of_deployed() -> Any:
+    """Create a client for a deployed stack. Raises TokenError without a region or valid profile."""
     try:
         return aws.client("dynamodb")
-    except BotoCoreError as error:  # no region, or a profile that isn't there
-        raise TokenError(
-            f"{error} Name one: AWS_REGION=eu-central-1, or AWS_PROFILE=..."
-        ) from error
+    except BotoCoreError as error:  # no region, or an unknown profile
+        raise TokenError(f"{error} Set AWS_REGION=eu-central-1, or AWS_PROFILE=...") from error
 
 
 def state(token: Token) -> str:
-    """In a word or two, for a list of tokens."""
+    """Return a token's state in a word or two, for a list."""
     if token.disabled:
         return "revoked"
     if token.not_after is None:
@@ -120,13 +128,15 @@ def state(token: Token) -> str:
     return f"expired {moment}" if token.expired() else f"until {moment}"
 
 
-_MENDS = {
-    "ConditionalCheckFailedException": "no token has this id: `python -m cli token list` shows them",
-    "ResourceNotFoundException": "there is no table {table}: is the stack deployed, and these its account and region?",
+_MESSAGES = {
+    "ConditionalCheckFailedException": "no token has this id; list them with:"
+    " python -m cli token list",
+    "ResourceNotFoundException": "there is no table {table}: is the stack deployed, and are these"
+    " its account and region?",
 }
 
 
 def _exported(path: Path) -> dict[str, str]:
-    """The variables of .local/env, whose lines are `export NAME='value'`."""
+    """Return the variables in .local/env, whose lines are `export NAME='value'`."""
     pairs = (line.removeprefix("export ").partition("=") for line in path.read_text().splitlines())
     return {name: value.strip("'") for name, _, value in pairs}

@@ -58,14 +58,14 @@ def test_a_killed_cloud_loses_nothing_that_is_older_than_two_seconds(own: Stack)
 
     until(lambda: own.ended is not None, 10)
     assert own.ended == 1
-    assert "the local cloud ended by itself; start again" in own.output
+    assert "the local cloud ended unexpectedly; start again" in own.output
     token = own.token
     own.start()
     assert own.token == token
     assert own.get(done["id"]) == done
     assert own.ended_order(later["id"])["status"] == "SUCCESS"
     assert own.stop() == 0
-    assert "orders are kept in .local/" in own.output
+    assert "orders are saved in .local/" in own.output
 
 
 def test_without_room_on_the_disk_it_is_said_at_once_and_at_the_end(project: Path) -> None:
@@ -78,10 +78,10 @@ def test_without_room_on_the_disk_it_is_said_at_once_and_at_the_end(project: Pat
     for _ in range(20):
         stack.place("process_email", {"message": "Subject: large\r\n\r\n" + "x" * 60_000})
 
-    until(lambda: "orders can't be saved (File too large): make room" in stack.output, 10)
+    until(lambda: "orders can't be saved (File too large): free disk space" in stack.output, 10)
     assert stack.stop() == 1
-    assert "the latest orders are not kept" in stack.output
-    assert "orders are kept in" not in stack.output.partition("stopping")[2]
+    assert "the latest orders are lost" in stack.output
+    assert "orders are saved in" not in stack.output.partition("stopping")[2]
     assert small["id"].encode() in (
         snapshot.read(file.parent) or b""
     )  # the save before it is whole
@@ -104,10 +104,10 @@ def test_a_damaged_state_is_never_started_over(project: Path) -> None:
         run = _run(project)
 
         assert run.returncode == 1
-        assert "the orders kept in" in run.stdout, run.stdout
-        assert "restore that folder from a backup, or forget the orders: rm -r" in run.stdout
+        assert "the orders saved in" in run.stdout, run.stdout
+        assert "restore that folder from a backup, or delete the orders: rm -r" in run.stdout
         assert "Traceback" not in run.stdout
-        assert "orders are kept in" not in run.stdout
+        assert "orders are saved in" not in run.stdout
         assert file.read_bytes() == damage
 
 

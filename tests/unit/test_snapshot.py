@@ -53,7 +53,7 @@ def test_a_truncated_snapshot_is_refused_with_a_hint(tmp_path: Path, keep: int) 
     path.write_bytes(path.read_bytes()[:keep])
 
     with pytest.raises(
-        SnapshotError, match=r"not what was written.*restore that folder from a backup, or forget"
+        SnapshotError, match=r"has a wrong checksum.*restore that folder from a backup, or delete"
     ):
         snapshot.read(tmp_path)
 
@@ -78,7 +78,7 @@ def test_the_code_of_the_functions_is_part_of_the_snapshot(tmp_path: Path) -> No
     assert snapshot.read(tmp_path) == body
 
     code.write_bytes(b"cod")
-    with pytest.raises(SnapshotError, match=r"lambda-blobs/.* is not what was written"):
+    with pytest.raises(SnapshotError, match=r"lambda-blobs/.* has a wrong checksum"):
         snapshot.read(tmp_path)
 
     code.unlink()
