@@ -1,4 +1,4 @@
-# Two commands do everything: `make run` and `make test`. Each sets itself up, in .venv.
+# `make run` and `make test` are the main targets; `make help` lists all. Each sets up .venv itself.
 PYTHON ?= python3
 VENV = .venv/bin/python
 export GOAL = $(firstword $(MAKECMDGOALS))
@@ -8,22 +8,37 @@ TEST = $(RUN) requirements.txt requirements/parallel.txt requirements/image.txt 
 	requirements/openapi.txt
 CHECK = $(TEST) requirements/check.txt
 
-run: ## the whole of Orderline on this machine, until Ctrl-C
-	@$(PYTHON) cli/bootstrap.py $(RUN)
-	@exec $(VENV) -m cli run
-
-# What `. .local/env` leaves in a shell: the tests must not mind
+# The variables that `. .local/env` sets in a shell, which must not affect the tests
 IN_A_SHELL = STACK=elsewhere ACCESS=token WORKER_TIMEOUT_S=20 AWS_ENDPOINT_URL=http://127.0.0.1:9 AWS_REGION=eu-west-1
 PARALLEL = -m pytest -n 4 -p randomly --durations=10
 
-test: ## every test: in process on a mocked cloud, on the local cloud, and again as Lambda calls AWS
+##@ Use
+
+run: ## Run all of Orderline on this machine until Ctrl-C
+	@$(PYTHON) cli/bootstrap.py $(RUN)
+	@exec $(VENV) -m cli run
+
+deploy: ## Deploy a stage to AWS: make deploy STAGE=dev [YES=1] [SET="WorkerTimeout=30 Visibility=180"]
+	@$(PYTHON) cli/bootstrap.py $(RUN)
+	@$(VENV) -m cli deploy --stage $(or $(STAGE),dev)
+
+destroy: ## Delete a stage's stack: make destroy STAGE=dev [YES=1]
+	@$(PYTHON) cli/bootstrap.py $(RUN)
+	@$(VENV) -m cli destroy --stage $(or $(STAGE),dev)
+
+clean: ## Delete all build files, but not the orders in .local
+	rm -rf build .venv .mypy_cache .ruff_cache .pytest_cache
+
+##@ Develop
+
+test: ## Run all tests: in process, on the local cloud, and with Lambda's AWS transport
 	@$(PYTHON) cli/bootstrap.py $(TEST)
 	$(VENV) $(PARALLEL)
 	$(VENV) -m pytest -m local --durations=10
 	$(IN_A_SHELL) AWS_TRANSPORT=sigv4 $(VENV) $(PARALLEL) tests/functional tests/faults \
 		--ignore-glob "*bare_use.py" --ignore-glob "*mutants.py"
 
-check: ## style, types, the direction of imports, the packaged template
+check: ## Check style, types, import layers, the packaged template and known vulnerabilities
 	@$(PYTHON) cli/bootstrap.py $(CHECK)
 	$(VENV) -m ruff check .
 	$(VENV) -m mypy
@@ -33,57 +48,13 @@ check: ## style, types, the direction of imports, the packaged template
 	.venv/bin/cfn-lint build/dev/out/template.json build/prod/out/template.json
 	$(VENV) -m cli.audit requirements-lambda.txt requirements.txt
 
-proof: proof-model proof-faults proof-mutants proof-recovery proof-soak fuzz ## nothing is lost, nothing ends twice: every layer, whole (hours)
-
-proof-faults: ## any fault at any AWS call, any order of two actors' steps, long walks (an hour and a half)
-	@$(PYTHON) cli/bootstrap.py requirements.txt
-	PROOF=1 $(VENV) -m pytest -q -s --durations=0 tests/faults --deselect tests/faults/test_mutants.py
-
-proof-mutants: ## each guard taken out in turn must turn the suite red; prints the kill matrix (about 20 minutes)
-	@$(PYTHON) cli/bootstrap.py requirements.txt
-	$(VENV) -m tests.faults.mutants
-
-proof-model: ## every interleaving of the state machine within small bounds, then weakened ones (about 10 minutes)
-	@$(PYTHON) cli/bootstrap.py requirements.txt
-	$(VENV) -m tests.model
-	$(VENV) -m tests.model --mutate
-
-proof-recovery: ## killed, stopped and badly mapped workers, late deadlines: the numbers (ORDERS=5000 in the backlog)
-	@$(PYTHON) cli/bootstrap.py $(TEST)
-	$(VENV) -m tests.soak.measure $(or $(ORDERS),5000)
-
-proof-soak: ## an hour of load and kill -9; SECONDS=600 makes it shorter, SEED=1 repeats its chances
-	@$(PYTHON) cli/bootstrap.py $(TEST)
-	$(VENV) -m tests.soak $(or $(SECONDS),3600) $(SEED)
-
-CASES ?= 50000
-fuzz: ## so many hostile requests, made from /openapi.json, at the local stack: make fuzz CASES=50000 (hours)
-	@$(PYTHON) cli/bootstrap.py $(TEST)
-	CASES=$(CASES) $(VENV) -m pytest -m "" -s tests/fuzz
-
-package: ## the template and the zip of a stage: make package STAGE=dev
+package: ## Build the template and the zip of a stage: make package STAGE=dev
 	@$(PYTHON) cli/bootstrap.py $(RUN)
 	@$(VENV) -m cli package --stage $(or $(STAGE),dev)
 
-deploy: ## to AWS: make deploy STAGE=dev; YES=1 asks nothing, SET="WorkerTimeout=30 Visibility=180" sets parameters
-	@$(PYTHON) cli/bootstrap.py $(RUN)
-	@$(VENV) -m cli deploy --stage $(or $(STAGE),dev)
-
-cold-start: ## milliseconds of each function's first and later answers, under AWS's runtime client, on this machine
-	@$(PYTHON) cli/bootstrap.py $(TEST)
-	@$(VENV) -m benchmarks.cold_start
-
-verify-aws: ## deploy, check, measure, destroy, in the account that AWS's tools use; YES=1 asks nothing
-	@$(PYTHON) cli/bootstrap.py $(TEST)
-	@$(VENV) -m cli verify
-
-destroy: ## a stage's stack: make destroy STAGE=dev
-	@$(PYTHON) cli/bootstrap.py $(RUN)
-	@$(VENV) -m cli destroy --stage $(or $(STAGE),dev)
-
 COMPILE = UV_FORK_STRATEGY=fewest .venv/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.10 --no-annotate \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
-lock: ## make the lock files anew from requirements/*.in; UPGRADE=--upgrade takes newer versions
+lock: ## Compile the lock files from requirements/*.in; UPGRADE=--upgrade takes newer versions
 	@$(PYTHON) cli/bootstrap.py requirements/check.txt requirements/openapi.txt
 	$(COMPILE) $(UPGRADE) requirements/lambda.in -o requirements-lambda.txt
 	$(COMPILE) $(UPGRADE) requirements/local.in -o requirements/local.txt
@@ -99,27 +70,63 @@ lock: ## make the lock files anew from requirements/*.in; UPGRADE=--upgrade take
 	$(COMPILE) $(UPGRADE) requirements/openapi.in -o requirements/openapi.txt
 	PATH="$(CURDIR)/.venv/bin:$$PATH" npm install --package-lock-only --prefix tests/acceptance/openapi
 
-bench: ## CPU, cold starts, calls, units and dollars, beside Flask + Celery + Redis and Huey; QUICK=1: in 2 minutes
+screenshots: ## Create the screenshots and the terminal transcript in docs/
+	@$(PYTHON) cli/bootstrap.py $(TEST)
+	$(VENV) -m tools.board screenshots
+
+train: ## Train the weights of classify_image
+	@$(PYTHON) cli/bootstrap.py $(TEST) requirements/train.txt
+	$(VENV) -m tools.train_digits
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^##@ / {print "\n" substr($$0, 5) ":"} /^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' Makefile
+
+##@ Prove and measure
+
+proof: proof-model proof-faults proof-mutants proof-recovery proof-soak fuzz ## Run all proofs below: model, faults, mutants, recovery, soak and fuzz (hours)
+
+proof-model: ## Check all interleavings of the state machine within bounds, and weakened ones (10 minutes)
+	@$(PYTHON) cli/bootstrap.py requirements.txt
+	$(VENV) -m tests.model
+	$(VENV) -m tests.model --mutate
+
+proof-faults: ## Inject each fault at each AWS call, interleave two actors, run random walks (90 minutes)
+	@$(PYTHON) cli/bootstrap.py requirements.txt
+	PROOF=1 $(VENV) -m pytest -q -s --durations=0 tests/faults --deselect tests/faults/test_mutants.py
+
+proof-mutants: ## Remove each guard in turn, require failing tests, print the kill matrix (20 minutes)
+	@$(PYTHON) cli/bootstrap.py requirements.txt
+	$(VENV) -m tests.faults.mutants
+
+proof-recovery: ## Measure recovery from killed, stopped and misconfigured workers: ORDERS=5000
+	@$(PYTHON) cli/bootstrap.py $(TEST)
+	$(VENV) -m tests.soak.measure $(or $(ORDERS),5000)
+
+proof-soak: ## Run an hour of load with kill -9; SECONDS=600 shortens it, SEED=1 repeats a run
+	@$(PYTHON) cli/bootstrap.py $(TEST)
+	$(VENV) -m tests.soak $(or $(SECONDS),3600) $(SEED)
+
+CASES ?= 50000
+fuzz: ## Send generated hostile requests to the local stack: CASES=50000 (hours)
+	@$(PYTHON) cli/bootstrap.py $(TEST)
+	CASES=$(CASES) $(VENV) -m pytest -m "" -s tests/fuzz
+
+verify-aws: ## Deploy a separate stack to AWS, check and measure it, destroy it; YES=1 skips confirmation
+	@$(PYTHON) cli/bootstrap.py $(TEST)
+	@$(VENV) -m cli verify
+
+bench: ## Measure CPU, cold starts, calls and costs, also of Celery and Huey; QUICK=1: in 2 minutes
 	@$(PYTHON) cli/bootstrap.py $(TEST)
 	@INTO=build/peers $(PYTHON) cli/bootstrap.py requirements/peers.txt
 	@QUICK=$(QUICK) $(VENV) -m benchmarks
 
-screenshots: ## the pictures of the board and the terminal's text in docs/
+cold-start: ## Measure cold and warm starts of the functions on this machine
 	@$(PYTHON) cli/bootstrap.py $(TEST)
-	$(VENV) -m tools.board screenshots
+	@$(VENV) -m benchmarks.cold_start
 
-measure-board: ## how soon an order is seen to be ready, and how 500 open ones weigh (about 6 minutes)
+measure-board: ## Measure the delay and the load of the board (6 minutes)
 	@$(PYTHON) cli/bootstrap.py $(TEST)
 	$(VENV) -m tools.board measure
 
-train: ## make the weights of classify_image anew
-	@$(PYTHON) cli/bootstrap.py $(TEST) requirements/train.txt
-	$(VENV) -m tools.train_digits
-
-clean: ## forget what was built; orders in .local stay
-	rm -rf build .venv .mypy_cache .ruff_cache .pytest_cache
-
-help:
-	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /	/'
-
-.PHONY: run test check proof proof-model proof-faults proof-mutants proof-recovery proof-soak fuzz package deploy destroy cold-start verify-aws lock train bench screenshots measure-board clean help
+.PHONY: run deploy destroy clean test check package lock screenshots train help proof \
+	proof-model proof-faults proof-mutants proof-recovery proof-soak fuzz verify-aws bench cold-start measure-board

@@ -1,1 +1,1 @@
-"""Orderline beside its peers: `make bench`. What is measured, how, and what came out: docs/performance.md."""
+"""Benchmarks of Orderline and its peers: `make bench`. Method and results: docs/performance.md."""

@@ -1,6 +1,7 @@
-"""A canned AWS on loopback: it answers the calls of one order's way, fast and in order, and checks nothing.
+"""Minimal AWS stub on loopback: it responds to the calls of an order's flow and checks nothing.
 
-It stands for DynamoDB and SQS where only our own processes' CPU is measured; no latency of AWS is in those numbers.
+It replaces DynamoDB and SQS where only the CPU time of our own processes is measured, so the
+results contain no latency of AWS.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 
 
 class Canned(ThreadingHTTPServer):
-    """`rows` by their pk; `sent` is the bodies of the messages."""
+    """Stub server. `rows`: the table's rows by pk; `sent`: the bodies of the messages."""
 
     daemon_threads = True
 
@@ -28,33 +29,35 @@ class Canned(ThreadingHTTPServer):
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_port}"
 
-    def answer(self, operation: str, asked: Any) -> Any:
+    def handle_call(self, operation: str, parameters: Any) -> Any:
         if operation == "GetItem":
-            return {"Item": self.rows[asked["Key"]["pk"]["S"]]}
+            return {"Item": self.rows[parameters["Key"]["pk"]["S"]]}
         if operation == "PutItem":
-            self.rows[asked["Item"]["pk"]["S"]] = asked["Item"]
+            self.rows[parameters["Item"]["pk"]["S"]] = parameters["Item"]
             return {}
         if operation == "UpdateItem":
-            return {"Attributes": self._updated(asked)}
+            return {"Attributes": self._update(parameters)}
         if operation == "SendMessage":
-            self.sent.append(asked["MessageBody"])
+            body = parameters["MessageBody"]
+            self.sent.append(body)
             return {
                 "MessageId": "m",
-                "MD5OfMessageBody": hashlib.md5(asked["MessageBody"].encode()).hexdigest(),
+                "MD5OfMessageBody": hashlib.md5(body.encode()).hexdigest(),
             }
         return {
             "Query": {"Items": [], "Count": 0},
             "GetQueueAttributes": {"Attributes": {"ApproximateNumberOfMessages": "0"}},
         }[operation]
 
-    def _updated(self, asked: Any) -> Any:
-        """What our transitions write, without their conditions."""
-        row, values = self.rows[asked["Key"]["pk"]["S"]], asked["ExpressionAttributeValues"]
+    def _update(self, parameters: Any) -> Any:
+        """Apply the update expressions of our transitions, without their conditions."""
+        row = self.rows[parameters["Key"]["pk"]["S"]]
+        values = parameters["ExpressionAttributeValues"]
         row.update({name[5:]: value for name, value in values.items() if name.startswith(":new_")})
         if ":attempt" in values:
             row["attempts"] = {"N": str(int(row["attempts"]["N"]) + 1)}
             row["history"] = {"L": row["history"]["L"] + values[":attempt"]["L"]}
-        for name in asked["UpdateExpression"].partition(" REMOVE ")[2].split(", "):
+        for name in parameters["UpdateExpression"].partition(" REMOVE ")[2].split(", "):
             row.pop(name[1:], None)
         return row
 
@@ -66,10 +69,9 @@ class _Endpoint(BaseHTTPRequestHandler):
     wbufsize = -1
 
     def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        body = json.dumps(
-            self.server.answer(self.headers["X-Amz-Target"].rpartition(".")[2], asked)
-        ).encode()
+        parameters = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        operation = self.headers["X-Amz-Target"].rpartition(".")[2]
+        body = json.dumps(self.server.handle_call(operation, parameters)).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/x-amz-json-1.0")
         self.send_header("Content-Length", str(len(body)))
@@ -77,7 +79,7 @@ class _Endpoint(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: Any) -> None:
-        """Silence."""
+        """Log nothing."""
 
 
 @contextmanager

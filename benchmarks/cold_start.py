@@ -1,6 +1,7 @@
-"""`make cold-start`: each packaged function's cold start and warm answers, under AWS's own runtime client.
+"""Measure cold and warm starts of the packaged functions: `make cold-start`.
 
-On this machine, against the local cloud: it compares one version with another. What AWS shows is `make verify-aws`'s.
+The functions run under AWS's own runtime client, on this machine and against the local cloud, which
+is good enough to compare two versions. `make verify-aws` measures on AWS.
 """
 
 from __future__ import annotations
@@ -18,14 +19,16 @@ from tests.acceptance.packaged import Packaged, message, records, sample
 from tests.acceptance.stack import free_port
 from tests.kit.runtime import Function
 
-COLD, WARM = 5, 20
-# A task that takes no time
-LETTER = ("process_email", {"message": "From: a@example.com\r\nSubject: Hello\r\n\r\nHello"})
+COLD = 5
+WARM = 20
+# An order of a task that takes no time
+ORDER = ("process_email", {"message": "From: a@example.com\r\nSubject: Hello\r\n\r\nHello"})
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
-        folder, port = Path(name), free_port()
+        folder = Path(name)
+        port = free_port()
         process = cloud.start(port, folder / "state", folder / "cloud.log")
         try:
             os.environ.update(cloud.client_environment(port))
@@ -35,13 +38,14 @@ def main() -> None:
 
 
 def measure(packaged: Packaged) -> None:
-    """A table: function, ms until it could take work, of its first answer, of later ones; medians."""
+    """Print each function's median ms until it is ready, of its first and of later responses."""
     say(
-        f"{'function':<14}{'ready':>8}{'first':>8}{'warm':>8}   ms, medians of {COLD} cold and {WARM} warm"
+        f"{'function':<14}{'ready':>8}{'first':>8}{'warm':>8}"
+        f"   ms, medians of {COLD} cold and {WARM} warm"
     )
     events: dict[str, Callable[[], Any]] = {
-        "APIHandler": lambda: packaged.order_event(*LETTER),
-        "OrderWorker": lambda: records(message(packaged.place(*LETTER), LETTER[0])),
+        "APIHandler": lambda: packaged.order_event(*ORDER),
+        "OrderWorker": lambda: records(message(packaged.place(*ORDER), ORDER[0])),
         "DeadLetters": lambda: records(message("0" * 26)),
         "OrderSweeper": lambda: sample("schedule"),
     }
@@ -50,8 +54,8 @@ def measure(packaged: Packaged) -> None:
         for _ in range(COLD):
             function = packaged.function(name)
             ready.append(function.init_ms)
-            first.append(answered(function, event()))
-            warm += [answered(function, event()) for _ in range(WARM // COLD)]
+            first.append(invoke(function, event()))
+            warm += [invoke(function, event()) for _ in range(WARM // COLD)]
             packaged.stop(name)
         say(
             f"{name:<14}"
@@ -59,10 +63,11 @@ def measure(packaged: Packaged) -> None:
         )
 
 
-def answered(function: Function, event: Any) -> float:
-    answer = function.invoke(event)
-    assert answer.error is None, answer.error
-    return answer.ms
+def invoke(function: Function, event: Any) -> float:
+    """Invoke the function and return its duration in ms."""
+    response = function.invoke(event)
+    assert response.error is None, response.error
+    return response.ms
 
 
 def say(line: str) -> None:

@@ -1,4 +1,4 @@
-"""Calls, units and dollars of an order, and how they grow: counted on a mocked cloud, so the same on every machine."""
+"""Count the calls, units and dollars of an order, and their growth, on a mocked cloud."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.kit.registry import restored
 from tests.kit.units import Meter
 from tests.kit.wire import Wire, tapped
 
-# us-east-1, as AWS's pages had them in November 2025; each in dollars for a million
+# Prices in us-east-1, November 2025, in dollars for a million
 PRICES = {
     "api_gateway_request": 3.50,  # https://aws.amazon.com/api-gateway/pricing/ (REST)
     "lambda_request": 0.20,  # https://aws.amazon.com/lambda/pricing/
@@ -29,14 +29,16 @@ PRICES = {
     "read_unit": 0.125,
     "log_gb": 500_000.0,  # https://aws.amazon.com/cloudwatch/pricing/
 }
-# Assumed, for no AWS was asked: what three short runs are billed, at 512 MB; and what Lambda logs of each run itself
-BILLED_S, MEMORY_GB, PLATFORM_LOG_BYTES = {"POST": 0.025, "worker": 0.025, "poll": 0.012}, 0.5, 350
+# Assumed, not measured on AWS: billed durations at 512 MB, and Lambda's own log lines of a run
+BILLED_S = {"POST": 0.025, "worker": 0.025, "poll": 0.012}
+MEMORY_GB = 0.5
+PLATFORM_LOG_BYTES = 350
 LARGE = "x" * 60 * 1024
 
 
 @dataclass(frozen=True)
 class Flow:
-    """What one order made: of each step its calls, and the units of the whole."""
+    """Calls of one order by step, and the units and log bytes of all steps."""
 
     calls: dict[str, list[str]]
     write_units: int
@@ -50,7 +52,7 @@ class Flow:
 
 @dataclass
 class Scene:
-    """A mocked cloud whose orders go their way step by step, whatever waits in the queue."""
+    """Mocked cloud in which an order is processed step by step, whatever waits in the queue."""
 
     cloud: Cloud
     wire: Wire
@@ -86,16 +88,18 @@ class Scene:
         return self.wire.calls[before:]
 
     def _work(self) -> None:
-        """The message that was sent last, as the mapping would bring it."""
+        """Process the message that was sent last, in an event as the mapping sends it."""
         body = next(
-            asked["MessageBody"] for asked in reversed(self.wire.requests) if "MessageBody" in asked
+            request["MessageBody"]
+            for request in reversed(self.wire.requests)
+            if "MessageBody" in request
         )
         record = {"messageId": "m", "receiptHandle": "r", "body": body, "attributes": {}}
-        answer = orderline.order_worker({"Records": [record]}, LambdaContext(60))
-        assert answer == {"batchItemFailures": []}
+        response = orderline.order_worker({"Records": [record]}, LambdaContext(60))
+        assert response == {"batchItemFailures": []}
 
     def fill(self, number: int) -> None:
-        """So many other orders of the same client, all done."""
+        """Add `number` other orders of the same owner, all done."""
         order = self.cloud.order(self.cloud.place("weigh", {"text": ""})["id"])
         self._work()
         backend = dynamodb_backends["123456789012"][REGION]
@@ -105,11 +109,11 @@ class Scene:
             backend.put_item(config.settings().orders_table, item)
 
     def wait(self, number: int) -> None:
-        """So many messages in the queue that nobody takes."""
+        """Add `number` messages to the queue, which no worker receives."""
         backend = sqs_backends["123456789012"][REGION]
-        held = backend.get_queue(config.settings().orders_queue)
-        message = backend.send_message(held.name, "{}")
-        held._messages.extend([message] * (number - 1))
+        backlog = backend.get_queue(config.settings().orders_queue)
+        message = backend.send_message(backlog.name, "{}")
+        backlog._messages.extend([message] * (number - 1))
 
 
 @contextmanager
@@ -118,9 +122,9 @@ def scene() -> Iterator[Scene]:
         tasks.task(weigh)
         queue.url()
         with tapped() as wire:
-            made = Scene(cloud, wire)
-            with redirect_stdout(made.logged):
-                yield made
+            mocked = Scene(cloud, wire)
+            with redirect_stdout(mocked.logged):
+                yield mocked
 
 
 def weigh(text: str) -> int:
@@ -128,16 +132,17 @@ def weigh(text: str) -> int:
 
 
 def flow(text: str = "", rows: int = 0, messages: int = 0) -> Flow:
-    with scene() as made:
+    """Process one order with this input, after adding `rows` orders and `messages` messages."""
+    with scene() as mocked:
         if rows:
-            made.fill(rows)
+            mocked.fill(rows)
         if messages:
-            made.wait(messages)
-        return made.flow(text)
+            mocked.wait(messages)
+        return mocked.flow(text)
 
 
 def dollars(flow: Flow) -> dict[str, float]:
-    """Per million orders with one poll each."""
+    """Return the dollars per million orders with one poll each, by service."""
     runs = len(BILLED_S)
     return {
         "API Gateway": 2 * PRICES["api_gateway_request"],

@@ -1,4 +1,4 @@
-"""Orderline's functions, and the naive app's, as Lambda runs them: the unzipped package under AWS's runtime client."""
+"""Run the functions of Orderline and the naive app as Lambda does, under AWS's runtime client."""
 
 from __future__ import annotations
 
@@ -31,17 +31,20 @@ KEYS = {
 
 @dataclass(frozen=True)
 class Cold:
-    """One cold start, up to the first answer. `ms` is wall time, of which a busy machine takes more."""
+    """Duration of a cold start up to the first response: CPU time and wall time, in ms."""
 
     cpu_ms: float
     ms: float
 
 
 class App:
-    """An unzipped app: `start` makes a cold function of it, and the events are such as it takes."""
+    """Unzipped app: starts its functions and builds events for them."""
 
     def __init__(self, root: Path, environment: dict[str, str], aws: Canned, token: str) -> None:
-        self.root, self.aws, self._environment, self._token = root, aws, environment, token
+        self.root = root
+        self.aws = aws
+        self._environment = environment
+        self._token = token
 
     @contextmanager
     def start(self, handler: str) -> Iterator[Function]:
@@ -51,9 +54,9 @@ class App:
 
     def cold(self, handler: str, event: Any) -> Cold:
         with self.start(handler) as function:
-            answer = function.invoke(event)
-            assert answer.error is None, answer.error
-            return Cold(cpu_ms([function.pid]), function.init_ms + answer.ms)
+            response = function.invoke(event)
+            assert response.error is None, response.error
+            return Cold(cpu_ms([function.pid]), function.init_ms + response.ms)
 
     def post(self) -> Any:
         return self._http(
@@ -94,17 +97,19 @@ def schedule() -> Any:
 
 
 def apps(folder: Path, aws: Canned) -> dict[str, App]:
-    """On the same canned cloud and with the same libraries beside them, which are compiled as in Lambda's image:
-    Orderline's package; the same through botocore; the same without its bytecode; and the naive app."""
+    """Return the apps to compare: Orderline, with botocore, without bytecode, and the naive app.
+
+    All use the same stub of AWS and the same libraries, which are compiled as in Lambda's image.
+    """
     compileall.compile_dir(package.wheels_here(runtime.LOCK), quiet=1)
-    made = package.package("dev", this_machine=True)
-    root = runtime.unzipped(made, folder / "orderline")
+    built = package.package("dev", this_machine=True)
+    root = runtime.unzipped(built, folder / "orderline")
     (root / "chalicelib" / "tasks" / "nothing.py").write_text(NOTHING)
     text, token = auth.issue("kit")
     aws.rows[text[3:11]] = auth.encode(token)
     queue = f"{aws.url}/123456789012/orderline-dev-orders"
     settings = runtime.variables(
-        made.template,
+        built.template,
         "APIHandler",
         {"AWS::StackName": "orderline-dev", "AWS::StackId": "bench", "OrdersQueue": queue},
     )

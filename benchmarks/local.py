@@ -1,4 +1,4 @@
-"""The local stack as users run it, from `make run`'s own command: what a client sees on its clock."""
+"""Measure latencies and throughput of the local stack (`make run`), as a client sees them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ CLIENTS = 4
 
 
 @dataclass(frozen=True)
-class Seen:
-    """In ms, one client; orders a second, four clients."""
+class Latencies:
+    """Latencies in ms of one client's orders; throughput in orders per second of four clients."""
 
     post_ms: list[float]
     success_ms: list[float]
@@ -39,19 +39,25 @@ def stack(folder: Path) -> Iterator[Stack]:
         running.stop()
 
 
-def seen(stack: Stack, alone: int, together: int) -> Seen:
-    """`alone`: orders one after the other. `together`: orders of four clients at once."""
+def measure(stack: Stack, sequential: int, concurrent: int) -> Latencies:
+    """Measure the stack.
+
+    `sequential`: number of orders one after the other; `concurrent`: number of orders of four
+    clients at once.
+    """
     client = Client(stack)
     for _ in range(10):
         client.to_success()
-    both = [client.to_success() for _ in range(alone)]
-    return Seen(
-        [post for post, _ in both], [success for _, success in both], *_throughput(stack, together)
+    times = [client.to_success() for _ in range(sequential)]
+    return Latencies(
+        [post for post, _ in times],
+        [success for _, success in times],
+        *_throughput(stack, concurrent),
     )
 
 
 class Client:
-    """One connection, kept alive."""
+    """HTTP client with one kept-alive connection."""
 
     def __init__(self, stack: Stack) -> None:
         self._connection = HTTPConnection(stack.url.removeprefix("http://"), timeout=60)
@@ -72,7 +78,7 @@ class Client:
             time.sleep(every_s)
 
     def to_success(self) -> tuple[float, float]:
-        """Milliseconds until the answer of POST, and until a poll every 5 ms saw the order done."""
+        """Place an order and poll it every 5 ms. Return the ms until it is accepted, and done."""
         began = time.monotonic()
         order_id = self.place()
         posted = time.monotonic()
@@ -81,13 +87,14 @@ class Client:
 
 
 def _throughput(stack: Stack, number: int) -> tuple[float, float]:
-    placed: list[list[str]] = [[] for _ in range(CLIENTS)]
+    """Return the accepted and the completed orders per second."""
+    ids: list[list[str]] = [[] for _ in range(CLIENTS)]
 
-    def place(into: list[str]) -> None:
+    def place(ids_of_client: list[str]) -> None:
         client = Client(stack)
-        into.extend(client.place() for _ in range(number // CLIENTS))
+        ids_of_client.extend(client.place() for _ in range(number // CLIENTS))
 
-    threads = [threading.Thread(target=place, args=(into,)) for into in placed]
+    threads = [threading.Thread(target=place, args=(each,)) for each in ids]
     began = time.monotonic()
     for thread in threads:
         thread.start()
@@ -95,6 +102,6 @@ def _throughput(stack: Stack, number: int) -> tuple[float, float]:
         thread.join()
     accepted_s = time.monotonic() - began
     client = Client(stack)
-    for order_id in [order_id for mine in placed for order_id in mine]:
+    for order_id in [order_id for each in ids for order_id in each]:
         client.until_done(order_id, 0.05)
     return number / accepted_s, number / (time.monotonic() - began)

@@ -1,4 +1,4 @@
-"""CPU of an order, Orderline's functions and the peers in turn, so that all meet the same machine."""
+"""Measure the CPU time of an order, of Orderline's functions and of the peers."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ from tests.kit.runtime import Function
 
 PEERS = ROOT / "build" / "peers" / "bin"
 HERE = ROOT / "benchmarks" / "peers"
-Batch = Callable[[int], dict[str, float]]  # so many orders -> {what: CPU in ms per order}
+Batch = Callable[[int], dict[str, float]]  # number of orders -> {step: CPU in ms per order}
 
 
 @contextmanager
 def peer(name: str, folder: Path) -> Iterator[Batch]:
-    """A web server, workers and a broker of their own. `name`: celery or huey."""
-    redis_port, web_port = free_port(), free_port()
+    """Run a peer with its own web server, workers and broker. `name`: celery or huey."""
+    redis_port = free_port()
+    web_port = free_port()
     variables = {"REDIS_URL": f"redis://127.0.0.1:{redis_port}/0", "PYTHONPATH": str(HERE)}
     worker = {
         "celery": ["celery", "-A", "celery_app.celery", "worker", "-c", "2", "-l", "WARNING"],
@@ -54,41 +55,40 @@ def peer(name: str, folder: Path) -> Iterator[Batch]:
             log = folder / f"{name}-{Path(command[0]).name}.log"
             pids.append(stack.enter_context(running(command, folder, log, variables)))
             until(functools.partial(_listens, port), 30)
-        _peer_orders(web_port, 20)  # its workers are up and warm
+        _peer_orders(web_port, 20)  # warms up its workers
         yield lambda number: _peer_batch(web_port, pids, number)
 
 
 def available() -> str | None:
-    """Why the peers can't be measured here, or None."""
+    """Return why the peers can't be measured here, or None if they can."""
     if not shutil.which("redis-server"):
         return "the peers need redis-server: apt-get install redis-server"
-    return None if (PEERS / "celery").exists() else "the peers are not installed: type `make bench`"
+    return None if (PEERS / "celery").exists() else "the peers are not installed: run `make bench`"
 
 
 def _peer_batch(port: int, pids: list[int], number: int) -> dict[str, float]:
     before = cpu_ms(pids)
-    asked = _peer_orders(port, number)
+    ids = _peer_orders(port, number)
     order = (cpu_ms(pids) - before) / number
     before = cpu_ms(pids)
-    for order_id in asked:
-        assert _ask(port, "GET", f"/orders/{order_id}")["status"] == "SUCCESS"
+    for order_id in ids:
+        assert _request(port, "GET", f"/orders/{order_id}")["status"] == "SUCCESS"
     return {"order": order, "poll": (cpu_ms(pids) - before) / number}
 
 
 def _peer_orders(port: int, number: int) -> list[str]:
-    """Placed one after the other, and waited for: the last is asked for every 20 ms."""
-    ids = [
-        _ask(port, "POST", "/orders", {"task": "nothing", "input": {}})["id"] for _ in range(number)
-    ]
+    """Place orders one after the other and poll the last ones every 20 ms until they are done."""
+    order = {"task": "nothing", "input": {}}
+    ids = [_request(port, "POST", "/orders", order)["id"] for _ in range(number)]
     for order_id in ids[-2:]:
-        end = time.monotonic() + 60
-        while _ask(port, "GET", f"/orders/{order_id}")["status"] != "SUCCESS":
-            assert time.monotonic() < end
+        deadline = time.monotonic() + 60
+        while _request(port, "GET", f"/orders/{order_id}")["status"] != "SUCCESS":
+            assert time.monotonic() < deadline
             time.sleep(0.02)
     return ids
 
 
-def _ask(port: int, method: str, path: str, body: Any = None) -> Any:
+def _request(port: int, method: str, path: str, body: Any = None) -> Any:
     connection = HTTPConnection("127.0.0.1", port, timeout=30)
     try:
         connection.request(
@@ -101,27 +101,27 @@ def _ask(port: int, method: str, path: str, body: Any = None) -> Any:
 
 @contextmanager
 def functions(app: App) -> Iterator[Batch]:
-    """The HTTP function and the worker of an app, warm."""
+    """Run the HTTP function and the worker of an app, and warm them up."""
     with app.start("app.app") as http, app.start("app.order_worker") as worker:
 
         def batch(number: int) -> dict[str, float]:
-            answers, post = _spent(http, [app.post() for _ in range(number)])
-            ids = [json.loads(answer["body"])["id"] for answer in answers]
-            _, work = _spent(worker, [app.work(body) for body in app.aws.sent[-number:]])
-            answers, poll = _spent(http, [app.poll(order_id) for order_id in ids])
-            assert {json.loads(answer["body"])["status"] for answer in answers} == {"SUCCESS"}
+            replies, post = _invoke_all(http, [app.post() for _ in range(number)])
+            ids = [json.loads(reply["body"])["id"] for reply in replies]
+            _, work = _invoke_all(worker, [app.work(body) for body in app.aws.sent[-number:]])
+            replies, poll = _invoke_all(http, [app.poll(order_id) for order_id in ids])
+            assert {json.loads(reply["body"])["status"] for reply in replies} == {"SUCCESS"}
             return {"order": post + work, "POST": post, "worker": work, "poll": poll}
 
         batch(20)
         yield batch
 
 
-def _spent(function: Function, events: list[Any]) -> tuple[list[Any], float]:
-    """What it answered, and CPU in ms per event."""
+def _invoke_all(function: Function, events: list[Any]) -> tuple[list[Any], float]:
+    """Invoke the function with each event. Return its responses and its CPU time in ms per event."""
     before = cpu_ms([function.pid])
-    answers = [function.invoke(event) for event in events]
-    assert not [answer for answer in answers if answer.error], answers[0].error
-    return [answer.value for answer in answers], (cpu_ms([function.pid]) - before) / len(events)
+    responses = [function.invoke(event) for event in events]
+    assert not [each for each in responses if each.error], responses[0].error
+    return [each.value for each in responses], (cpu_ms([function.pid]) - before) / len(events)
 
 
 def _listens(port: int) -> bool:

@@ -1,4 +1,4 @@
-"""CPU time of processes that are not ours to change, read from Linux's /proc, and processes that end with a block."""
+"""Start processes, end them with a block, and read their CPU time from Linux's /proc."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-_TICKS_A_S = os.sysconf("SC_CLK_TCK")
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 def cpu_ms(roots: Iterable[int]) -> float:
-    """User and system time that these processes and everything below them took, ended children included; in steps of
-    10 ms. https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html"""
+    """Return the user and system time in ms of these processes and their descendants.
+
+    Ended children are included; the resolution is 10 ms.
+    https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
+    """
     stats = dict(_stats())
-    below = set(roots)
-    while more := {pid for pid, fields in stats.items() if int(fields[1]) in below} - below:
-        below |= more
-    return (
-        sum(sum(map(int, stats[pid][11:15])) for pid in below if pid in stats) * 1000 / _TICKS_A_S
-    )
+    pids = set(roots)
+    while children := {pid for pid, fields in stats.items() if int(fields[1]) in pids} - pids:
+        pids |= children
+    ticks = sum(sum(map(int, stats[pid][11:15])) for pid in pids if pid in stats)
+    return ticks * 1000 / _TICKS_PER_S
 
 
 def _stats() -> Iterator[tuple[int, list[str]]]:
@@ -30,7 +32,7 @@ def _stats() -> Iterator[tuple[int, list[str]]]:
         if folder.name.isdigit():
             try:
                 yield int(folder.name), (folder / "stat").read_text().rpartition(") ")[2].split()
-            except OSError:  # it ended just now
+            except OSError:  # the process has ended
                 continue
 
 
@@ -38,7 +40,7 @@ def _stats() -> Iterator[tuple[int, list[str]]]:
 def running(
     command: list[str], folder: Path, log: Path, environment: Mapping[str, str]
 ) -> Iterator[int]:
-    """The process id of a command that is ended, with all that it started, when the block ends."""
+    """Start a command and yield its process id; end its process group with the block."""
     with log.open("ab") as output:
         process = subprocess.Popen(
             command,
@@ -51,9 +53,9 @@ def running(
     try:
         yield process.pid
     finally:
-        for how in (signal.SIGTERM, signal.SIGKILL):
+        for number in (signal.SIGTERM, signal.SIGKILL):
             if process.poll() is None:
-                os.killpg(process.pid, how)
+                os.killpg(process.pid, number)
             try:
                 process.wait(10)
                 break

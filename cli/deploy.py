@@ -147,7 +147,7 @@ def _require_valid_parameters(built: Package, parameters: Mapping[str, str]) -> 
 def _tables_to_adopt(name: str, built: Package, adopt: bool) -> list[str]:
     """Return the tables that an earlier stack of this name retained.
 
-    Raises DeployAborted if there are some, but `adopt` is not set or the stage does not retain them.
+    Raises DeployAborted if there are some and `adopt` is not set or the stage doesn't retain them.
     """
     if not stack.is_new(name, describe(name)):
         return []

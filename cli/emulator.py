@@ -25,7 +25,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 def hosted(app: App, saver: Saver) -> App:
-    """Wrap ministack's ASGI app: refuse pages of other origins, and save the state after changes."""
+    """Wrap ministack's ASGI app: refuse pages of other origins, save the state after changes."""
 
     async def handle(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

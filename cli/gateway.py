@@ -1,9 +1,9 @@
 """Local API Gateway: Chalice's local server, with the gateway's own errors as problem+json.
 
 Chalice answers an unknown route with 403 and a text about credentials, sends a body to HEAD, does
-not read chunked bodies, and drops the connection at a malformed Content-Length. This module responds
-as the stack on AWS does, with one exception: for a wrong method API Gateway responds with 404, this
-module with 405 and the allowed methods.
+not read chunked bodies, and drops the connection at a malformed Content-Length. This module
+responds as the stack on AWS does, with one exception: for a wrong method API Gateway responds with
+404, this module with 405 and the allowed methods.
 """
 
 from __future__ import annotations

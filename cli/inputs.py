@@ -14,8 +14,8 @@ import click
 def read(members: tuple[str, ...], text: str | None) -> Any:
     """Return the input from KEY=VALUE members or from the text of `--input`.
 
-    The text is JSON, @FILE, or - for standard input. Raises UsageError if the input is malformed or a
-    file can't be read.
+    The text is JSON, @FILE, or - for standard input. Raises UsageError if the input is malformed or
+    a file can't be read.
     """
     if text is not None and members:
         raise click.UsageError("use either --input or KEY=VALUE, not both")

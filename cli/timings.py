@@ -1,7 +1,7 @@
 """Check that a stack's timeouts and counts are consistent, so that no order is delayed or lost.
 
-AWS does not check this, and CloudFormation's rules can't multiply. `deploy` checks before it changes
-anything, `doctor` checks a running stack, and a test checks the template.
+AWS does not check this, and CloudFormation's rules can't multiply. `deploy` checks before it
+changes anything, `doctor` checks a running stack, and a test checks the template.
 """
 
 from __future__ import annotations

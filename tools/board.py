@@ -1,6 +1,6 @@
-"""The board looked at: `make screenshots` for docs/, `make measure-board` for how quick it is. On a stack of its own.
+"""Take the screenshots in docs/ and measure the board, on a separate local stack.
 
-python -m tools.board screenshots | measure
+`make screenshots` and `make measure-board`: python -m tools.board screenshots | measure
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ from chalicelib.tasks import Context, task
 def bake_pie(order: Context, apples: int) -> str:
     """Bake a pie, slowly enough to be watched."""
     for step in range(apples):
-        order.progress(100 * step / apples, ("peeling", "kneading", "in the oven")[3 * step // apples])
+        word = ("peeling", "kneading", "in the oven")[3 * step // apples]
+        order.progress(100 * step / apples, word)
         time.sleep(1)
     return f"a pie of {apples} apples"
 '''
@@ -50,18 +51,20 @@ SCENE = [
     "place process_email message=hello --wait",
 ]
 LONGEST_TASK = """new PerformanceObserver(list => {
-  for (const task of list.getEntries()) window.longest = Math.max(window.longest ?? 0, task.duration);
+  for (const task of list.getEntries())
+    window.longest = Math.max(window.longest ?? 0, task.duration);
 }).observe({type: 'longtask', buffered: true});"""
 
 
 def main() -> None:
-    task, look = {"screenshots": (STAGED, screenshots), "measure": (NOTHING, measure)}[sys.argv[1]]
+    commands = {"screenshots": (STAGED, screenshots), "measure": (NOTHING, measure)}
+    task, command = commands[sys.argv[1]]
     with (
         tempfile.TemporaryDirectory() as folder,
         _stack(Path(folder), task) as stack,
         started() as browser,
     ):
-        look(stack, browser)
+        command(stack, browser)
 
 
 def screenshots(stack: Stack, browser: Browser) -> None:
@@ -74,23 +77,24 @@ def screenshots(stack: Stack, browser: Browser) -> None:
             _show(page, stack)
             _stage(stack)
             page.wait_for_selector("#problem .ticket")
-            page.wait_for_timeout(1000)  # until what moves has arrived
+            page.wait_for_timeout(1000)  # until the animations have ended
             page.screenshot(path=DOCS / f"board-{name}.png")
     order = stack.ended_order(stack.place("classify_image", {"image": _seven()})["id"])
     with opened(browser, (1280, 1000), color_scheme="light") as page:
         _show(page, stack, f"&order={order['id']}")
         page.wait_for_selector("#attempts td")
         page.screenshot(path=DOCS / "order.png")
-    (DOCS / "terminal.txt").write_text("\n".join(_typed(stack, line) for line in SCENE))
+    (DOCS / "terminal.txt").write_text("\n".join(_transcript(stack, line) for line in SCENE))
 
 
 def measure(stack: Stack, browser: Browser) -> None:
     with opened(browser, WALL) as page:
         _show(page, stack)
-        seen_s = sorted(_until_ready_s(page, stack) for _ in range(ORDERS))
+        delays_s = sorted(_until_ready_s(page, stack) for _ in range(ORDERS))
     _say(
-        f"POST to Ready as seen, {ORDERS} orders that do nothing: median {statistics.median(seen_s):.2f} s,"
-        f" 95th percentile {seen_s[int(ORDERS * 0.95) - 1]:.2f} s, longest {seen_s[-1]:.2f} s"
+        f"POST until shown as Ready, {ORDERS} orders that do nothing:"
+        f" median {statistics.median(delays_s):.2f} s,"
+        f" 95th percentile {delays_s[int(ORDERS * 0.95) - 1]:.2f} s, longest {delays_s[-1]:.2f} s"
     )
     for _ in range(500):
         stack.http("POST", "/orders", {"task": "nothing", "input": {}, "delay_s": 3600})
@@ -102,14 +106,16 @@ def measure(stack: Stack, browser: Browser) -> None:
         began = time.monotonic()
         page.locator("#preparing .ticket").first.click()
         page.wait_for_selector("#order-status:has-text('PENDING')")
+        opened_s = time.monotonic() - began
+        longest_ms = page.evaluate("window.longest ?? 0")
         _say(
-            f"500 open orders: 100+, longest task in 30 s {page.evaluate('window.longest ?? 0'):.0f} ms (0: none of"
-            f" 50 ms or more); an order's page opened after {time.monotonic() - began:.2f} s"
+            f"500 open orders: 100+, longest task in 30 s {longest_ms:.0f} ms (0: none of 50 ms or"
+            f" more); an order's page opened after {opened_s:.2f} s"
         )
 
 
 def _until_ready_s(page: Page, stack: Stack) -> float:
-    time.sleep(random.uniform(0, POLL_S))  # an order comes at any moment between two looks
+    time.sleep(random.uniform(0, POLL_S))  # place the order at a random moment between two polls
     began = time.monotonic()
     order = stack.place("nothing", {})
     page.wait_for_selector(f"#ready .ticket[href='#order={order['id']}']")
@@ -127,13 +133,13 @@ def _stack(folder: Path, task: str) -> Iterator[Stack]:
         stack.stop()
 
 
-def _show(page: Page, stack: Stack, more: str = "") -> None:
-    page.goto(f"{stack.url}/board#token={stack.token}{more}")
+def _show(page: Page, stack: Stack, parameters: str = "") -> None:
+    page.goto(f"{stack.url}/board#token={stack.token}{parameters}")
     page.wait_for_selector("#state:has-text('Live')")
 
 
 def _stage(stack: Stack) -> None:
-    """A lunch hour: some orders ready, one with a problem, some under way, some that wait."""
+    """Place orders for a screenshot: some ready, one with a problem, some running, some waiting."""
     ready = [stack.place("cook_nuggets", {"pieces": pieces}) for pieces in (4, 6, 3)]
     until(lambda: all(stack.get(order["id"])["done"] for order in ready), 30)
     stack.place("process_email", {"message": "hello"})
@@ -143,8 +149,8 @@ def _stage(stack: Stack) -> None:
         stack.place("cook_nuggets", {"pieces": pieces})
 
 
-def _typed(stack: Stack, line: str) -> str:
-    """A command and what it said, as a terminal shows both."""
+def _transcript(stack: Stack, line: str) -> str:
+    """Run a command and return it with its output, as in a terminal."""
     variables: dict[str, Any] = {
         "ORDERLINE_URL": stack.url,
         "ORDERLINE_TOKEN": stack.token,
@@ -160,12 +166,12 @@ def _typed(stack: Stack, line: str) -> str:
         env=environment(**variables),
     )
     code = f"(exit code {done.returncode})\n" if done.returncode else ""
-    said = "\n".join(text.rstrip() for text in done.stdout.splitlines())
-    return f"$ python -m cli {line}\n{said}\n{code}"
+    output = "\n".join(text.rstrip() for text in done.stdout.splitlines())
+    return f"$ python -m cli {line}\n{output}\n{code}"
 
 
 def _seven() -> str:
-    """A held-out digit, as a picture."""
+    """Return a picture of a held-out digit 7."""
     from tests.unit.test_classify_image import held_out, picture  # noqa: PLC0415
 
     return picture(next(page for page, digit in held_out() if digit == 7), "PNG", 1)

@@ -1,8 +1,9 @@
-"""Trains the weights of chalicelib/tasks/classify_image.json: `make train`.
+"""Train the weights of chalicelib/tasks/classify_image.json: `make train`.
 
-Data: scikit-learn's digits, 1,797 pictures of 8 x 8 shades by 13 people, from the test part of "Optical Recognition of
-Handwritten Digits" (https://archive.ics.uci.edu/dataset/80). A quarter is held out before anything else is done, and
-written to tests/digits_held_out.json, on which a test holds the accuracy that the weights claim.
+Data: scikit-learn's digits, 1,797 pictures of 8 x 8 shades by 13 people, from the test part of
+"Optical Recognition of Handwritten Digits" (https://archive.ics.uci.edu/dataset/80). A quarter is
+held out before anything else and written to tests/digits_held_out.json; a test checks the accuracy
+of the weights on it.
 """
 
 from __future__ import annotations
@@ -27,67 +28,65 @@ SEED = 20
 NEURONS = 48
 MARGIN = 2
 COPIES = 8
-ALPHABET = "0123456789abcdefg"  # a shade of the set: 0 to 16
+ALPHABET = "0123456789abcdefg"  # one character per shade of the data set: 0 to 16
 
 
 def main() -> None:
     digits = load_digits()
-    kept, held, kept_labels, held_labels = train_test_split(
+    training, held_out, training_labels, held_out_labels = train_test_split(
         digits.images, digits.target, test_size=0.25, random_state=SEED, stratify=digits.target
     )
     network = MLPClassifier((NEURONS,), alpha=0.3, max_iter=400, random_state=SEED)
-    network.fit(*_augmented(kept, kept_labels))
+    network.fit(*_augment(training, training_labels))
     WEIGHTS.write_text(_json(network))
-    HELD_OUT.write_text(
-        json.dumps(
-            [[_text(image), int(label)] for image, label in zip(held, held_labels, strict=True)],
-            indent=0,
-            separators=(",", ":"),
-        )
-        + "\n"
-    )
-    right = [
-        classify_image.read(page(image.tolist())).digit == label
-        for image, label in zip(held, held_labels, strict=True)
+    examples = list(zip(held_out, held_out_labels, strict=True))
+    rows = [[_text(image), int(label)] for image, label in examples]
+    HELD_OUT.write_text(json.dumps(rows, indent=0, separators=(",", ":")) + "\n")
+    correct = [
+        classify_image.read(page(image.tolist())).digit == label for image, label in examples
     ]
-    print(f"{sum(right)} of {len(right)} held out are read rightly: {sum(right) / len(right):.1%}")  # noqa: T201
+    accuracy = sum(correct) / len(correct)
+    print(f"{sum(correct)} of {len(correct)} held-out digits are correct: {accuracy:.1%}")  # noqa: T201
 
 
 def page(image: list[list[float]]) -> Grid:
-    """A picture of the set, 0 to 16, as a page of grey with a margin, as classify_image gets it."""
-    wide = [0.0] * (len(image[0]) + 2 * MARGIN)
+    """Convert a picture of the data set (0 to 16) to a page of grey values with a margin."""
+    empty = [0.0] * (len(image[0]) + 2 * MARGIN)
     rows = [[0.0] * MARGIN + row + [0.0] * MARGIN for row in image]
-    return [[shade * 255 / 16 for shade in row] for row in [wide] * MARGIN + rows + [wide] * MARGIN]
+    return [
+        [shade * 255 / 16 for shade in row] for row in [empty] * MARGIN + rows + [empty] * MARGIN
+    ]
 
 
-def _augmented(images: Any, labels: Any) -> tuple[Any, Any]:
-    """Each picture as it is, and copies a little bent, coarse and fine: pens and cameras differ."""
+def _augment(images: Any, labels: Any) -> tuple[Any, Any]:
+    """Return each picture and slightly distorted copies of it, since pens and cameras differ."""
     chance = random.Random(SEED)
-    pictures, answers = [], []
+    pictures = []
+    answers = []
     for image, label in zip(images, labels, strict=True):
         for copy in range(COPIES):
             flat = numpy.array(page(image.tolist()))
-            pictures.append(features((_bent(flat, chance) if copy else flat).tolist()))
+            pictures.append(features((_distort(flat, chance) if copy else flat).tolist()))
             answers.append(label)
     return numpy.array(pictures), numpy.array(answers)
 
 
-def _bent(image: Any, chance: random.Random) -> Any:
-    """The picture under a small affine map, in up to 8 times its size, with straight lines between the pixels."""
+def _distort(image: Any, chance: random.Random) -> Any:
+    """Return the picture under a small affine map, at up to 4 times its size (bilinear)."""
     side = len(image)
-    size, middle = side * chance.choice((1, 2, 4)), side / 2
-    a, b, c, d = (
-        chance.gauss(1, 0.08),
-        chance.gauss(0, 0.12),
-        chance.gauss(0, 0.08),
-        chance.gauss(1, 0.08),
-    )
+    size = side * chance.choice((1, 2, 4))
+    middle = side / 2
+    a = chance.gauss(1, 0.08)
+    b = chance.gauss(0, 0.12)
+    c = chance.gauss(0, 0.08)
+    d = chance.gauss(1, 0.08)
     y, x = (numpy.mgrid[0:size, 0:size] + 0.5) * side / size - middle
-    down, across = (
-        numpy.clip(at + middle - 0.5, 0, side - 1.001) for at in (c * x + d * y, a * x + b * y)
-    )
-    top, left = down.astype(int), across.astype(int)
-    fy, fx = down - top, across - left
+    down = numpy.clip(c * x + d * y + middle - 0.5, 0, side - 1.001)
+    across = numpy.clip(a * x + b * y + middle - 0.5, 0, side - 1.001)
+    top = down.astype(int)
+    left = across.astype(int)
+    fy = down - top
+    fx = across - left
     upper = image[top, left] * (1 - fx) + image[top, left + 1] * fx
     lower = image[top + 1, left] * (1 - fx) + image[top + 1, left + 1] * fx
     return upper * (1 - fy) + lower * fy

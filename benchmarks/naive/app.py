@@ -1,4 +1,4 @@
-"""The same service as one writes it in an afternoon: Chalice, two boto3 clients, four calls. It loses orders."""
+"""Naive task queue for comparison: Chalice, two boto3 clients, four calls. It loses orders."""
 
 import json
 import os

@@ -1,5 +1,8 @@
-"""Flask, Celery and Redis as their documentation shows them. To Celery an unknown id is PENDING, so a row says that
-an order was placed: https://docs.celeryq.dev/en/stable/userguide/tasks.html#pending"""
+"""Flask, Celery and Redis as their documentation shows them.
+
+To Celery an unknown id is PENDING, so a row records that an order was placed:
+https://docs.celeryq.dev/en/stable/userguide/tasks.html#pending
+"""
 
 import os
 import uuid

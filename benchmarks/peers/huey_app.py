@@ -1,4 +1,7 @@
-"""Flask, Huey and Redis as their documentation shows them: https://huey.readthedocs.io/en/latest/guide.html"""
+"""Flask, Huey and Redis as their documentation shows them.
+
+https://huey.readthedocs.io/en/latest/guide.html
+"""
 
 import os
 import uuid
