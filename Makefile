@@ -98,7 +98,7 @@ proof-mutants: ## Remove each guard in turn, require failing tests, print the ki
 	@$(PYTHON) cli/bootstrap.py requirements.txt
 	$(VENV) -m tests.faults.mutants
 
-proof-recovery: ## Measure recovery from killed, stopped and misconfigured workers: ORDERS=5000
+proof-recovery: ## Measure recovery from killed, stopped and misconfigured workers; ORDERS=5000 sets the backlog
 	@$(PYTHON) cli/bootstrap.py $(TEST)
 	$(VENV) -m tests.soak.measure $(or $(ORDERS),5000)
 

@@ -117,7 +117,7 @@ def functions(app: App) -> Iterator[Batch]:
 
 
 def _invoke_all(function: Function, events: list[Any]) -> tuple[list[Any], float]:
-    """Invoke the function with each event. Return its responses and its CPU time in ms per event."""
+    """Invoke the function with each event. Return the responses, and the CPU ms per event."""
     before = cpu_ms([function.pid])
     responses = [function.invoke(event) for event in events]
     assert not [each for each in responses if each.error], responses[0].error

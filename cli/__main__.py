@@ -67,7 +67,7 @@ def _tokens(stack: str | None, stage: str | None) -> Iterator[Tokens]:
 @click.option(
     "--days",
     type=click.IntRange(1, 36500),
-    help="Number of days until the token expires. [default: never]",
+    help="Number of days until the token expires; without it, the token does not expire.",
 )
 @_stack_options
 def create_token(

@@ -107,16 +107,7 @@ class Calls:
             wait_s: seconds that the server may wait before it responds, added to the timeout.
             retry: repeat the call after no response, 429 or 5xx, for up to `patience_s` seconds.
         """
-        request = urllib.request.Request(
-            self.url + path,
-            _encode(method, body),
-            {
-                "Authorization": f"Bearer {self._token}",
-                "Content-Type": "application/json",
-                **(headers or {}),
-            },
-            method=method,
-        )
+        request = self._request(method, path, body, headers or {})
         deadline = time.monotonic() + (self._patience_s if retry else 0)
         pauses = iter(PAUSES_S)
         while True:
@@ -130,6 +121,18 @@ class Calls:
         if reply.status >= 300 and reply.status != 304:
             raise RequestRejected(reply.status, reply.value)
         return reply
+
+    def _request(
+        self, method: str, path: str, body: Any, headers: dict[str, str]
+    ) -> urllib.request.Request:
+        headers = {
+            "Authorization": f"Bearer {self._token}",
+            "Content-Type": "application/json",
+            **headers,
+        }
+        return urllib.request.Request(
+            self.url + path, _encode(method, body), headers, method=method
+        )
 
     def _try(
         self, request: urllib.request.Request, timeout_s: float

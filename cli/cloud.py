@@ -49,28 +49,11 @@ def start(port: int, state: Path, log: Path) -> subprocess.Popen[bytes]:
     scratch = state.with_name("tmp")  # the functions' unzipped code; killed functions leave theirs
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
-    inherited = {
-        name: os.environ[name] for name in ("PATH", "HOME", "LANG", "LC_ALL") if name in os.environ
-    }
-    environment = {
-        **inherited,
-        **KEYS,
-        "BIND_HOST": HOST,
-        "GATEWAY_PORT": str(port),
-        "PERSIST_STATE": "1",
-        "STATE_DIR": str(state),
-        "IOT_MTLS_ENABLED": "0",
-        "SFTP_ENABLED": "0",  # ministack would listen for both on all addresses
-        "MINISTACK_REGION": REGION,
-        "SERVICES": _SERVICES,
-        "PYTHONUNBUFFERED": "1",
-        "TMPDIR": str(scratch),
-    }
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "cli.emulator", str(os.getpid()), str(state)],
             cwd=ROOT,
-            env=environment,
+            env=_server_environment(port, state, scratch),
             stdout=subprocess.PIPE,
             stderr=output,
             start_new_session=True,
@@ -85,6 +68,26 @@ def start(port: int, state: Path, log: Path) -> subprocess.Popen[bytes]:
         time.sleep(0.1)
     stop(process)
     raise CloudError(f"the local cloud did not answer within 30 s; see {log}")
+
+
+def _server_environment(port: int, state: Path, scratch: Path) -> dict[str, str]:
+    inherited = {
+        name: os.environ[name] for name in ("PATH", "HOME", "LANG", "LC_ALL") if name in os.environ
+    }
+    return {
+        **inherited,
+        **KEYS,
+        "BIND_HOST": HOST,
+        "GATEWAY_PORT": str(port),
+        "PERSIST_STATE": "1",
+        "STATE_DIR": str(state),
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",  # ministack would listen for both on all addresses
+        "MINISTACK_REGION": REGION,
+        "SERVICES": _SERVICES,
+        "PYTHONUNBUFFERED": "1",
+        "TMPDIR": str(scratch),
+    }
 
 
 def reports(process: subprocess.Popen[bytes]) -> str:
