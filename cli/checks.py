@@ -29,7 +29,7 @@ PARAMETERS = {"RequestsPerSecond": "10", "RequestBurst": "20", "CorsOrigins": OR
 _CLOUDWATCH_PATIENCE_S = 600  # metrics and the first state of alarms take minutes
 _BURST = 50
 _NO_GATEWAY_RESPONSES = "the local cloud ignores the gateway's responses in an API's definition"
-_TOLERATED = ("alarms tell nobody", "functions at once")
+_TOLERATED = ("alarms notify nobody", "functions at once")
 
 
 @dataclass(frozen=True)
@@ -259,13 +259,13 @@ def _alarms_evaluated(visit: Visitor) -> bool:
 def is_tolerated(finding: Finding) -> bool:
     """Whether it says nothing against the stack: no topic was named for its alarms, or the account is new, and Lambda
     runs only ten functions of such a one at once."""
-    return any(words in finding.fault for words in _TOLERATED)
+    return any(words in finding.problem for words in _TOLERATED)
 
 
 def _healthy(visit: Visitor) -> bool:
     findings = examine(NAME)
     for finding in findings:
-        click.echo(f"      {'note' if is_tolerated(finding) else 'doctor'}: {finding.fault}")
+        click.echo(f"      {'note' if is_tolerated(finding) else 'doctor'}: {finding.problem}")
     return all(map(is_tolerated, findings))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cli.checks import NAME, Check
-from cli.deploy import Refused
+from cli.deploy import DeployAborted
 from cli.verify import all_checks, verify
 from cli.visitor import Visitor
 from tests.acceptance.conftest import LocalCloud
@@ -35,7 +35,7 @@ def test_a_failed_check_is_an_error_and_the_stack_goes_all_the_same(
         Check("health is 201", lambda visit: visit("GET", "/health").status == 201),
         Check("health is 200", lambda visit: visit("GET", "/health").status == 200),
     ]
-    with pytest.raises(Refused, match="failed: health is 201"):
+    with pytest.raises(DeployAborted, match="failed: health is 201"):
         verify(True, checks)
     printed = capsys.readouterr().out
     assert (

@@ -151,5 +151,5 @@ def test_an_unreachable_server_and_a_refused_token_are_different_errors(front: F
     with pytest.raises(RequestRejected, match="access token is not valid") as error:
         Orderline(front.url, "nonsense").tasks()
     assert error.value.status == 401
-    with pytest.raises(ValueError, match="begins with http"):
+    with pytest.raises(ValueError, match="begin with http"):
         Orderline("127.0.0.1:8000", "ol_x")

@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 
 from cli.checks import Check, is_tolerated
-from cli.doctor import Seen, _silent_alarms, _sleeping_mappings, _too_many_workers
+from cli.doctor import (
+    StackState,
+    _alarms_without_topic,
+    _disabled_mappings,
+    _too_many_workers,
+)
 from cli.verify import run, summarized
 from cli.visitor import Visitor
 
@@ -33,7 +38,7 @@ def test_without_cold_starts_it_says_so() -> None:
 
 def test_findings_about_a_new_account_are_tolerated_and_others_are_not() -> None:
     worker = {"State": "Disabled", "UUID": "u", "ScalingConfig": {"MaximumConcurrency": 10}}
-    seen = Seen(
+    state = StackState(
         "new",
         {},
         {"OrderWorker": worker},
@@ -46,8 +51,8 @@ def test_findings_about_a_new_account_are_tolerated_and_others_are_not() -> None
     )
     assert [
         is_tolerated(finding)
-        for check in (_silent_alarms, _too_many_workers, _sleeping_mappings)
-        for finding in check(seen)
+        for check in (_alarms_without_topic, _too_many_workers, _disabled_mappings)
+        for finding in check(state)
     ] == [True, True, False]
 
 
