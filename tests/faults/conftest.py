@@ -1,4 +1,4 @@
-"""The world that a module's scenarios share; it says at the end how many there were."""
+"""Fixtures of the fault tests: one world per module, which reports its scenarios at the end."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ from contextlib import redirect_stdout
 
 import pytest
 
-from tests.faults.world import SEED, World, proven
+from tests.faults.world import SEED, World, proof_world
 
 
 @pytest.fixture(autouse=True)
 def quiet() -> Iterator[None]:
-    """Drop log lines: a whole proof makes millions, and `make proof-faults` shows what is printed."""
-    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+    """Drop log lines: a full proof writes millions, and `make proof-faults` shows the output."""
+    with open(os.devnull, "w") as devnull, redirect_stdout(devnull):
         yield
 
 
 @pytest.fixture(scope="module")
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
-    began, failed = time.monotonic(), request.session.testsfailed
-    with proven() as made:
-        yield made
-    violations = request.session.testsfailed - failed
+    started_at = time.monotonic()
+    failed_before = request.session.testsfailed
+    with proof_world() as shared_world:
+        yield shared_world
+    violations = request.session.testsfailed - failed_before
     layer = request.module.__name__.rpartition("test_")[2]
     sys.stdout.write(
-        f"\n{layer}: {made.scenarios} scenarios, violations {violations},"
-        f" {time.monotonic() - began:.0f} s, SEED={SEED}\n"
+        f"\n{layer}: {shared_world.scenarios} scenarios, violations {violations},"
+        f" {time.monotonic() - started_at:.0f} s, SEED={SEED}\n"
     )

@@ -1,4 +1,4 @@
-"""The flows of the product, as a client, the queue and the schedule drive them; a world may put faults on each."""
+"""The flows of the product, as a client, the queue and the schedule drive them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Flow = Callable[[World, str], None]
 
 
 def work(world: World, kind: str) -> None:
-    """Placed, and worked on."""
+    """Place an order and let the worker run it."""
     world.place(kind)
     world.drain()
 
@@ -31,7 +31,7 @@ def cancel_and_retry(world: World, kind: str) -> None:
 
 
 def fail_and_retry(world: World, kind: str) -> None:
-    """Its first round may fail for good; then the client has it tried again."""
+    """Retry an order whose first round may have failed."""
     order_id = world.place(kind)
     for _ in range(4):
         world.drain()
@@ -59,7 +59,7 @@ def bury_the_message(world: World, kind: str) -> None:
 
 
 def later(world: World, kind: str) -> None:
-    """Within the queue's own delay."""
+    """Place an order for a time within the longest delay of SQS."""
     world.place(kind, delay_s=100)
     world.drain()
     world.advance(103)
@@ -67,7 +67,7 @@ def later(world: World, kind: str) -> None:
 
 
 def much_later(world: World, kind: str) -> None:
-    """On the due index alone, until the sweeper sends it."""
+    """Place an order that only the due index holds until the sweeper sends it."""
     world.place(kind, run_at=world.cloud.clock() + 40 * 60 * SECOND)
     world.advance(26 * 60)
     world.sweep()
@@ -76,14 +76,14 @@ def much_later(world: World, kind: str) -> None:
 
 
 def batch(world: World, kind: str) -> None:
-    """Three orders in one batch."""
-    for one in (kind, "ok", kind):
-        world.place(one)
+    """Deliver three orders in one batch."""
+    for member in (kind, "ok", kind):
+        world.place(member)
     world.drain(batch=3)
 
 
 def follow_up(world: World, kind: str) -> None:
-    """A task that places another order and reports its progress, beside one of the kind."""
+    """Run a task that places an order and one that reports progress, beside one of the kind."""
     world.place("parent")
     world.place("reporting")
     world.place(kind)

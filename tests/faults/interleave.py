@@ -1,8 +1,8 @@
-"""Two actors, step by step: every order in which their AWS calls can happen, and a jump of the clock anywhere.
+"""Run actors step by step, in every order in which their calls to the table can happen.
 
-Each actor runs in a thread that stops before each of its calls to the table until the walk lets it go; what it sends
-meets nobody here. A schedule is the list of choices made so far; the walk runs one after the other, depth first, until
-no choice is left that was not taken.
+Each actor runs in a thread that stops before each of its calls to the table until the scheduler
+releases it. Calls to SQS are no steps: actors do not meet there. A schedule is a list of the actors
+in the order of their steps. `schedules` searches depth first until every choice was made once.
 """
 
 from __future__ import annotations
@@ -13,44 +13,50 @@ from dataclasses import dataclass, field
 
 from tests.kit.wire import Call, Wire
 
-Deed = Callable[[], object]
-MEETING = {"GetItem", "PutItem", "UpdateItem", "Query"}
+Action = Callable[[], object]
+TABLE_CALLS = {"GetItem", "PutItem", "UpdateItem", "Query"}
 
 
 @dataclass
 class Actor:
-    """A thread that takes one step, an AWS call and what follows it, each time it is let go."""
+    """A thread that does one step when released: a call to the table and the code after it."""
 
     name: str
-    deed: Deed
-    go: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    action: Action
+    released: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     stopped: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     done: bool = False
     failure: BaseException | None = None
 
     def run(self) -> None:
-        self.go.acquire()
+        """Run the action in this thread, once released."""
+        self.released.acquire()
         try:
-            self.deed()
+            self.action()
         except BaseException as failure:
             self.failure = failure
         self.done = True
         self.stopped.release()
 
     def step(self) -> None:
-        self.go.release()
+        """Release the thread, and wait until it stops at its next call or ends."""
+        self.released.release()
         self.stopped.acquire()
 
     def gate(self) -> None:
+        """Stop the thread before a call until the next step."""
         self.stopped.release()
-        self.go.acquire()
+        self.released.acquire()
 
 
 def interleaved(
-    wire: Wire, deeds: dict[str, Deed], schedule: list[str]
+    wire: Wire, actions: dict[str, Action], schedule: list[str]
 ) -> list[tuple[str, list[str]]]:
-    """Run the deeds by a schedule, then in their order. Returns each step taken, and who else could have taken it."""
-    actors = {name: Actor(name, deed) for name, deed in deeds.items()}
+    """Run the actions by a schedule, and after its end in the order of `actions`.
+
+    Returns each step: the actor that did it, and the actors that could have done it.
+    """
+    actors = {name: Actor(name, action) for name, action in actions.items()}
     threads = {
         threading.Thread(target=actor.run, name=name, daemon=True): actor
         for name, actor in actors.items()
@@ -61,15 +67,15 @@ def interleaved(
 
     def gate(call: Call) -> None:
         actor = by_thread.get(threading.get_ident())
-        if actor and call.operation in MEETING:
+        if actor and call.operation in TABLE_CALLS:
             actor.gate()
 
     wire.gate = gate
     steps: list[tuple[str, list[str]]] = []
     try:
-        while able := [name for name, actor in actors.items() if not actor.done]:
-            chosen = schedule[len(steps)] if len(steps) < len(schedule) else able[0]
-            steps.append((chosen, able))
+        while runnable := [name for name, actor in actors.items() if not actor.done]:
+            chosen = schedule[len(steps)] if len(steps) < len(schedule) else runnable[0]
+            steps.append((chosen, runnable))
             actors[chosen].step()
     finally:
         wire.gate = None
@@ -80,7 +86,10 @@ def interleaved(
 
 
 def schedules(run: Callable[[list[str]], list[tuple[str, list[str]]]]) -> Iterator[list[str]]:
-    """Every schedule: `run` takes one, whole or its beginning, and says what it did and could have done."""
+    """Yield every schedule.
+
+    `run` gets a schedule or the beginning of one, and returns the steps as `interleaved` does.
+    """
     pending: list[list[str]] = [[]]
     while pending:
         prefix = pending.pop()

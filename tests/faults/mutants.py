@@ -1,7 +1,7 @@
-"""Mutants: each condition and each guard of the state machine, weakened in turn. The suite must go red for every one.
+"""Mutants: each condition and guard of the state machine, weakened. The suite must fail for each.
 
-`python -m tests.faults.mutants` runs them against each layer of the proof, in its short form, until one goes red, and
-prints the kill matrix; docs/mutants.md keeps it. With --all, each runs against every layer.
+`python -m tests.faults.mutants` runs each mutant against the short form of the proof's layers until
+one fails, and prints the kill matrix of docs/mutants.md. With --all, each runs against every layer.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ LAYERS = {
 
 @dataclass(frozen=True)
 class Mutant:
-    """What is weakened, and how: (file, what stands there, what stands there instead)."""
+    """A weakened copy of the code. Each edit is (file, old text, new text)."""
 
     name: str
     edits: tuple[tuple[str, str, str], ...]
@@ -270,11 +270,14 @@ MUTANTS = (
 
 
 def weakened(mutant: Mutant, target: Path) -> Path:
-    """A copy of the project with the mutant's edits. Fails if the code no longer holds what they replace."""
-    unwanted = shutil.ignore_patterns(
+    """Copy the project and apply the mutant.
+
+    Raises AssertionError if an old text is not in its file exactly once.
+    """
+    ignore = shutil.ignore_patterns(
         ".git", ".venv", ".local", "build", "__pycache__", ".*_cache", ".hypothesis"
     )
-    shutil.copytree(ROOT, target, ignore=unwanted)
+    shutil.copytree(ROOT, target, ignore=ignore)
     for file, old, new in mutant.edits:
         text = (target / file).read_text()
         assert text.count(old) == 1, f"{mutant.name}: {file} does not hold {old!r} once"
@@ -283,17 +286,17 @@ def weakened(mutant: Mutant, target: Path) -> Path:
 
 
 def seconds_to_red(project: Path, tests: list[str]) -> float | None:
-    """How long these tests took to fail; None if they did not."""
-    began = time.monotonic()
+    """Run the tests; return the seconds until one failed, or None if all passed."""
+    started_at = time.monotonic()
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
     environment = {**os.environ, "SEED": "1", "MUTANT": "1"}
     run = subprocess.run(command, cwd=project, env=environment, capture_output=True, check=False)
     assert run.returncode in (0, 1), run.stdout.decode()[-2000:]
-    return time.monotonic() - began if run.returncode else None
+    return time.monotonic() - started_at if run.returncode else None
 
 
 def matrix(every_layer: bool) -> bool:
-    """Print the kill matrix as a Markdown table. Returns whether every mutant was killed by some layer."""
+    """Print the kill matrix as a Markdown table; return True if every mutant was killed."""
     say("| mutant | " + " | ".join(LAYERS) + " |\n|---|" + "---|" * len(LAYERS))
     killed_all = True
     for mutant in MUTANTS:

@@ -1,6 +1,7 @@
-"""Every AWS call of every flow x every kind of fault x a task that is ok, flaky or failing; and two or three at random.
+"""Inject every kind of fault at every AWS call of every flow, and two or three faults at random.
 
-PROOF=1 (`make proof`) runs all of them; a plain run takes a sample, by a seed that it prints.
+The tasks are ok, flaky or failing. PROOF=1 (`make proof`) runs all of it; a plain run takes a
+sample by a seed that it prints.
 """
 
 from __future__ import annotations
@@ -19,18 +20,21 @@ RANDOM = 4000 if WHOLE else 60
 
 
 def faults(tap: Wire) -> dict[str, tuple[Fault, int]]:
-    """Each kind, and how many requests it strikes: one is hidden by botocore's own retries, ATTEMPTS are not."""
+    """Return each kind of fault by name, and the number of requests that it hits.
+
+    botocore's own retries hide one failed request; they do not hide ATTEMPTS of them.
+    """
     kinds = {
         "lost": wire.lost,
         "answer lost": wire.answer_lost,
         "throttled": wire.throttled,
         "500": wire.server_error,
     }
-    hidden = {f"{name}, once": (fault, 1) for name, fault in kinds.items()}
-    shown = {name: (fault, ATTEMPTS) for name, fault in kinds.items()}
+    hidden_by_a_retry = {f"{name}, once": (fault, 1) for name, fault in kinds.items()}
+    visible = {name: (fault, ATTEMPTS) for name, fault in kinds.items()}
     return {
-        **hidden,
-        **shown,
+        **hidden_by_a_retry,
+        **visible,
         "denied": (wire.denied, 1),
         "killed before": (tap.killed, 1),
         "killed after": (tap.killed_after, 1),
@@ -39,19 +43,17 @@ def faults(tap: Wire) -> dict[str, tuple[Fault, int]]:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("flow", FLOWS)
-def test_any_fault_at_any_call(world: World, flow: str, kind: str) -> None:
+def test_orders_survive_any_fault_at_any_call(world: World, flow: str, kind: str) -> None:
     calls = _scenario(world, flow, kind, {})
-    every = [(n, name) for n in range(calls) for name in faults(world.wire)]
-    chosen = (
-        every
-        if WHOLE
-        else random.Random(f"{SEED}{flow}{kind}").sample(every, min(SAMPLE, len(every)))
-    )
-    for n, name in chosen:
+    cases = [(n, name) for n in range(calls) for name in faults(world.wire)]
+    if not WHOLE:
+        dice = random.Random(f"{SEED}{flow}{kind}")
+        cases = dice.sample(cases, min(SAMPLE, len(cases)))
+    for n, name in cases:
         _scenario(world, flow, kind, {n: name})
 
 
-def test_two_or_three_faults_at_random(world: World) -> None:
+def test_orders_survive_two_or_three_random_faults(world: World) -> None:
     dice = random.Random(SEED)
     for _ in range(RANDOM):
         plan = {
@@ -62,17 +64,20 @@ def test_two_or_three_faults_at_random(world: World) -> None:
 
 
 def _scenario(world: World, flow: str, kind: str, plan: dict[int, str]) -> int:
-    """A flow with faults at the given calls, led to its end. Returns how many calls the flow itself made."""
+    """Run a flow with faults at the planned calls until every order is final.
+
+    Returns the number of calls that the flow itself made.
+    """
     world.fresh()
-    known = faults(world.wire)
+    kinds = faults(world.wire)
     for n, name in plan.items():
-        fault, times = known[name]
+        fault, times = kinds[name]
         world.wire.faults |= dict.fromkeys(range(n, n + times), fault)
     try:
         FLOWS[flow](world, kind)
         calls = len(world.wire.calls)
         world.settle()
         world.check(attempts_to_spare=len(plan) <= 1)
-    except AssertionError as broken:
-        raise AssertionError(f"SEED={SEED}: {flow}, {kind}, faults {plan}: {broken}") from broken
+    except AssertionError as error:
+        raise AssertionError(f"SEED={SEED}: {flow}, {kind}, faults {plan}: {error}") from error
     return calls

@@ -1,6 +1,6 @@
-"""Every interleaving of two actors at their calls to the table, with a jump of the clock at any point of it.
+"""Every interleaving of two actors' calls to the table, with a jump of the clock at any point.
 
-PROOF=1 runs all of them, a plain run some of each pair by a seed that it prints.
+PROOF=1 runs all of them; a plain run takes some of each pair by a seed that it prints.
 """
 
 from __future__ import annotations
@@ -16,21 +16,23 @@ from chalicelib import config, service
 from chalicelib.errors import Refusal
 from chalicelib.functions import dead_letters, sweeper, worker
 from chalicelib.table import transitions
-from tests.faults.interleave import Deed, interleaved, schedules
-from tests.faults.world import CLIENT, SEED, WHOLE, World
+from tests.faults.interleave import Action, interleaved, schedules
+from tests.faults.world import OWNER, SEED, WHOLE, World
 
 SAMPLE = 2
-JUMP_S = 125  # over a lease (60 s + 2), over GRACE (120 s)
+JUMP_S = 125  # longer than a lease (60 s + 2 s) and than RESEND_AFTER_S (120 s)
 
 ACTORS = ("worker", "second worker", "cancel", "dead letter", "sweeper", "second sweeper", "retry")
 PAIRS = [pair for pair in itertools.combinations(ACTORS, 2) if pair != ("worker", "worker")]
-# Where the order stands when the two meet: waiting, held by one who died, out of attempts, ended
+# The state of the order when the actors meet it; "held": by a worker that died
 BEGINNINGS = ("waiting", "overdue", "held", "exhausted", "failed")
 
 
 @pytest.mark.parametrize("beginning", BEGINNINGS)
 @pytest.mark.parametrize("pair", PAIRS, ids=" and ".join)
-def test_two_actors_in_every_order(world: World, pair: tuple[str, str], beginning: str) -> None:
+def test_two_actors_keep_every_promise_in_any_order(
+    world: World, pair: tuple[str, str], beginning: str
+) -> None:
     dice = random.Random(f"{SEED}{pair}{beginning}")
 
     def run(schedule: list[str]) -> list[tuple[str, list[str]]]:
@@ -41,11 +43,13 @@ def test_two_actors_in_every_order(world: World, pair: tuple[str, str], beginnin
             pass
         return
     for _ in range(SAMPLE):
-        _random_walk(world, pair, beginning, dice)
+        _run_random_schedules(world, pair, beginning, dice)
 
 
-def _random_walk(world: World, pair: tuple[str, str], beginning: str, dice: random.Random) -> None:
-    """A schedule by dice: each step of the one before is a place to turn off."""
+def _run_random_schedules(
+    world: World, pair: tuple[str, str], beginning: str, dice: random.Random
+) -> None:
+    """Run three schedules; each leaves the one before it at a random step."""
     steps = _scenario(world, pair, beginning, [])
     for _ in range(2):
         n = dice.randrange(len(steps))
@@ -58,22 +62,24 @@ def _scenario(
 ) -> list[tuple[str, list[str]]]:
     world.fresh()
     record = _begin(world, beginning)
-    deeds = {name: _deed(world, name, record) for name in pair} | {
-        "time": lambda: world.advance(JUMP_S)
-    }
+    actions = {name: _action(world, name, record) for name in pair}
+    actions["time"] = lambda: world.advance(JUMP_S)
     try:
-        steps = interleaved(world.wire, deeds, schedule)
+        steps = interleaved(world.wire, actions, schedule)
         world.settle()
         world.check(attempts_to_spare=beginning in ("waiting", "overdue", "held"))
-    except AssertionError as broken:
+    except AssertionError as error:
         raise AssertionError(
-            f"SEED={SEED}: {pair}, {beginning}, schedule {schedule}: {broken}"
-        ) from broken
+            f"SEED={SEED}: {pair}, {beginning}, schedule {schedule}: {error}"
+        ) from error
     return steps
 
 
 def _begin(world: World, beginning: str) -> dict[str, Any]:
-    """An order where the actors meet it, and its message, which stays in the queue besides: a duplicate."""
+    """Bring an order to the point where the actors meet it; return its message as a record.
+
+    The message stays in the queue too, so the record is a duplicate.
+    """
     order_id = world.place("ok")
     if beginning == "overdue":
         world.advance(config.settings().resend_after_s + 1)
@@ -92,16 +98,16 @@ def _begin(world: World, beginning: str) -> dict[str, Any]:
     }
 
 
-def _deed(world: World, name: str, record: dict[str, Any]) -> Deed:
+def _action(world: World, name: str, record: dict[str, Any]) -> Action:
     (order_id,) = world.accepted
 
     def cancel() -> None:
         with suppress(Refusal):
-            world.bystander.cancelled(service.cancel(CLIENT, order_id))
+            world.checker.record_cancel(service.cancel(OWNER, order_id))
 
     def retry() -> None:
         with suppress(Refusal):
-            service.retry(CLIENT, order_id)
+            service.retry(OWNER, order_id)
 
     return {
         "worker": lambda: worker.work([record], lambda: 60),
@@ -114,22 +120,22 @@ def _deed(world: World, name: str, record: dict[str, Any]) -> Deed:
     }[name]
 
 
-def test_the_walk_takes_every_order_once(world: World) -> None:
-    """Two actors of two calls each and the clock: 5 steps in 5! / (2! 2! 1!) orders."""
+def test_every_schedule_is_run_once(world: World) -> None:
+    """Two calls are three steps: two actors and the clock have 7! / (3! 3! 1!) = 140 schedules."""
     world.fresh()
 
-    def ask_twice() -> None:
+    def read_twice() -> None:
         transitions.read("kit#none")
         transitions.read("kit#none")
 
     def run(schedule: list[str]) -> list[tuple[str, list[str]]]:
         return interleaved(
-            world.wire, {"a": ask_twice, "b": ask_twice, "time": lambda: None}, schedule
+            world.wire, {"a": read_twice, "b": read_twice, "time": lambda: None}, schedule
         )
 
-    taken = list(schedules(run))
-    assert len(taken) == len(set(map(tuple, taken)))
-    assert {(steps.count("a"), steps.count("b"), steps.count("time")) for steps in taken} == {
+    found = list(schedules(run))
+    assert len(found) == len(set(map(tuple, found)))
+    assert {(steps.count("a"), steps.count("b"), steps.count("time")) for steps in found} == {
         (3, 3, 1)
     }
-    assert len(taken) == 140
+    assert len(found) == 140

@@ -1,4 +1,4 @@
-"""The suite can fail: with a guard of the state machine taken out it goes red. PROOF=1 takes out each in turn."""
+"""The suite fails if a guard of the state machine is weakened; PROOF=1 tries every mutant."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ CHOSEN = random.Random(SEED).sample(MUTANTS, len(MUTANTS) if WHOLE else 1)
 
 
 @pytest.mark.parametrize("mutant", CHOSEN, ids=lambda mutant: mutant.name)
-def test_the_suite_goes_red(tmp_path: Path, mutant: Mutant) -> None:
+def test_the_suite_fails_for_a_mutant(tmp_path: Path, mutant: Mutant) -> None:
     sys.stdout.write(f"\nSEED={SEED}\n")
     project = weakened(mutant, tmp_path / "project")
     assert any(seconds_to_red(project, tests) for tests in LAYERS.values()), (
-        f"nothing noticed that {mutant.name}"
+        f"no test failed although {mutant.name}"
     )
 
 

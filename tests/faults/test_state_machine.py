@@ -1,6 +1,6 @@
-"""Clients, deliveries with duplicates, crashes, sweeps and time, in any order that hypothesis thinks of.
+"""Stateful tests: hypothesis picks the order of requests, deliveries, crashes, sweeps and time.
 
-What must hold is looked at by the bystander at each write and each run; at the end of a walk every order ends.
+The checker looks at each write and each run; at the end of an example every order must be final.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _shared: list[World] = []
 
 @pytest.fixture(scope="module", autouse=True)
 def shared(world: World) -> Iterator[None]:
-    """Hypothesis makes its machines itself: they find the module's world here."""
+    """Share the module's world with the machines, which hypothesis makes without arguments."""
     _shared.append(world)
     yield
     _shared.clear()
 
 
 class Orderline(RuleBasedStateMachine):
-    """Its state is the world's; a rule is what a client, AWS or fate does next."""
+    """A machine whose state is the world's; a rule is an action of a client, of AWS or of time."""
 
     placed: Bundle[str] = Bundle("placed")
 
@@ -61,15 +61,15 @@ class Orderline(RuleBasedStateMachine):
         self.world.deliver(batch, dead)
 
     @rule(calls=st.integers(0, 3), after=st.booleans())
-    def deliver_to_one_that_dies(self, calls: int, after: bool) -> None:
-        tap = self.world.wire
-        tap.faults[len(tap.calls) + calls] = tap.killed_after if after else tap.killed
+    def deliver_to_a_worker_that_dies(self, calls: int, after: bool) -> None:
+        wire = self.world.wire
+        wire.faults[len(wire.calls) + calls] = wire.killed_after if after else wire.killed
         self.world.deliver()
-        tap.faults.clear()
+        wire.faults.clear()
 
     @rule(order_id=placed)
-    def double_a_message(self, order_id: str) -> None:
-        self.world.double(order_id)
+    def duplicate_a_message(self, order_id: str) -> None:
+        self.world.duplicate(order_id)
 
     @rule()
     def lose_all_messages(self) -> None:
@@ -88,8 +88,8 @@ class Orderline(RuleBasedStateMachine):
         self.world.advance(seconds)
 
     @invariant()
-    def nothing_is_broken(self) -> None:
-        assert not self.world.bystander.broken, self.world.bystander.broken
+    def no_invariant_is_broken(self) -> None:
+        assert not self.world.checker.broken, self.world.checker.broken
 
     def teardown(self) -> None:
         self.world.settle()
@@ -101,9 +101,8 @@ TestOrderline.settings = settings(
     max_examples=400 if WHOLE else 25,
     stateful_step_count=40 if WHOLE else 20,
     deadline=None,
-    phases=[Phase.generate]
-    if os.environ.get("MUTANT")
-    else list(Phase),  # to shrink a mutant's walk takes minutes
+    # Shrinking a mutant's failing example would take minutes
+    phases=[Phase.generate] if os.environ.get("MUTANT") else list(Phase),
     suppress_health_check=list(HealthCheck),
     print_blob=True,
     database=None,

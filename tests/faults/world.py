@@ -1,7 +1,7 @@
-"""A small world in which anything may fail: a client, the functions, the queue, time; and what must hold in it.
+"""A world in which anything may fail: a client, the functions, the queue and time.
 
-Every effect on the table is looked at as it happens (`Bystander`), every run of a task too. After the trouble the world
-is led to its end: messages are delivered, time passes, the sweeper sweeps, until every order is final.
+An `InvariantChecker` looks at every write to the table and at every run of a task. After the faults
+`settle` delivers messages, advances the clock and sweeps until every order is final.
 """
 
 from __future__ import annotations
@@ -26,57 +26,62 @@ from chalicelib.orders import Order, Status
 from chalicelib.table import transitions
 from chalicelib.table.items import decode_order
 from chalicelib.tasks import task
-from tests.faults.bystander import Bystander, Run
+from tests.faults.invariants import InvariantChecker, Run
 from tests.kit.cloud import REGION, Cloud, running
 from tests.kit.registry import restored
 from tests.kit.wire import Call, Killed, Wire, tapped
 
-CLIENT = "kit"
-WHOLE = bool(os.environ.get("PROOF"))  # every scenario; else a sample, by a seed that is printed
+OWNER = "kit"
+WHOLE = bool(os.environ.get("PROOF"))  # run every scenario, not a sample
 SEED = int(os.environ.get("SEED", random.randrange(10**6)))
-MOST_STEPS = 80
+MAX_STEPS = 80
 STEP_S = 61
 
 
 class World:
-    """One scenario after another on the same mocked cloud: `fresh` begins the next, `check` ends it."""
+    """Scenarios, one after another, on one mocked cloud: `fresh` begins one, `check` ends it."""
 
     def __init__(self, cloud: Cloud, wire: Wire) -> None:
-        self.cloud, self.wire = cloud, wire
-        self.bystander = Bystander(cloud.clock)
+        self.cloud = cloud
+        self.wire = wire
+        self.checker = InvariantChecker(cloud.clock)
         self.accepted: dict[str, str] = {}
         self.scenarios = 0
         self._keys = itertools.count()
-        wire.seen = self._seen
+        wire.seen = self._check_effect
 
-    # What a client does. It repeats what was not answered, as ours does.
+    # Requests of a client, which repeats what was not answered, as our own client does.
 
     def place(self, kind: str, **when: Any) -> str:
-        """An order of the task `proof`, accepted. Returns its id."""
-        order_id = orders.id_of(CLIENT, f"key-{next(self._keys)}")
-        wanted = service.NewOrder("proof", {"kind": kind}, id=order_id, **when)
+        """Place an order of the task `proof`; return its id."""
+        order_id = orders.id_of(OWNER, f"key-{next(self._keys)}")
+        new_order = service.NewOrder("proof", {"kind": kind}, id=order_id, **when)
         self.accepted[order_id] = kind
-        self._insist(lambda: service.place(CLIENT, wanted))
+        self._repeat(lambda: service.place(OWNER, new_order))
         return order_id
 
     def cancel(self, order_id: str) -> None:
-        """Withdraw it; if that is acknowledged, it must never succeed in this round."""
+        """Cancel an order; once that is confirmed, it must never succeed in this round."""
         with suppress(Refusal):
-            self.bystander.cancelled(self._insist(lambda: service.cancel(CLIENT, order_id)))
+            self.checker.record_cancel(self._repeat(lambda: service.cancel(OWNER, order_id)))
 
     def retry(self, order_id: str) -> None:
         with suppress(Refusal):
-            self._insist(lambda: service.retry(CLIENT, order_id))
+            self._repeat(lambda: service.retry(OWNER, order_id))
 
     def run(self, context: Context) -> tuple[int, Run]:
-        """A task starts: its round, and the bystander's note of it."""
-        key = orders.key_of(CLIENT, context.id)
-        return int(context.key.rpartition(".")[2]), self.bystander.started(key, context.attempt)
+        """Record the start of a task; return its retry round and its `Run`."""
+        key = orders.key_of(OWNER, context.id)
+        retry_round = int(context.key.rpartition(".")[2])
+        return retry_round, self.checker.start_run(key, context.attempt)
 
-    # What AWS does.
+    # Actions of AWS.
 
     def deliver(self, batch: int = 1, dead: bool = False) -> bool:
-        """One batch; a function that died leaves its messages hidden. Returns whether there was one."""
+        """Deliver one batch; return False if the queue is empty.
+
+        A function that dies leaves its messages hidden.
+        """
         try:
             return self.cloud.deliver(batch, dead=dead) is not None
         except Killed:
@@ -95,71 +100,75 @@ class World:
             self.wire.reborn()
 
     def lose_messages(self) -> None:
-        """All of them, hidden ones too; AWS's own purge may be called once a minute only."""
+        """Drop all messages, hidden ones too; SQS allows its own purge only once a minute."""
         for messages in self._messages():
             messages.clear()
 
-    def double(self, order_id: str) -> None:
-        """The queue delivers its message once more."""
+    def duplicate(self, order_id: str) -> None:
+        """Add a second message of an order to the queue."""
         with self.wire.unseen():
             self.cloud.sqs.send_message(QueueUrl=queue.url(), MessageBody=self.body(order_id))
 
     def bury(self, order_id: str) -> None:
-        """A message of it becomes a dead letter."""
+        """Add a message of an order to the dead-letter queue."""
         with self.wire.unseen():
             self.cloud.bury(order_id)
 
     def fail(self, order_id: str) -> None:
-        """It ends FAILED, its attempts used up."""
+        """Make an order FAILED by using up its attempts."""
         for _ in range(3):
             self.cloud.claim(order_id, lease_s=10)
             self.advance(11)
-        row = self._row(orders.key_of(CLIENT, order_id))
+        row = self._row(orders.key_of(OWNER, order_id))
         assert row is not None
         transitions.give_up(row, orders.failure(row, "attempts_exhausted", ""))
 
     def body(self, order_id: str) -> str:
-        """What its message holds."""
+        """Return the body of an order's message."""
         return json.dumps(
-            {"v": queue.VERSION, "pk": orders.key_of(CLIENT, order_id), "task": "proof"}
+            {"v": queue.VERSION, "pk": orders.key_of(OWNER, order_id), "task": "proof"}
         )
 
     def advance(self, seconds: float) -> None:
         self.cloud.clock.advance(seconds)
 
-    # The end.
+    # The end of a scenario.
 
     def settle(self) -> None:
-        """No more trouble: lead every order to its end."""
+        """Stop all faults, and run until every order is final and no message is left."""
         self.wire.faults.clear()
-        for step in range(MOST_STEPS):
+        for step in range(MAX_STEPS):
             self.drain()
             if not self.unfinished() and not self.waiting():
                 return
             self.advance(STEP_S * (1 + step // 10))
             self.sweep()
         raise AssertionError(
-            f"not at its end after {MOST_STEPS} steps: {self.unfinished()}, {self.waiting()} messages"
+            f"not settled after {MAX_STEPS} steps: {self.unfinished()}, {self.waiting()} messages"
         )
 
     def check(self, attempts_to_spare: bool = False) -> None:
-        """What must hold at the end, besides what held at every step. With attempts to spare, what can succeed does."""
-        found = {order.id: order for order in self.rows()}
+        """Check the final state of every order.
+
+        With attempts to spare, every order whose task can succeed must have succeeded.
+        """
+        stored = {order.id: order for order in self.rows()}
         for order_id, kind in self.accepted.items():
-            assert order_id in found, f"accepted and gone: {order_id}"
+            assert order_id in stored, f"accepted and lost: {order_id}"
             if attempts_to_spare and kind != "failing":
-                assert found[order_id].status in (Status.SUCCESS, Status.CANCELLED), found[order_id]
-        parents = [order.parent for order in found.values() if order.parent]
+                order = stored[order_id]
+                assert order.status in (Status.SUCCESS, Status.CANCELLED), order
+        parents = [order.parent for order in stored.values() if order.parent]
         assert len(parents) == len(set(parents)), (
-            "a parent's follow-up is placed once, however often it runs"
+            "a parent's follow-up is placed once, however often the parent runs"
         )
-        for order in found.values():
-            self.bystander.ended(order)
+        for order in stored.values():
+            self.checker.check_end(order)
 
     def fresh(self) -> None:
-        """Forget everything, for the next scenario."""
+        """Reset everything for the next scenario."""
         self.scenarios += 1
-        self.bystander.forget()
+        self.checker.forget()
         self.accepted.clear()
         self.wire.faults.clear()
         self.wire.calls.clear()
@@ -167,14 +176,11 @@ class World:
         self.wire.reborn()
         self._table().items.clear()
         self.lose_messages()
-        reset_model_data()  # moto's lists of all that it ever made: gigabytes, in a whole proof
+        reset_model_data()  # moto lists everything it ever made: gigabytes in a full proof
 
     def rows(self) -> list[Order]:
-        return [
-            decoded
-            for decoded in map(self._row, [f"{CLIENT}#{id}" for id in self.ids()])
-            if decoded
-        ]
+        rows = map(self._row, [f"{OWNER}#{id}" for id in self.ids()])
+        return [row for row in rows if row]
 
     def ids(self) -> list[str]:
         return [item["pk"]["S"].partition("#")[2] for item in self._items()]
@@ -185,28 +191,28 @@ class World:
         ]
 
     def waiting(self) -> int:
-        """How many messages both queues hold, hidden ones too."""
+        """Count the messages of both queues, hidden ones too."""
         return sum(map(len, self._messages()))
 
-    def _insist(self, deed: Callable[[], Any]) -> Any:
-        """Until it is answered: 5xx or no answer means unknown, so the client repeats."""
+    def _repeat(self, action: Callable[[], Any]) -> Any:
+        """Repeat a request until it is answered: after a 5xx or no answer its effect is unknown."""
         for _ in range(6):
             try:
-                return deed()
+                return action()
             except Killed:
                 self.wire.reborn()
             except Unavailable:
                 pass
             self.advance(1)
-        raise AssertionError("never answered")
+        raise AssertionError("no answer after six requests")
 
-    def _seen(self, call: Call) -> None:
-        """A write took effect: the bystander compares the row with what it was."""
+    def _check_effect(self, call: Call) -> None:
+        """Pass the row of a write that took effect to the checker."""
         if call.operation in ("PutItem", "UpdateItem"):
             key = (call.request.get("Key") or call.request["Item"])["pk"]["S"]
             row = self._row(key)
             assert row is not None
-            self.bystander.written(row)
+            self.checker.check_write(row)
 
     def _row(self, key: str) -> Order | None:
         item = self._table().get_item(DynamoType({"S": key}))
@@ -216,7 +222,7 @@ class World:
         return [item.to_json()["Attributes"] for item in self._table().items.values()]
 
     def _messages(self) -> list[Any]:
-        """Moto's own lists: asking over the wire would cost as much as the scenario."""
+        """Return moto's own lists: requests for them would take as long as the scenario."""
         queues = sqs_backends["123456789012"][REGION].queues
         return [
             queues[name]._messages
@@ -228,8 +234,12 @@ class World:
 
 
 @contextmanager
-def proven() -> Iterator[World]:
-    """A world with the task `proof`: ok, flaky (fails once), failing (always), or a parent that places one more."""
+def proof_world() -> Iterator[World]:
+    """Make a world with the task `proof`.
+
+    Its kinds are ok, flaky (fails once), failing (always), parent (places an order) and reporting
+    (reports progress).
+    """
     with running() as cloud, restored(), tapped() as wire:
         with wire.unseen():
             queue.url()
@@ -237,11 +247,11 @@ def proven() -> Iterator[World]:
 
         @task(max_attempts=3, backoff_s=1)
         def proof(context: Context, kind: str) -> str:
-            order_round, run = world.run(context)
+            retry_round, run = world.run(context)
             try:
-                return _behave(context, kind, f"{order_round}.{context.attempt}")
+                return _behave(context, kind, f"{retry_round}.{context.attempt}")
             finally:
-                run.over = True
+                run.ended = True
 
         yield world
 

@@ -18,7 +18,7 @@ from chalicelib.execution import registry
 from chalicelib.functions import periodic
 from chalicelib.orders import SECOND
 from chalicelib.tasks import task
-from tests.faults.interleave import Deed, interleaved, schedules
+from tests.faults.interleave import Action, interleaved, schedules
 from tests.kit import Cloud, Wire
 from tests.kit.cloud import REGION
 from tests.kit.wire import Call, Fault, Killed, answer_lost, lost
@@ -156,7 +156,7 @@ def test_two_sweepers_in_every_order_of_their_calls_place_a_tick_once(
     def run(schedule: list[str]) -> list[tuple[str, list[str]]]:
         cloud.clock.advance(3600)
         inserted.clear()
-        sweepers: dict[str, Deed] = {
+        sweepers: dict[str, Action] = {
             name: lambda: periodic.place_ticks(orders.now()) for name in ("first", "second")
         }
         steps = interleaved(wire, sweepers, schedule)

@@ -1,0 +1,178 @@
+"""The invariants of every step, checked at each write of a row and at each start of a task.
+
+EDGES repeats the transitions of docs/reliability.md on purpose. A test compares it with the code's
+own table, so neither can change alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from chalicelib.orders import Order, Status
+
+EDGES = {
+    (None, Status.PENDING),
+    (Status.PENDING, Status.RUNNING),
+    (Status.RUNNING, Status.RUNNING),
+    (Status.RUNNING, Status.PENDING),
+    (Status.RUNNING, Status.SUCCESS),
+    (Status.RUNNING, Status.FAILED),
+    (Status.PENDING, Status.FAILED),
+    (Status.PENDING, Status.CANCELLED),
+    (Status.PENDING, Status.PENDING),
+    (Status.FAILED, Status.PENDING),
+    (Status.CANCELLED, Status.PENDING),
+}
+
+
+@dataclass
+class Run:
+    """One run of a task, and the time at which its lease ends."""
+
+    round: int
+    attempt: int
+    lease_until: int
+    ended: bool = False
+
+
+@dataclass
+class InvariantChecker:
+    """The last state of every order, its runs, and the invariants that were broken so far."""
+
+    clock: Callable[[], int]
+    rows: dict[str, Order] = field(default_factory=dict)
+    runs: dict[str, list[Run]] = field(default_factory=dict)
+    cancelled_rounds: set[tuple[str, int]] = field(default_factory=set)
+    broken: list[str] = field(default_factory=list)
+
+    def forget(self) -> None:
+        for record in (self.rows, self.runs, self.cancelled_rounds, self.broken):
+            record.clear()
+
+    def check_write(self, row: Order) -> None:
+        """Compare a row that was just written with its previous state."""
+        old = self.rows.get(row.key)
+        self.rows[row.key] = row
+        self._must(
+            (old.status if old else None, row.status) in EDGES,
+            "the transition is in the table",
+            old,
+            row,
+        )
+        if old is not None:
+            self._must(
+                row.version == old.version + 1, "each write increments the version", old, row
+            )
+            self._must(
+                row.input == old.input and row.created_at == old.created_at,
+                "the input and created_at never change",
+                old,
+                row,
+            )
+            if old.status.final:
+                self._must(
+                    row.retry_round == old.retry_round + 1,
+                    "only a retry changes a final order",
+                    old,
+                    row,
+                )
+            else:
+                self._must(
+                    row.retry_round == old.retry_round,
+                    "a round ends before the next",
+                    old,
+                    row,
+                )
+            if row.requeue_count > old.requeue_count:
+                self._must(
+                    (old.check_at or 0) <= self.clock(),
+                    "no order is requeued before it is due",
+                    old,
+                    row,
+                )
+        self._check_attributes(row)
+
+    def _check_attributes(self, row: Order) -> None:
+        if row.status.final:
+            self._must(
+                row.check_at is None and row.check_shard is None and row.lease_until is None,
+                "a final order has no timer",
+                row,
+            )
+            self._must(row.expires_at is not None, "a final order expires", row)
+        else:
+            self._must(row.expires_at is None, "a live order does not expire", row)
+            self._must(
+                row.check_at is not None and row.check_shard is not None,
+                "a live order has a timer",
+                row,
+            )
+            self._must(
+                (row.lease_until is not None) == (row.status is Status.RUNNING),
+                "an order has a lease exactly while it runs",
+                row,
+            )
+        self._must(row.attempts <= row.max_attempts, "attempts never exceed max_attempts", row)
+        self._must(
+            row.status is not Status.SUCCESS or row.result is not None,
+            "a success has its result",
+            row,
+        )
+        self._must(
+            row.status is not Status.FAILED or row.error is not None,
+            "a failure has its error",
+            row,
+        )
+
+    def start_run(self, key: str, attempt: int) -> Run:
+        """Check and record the start of a task.
+
+        The row is as this attempt's claim left it, unless another worker has claimed it since.
+        """
+        row = self.rows[key]
+        runs = self.runs.setdefault(key, [])
+        now = self.clock()
+        self._must(row.run_at is None or row.run_at <= now, "no order runs before its time", row)
+        self._must(
+            (key, row.retry_round) not in self.cancelled_rounds, "a cancelled order never runs", row
+        )
+        duplicates = [run for run in runs if (run.round, run.attempt) == (row.retry_round, attempt)]
+        self._must(not duplicates, "no attempt runs twice", row)
+        self._must(
+            all(run.ended or run.lease_until < now for run in runs),
+            "at most one run within a lease",
+            row,
+        )
+        runs.append(Run(row.retry_round, attempt, row.lease_until or 0))
+        return runs[-1]
+
+    def record_cancel(self, row: Order) -> None:
+        """Record a confirmed cancellation: this round of the order must never run."""
+        self.cancelled_rounds.add((row.key, row.retry_round))
+
+    def check_end(self, row: Order) -> None:
+        """Check an order at the end of a scenario; raises AssertionError if anything was broken."""
+        self._must(row.status.final, "every order ends", row)
+        runs = [run for run in self.runs.get(row.key, []) if run.round == row.retry_round]
+        self._must(len(runs) <= row.max_attempts, "a round runs at most max_attempts times", row)
+        if row.status is Status.SUCCESS:
+            self._must(
+                row.result == f'"{row.retry_round}.{row.attempts}"',
+                "the result is the current attempt's",
+                row,
+            )
+            self._must(
+                (row.key, row.retry_round) not in self.cancelled_rounds,
+                "a cancelled order never succeeds",
+                row,
+            )
+        assert not self.broken, "\n".join(self.broken)
+
+    def _must(self, holds: bool, invariant: str, *rows: Order | None) -> None:
+        """Record a broken invariant.
+
+        It does not raise: inside an AWS call that would look like an AWS error and be handled.
+        """
+        if not holds:
+            self.broken.append(f"broken: {invariant}: {' -> '.join(map(str, rows))}")
