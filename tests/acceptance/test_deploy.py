@@ -19,7 +19,7 @@ from cli import stack
 from cli.formation import describe
 from cli.package import ROOT, package
 from tests.acceptance.conftest import LocalCloud
-from tests.soak.backstage import SCHEDULE
+from tests.soak.stack_control import SCHEDULE
 
 pytestmark = pytest.mark.local
 

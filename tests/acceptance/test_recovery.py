@@ -1,4 +1,4 @@
-"""The running stack heals: a soak in short, killed and stopped workers, failures that vanish, tasks without end."""
+"""Recovery of a running stack: a short soak, dead workers, lost failures and tasks without end."""
 
 from __future__ import annotations
 
@@ -10,51 +10,51 @@ import pytest
 
 from tests.acceptance.stack import until
 from tests.soak import experiments
-from tests.soak.backstage import Backstage, soaked
 from tests.soak.experiments import FINISH_S, RESEND_AFTER_S, SWEEP_S, TIMEOUT_S
 from tests.soak.soak import soak
+from tests.soak.stack_control import StackControl, soak_stack
 
 pytestmark = pytest.mark.local
 
 SKEW_S = 2  # worker.LEASE_MARGIN_S
-COLD_S = 5  # a function's start on a busy machine, and this test's own looks
+COLD_S = 5  # a cold start on a busy machine, and the intervals at which this test looks
 
 
 @pytest.fixture(scope="module")
-def backstage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backstage]:
-    stack = soaked(tmp_path_factory.mktemp("recovery")).start()
-    yield Backstage(stack)
+def control(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackControl]:
+    stack = soak_stack(tmp_path_factory.mktemp("recovery")).start()
+    yield StackControl(stack)
     stack.stop()
 
 
 def test_a_soak_breaks_no_promise() -> None:
-    soaked_for = soak(40, seed=int.from_bytes(os.urandom(3), "big"))
+    outcome = soak(40, seed=int.from_bytes(os.urandom(3), "big"))
 
-    assert soaked_for.faults == [], str(soaked_for)
-    assert soaked_for.accepted > 50
-    assert all(soaked_for.kills[kind] for kind in ("worker", "http")), str(soaked_for)
+    assert outcome.violations == [], str(outcome)
+    assert outcome.accepted > 50
+    assert all(outcome.kills[kind] for kind in ("worker", "http")), str(outcome)
 
 
-def test_a_killed_http_server_is_replaced(backstage: Backstage) -> None:
-    before = backstage.stack.processes("cli.serve")
+def test_a_killed_http_server_is_replaced(control: StackControl) -> None:
+    before = control.stack.processes("cli.serve")
     os.kill(before[0], signal.SIGKILL)
 
-    until(lambda: backstage.stack.processes("cli.serve") not in ([], before), 20)
+    until(lambda: control.stack.processes("cli.serve") not in ([], before), 20)
 
-    assert backstage.stack.http("GET", "/health").status == 200
-    assert "was restarted" in backstage.stack.output
+    assert control.stack.http("GET", "/health").status == 200
+    assert "was restarted" in control.stack.output
 
 
-def test_a_killed_worker_s_order_is_claimed_again(backstage: Backstage) -> None:
-    (waited_s,) = experiments.claimed_again_s(backstage)
+def test_a_killed_worker_s_order_is_claimed_again(control: StackControl) -> None:
+    (waited_s,) = experiments.seconds_to_next_claim(control)
 
     assert waited_s <= max(RESEND_AFTER_S, TIMEOUT_S + SKEW_S) + SWEEP_S + COLD_S
 
 
-def test_every_order_ends_where_failures_vanish(backstage: Backstage) -> None:
-    ended = experiments.ended_where_failures_vanish(backstage, 8)
+def test_every_order_ends_without_batch_item_failures(control: StackControl) -> None:
+    statuses = experiments.statuses_without_batch_failures(control, 8)
 
-    assert ended == {
+    assert statuses == {
         "steady": "SUCCESS",
         "slow": "SUCCESS",
         "flaky": "SUCCESS",
@@ -62,12 +62,12 @@ def test_every_order_ends_where_failures_vanish(backstage: Backstage) -> None:
     }
 
 
-def test_a_backlog_is_not_multiplied_and_is_served_in_the_end(backstage: Backstage) -> None:
-    found = experiments.backlog(backstage, 200, graces=3)
+def test_a_backlog_is_not_multiplied_and_is_worked_off(control: StackControl) -> None:
+    found = experiments.backlog(control, 200, resend_periods=3)
 
     assert found.sweeps >= 5
-    assert found.most_messages <= 1.1 * found.orders
-    assert found.unended == 0
+    assert found.max_messages <= 1.1 * found.orders
+    assert found.unfinished == 0
 
 
 @pytest.mark.parametrize(
@@ -79,12 +79,12 @@ def test_a_backlog_is_not_multiplied_and_is_served_in_the_end(backstage: Backsta
         ("spinning", TIMEOUT_S - FINISH_S),
     ],
 )
-def test_a_task_without_end_is_ended_with_a_reason(
-    backstage: Backstage, task: str, limit_s: float
+def test_a_task_without_end_ends_with_the_code_time_limit(
+    control: StackControl, task: str, limit_s: float
 ) -> None:
-    assert experiments.deadline(backstage, task, limit_s).code == "time_limit"
+    assert experiments.run_past_limit(control, task, limit_s).code == "time_limit"
 
 
-def test_a_c_call_is_ended_once_it_returns_or_with_its_function(backstage: Backstage) -> None:
-    assert experiments.deadline(backstage, "in_c", 1, 1800).code == "time_limit"
-    assert experiments.deadline(backstage, "in_c", 1, 9000).code == "attempts_exhausted"
+def test_a_c_call_ends_when_it_returns_or_with_its_function(control: StackControl) -> None:
+    assert experiments.run_past_limit(control, "in_c", 1, 1800).code == "time_limit"
+    assert experiments.run_past_limit(control, "in_c", 1, 9000).code == "attempts_exhausted"

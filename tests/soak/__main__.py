@@ -9,16 +9,16 @@ from tests.soak.soak import soak
 
 
 def main(arguments: list[str]) -> int:
-    """Prints the seed first and the verdict last. Returns the exit code: 1 if a promise was broken."""
+    """Run the soak and print its seed first; return the exit code, 1 if a promise was broken."""
     seconds = float(arguments[0]) if arguments else 3600
     seed = int(arguments[1]) if arguments[1:] else secrets.randbelow(1_000_000)
-    _say(f"soak of {seconds:.0f} s, seed {seed} ...")
-    soaked = soak(seconds, seed)
-    _say(str(soaked))
-    return 1 if soaked.faults else 0
+    _print(f"soak of {seconds:.0f} s, seed {seed} ...")
+    outcome = soak(seconds, seed)
+    _print(str(outcome))
+    return 1 if outcome.violations else 0
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 

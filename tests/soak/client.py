@@ -1,4 +1,4 @@
-"""A client that trusts nobody: repeats what got no answer, and remembers every final order that it saw."""
+"""A distrustful client: repeats unanswered requests, and compares final orders with later reads."""
 
 from __future__ import annotations
 
@@ -27,94 +27,103 @@ PATIENCE_S = 60
 
 
 @dataclass
-class Seen:
-    """An order as this client knows it. `late`: a retry of it got no answer, so it may still come into force."""
+class KnownOrder:
+    """An order as this client last saw it."""
 
     task: str
     number: int
     final: dict[str, Any] | None = None
     retried: bool = False
-    late: bool = False
+    retry_pending: bool = False  # a retry got no answer at first and may still take effect
 
 
 class Client(threading.Thread):
-    """Places, looks, cancels and retries by chance, so many times a second, until it is stopped."""
+    """A thread that places, reads, cancels and retries orders at random until it is stopped."""
 
     def __init__(
-        self, stack: Stack, runs: str, chance: random.Random, per_second: float, name: str
+        self, stack: Stack, runs: str, dice: random.Random, per_second: float, name: str
     ) -> None:
         super().__init__(name=name, daemon=True)
-        self.stack, self.runs, self.chance, self.pause_s = stack, runs, chance, 1 / per_second
-        self.seen: dict[str, Seen] = {}
-        self.repeated, self.faults, self.done, self.asking = (
-            0,
-            list[str](),
-            threading.Event(),
-            False,
-        )
+        self.stack = stack
+        self.runs = runs
+        self.dice = dice
+        self.pause_s = 1 / per_second
+        self.known: dict[str, KnownOrder] = {}
+        self.repeats = 0
+        self.violations: list[str] = []
+        self.stopped = threading.Event()
+        self.is_waiting = False
 
     def run(self) -> None:
-        deeds = {self.place: 50, self.look: 35, self.cancel: 8, self.retry: 7}
-        while not self.done.wait(self.pause_s):
-            self._try(self.chance.choices(list(deeds), list(deeds.values()))[0])
+        actions = {self.place: 50, self.read: 35, self.cancel: 8, self.retry: 7}
+        while not self.stopped.wait(self.pause_s):
+            self._try(self.dice.choices(list(actions), list(actions.values()))[0])
 
-    def look_at_all(self) -> None:
-        """A last look at every order, in the caller's thread."""
-        for order_id in self.seen:
-            self._try(functools.partial(self.look_at, order_id))
+    def read_all(self) -> None:
+        """Read every order once more, in the caller's thread."""
+        for order_id in self.known:
+            self._try(functools.partial(self.read_order, order_id))
 
     def stop(self) -> None:
-        self.done.set()
+        self.stopped.set()
         self.join()
 
     def place(self) -> None:
-        task, number = self.chance.choices(list(WEIGHTS), list(WEIGHTS.values()))[0], len(self.seen)
+        task = self.dice.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+        number = len(self.known)
         key = {"Idempotency-Key": f"{self.name}-{number}"}
         body = {"task": task, "input": {"number": number, "runs": self.runs}}
         ids = {
-            self._told("POST", "/orders", 202, body, key)["id"]
-            for _ in range(self.chance.choice((1, 1, 1, 2)))
+            self._request("POST", "/orders", 202, body, key)["id"]
+            for _ in range(self.dice.choice((1, 1, 1, 2)))
         }
-        self.seen |= {order_id: Seen(task, number) for order_id in ids}
+        self.known |= {order_id: KnownOrder(task, number) for order_id in ids}
         if len(ids) > 1:
-            self.faults.append(f"the key {key} placed {len(ids)} orders")
+            self.violations.append(f"the key {key} placed {len(ids)} orders")
 
-    def look(self) -> None:
-        if self.seen:
-            self.look_at(self.chance.choice(list(self.seen)))
+    def read(self) -> None:
+        if self.known:
+            self.read_order(self.dice.choice(list(self.known)))
 
-    def look_at(self, order_id: str) -> None:
-        order, seen = self._told("GET", f"/orders/{order_id}", 200), self.seen[order_id]
-        if seen.final not in (None, order):
-            if not seen.late:
-                self.faults.append(f"a final order changed: {seen.final} -> {order}")
-            seen.late = False
-        seen.final = order if order["done"] else None
+    def read_order(self, order_id: str) -> None:
+        """Read an order; a final one must not have changed since the last read."""
+        order = self._request("GET", f"/orders/{order_id}", 200)
+        known = self.known[order_id]
+        if known.final not in (None, order):
+            if not known.retry_pending:
+                self.violations.append(f"a final order changed: {known.final} -> {order}")
+            known.retry_pending = False
+        known.final = order if order["done"] else None
 
     def cancel(self) -> None:
-        if self.seen:
-            order_id = list(self.seen)[-1]
-            self._told("POST", f"/orders/{order_id}/cancel", (200, 409))
+        if self.known:
+            order_id = list(self.known)[-1]
+            self._request("POST", f"/orders/{order_id}/cancel", (200, 409))
 
     def retry(self) -> None:
         ended = [
             order_id
-            for order_id, seen in self.seen.items()
-            if seen.final and seen.final["status"] in ("FAILED", "CANCELLED") and not seen.retried
+            for order_id, known in self.known.items()
+            if known.final
+            and known.final["status"] in ("FAILED", "CANCELLED")
+            and not known.retried
         ]
         if ended:
-            seen, before = self.seen[order_id := self.chance.choice(ended)], self.repeated
-            seen.retried, seen.final = True, None
-            self._told("POST", f"/orders/{order_id}/retry", (202, 409))
-            seen.late = self.repeated > before
+            order_id = self.dice.choice(ended)
+            known = self.known[order_id]
+            known.retried = True
+            known.final = None
+            repeats_before = self.repeats
+            self._request("POST", f"/orders/{order_id}/retry", (202, 409))
+            known.retry_pending = self.repeats > repeats_before
 
-    def _try(self, deed: Callable[[], object]) -> None:
+    def _try(self, action: Callable[[], object]) -> None:
         try:
-            deed()
-        except Exception as fault:
-            self.faults.append(f"{self.name}: {fault!r}")
+            action()
+        except Exception as error:
+            self.violations.append(f"{self.name}: {error!r}")
 
-    def _told(
+    def _request(
         self,
         method: str,
         path: str,
@@ -122,16 +131,18 @@ class Client(threading.Thread):
         body: Any = None,
         headers: dict[str, str] | None = None,
     ) -> Any:
-        reply = self._answered(method, path, body, headers)
+        reply = self._repeat_until_answered(method, path, body, headers)
         if reply.status not in (expected if isinstance(expected, tuple) else (expected,)):
             raise AssertionError(f"{method} {path}: {reply.status} {reply.body}")
         return reply.json
 
-    def _answered(self, method: str, path: str, body: Any, headers: dict[str, str] | None) -> Reply:
-        """The answer, however often the server is killed meanwhile."""
+    def _repeat_until_answered(
+        self, method: str, path: str, body: Any, headers: dict[str, str] | None
+    ) -> Reply:
+        """Repeat a request until the server, which may be killed at any time, answers it."""
         end = time.monotonic() + PATIENCE_S
         while time.monotonic() < end:
-            self.asking = True
+            self.is_waiting = True
             try:
                 reply = self.stack.http(method, path, body, headers)
                 if reply.status < 500:
@@ -139,7 +150,7 @@ class Client(threading.Thread):
             except (OSError, http.client.HTTPException):
                 pass
             finally:
-                self.asking = False
-            self.repeated += 1
+                self.is_waiting = False
+            self.repeats += 1
             time.sleep(0.1)
         raise AssertionError(f"{method} {path}: no answer within {PATIENCE_S} s")

@@ -1,4 +1,7 @@
-"""`python -m tests.soak.measure [ORDERS]`: prints the experiments' numbers; a backlog of 5,000 orders by default."""
+"""`python -m tests.soak.measure [ORDERS]`: print the experiments' numbers.
+
+ORDERS, the size of the backlog, is 5,000 by default.
+"""
 
 from __future__ import annotations
 
@@ -8,45 +11,47 @@ import time
 from pathlib import Path
 
 from tests.soak import experiments
-from tests.soak.backstage import Backstage, soaked
 from tests.soak.experiments import FINISH_S, TIMEOUT_S
+from tests.soak.stack_control import StackControl, soak_stack
 
-_OWN_S = TIMEOUT_S - FINISH_S  # what a task has without a timeout_s
-DEADLINES = (
+_DEFAULT_LIMIT_S = TIMEOUT_S - FINISH_S  # of a task without a timeout_s
+LIMITS = (
     ("sleeping_1_s", 1, 1),
     ("spinning_1_s", 1, 1),
     ("in_c", 1, 1800),
-    ("sleeping", _OWN_S, 1),
-    ("spinning", _OWN_S, 1),
+    ("sleeping", _DEFAULT_LIMIT_S, 1),
+    ("spinning", _DEFAULT_LIMIT_S, 1),
     ("in_c", 1, 9000),
 )
 
 
 def main(arguments: list[str]) -> int:
-    """Returns the exit code: 1 if a promise was broken."""
+    """Run every experiment; return the exit code, 1 if a promise was broken."""
     orders = int(arguments[0]) if arguments else 5000
     with tempfile.TemporaryDirectory() as folder:
-        stack = soaked(Path(folder)).start()
+        stack = soak_stack(Path(folder)).start()
         try:
-            return _measure(Backstage(stack), orders)
+            return _measure(StackControl(stack), orders)
         finally:
             stack.stop()
 
 
-def _measure(backstage: Backstage, orders: int) -> int:
-    for task, limit_s, number in DEADLINES:
-        late = experiments.deadline(backstage, task, limit_s, number)
-        _say(f"{task} ({number}), limit {limit_s} s: {late.code}, {late.late_s:.2f} s late")
+def _measure(control: StackControl, orders: int) -> int:
+    for task, limit_s, number in LIMITS:
+        ended = experiments.run_past_limit(control, task, limit_s, number)
+        _print(f"{task} ({number}), limit {limit_s} s: {ended.code}, {ended.late_s:.2f} s late")
     for _ in range(3):
-        waits = experiments.claimed_again_s(backstage, kills=3)
-        _say(f"an order whose worker is killed three times: claimed again after {waits} s")
-    _say(f"where failures vanish: {experiments.ended_where_failures_vanish(backstage, 12)}")
-    began, found = time.monotonic(), experiments.backlog(backstage, orders)
-    _say(f"worker stopped: {found}, {time.monotonic() - began:.0f} s")
-    return 1 if found.unended or found.most_messages > 1.1 * orders else 0
+        waits = experiments.seconds_to_next_claim(control, kills=3)
+        _print(f"an order whose worker is killed three times: claimed again after {waits} s")
+    statuses = experiments.statuses_without_batch_failures(control, 12)
+    _print(f"without ReportBatchItemFailures: {statuses}")
+    started_at = time.monotonic()
+    found = experiments.backlog(control, orders)
+    _print(f"worker stopped: {found}, {time.monotonic() - started_at:.0f} s")
+    return 1 if found.unfinished or found.max_messages > 1.1 * orders else 0
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 

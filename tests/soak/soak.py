@@ -1,5 +1,6 @@
-"""A soak: a running stack under load, its messages doubled, while kill -9 hits workers, sweepers and the HTTP
-server; then it must heal.
+"""A soak: a stack under load, with duplicate messages and killed processes, must recover.
+
+kill -9 hits workers, sweepers and the HTTP server.
 """
 
 from __future__ import annotations
@@ -13,139 +14,154 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.soak.backstage import Backstage, Every, soaked
 from tests.soak.client import Client
-from tests.soak.verdict import faults
+from tests.soak.stack_control import Repeater, StackControl, soak_stack
+from tests.soak.verdict import violations
 
-CLIENTS, PER_SECOND = 3, 3.0  # deeds of each, half of them orders
-SWEEP_S, KILL_S, DOUBLE_S, HEAL_S = 3.0, 2.0, 0.5, 300.0
+CLIENTS = 3
+PER_SECOND = 3.0  # requests of each client, half of them new orders
+SWEEP_S = 3.0
+KILL_S = 2.0
+DUPLICATE_S = 0.5
+RECOVERY_LIMIT_S = 300.0
 
 
 @dataclass(frozen=True)
 class Soaked:
-    """What a soak saw. Durations are in seconds; `healed_s` after the last kill."""
+    """The outcome of a soak. `recovered_s` and `drained_s` are seconds after the last kill."""
 
     seed: int
     seconds: float
     accepted: int
     orders: int
     runs: int
-    repeated: int
+    repeats: int
     kills: dict[str, int]
-    healed_s: float
+    recovered_s: float
     drained_s: float
-    faults: list[str]
+    violations: list[str]
 
     def __str__(self) -> str:
-        lost = sum(fault.startswith("lost") for fault in self.faults)
-        changed = sum("changed" in fault for fault in self.faults)
+        lost = sum(violation.startswith("lost") for violation in self.violations)
+        changed = sum("changed" in violation for violation in self.violations)
         kills = ", ".join(f"{kind} {times}" for kind, times in sorted(self.kills.items()))
         return "\n".join(
             [
-                f"soak of {self.seconds:.0f} s, seed {self.seed}: accepted {self.accepted}, orders with follow-ups"
-                f" {self.orders}, runs {self.runs}, lost {lost}, changed {changed}, violations {len(self.faults)};"
-                f" kill -9: {kills}; answers lost and asked again {self.repeated}; healed {self.healed_s:.1f} s after the"
+                f"soak of {self.seconds:.0f} s, seed {self.seed}: accepted {self.accepted},"
+                f" orders with follow-ups {self.orders}, runs {self.runs}, lost {lost},"
+                f" changed {changed}, violations {len(self.violations)}; kill -9: {kills};"
+                f" requests repeated {self.repeats}; recovered {self.recovered_s:.1f} s after the"
                 f" last kill, queues empty after {self.drained_s:.1f} s",
-                *self.faults[:20],
+                *self.violations[:20],
             ]
         )
 
 
 def soak(seconds: float, seed: int) -> Soaked:
-    """The load and the kills for so many seconds, the healing after them."""
+    """Run load and kills for `seconds`, then wait for recovery and check every order."""
     with tempfile.TemporaryDirectory() as folder:
-        stack = soaked(Path(folder)).start()
+        stack = soak_stack(Path(folder)).start()
         try:
-            return _soak(Backstage(stack), seconds, seed)
-        except Exception as fault:
-            raise AssertionError(f"seed {seed}; the stack printed: {stack.output}") from fault
+            return _soak(StackControl(stack), seconds, seed)
+        except Exception as error:
+            raise AssertionError(f"seed {seed}; the stack printed: {stack.output}") from error
         finally:
             stack.stop()
 
 
-def _soak(backstage: Backstage, seconds: float, seed: int) -> Soaked:
+def _soak(control: StackControl, seconds: float, seed: int) -> Soaked:
     clients = [
         Client(
-            backstage.stack,
-            str(backstage.runs_file),
+            control.stack,
+            str(control.runs_file),
             random.Random(seed + n),
             PER_SECOND,
             f"client-{n}",
         )
         for n in range(CLIENTS)
     ]
-    sweeps = Every(SWEEP_S, backstage.sweep)
+    sweeps = Repeater(SWEEP_S, control.sweep)
     sweeps.start()
-    kills, last_kill = _load(backstage, clients, seconds, seed), time.monotonic()
-    healed_s = _waited(last_kill, lambda: all(order.status.final for order in backstage.orders()))
-    drained_s = _waited(
-        last_kill, lambda: not backstage.messages() and not backstage.messages("dead")
+    kills = _load(control, clients, seconds, seed)
+    last_kill = time.monotonic()
+    recovered_s = _wait_until(
+        lambda: all(order.status.final for order in control.orders()), last_kill
+    )
+    drained_s = _wait_until(
+        lambda: not control.messages() and not control.messages("dead"), last_kill
     )
     sweeps.stop()
     for client in clients:
-        client.look_at_all()
-    orders, runs = backstage.orders(), backstage.runs()
-    found = faults(clients, orders, runs)
-    if left := backstage.messages() + backstage.messages("dead"):
+        client.read_all()
+    orders = control.orders()
+    runs = control.runs()
+    found = violations(clients, orders, runs)
+    if left := control.messages() + control.messages("dead"):
         found.append(f"the queues still hold {left} messages")
     return Soaked(
         seed,
         seconds,
-        sum(len(client.seen) for client in clients),
+        sum(len(client.known) for client in clients),
         len(orders),
-        sum(run.word == "began" for run in runs),
-        sum(client.repeated for client in clients),
+        sum(run.event == "began" for run in runs),
+        sum(client.repeats for client in clients),
         kills,
-        healed_s,
+        recovered_s,
         drained_s,
         found,
     )
 
 
-def _load(backstage: Backstage, clients: list[Client], seconds: float, seed: int) -> Counter[str]:
-    """Clients, doubled messages and kills for so many seconds. Returns how many of each kind were killed."""
-    chance = random.Random(~seed)
-    doubles = Every(DOUBLE_S, lambda: _double(backstage, clients, chance))
-    for thread in (*clients, doubles):
+def _load(control: StackControl, clients: list[Client], seconds: float, seed: int) -> Counter[str]:
+    """Run clients, duplicate messages and kills for `seconds`; return the kills by kind."""
+    dice = random.Random(~seed)
+    duplicates = Repeater(DUPLICATE_S, lambda: _duplicate(control, clients, dice))
+    for thread in (*clients, duplicates):
         thread.start()
-    kills = _kill_for(seconds, backstage, clients, random.Random(seed))
-    doubles.stop()
+    kills = _kill_for(seconds, control, clients, random.Random(seed))
+    duplicates.stop()
     for client in clients:
         client.stop()
     return kills
 
 
 def _kill_for(
-    seconds: float, backstage: Backstage, clients: list[Client], chance: random.Random
+    seconds: float, control: StackControl, clients: list[Client], dice: random.Random
 ) -> Counter[str]:
-    """Each dies at work, not at rest, as far as that can be aimed at."""
+    """Kill processes for `seconds`, if possible while they work; return the kills by kind."""
 
-    def sweeping() -> None:
-        threading.Thread(target=backstage.sweep, daemon=True).start()
-        time.sleep(chance.uniform(0, 0.2))
+    def start_sweep() -> None:
+        threading.Thread(target=control.sweep, daemon=True).start()
+        time.sleep(dice.uniform(0, 0.2))
 
-    def asked() -> None:
+    def wait_for_request() -> None:
         end = time.monotonic() + 2
-        while time.monotonic() < end and not any(client.asking for client in clients):
+        while time.monotonic() < end and not any(client.is_waiting for client in clients):
             time.sleep(0.001)
-        time.sleep(chance.uniform(0, 0.02))
+        time.sleep(dice.uniform(0, 0.02))
 
-    end, kills = time.monotonic() + seconds, Counter[str]()
-    moments = {"worker": lambda: None, "sweeper": sweeping, "http": asked}
+    kills = Counter[str]()
+    waits = {"worker": lambda: None, "sweeper": start_sweep, "http": wait_for_request}
+    end = time.monotonic() + seconds
     while time.monotonic() < end:
-        time.sleep(chance.expovariate(1 / KILL_S))
-        kind = chance.choices(("worker", "sweeper", "http"), (6, 2, 2))[0]
-        kills[kind] += backstage.kill(kind, chance, moments[kind])
+        time.sleep(dice.expovariate(1 / KILL_S))
+        kind = dice.choices(("worker", "sweeper", "http"), (6, 2, 2))[0]
+        kills[kind] += control.kill(kind, dice, waits[kind])
     return kills
 
 
-def _double(backstage: Backstage, clients: list[Client], chance: random.Random) -> None:
-    order_id, seen = chance.choice(list(chance.choice(clients).seen.items())[-5:])
-    backstage.double(order_id, seen.task)
+def _duplicate(control: StackControl, clients: list[Client], dice: random.Random) -> None:
+    """Send another message of one of the last orders of a client."""
+    client = dice.choice(clients)
+    order_id, known = dice.choice(list(client.known.items())[-5:])
+    control.duplicate(order_id, known.task)
 
 
-def _waited(since: float, holds: Callable[[], bool]) -> float:
-    """Seconds from then until it holds, or HEAL_S: the verdict tells what is amiss."""
-    while not holds() and time.monotonic() - since < HEAL_S:
+def _wait_until(holds: Callable[[], bool], since: float) -> float:
+    """Wait for a condition, at most RECOVERY_LIMIT_S; return the seconds since `since`.
+
+    It does not fail after the limit: `violations` names the orders that have not recovered.
+    """
+    while not holds() and time.monotonic() - since < RECOVERY_LIMIT_S:
         time.sleep(1)
     return time.monotonic() - since

@@ -1,4 +1,7 @@
-"""What a soak orders: copied into its project as chalicelib/tasks/soak.py. Each run leaves a line in `runs`, a file."""
+"""The tasks of a soak, copied into its project as chalicelib/tasks/soak.py.
+
+Each run appends lines to the file `runs`.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,9 @@ from typing import NoReturn
 from chalicelib.tasks import Context, task
 
 
-def note(order: Context, runs: str, word: str) -> None:
-    """One write of one short line: nobody's lines mix."""
-    line = f"{order.key} {order.attempt} {word} {time.time():.6f} {os.getpid()}\n"
+def record(order: Context, runs: str, event: str) -> None:
+    """Append a line to `runs` in a single write, so that lines of several processes do not mix."""
+    line = f"{order.key} {order.attempt} {event} {time.time():.6f} {os.getpid()}\n"
     file = os.open(runs, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         os.write(file, line.encode())
@@ -22,64 +25,64 @@ def note(order: Context, runs: str, word: str) -> None:
 
 @task(max_attempts=12, backoff_s=0.5)
 def steady(number: int, runs: str, order: Context) -> int:
-    note(order, runs, "began")
-    note(order, runs, "ended")
+    record(order, runs, "began")
+    record(order, runs, "ended")
     return number * number
 
 
 @task(max_attempts=12, backoff_s=0.5)
 def slow(number: int, runs: str, order: Context) -> int:
-    note(order, runs, "began")
+    record(order, runs, "began")
     for percent in range(0, 100, 25):
         order.progress(percent)
         time.sleep(0.25)
-    note(order, runs, "ended")
+    record(order, runs, "ended")
     return number * number
 
 
 @task(max_attempts=12, backoff_s=0.5)
 def flaky(number: int, runs: str, order: Context) -> int:
-    note(order, runs, "began")
+    record(order, runs, "began")
     if order.attempt < 3:
-        note(order, runs, "ended")
+        record(order, runs, "ended")
         raise RuntimeError("not yet")
-    note(order, runs, "ended")
+    record(order, runs, "ended")
     return number * number
 
 
 @task(max_attempts=12, backoff_s=0.5)
 def placing(number: int, runs: str, order: Context) -> int:
-    note(order, runs, "began")
+    record(order, runs, "began")
     for name in ("one", "two"):
         order.place("steady", {"number": number, "runs": runs}, name)
-    note(order, runs, "ended")
+    record(order, runs, "ended")
     return number * number
 
 
 @task(max_attempts=3, backoff_s=0.5)
 def failing(number: int, runs: str, order: Context) -> NoReturn:
-    note(order, runs, "began")
-    note(order, runs, "ended")
+    record(order, runs, "began")
+    record(order, runs, "ended")
     raise RuntimeError(f"{number} is wrong")
 
 
 @task(max_attempts=2)
 def crashing(number: int, runs: str, order: Context) -> NoReturn:
-    note(order, runs, "began")
+    record(order, runs, "began")
     os._exit(1)
 
 
 @task(max_attempts=2, backoff_s=0.5)
 def sleeping(number: int, runs: str, order: Context) -> int:
-    """Sleeps past any deadline."""
-    note(order, runs, "began")
+    """Sleep past any time limit."""
+    record(order, runs, "began")
     time.sleep(600)
     return number
 
 
 @task(max_attempts=1)
 def spinning(number: int, runs: str, order: Context) -> int:
-    note(order, runs, "began")
+    record(order, runs, "began")
     while True:
         number += 1
 
@@ -96,8 +99,8 @@ def spinning_1_s(number: int, runs: str, order: Context) -> int:
 
 @task(max_attempts=1, timeout_s=1)
 def in_c(number: int, runs: str, order: Context) -> int:
-    """One C call of so many milliseconds, which no signal interrupts."""
-    note(order, runs, "began")
+    """Make a C call of `number` milliseconds, which no signal interrupts."""
+    record(order, runs, "began")
     python = ctypes.pythonapi
     python.PyThread_allocate_lock.restype = ctypes.c_void_p
     lock = ctypes.c_void_p(python.PyThread_allocate_lock())

@@ -1,4 +1,4 @@
-"""What a client doesn't see of a running stack: its functions, its queues, its table, its processes."""
+"""Control of a running stack behind its API: functions, queues, table and processes."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ KINDS = {"worker": "lambda.*OrderWorker", "sweeper": "lambda.*OrderSweeper", "ht
 MESSAGES = [f"ApproximateNumberOfMessages{which}" for which in ("", "NotVisible", "Delayed")]
 
 
-def soaked(folder: Path, **options: str) -> Stack:
-    """A stack of a copy of the project with the soak's tasks, not yet started."""
+def soak_stack(folder: Path, **options: str) -> Stack:
+    """Return a stack, not yet started, of a copy of the project with the soak's tasks."""
     project = copy_of_the_project(folder / "project")
     shutil.copyfile(
         Path(__file__).with_name("tasks.py"), project / "chalicelib" / "tasks" / "soak.py"
@@ -42,11 +42,11 @@ def soaked(folder: Path, **options: str) -> Stack:
 
 @dataclass(frozen=True)
 class Run:
-    """A line of the file `runs`. `key` names the order and the round."""
+    """A line of the file `runs`; `key` names the order and the retry round, `at` is in seconds."""
 
     key: str
     attempt: int
-    word: str
+    event: str
     at: float
     pid: int
 
@@ -55,51 +55,53 @@ class Run:
         return self.key.split(".")[0]
 
 
-class Backstage:
-    """Of a started stack."""
+class StackControl:
+    """AWS clients and the processes of a started stack."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
         self.runs_file = stack.project / "runs"
-        given = cloud.client_environment(int(stack.options["CLOUD_PORT"]))
+        environment = cloud.client_environment(int(stack.options["CLOUD_PORT"]))
         session = boto3.Session(
-            given["AWS_ACCESS_KEY_ID"],
-            given["AWS_SECRET_ACCESS_KEY"],
-            region_name=given["AWS_REGION"],
+            environment["AWS_ACCESS_KEY_ID"],
+            environment["AWS_SECRET_ACCESS_KEY"],
+            region_name=environment["AWS_REGION"],
         )
         self.functions, self.sqs, self.dynamodb = (
-            session.client(name, endpoint_url=given["AWS_ENDPOINT_URL"])
+            session.client(name, endpoint_url=environment["AWS_ENDPOINT_URL"])
             for name in ("lambda", "sqs", "dynamodb")
         )
-        names = [made["FunctionName"] for made in self.functions.list_functions()["Functions"]]
+        names = [
+            function["FunctionName"] for function in self.functions.list_functions()["Functions"]
+        ]
         self.sweeper = next(name for name in names if "OrderSweeper" in name)
         self.worker = next(name for name in names if "OrderWorker" in name)
 
     def sweep(self) -> None:
-        """The schedule, without its minute."""
+        """Invoke the sweeper now, as its schedule does every minute."""
         self.functions.invoke(FunctionName=self.sweeper, Payload=SCHEDULE)
 
     def change_mapping(self, **changes: Any) -> None:
-        """Of the worker's event source mapping: Enabled, FunctionResponseTypes."""
+        """Change the worker's event source mapping: Enabled, FunctionResponseTypes."""
         mapping = self.functions.list_event_source_mappings(FunctionName=self.worker)[
             "EventSourceMappings"
         ][0]
         self.functions.update_event_source_mapping(UUID=mapping["UUID"], **changes)
 
-    def double(self, order_id: str, task: str) -> None:
-        """Another message of an order, as SQS may deliver one twice."""
+    def duplicate(self, order_id: str, task: str) -> None:
+        """Send a second message of an order, as SQS may deliver one twice."""
         body = {"v": VERSION, "pk": key_of(LOCAL_OWNER, order_id), "task": task}
         self.sqs.send_message(QueueUrl=self._url("orders"), MessageBody=json.dumps(body))
 
     def messages(self, queue: str = "orders") -> int:
-        """How many the queue holds, hidden ones included."""
+        """Count the messages of a queue, hidden ones included."""
         counts = self.sqs.get_queue_attributes(QueueUrl=self._url(queue), AttributeNames=MESSAGES)[
             "Attributes"
         ]
         return sum(int(count) for count in counts.values())
 
     def orders(self) -> list[Order]:
-        """Every row."""
+        """Return every order in the table."""
         pages = self.dynamodb.get_paginator("scan").paginate(
             TableName=f"{NAME}-orders", ConsistentRead=True
         )
@@ -115,42 +117,44 @@ class Backstage:
         return str(self.sqs.get_queue_url(QueueName=f"{NAME}-{queue}")["QueueUrl"])
 
     def runs(self) -> list[Run]:
-        """What the tasks noted so far."""
+        """Return the runs that the tasks have recorded so far."""
         lines = self.runs_file.read_text().splitlines() if self.runs_file.exists() else []
-        words = [line.split() for line in lines]
         return [
-            Run(key, int(attempt), word, float(at), int(pid))
-            for key, attempt, word, at, pid in words
+            Run(key, int(attempt), event, float(at), int(pid))
+            for key, attempt, event, at, pid in map(str.split, lines)
         ]
 
     def kill(
-        self, kind: str, chance: random.Random, moment: Callable[[], object] = lambda: None
+        self, kind: str, dice: random.Random, wait_for_moment: Callable[[], object] = lambda: None
     ) -> bool:
-        """kill -9 of one process of that kind, of this stack alone; `moment` waits for a good one. Whether one died."""
+        """Kill one process of a kind, of this stack only, with SIGKILL; return True if one died."""
         pids = self.stack.processes(KINDS[kind])
-        moment()
+        wait_for_moment()
         with suppress(ProcessLookupError, IndexError):
-            os.kill(chance.choice(pids), signal.SIGKILL)
+            os.kill(dice.choice(pids), signal.SIGKILL)
             return True
         return False
 
 
-class Every(threading.Thread):
-    """Does something every so many seconds until it is stopped. What fails is tried again the next time."""
+class Repeater(threading.Thread):
+    """A thread that calls an action periodically until it is stopped, even if some calls fail."""
 
-    def __init__(self, seconds: float, deed: Callable[[], object]) -> None:
+    def __init__(self, period_s: float, action: Callable[[], object]) -> None:
         super().__init__(daemon=True)
-        self.seconds, self.deed, self.done, self.failed = seconds, deed, threading.Event(), 0
+        self.period_s = period_s
+        self.action = action
+        self.stopped = threading.Event()
+        self.failures = 0
         self.times: list[float] = []
 
     def run(self) -> None:
-        while not self.done.wait(self.seconds):
+        while not self.stopped.wait(self.period_s):
             try:
-                self.deed()
+                self.action()
                 self.times.append(time.time())
             except Exception:
-                self.failed += 1
+                self.failures += 1
 
     def stop(self) -> None:
-        self.done.set()
+        self.stopped.set()
         self.join()
