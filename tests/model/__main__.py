@@ -1,4 +1,7 @@
-"""`python -m tests.model`: every scenario, or those named. `--mutate`: every weakened table."""
+"""`python -m tests.model [NAME...]`: check every scenario, or those named.
+
+With --mutate, check that every weakened table breaks a property.
+"""
 
 from __future__ import annotations
 
@@ -9,34 +12,37 @@ from tests.model.scenarios import MUTATIONS, SCENARIOS, Verdict, judge
 
 
 def main(arguments: list[str]) -> int:
-    """Prints a line for each walk. Returns the exit code: 1 if the table breaks, or a weakened one does not."""
+    """Print a line per scenario; return 1 if the table breaks or a weakened one does not."""
     mutate = "--mutate" in arguments
     configs = MUTATIONS if mutate else SCENARIOS
     names = [name for name in arguments if name in configs] or list(configs)
-    began, states, wrong = time.monotonic(), 0, []
+    started_at = time.monotonic()
+    states = 0
+    wrong = []
     for name in names:
         start = time.monotonic()
         verdict = judge(configs[name], first_only=mutate)
+        seconds = time.monotonic() - start
         states += verdict.states
-        if bool(verdict.broken) is not mutate:
+        if bool(verdict.violations) is not mutate:
             wrong.append(name)
-        _say(
-            f"{name}: {verdict.states} states, {time.monotonic() - start:.0f} s{_broken(verdict, mutate)}"
-        )
+        _print(f"{name}: {verdict.states} states, {seconds:.0f} s{_describe(verdict, mutate)}")
     kind = "mutants, not found" if mutate else "scenarios, violations"
-    _say(
-        f"model: {len(names)} {kind} {len(wrong)}, {states} states, {time.monotonic() - began:.0f} s"
-    )
+    seconds = time.monotonic() - started_at
+    _print(f"model: {len(names)} {kind} {len(wrong)}, {states} states, {seconds:.0f} s")
     return 1 if wrong else 0
 
 
-def _broken(verdict: Verdict, mutate: bool) -> str:
-    if mutate:
-        return ", found: " + " and ".join(verdict.broken) if verdict.broken else ", NOT FOUND"
-    return "".join(f"\n  BROKEN {name}: {'; '.join(way)}" for name, way in verdict.broken.items())
+def _describe(verdict: Verdict, mutate: bool) -> str:
+    if not mutate:
+        traces = verdict.violations.items()
+        return "".join(f"\n  BROKEN {name}: {'; '.join(trace)}" for name, trace in traces)
+    if not verdict.violations:
+        return ", NOT FOUND"
+    return ", found: " + " and ".join(verdict.violations)
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 

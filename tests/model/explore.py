@@ -1,4 +1,4 @@
-"""The walk: every state that can be reached, breadth first, so that the shortest way to a broken property is kept."""
+"""The search: every state that can be reached, breadth first, so that traces are the shortest."""
 
 from __future__ import annotations
 
@@ -8,79 +8,89 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.model import worker
-from tests.model.intake import intake
-from tests.model.sender import deadletter, sweeper
-from tests.model.state import IDLE, Proc, Row, State, Step
+from tests.model.sender import dead_letters, sweeper
+from tests.model.service import service
+from tests.model.state import IDLE, Process, Row, State, Step
 from tests.model.table import Config
 from tests.model.world import world
 from tests.model.write import invariant
 
-ACTORS = {"workers": worker.steps, "sweepers": sweeper, "dead": deadletter, "intakes": intake}
+ACTORS = {
+    "workers": worker.steps,
+    "sweepers": sweeper,
+    "dead_letters": dead_letters,
+    "services": service,
+}
 
 
 @dataclass
-class Walk:
-    """`edges`: per state pairs (state, label) of what happens without faults and without the client."""
+class StateGraph:
+    """The states that were reached, and the properties that were broken, each with its trace.
+
+    `edges` holds, for each state, pairs (state, label) of the steps that need no fault and no
+    request of a client; `parents` the step by which each state was first reached.
+    """
 
     states: list[State]
     parents: list[tuple[int, str]] = field(default_factory=lambda: [(-1, "")])
-    found: dict[str, list[str]] = field(default_factory=dict)
+    violations: dict[str, list[str]] = field(default_factory=dict)
     edges: list[array[int]] = field(default_factory=list)
     labels: dict[str, int] = field(default_factory=dict)
     _index: dict[State, int] = field(default_factory=dict)
-    _parts: dict[Any, Any] = field(default_factory=dict)  # equal parts of states are kept once
+    _parts: dict[Any, Any] = field(default_factory=dict)  # equal parts of states share memory
 
-    def take(self, i: int, step: Step) -> None:
-        """A step from state i."""
+    def add_step(self, origin: int, step: Step) -> None:
+        """Add a step from a state, and its target unless it is known."""
         broken = step.broken or invariant(step.state)
-        if broken and broken not in self.found:
-            self.found[broken] = self.way(i, step.label)
-        j = self._index.get(step.state)
-        if j is None:
-            kept = State(*[self._parts.setdefault(part, part) for part in step.state])
-            j = self._index[kept] = len(self.states)
-            self.states.append(kept)
-            self.parents.append((i, step.label))
+        if broken and broken not in self.violations:
+            self.violations[broken] = self.trace(origin, step.label)
+        target = self._index.get(step.state)
+        if target is None:
+            state = State(*[self._parts.setdefault(part, part) for part in step.state])
+            target = self._index[state] = len(self.states)
+            self.states.append(state)
+            self.parents.append((origin, step.label))
         if step.kind in ("step", "time"):
-            self.edges[i].extend((j, self.labels.setdefault(step.label, len(self.labels))))
+            label = self.labels.setdefault(step.label, len(self.labels))
+            self.edges[origin].extend((target, label))
 
-    def way(self, i: int, *last: str) -> list[str]:
-        """How state i is reached."""
-        steps = list(last)
-        while self.parents[i][0] >= 0:
-            i, label = self.parents[i]
-            steps.append(label)
-        return steps[::-1]
+    def trace(self, index: int, *last: str) -> list[str]:
+        """Return the labels of the steps that lead to a state."""
+        labels = list(last)
+        while self.parents[index][0] >= 0:
+            index, label = self.parents[index]
+            labels.append(label)
+        return labels[::-1]
 
 
-def successors(c: Config, s: State) -> Iterator[Step]:
-    """Idle slots are alike, so one of them speaks for all."""
+def successors(config: Config, state: State) -> Iterator[Step]:
+    """Yield the steps from a state; equal processes of a role have equal steps."""
     for role, steps in ACTORS.items():
-        seen: set[Proc] = set()
-        for i, p in enumerate(getattr(s, role)):
-            if p not in seen:
-                seen.add(p)
-                yield from steps(c, s, i, p)
-    yield from world(c, s)
+        done: set[Process] = set()
+        for slot, process in enumerate(getattr(state, role)):
+            if process not in done:
+                done.add(process)
+                yield from steps(config, state, slot, process)
+    yield from world(config, state)
 
 
-def explore(c: Config, first_only: bool = False) -> Walk:
-    """All states; `first_only`: until a property is broken."""
+def explore(config: Config, first_only: bool = False) -> StateGraph:
+    """Return the graph of all states; with `first_only`, until a property is broken."""
     start = State(
         Row(),
         (),
-        (IDLE,) * c.workers,
-        (IDLE,) * c.sweepers,
-        (IDLE,) * c.dead,
-        (IDLE,) * c.intakes,
-        c.faults,
-        (c.places, c.cancels, c.retries),
+        (IDLE,) * config.workers,
+        (IDLE,) * config.sweepers,
+        (IDLE,) * config.dead_letters,
+        (IDLE,) * config.services,
+        config.faults,
+        (config.places, config.cancels, config.retries),
     )
-    walk = Walk([start], _index={start: 0})
-    for i, s in enumerate(walk.states):  # it grows while it is walked
-        walk.edges.append(array("I"))
-        for step in successors(c, s):
-            walk.take(i, step)
-        if first_only and walk.found:
+    graph = StateGraph([start], _index={start: 0})
+    for index, state in enumerate(graph.states):  # the list grows during the loop
+        graph.edges.append(array("I"))
+        for step in successors(config, state):
+            graph.add_step(index, step)
+        if first_only and graph.violations:
             break
-    return walk
+    return graph

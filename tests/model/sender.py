@@ -1,103 +1,145 @@
-"""The steps of those who send messages or see dead ones: sweeper.py and deadletter.py of the code."""
+"""The steps of the sweeper and of the dead-letter function, and of sending a message.
+
+They follow sweeper.py and dead_letters.py in chalicelib/functions.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tests.model.state import DUE, IDLE, LIVE, Proc, State, Step, add, drop, ended, put, timer
-from tests.model.table import Config, has_terminal_error, holds, loose
-from tests.model.write import attempted
+from tests.model.state import (
+    DEAD,
+    DUE,
+    HIDDEN,
+    IDLE,
+    LIVE,
+    SCHEDULED,
+    VISIBLE,
+    Message,
+    Process,
+    State,
+    Step,
+    add_message,
+    end_order,
+    next_check,
+    put,
+    remove_message,
+    retry_of,
+)
+from tests.model.table import Config, condition_holds, has_terminal_error, is_free
+from tests.model.write import try_write
 
-PLACES = {"": "v", "near": "l", "far": "h"}
+VISIBILITY = {"": VISIBLE, "near": SCHEDULED, "far": HIDDEN}  # of a new message, by run_at
 
 
-def sends(c: Config, s: State, who: str, role: str, i: int) -> Iterator[Step]:
-    """T2, after the write. It may fail. What is nearer than 15 minutes is sent with a delay."""
-    gone = put(s, role, i, IDLE)
-    run_at = s.row.run_at
-    yield Step(
-        f"{who} sends",
-        "step",
-        add(gone, c.messages, PLACES[run_at]),
-        "S14" if run_at == "far" else None,
-    )
-    if s.faults:
+def send(config: Config, state: State, name: str, role: str, slot: int) -> Iterator[Step]:
+    """Send the message (T2), after the write; it may fail. A near run_at becomes its delay."""
+    done = put(state, role, slot, IDLE)
+    run_at = state.row.run_at
+    sent = add_message(done, config.messages, Message(VISIBILITY[run_at]))
+    yield Step(f"{name} sends", "step", sent, "S14" if run_at == "far" else None)
+    if state.faults:
         yield Step(
-            f"{who} crashes before the send, or it fails",
+            f"{name} crashes before the send, or it fails",
             "fault",
-            gone._replace(faults=s.faults - 1),
+            done._replace(faults=state.faults - 1),
         )
 
 
-def sweeper(c: Config, s: State, i: int, p: Proc) -> Iterator[Step]:
-    role, r = "sweepers", s.row
-    if p.pc == "idle" and (r.due == "long" or (r.due == "due" and not c.deep)):
-        yield Step("sweeper lists it as due", "step", put(s, role, i, Proc("listed")))
-    elif p.pc == "listed":
-        unasked = "due" not in c.rules["T9"].clauses
-        is_due = loose(r) and (r.due in DUE or unasked)
-        pc = "idle" if not is_due else "T7" if has_terminal_error(c, r) else "T9"
-        yield Step(f"sweeper reads the row: {pc}", "step", put(s, role, i, Proc(pc, mine=is_due)))
-    elif p.pc in ("T7", "T9") and not holds(c, p.pc, r, p):
-        yield Step(f"sweeper's {p.pc} is refused", "step", put(s, role, i, IDLE))
-    elif p.pc == "T7":
-        yield from attempted(
-            c, s, "sweeper gives it up (T7)", "T7", role, i, IDLE, ended(r, "FAILED")
+def sweeper(config: Config, state: State, slot: int, process: Process) -> Iterator[Step]:
+    """Yield the steps of a sweeper with one order."""
+    role = "sweepers"
+    row = state.row
+    pc = process.pc
+
+    def goes(label: str, after: Process) -> Step:
+        return Step(label, "step", put(state, role, slot, after))
+
+    is_listed = row.check_at == "overdue" or (row.check_at == "due" and not config.deep_queue)
+    if pc == "idle" and is_listed:
+        yield goes("sweeper lists it as due", Process("listed"))
+    elif pc == "listed":
+        ignores_due = "due" not in config.rules["T9"].clauses
+        is_due = is_free(row) and (row.check_at in DUE or ignores_due)
+        after = "idle" if not is_due else "T7" if has_terminal_error(config, row) else "T9"
+        yield goes(f"sweeper reads the row: {after}", Process(after, mine=is_due))
+    elif pc in ("T7", "T9") and not condition_holds(config, pc, row, process):
+        yield goes(f"sweeper's {pc} is refused", IDLE)
+    elif pc == "T7":
+        failed = end_order(row, "FAILED")
+        yield from try_write(
+            config, state, "sweeper gives it up (T7)", "T7", role, slot, IDLE, failed
         )
-    elif p.pc == "T9":
-        due, pc = ("later", "idle") if r.run_at == "far" else (timer(r), "send")
-        yield from attempted(
-            c, s, "sweeper moves check_at (T9)", "T9", role, i, Proc(pc), r._replace(due=due), "T9?"
+    elif pc == "T9":
+        is_far = row.run_at == "far"
+        yield from try_write(
+            config,
+            state,
+            "sweeper moves check_at (T9)",
+            "T9",
+            role,
+            slot,
+            Process("idle" if is_far else "send"),
+            row._replace(check_at="before_run_at" if is_far else next_check(row)),
+            retry_of("T9"),
         )
-    elif p.pc == "T9?":
-        then = Proc("send") if p.mine and r.run_at != "far" else IDLE
-        yield Step("hidden retry of T9", "step", put(s, role, i, then))
-    elif p.pc == "send":
-        yield from sends(c, s, "sweeper", role, i)
+    elif pc == retry_of("T9"):
+        is_sending = process.mine and row.run_at != "far"
+        yield goes("hidden retry of T9", Process("send") if is_sending else IDLE)
+    elif pc == "send":
+        yield from send(config, state, "sweeper", role, slot)
 
 
-def deadletter(c: Config, s: State, i: int, p: Proc) -> Iterator[Step]:
-    role, r = "dead", s.row
-    if p.pc == "idle":
-        for m in sorted(m for m in set(s.messages) if m[0] == "D"):
-            pc = _read(c, s)
-            yield Step(
-                f"dead letter is read: {pc}",
-                "step",
-                put(drop(s, m), role, i, Proc(pc, 1, mine=True)),
-            )
+def dead_letters(config: Config, state: State, slot: int, process: Process) -> Iterator[Step]:
+    """Yield the steps of the dead-letter function with one message."""
+    role = "dead_letters"
+    row = state.row
+    if process.pc == "idle":
+        for message in sorted(set(state.messages)):
+            if message.visibility == DEAD:
+                pc = _decide(config, state)
+                taken = put(remove_message(state, message), role, slot, Process(pc, 1, mine=True))
+                yield Step(f"dead letter is read: {pc}", "step", taken)
         return
-    if p.pc == "ack":
-        yield Step("dead letter is acked", "step", put(s, role, i, IDLE))
-    elif not holds(c, p.pc.rstrip("?"), r, p):
-        yield Step(f"dead letter's {p.pc} is refused", "step", put(s, role, i, Proc("ack", 1)))
-    elif p.pc == "T7":
-        yield from attempted(
-            c, s, "dead letter gives it up (T7)", "T7", role, i, Proc("ack", 1), ended(r, "FAILED")
+    done = Process("ack", 1)
+    transition = "T10" if process.pc == retry_of("T10") else process.pc
+    if process.pc == "ack":
+        yield Step("dead letter is acknowledged", "step", put(state, role, slot, IDLE))
+    elif not condition_holds(config, transition, row, process):
+        refused = put(state, role, slot, done)
+        yield Step(f"dead letter's {process.pc} is refused", "step", refused)
+    elif process.pc == "T7":
+        failed = end_order(row, "FAILED")
+        yield from try_write(
+            config, state, "dead letter gives it up (T7)", "T7", role, slot, done, failed
         )
     else:
-        due = "later" if r.run_at == "far" else timer(r)
-        yield from attempted(
-            c,
-            s,
+        yield from try_write(
+            config,
+            state,
             "dead letter moves check_at (T10)",
             "T10",
             role,
-            i,
-            Proc("ack", 1),
-            r._replace(due=due),
-            "T10?",
+            slot,
+            done,
+            row._replace(check_at="before_run_at" if row.run_at == "far" else next_check(row)),
+            retry_of("T10"),
         )
-    if s.faults:
-        gone = add(put(s, role, i, IDLE), c.messages, "D")
-        yield Step("dead-letter function crashes", "fault", gone._replace(faults=s.faults - 1))
+    if state.faults:
+        hidden = add_message(put(state, role, slot, IDLE), config.messages, Message(DEAD))
+        crashed = hidden._replace(faults=state.faults - 1)
+        yield Step("dead-letter function crashes", "fault", crashed)
 
 
-def _read(c: Config, s: State) -> str:
-    """What the dead-letter function makes of the row. Weakened conditions are tried on whatever it reads."""
-    r, rule = s.row, c.rules["T10"]
-    if r.status not in LIVE:
-        return "T10" if r.status in rule.sources else "ack"
-    if r.lease == "live" and "lease" in rule.clauses:
+def _decide(config: Config, state: State) -> str:
+    """Return the next step of the dead-letter function for the row that it has read.
+
+    A weakened condition is tried on any row.
+    """
+    row = state.row
+    rule = config.rules["T10"]
+    if row.status not in LIVE:
+        return "T10" if row.status in rule.sources else "ack"
+    if row.lease == "live" and "lease" in rule.clauses:
         return "ack"
-    return "T7" if c.task == "unknown" or has_terminal_error(c, r) else "T10"
+    return "T7" if config.task == "unknown" or has_terminal_error(config, row) else "T10"

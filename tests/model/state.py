@@ -1,6 +1,7 @@
-"""One order and everything that may touch it, without numbers: a timer is set, then over.
+"""The state of the model: one order, its messages, and every function that may touch it.
 
-Tokens have no value either: whoever read or wrote the row last is `mine`, until somebody else writes it.
+Times have no values: a timer is set, then it has passed. Fencing tokens have none either: `mine` is
+true of the process that last read or wrote the row, until another process writes it.
 """
 
 from __future__ import annotations
@@ -13,60 +14,80 @@ from chalicelib.orders import OPEN
 
 LIVE = frozenset(status.value for status in OPEN)
 FINAL = frozenset(status.value for status in FINAL_STATUSES)
-DUE = ("due", "long")  # over; over by an hour
-MAX_ROUNDS = 2  # they count from 0
+DUE = ("due", "overdue")  # check_at has passed; it passed an hour ago
+MAX_ROUNDS = 2  # the last retry round; they count from 0
+
+# Message.visibility; plain strings, since states are hashed and sorted millions of times
+VISIBLE = "visible"
+HIDDEN = "hidden"  # for a while
+SCHEDULED = "scheduled"  # hidden until run_at
+WAITS_FOR_LEASE = "waits_for_lease"  # hidden until the lease is over
+DEAD = "dead"  # in the dead-letter queue
 
 
 class Row(NamedTuple):
-    """The order's row. No status: there is none."""
+    """The order's row in the table; without a status there is no row.
+
+    `check_at` is "" (absent), "set" (may pass at any time), "after_run_at" (RESEND_AFTER_S after it),
+    "before_run_at" (run_at - 898 s), or one of DUE.
+    """
 
     status: str = ""
     attempts: int = 0
     retry_round: int = 0
     lease: str = ""  # "", live, over
-    due: str = ""  # "", set: over at any time, after: run_at + GRACE, later: run_at - 898 s, and those of DUE
-    run_at: str = ""  # "": absent or past, near: within SQS's longest delay, far
-    old: bool = False  # GIVE_UP has passed
+    check_at: str = ""
+    run_at: str = ""  # "": absent or past; near: within the longest delay of SQS; far
+    too_old: bool = False  # MAX_AGE_S has passed
     expires: str = ""  # "", set, past
 
 
-class Proc(NamedTuple):
-    """One function that runs, or a slot where none does."""
+class Message(NamedTuple):
+    """A message of the order, in the queue or in the dead-letter queue."""
 
-    pc: str = "idle"
-    n: int = 0  # receives of the message in hand; at an intake the round that it saw
-    mine: bool = False  # the row's fence is the one it saw or wrote
+    visibility: str
+    receives: int = 0
+
+
+class Process(NamedTuple):
+    """A running function, or a slot in which none runs."""
+
+    pc: str = "idle"  # the program counter: its next step
+    receives: int = 0  # of the message that it handles
+    retry_round: int = 0  # that a request of a client read
+    mine: bool = False  # the row's fencing token is the one that it read or wrote
     leased: bool = False  # it runs the task under the row's live lease
-    latest: bool = False  # nobody claimed after it did
-    rest: tuple[
-        int, ...
-    ] = ()  # its batch's messages that wait, and those that it will acknowledge with its answer
-    acked: tuple[int, ...] = ()
+    latest: bool = False  # no other worker has claimed since
+    rest: tuple[int, ...] = ()  # receives of the batch's messages that wait
+    acked: tuple[int, ...] = ()  # receives of those that its response will acknowledge
 
     @property
-    def messages(self) -> int:
-        return (self.n > 0) + len(self.rest) + len(self.acked)
+    def message_count(self) -> int:
+        return (self.receives > 0) + len(self.rest) + len(self.acked)
 
 
 class State(NamedTuple):
-    """Everything. A message is (place, receives): v visible, h hidden a while, w hidden until the lease is over,
-    l hidden until run_at, D dead. `ran`, `keys`, `cancelled`: what a bystander remembers."""
+    """Everything: the row, the messages, the processes of each role, and what is still allowed.
+
+    `ran`, `used_keys` and `cancelled` are history, which only the safety properties read. They are
+    bit sets: of the runs (round, attempt), of the rounds of replaced orders, of cancelled rounds.
+    """
 
     row: Row
-    messages: tuple[tuple[str, int], ...]
-    workers: tuple[Proc, ...]
-    sweepers: tuple[Proc, ...]
-    dead: tuple[Proc, ...]
-    intakes: tuple[Proc, ...]
-    faults: int  # that may still strike
-    presses: tuple[int, int, int]  # place, cancel, retry: that the client may still do
+    messages: tuple[Message, ...]
+    workers: tuple[Process, ...]
+    sweepers: tuple[Process, ...]
+    dead_letters: tuple[Process, ...]
+    services: tuple[Process, ...]
+    faults: int  # that may still happen
+    requests: tuple[int, int, int]  # place, cancel, retry: that the client may still send
     ran: int = 0
-    keys: int = 0
+    used_keys: int = 0
     cancelled: int = 0
 
 
 class Step(NamedTuple):
-    """`kind`: step, time, fault or press. `broken`: the property that this very step breaks."""
+    """A step to another state; `kind` is step, time, fault or request, `broken` a property."""
 
     label: str
     kind: str
@@ -74,41 +95,47 @@ class Step(NamedTuple):
     broken: str | None = None
 
 
-IDLE = Proc()
-ROLES = ("workers", "sweepers", "dead", "intakes")
+IDLE = Process()
+ROLES = ("workers", "sweepers", "dead_letters", "services")
 
 
-def with_slots(s: State, role: str, slots: Iterable[Proc]) -> State:
-    """Slots are alike, so they are kept sorted."""
+def with_slots(state: State, role: str, slots: Iterable[Process]) -> State:
+    """Replace the slots of a role; they are sorted, since their order has no meaning."""
     changes: dict[str, Any] = {role: tuple(sorted(slots))}
-    return s._replace(**changes)
+    return state._replace(**changes)
 
 
-def put(s: State, role: str, i: int, p: Proc) -> State:
-    """Slot i of a role becomes p."""
-    slots = list(getattr(s, role))
-    slots[i] = p
-    return with_slots(s, role, slots)
+def put(state: State, role: str, slot: int, process: Process) -> State:
+    """Put a process into a slot of a role."""
+    slots = list(getattr(state, role))
+    slots[slot] = process
+    return with_slots(state, role, slots)
 
 
-def add(s: State, bound: int, place: str, receives: int = 0) -> State:
-    """A message more; beyond the bound one more of the same changes nothing."""
-    held = sum(p.messages for p in s.workers) + sum(p.n > 0 for p in s.dead)
-    if len(s.messages) + held >= bound:
-        return s
-    return s._replace(messages=tuple(sorted((*s.messages, (place, receives)))))
+def add_message(state: State, limit: int, message: Message) -> State:
+    """Add a message; at the limit, another one like the others would change nothing."""
+    held = sum(process.message_count for process in state.workers)
+    held += sum(process.receives > 0 for process in state.dead_letters)
+    if len(state.messages) + held >= limit:
+        return state
+    return state._replace(messages=tuple(sorted((*state.messages, message))))
 
 
-def drop(s: State, message: tuple[str, int]) -> State:
-    i = s.messages.index(message)
-    return s._replace(messages=s.messages[:i] + s.messages[i + 1 :])
+def remove_message(state: State, message: Message) -> State:
+    index = state.messages.index(message)
+    return state._replace(messages=state.messages[:index] + state.messages[index + 1 :])
 
 
-def ended(row: Row, status: str) -> Row:
-    """What every transition to a final status does: writes.end."""
-    return row._replace(status=status, due="", lease="", expires="set", old=False)
+def end_order(row: Row, status: str) -> Row:
+    """Apply what every transition to a final status does."""
+    return row._replace(status=status, check_at="", lease="", expires="set", too_old=False)
 
 
-def timer(row: Row) -> str:
-    """check_at = max(now, run_at) + something."""
-    return "after" if row.run_at else "set"
+def next_check(row: Row) -> str:
+    """Return the check_at of an order that is queued: some time after max(now, run_at)."""
+    return "after_run_at" if row.run_at else "set"
+
+
+def retry_of(transition: str) -> str:
+    """Return the program counter of the SDK's hidden retry, after a write's response was lost."""
+    return f"retry {transition}"

@@ -1,7 +1,8 @@
-# ruff: noqa: ARG005 (a clause takes what every clause takes)
-"""The design's table as the model walks it: per transition the statuses it leaves, the one it leads to, its clauses.
+# ruff: noqa: ARG005 (each clause takes the same parameters)
+"""The table of transitions in the model: sources, target and the clauses of each condition.
 
-test_table.py holds it against orders.TRANSITIONS and against the conditions that the code sends to DynamoDB.
+test_table.py compares it with orders.TRANSITIONS and with the conditions that the code sends to
+DynamoDB.
 """
 
 from __future__ import annotations
@@ -9,20 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from tests.model.state import DUE, Proc, Row
+from tests.model.state import DUE, Process, Row
 
-PENDING, RUNNING, SUCCESS, FAILED, CANCELLED = (
-    "PENDING",
-    "RUNNING",
-    "SUCCESS",
-    "FAILED",
-    "CANCELLED",
-)
+PENDING = "PENDING"
+RUNNING = "RUNNING"
+SUCCESS = "SUCCESS"
+FAILED = "FAILED"
+CANCELLED = "CANCELLED"
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One row of the table. No sources: the status isn't asked. No target: it stays."""
+    """A row of the table. No sources: any status. No target: the status does not change."""
 
     sources: tuple[str, ...]
     target: str | None
@@ -46,12 +45,12 @@ RULES = {
 
 @dataclass(frozen=True)
 class Config:
-    """The bounds of a walk, and what is bent for a mutation. `later`: near, far, or sweeper: placed, and left to it."""
+    """The bounds of a scenario, and the mutation of a weakened one."""
 
     workers: int = 2
     sweepers: int = 1
-    dead: int = 1
-    intakes: int = 1
+    dead_letters: int = 1
+    services: int = 1
     faults: int = 2
     messages: int = 3
     places: int = 1
@@ -61,55 +60,58 @@ class Config:
     max_attempts: int = 2
     max_receives: int = 3
     progress: bool = False
-    deep: bool = False  # the sweeper's budget is always used up: only what is overdue by an hour is looked at
-    later: str = ""
+    deep_queue: bool = False  # the sweeper's budget is used up: it checks only overdue orders
+    later: str = ""  # near or far: placed with a run_at; sweeper: left to the sweeper
     task: str = "known"  # unknown, unknown to the worker
-    twist: str = ""
+    mutation: str = ""
     rules: dict[str, Rule] = field(default_factory=lambda: RULES)
 
-    def without(self, label: str, clause: str) -> Config:
-        rule = self.rules[label]
+    def without(self, transition: str, clause: str) -> Config:
+        """Return a weakened copy: a transition lacks a clause."""
+        rule = self.rules[transition]
         left = tuple(name for name in rule.clauses if name != clause)
-        return replace(self, rules={**self.rules, label: replace(rule, clauses=left)})
+        return replace(self, rules={**self.rules, transition: replace(rule, clauses=left)})
 
-    def also_from(self, label: str, source: str) -> Config:
-        rule = self.rules[label]
-        return replace(
-            self, rules={**self.rules, label: replace(rule, sources=(*rule.sources, source))}
-        )
+    def also_from(self, transition: str, source: str) -> Config:
+        """Return a weakened copy: a transition may leave another status too."""
+        rule = replace(self.rules[transition], sources=(*self.rules[transition].sources, source))
+        return replace(self, rules={**self.rules, transition: rule})
 
 
-CLAUSES: dict[str, Callable[[Config, Row, Proc], bool]] = {
-    "absent or expired": lambda c, r, p: not r.status or r.expires == "past",
-    "waits or lease over": lambda c, r, p: r.status == PENDING or r.lease == "over",
-    "attempts": lambda c, r, p: r.attempts < c.max_attempts,
-    "run_at": lambda c, r, p: not r.run_at,
-    "fence": lambda c, r, p: p.mine,
-    "lease": lambda c, r, p: r.lease != "live",
-    "retry_round": lambda c, r, p: p.n == r.retry_round,
-    "due": lambda c, r, p: r.due in DUE,
-    "not expired": lambda c, r, p: r.expires == "set",
-    # Every message of ours names the row's task; a stranger's claim is refused, and made again for the row's own
-    "task": lambda c, r, p: True,
-    # Weaker than the fence, which changes with each write: nothing here rests on them
-    "requeue_count": lambda c, r, p: True,
-    "check_at": lambda c, r, p: True,
+CLAUSES: dict[str, Callable[[Config, Row, Process], bool]] = {
+    "absent or expired": lambda config, row, process: not row.status or row.expires == "past",
+    "waits or lease over": lambda config, row, process: (
+        row.status == PENDING or row.lease == "over"
+    ),
+    "attempts": lambda config, row, process: row.attempts < config.max_attempts,
+    "run_at": lambda config, row, process: not row.run_at,
+    "fence": lambda config, row, process: process.mine,
+    "lease": lambda config, row, process: row.lease != "live",
+    "retry_round": lambda config, row, process: process.retry_round == row.retry_round,
+    "due": lambda config, row, process: row.check_at in DUE,
+    "not expired": lambda config, row, process: row.expires == "set",
+    # Each message of ours names the row's task. A claim for another task fails, and is then
+    # repeated for the task of the row.
+    "task": lambda config, row, process: True,
+    # Weaker than the fence, which changes with each write: no property depends on them
+    "requeue_count": lambda config, row, process: True,
+    "check_at": lambda config, row, process: True,
 }
 
 
-def holds(c: Config, label: str, r: Row, p: Proc) -> bool:
-    """Whether the write's condition holds for this row, sent by this function."""
-    rule = c.rules[label]
-    if rule.sources and r.status not in rule.sources:
+def condition_holds(config: Config, transition: str, row: Row, process: Process) -> bool:
+    """Return True if the condition of this process's write holds for the row."""
+    rule = config.rules[transition]
+    if rule.sources and row.status not in rule.sources:
         return False
-    return all(CLAUSES[clause](c, r, p) for clause in rule.clauses)
+    return all(CLAUSES[clause](config, row, process) for clause in rule.clauses)
 
 
-def loose(r: Row) -> bool:
-    """Neither final nor absent, and nobody holds it."""
-    return r.status in (PENDING, RUNNING) and r.lease != "live"
+def is_free(row: Row) -> bool:
+    """Return True if the order is live and no lease holds it."""
+    return row.status in (PENDING, RUNNING) and row.lease != "live"
 
 
-def has_terminal_error(c: Config, r: Row) -> bool:
-    """No attempt will mend it: orders.terminal_error."""
-    return r.attempts >= c.max_attempts or r.old
+def has_terminal_error(config: Config, row: Row) -> bool:
+    """Return True if no attempt may follow, as orders.terminal_error does."""
+    return row.attempts >= config.max_attempts or row.too_old

@@ -1,4 +1,4 @@
-"""The model and the code can't part: their tables are compared, and the conditions that really reach DynamoDB."""
+"""The model has the transitions of the code, and the conditions that reach DynamoDB."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ERROR = {"code": "task_error", "message": "", "attempt": 1}
 NUGGETS = {"pieces": 1}
 
 
-def test_the_model_s_transitions_are_the_code_s() -> None:
+def test_the_model_has_the_transitions_of_the_code() -> None:
     code = {
         t.label: (tuple(s.value for s in t.sources), t.target.value if t.target else None)
         for t in orders.TRANSITIONS
@@ -74,7 +74,7 @@ WRITES: dict[str, Write] = {
 
 
 @pytest.mark.parametrize("label", RULES)
-def test_the_condition_that_is_sent_is_the_model_s(cloud: Cloud, label: str) -> None:
+def test_the_model_has_the_condition_that_is_sent(cloud: Cloud, label: str) -> None:
     with tapped() as wire:
         WRITES[label](cloud)
 
@@ -82,8 +82,8 @@ def test_the_condition_that_is_sent_is_the_model_s(cloud: Cloud, label: str) -> 
 
 
 @pytest.mark.parametrize("ahead_s", [0.5, 1, 60, 897, 898, 898.5, 899, 3600, 90 * 86400])
-def test_near_and_far_are_as_the_model_has_them(ahead_s: float) -> None:
-    """What is sent comes after its run_at and by a delay that SQS takes; what is not, is due when it can be sent."""
+def test_only_orders_within_the_longest_delay_of_sqs_are_sent(ahead_s: float) -> None:
+    """An order is sent so that it arrives after run_at, or is due as soon as it can be sent."""
     sent_at = 1_800_000_000 * SECOND
     run_at = sent_at + int(ahead_s * SECOND)
 

@@ -1,4 +1,4 @@
-"""The conditions that the code really sends to DynamoDB, in the model's words."""
+"""Translate the conditions that the code sends to DynamoDB into the model's clauses."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.model.table import Rule
 
-# A clause of a condition as it is written -> the model's word for it
+# A clause of a condition expression -> its name in the model
 WORDS = {
     "attribute_not_exists(pk) OR expires_at <= :now_s": "absent or expired",
     "(#status = :pending OR lease_until < :now)": "waits or lease over",
@@ -26,19 +26,20 @@ _STATUSES = re.compile(r"#status IN \(([^)]*)\)")
 
 
 def rule(requests: list[dict[str, Any]]) -> Rule:
-    """The last conditional write's condition and effect. Fails for a clause that the model has no word for."""
+    """Return the last conditional write as a rule; raises AssertionError for an unknown clause."""
     body = [request for request in requests if "ConditionExpression" in request][-1]
     values = {
         name: next(iter(value.values()))
         for name, value in body["ExpressionAttributeValues"].items()
     }
-    sources, clauses = [], []
+    sources = []
+    clauses = []
     for clause in _clauses(body["ConditionExpression"]):
         if statuses := _STATUSES.fullmatch(clause):
             sources = [values[name.strip()] for name in statuses[1].split(",")]
         else:
             assert clause in WORDS, (
-                f"the model has no word for {clause!r}: see tests/model/words.py"
+                f"the model has no name for {clause!r}: see tests/model/words.py"
             )
             clauses.append(WORDS[clause])
     target = body["Item"]["status"]["S"] if "Item" in body else values.get(":new_status")
@@ -46,7 +47,7 @@ def rule(requests: list[dict[str, Any]]) -> Rule:
 
 
 def _clauses(condition: str) -> list[str]:
-    """What stands between the ANDs that no bracket holds."""
+    """Split a condition at each AND that is outside of brackets."""
     parts = [""]
     for word in condition.split(" AND "):
         parts[-1] += word

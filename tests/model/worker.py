@@ -1,200 +1,220 @@
-"""The worker's steps: worker.py of the code, one AWS call each."""
+"""The steps of a worker, one AWS call each; they follow chalicelib/functions/worker.py."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tests.model.state import IDLE, LIVE, Proc, State, Step, add, drop, ended, put, timer
-from tests.model.table import Config, holds
-from tests.model.write import attempted, started, write
+from tests.model.state import (
+    HIDDEN,
+    IDLE,
+    LIVE,
+    VISIBLE,
+    WAITS_FOR_LEASE,
+    Message,
+    Process,
+    Row,
+    State,
+    Step,
+    add_message,
+    end_order,
+    next_check,
+    put,
+    remove_message,
+    retry_of,
+)
+from tests.model.table import Config, condition_holds
+from tests.model.write import start_run, try_write, write
 
 ROLE = "workers"
+RETRY_FINISH_THEN_ACK = "retry finish, then ack"
+RETRY_FINISH_THEN_HIDE = "retry finish, then hide"
+
+
+def steps(config: Config, state: State, slot: int, process: Process) -> Iterator[Step]:
+    """Yield the steps of the worker in a slot."""
+    return _Worker(config, state, slot, process).steps()
 
 
 @dataclass(frozen=True)
 class _Worker:
-    c: Config
-    s: State
-    i: int
-    p: Proc
+    config: Config
+    state: State
+    slot: int
+    process: Process
+
+    @property
+    def row(self) -> Row:
+        return self.state.row
 
     def steps(self) -> Iterator[Step]:
-        pc = self.p.pc
-        if pc == "idle":
-            yield from self._receives()
-            return
-        deeds = {
-            "got": self._got,
-            "T3?": self._claims_again,
-            "run": self._runs,
-            "T7": self._gives_up,
-            "ack": self._acks,
-            "hide": self._hides,
-            "answer": self._answers,
+        actions = {
+            "got": self._handle,
+            retry_of("T3"): self._retry_claim,
+            "run": self._run,
+            RETRY_FINISH_THEN_ACK: lambda: self._retry_finish("ack"),
+            RETRY_FINISH_THEN_HIDE: lambda: self._retry_finish("hide"),
+            "T7": self._give_up,
+            "ack": self._acknowledge,
+            "hide": self._hide,
+            "respond": self._respond,
         }
-        yield from self._asks_again() if pc.startswith("fin?") else deeds[pc]()
-        if self.s.faults:
-            yield from self._faults()
+        if self.process.pc == "idle":
+            yield from self._receive()
+            return
+        yield from actions[self.process.pc]()
+        if self.state.faults:
+            yield from self._fail()
 
-    def _receives(self) -> Iterator[Step]:
-        def visible(s: State) -> list[tuple[str, int]]:
-            return [m for m in s.messages if m[0] == "v" and m[1] < self.c.max_receives]
+    def _receive(self) -> Iterator[Step]:
+        for first in sorted(set(self._visible(self.state))):
+            state = remove_message(self.state, first)
+            process = Process("got", first.receives + 1)
+            yield self._step("worker receives", process, state)
+            for message in self._visible(state)[: self.config.batch - 1]:
+                state = remove_message(state, message)
+                process = process._replace(rest=(*process.rest, message.receives + 1))
+                yield self._step("worker receives a batch", process, state)
 
-        for m in sorted(set(visible(self.s))):
-            s, got = drop(self.s, m), Proc("got", m[1] + 1)
-            yield Step("worker receives", "step", put(s, ROLE, self.i, got))
-            for n in visible(s)[: self.c.batch - 1]:
-                s, got = drop(s, n), got._replace(rest=(*got.rest, n[1] + 1))
-                yield Step("worker receives a batch", "step", put(s, ROLE, self.i, got))
+    def _visible(self, state: State) -> list[Message]:
+        limit = self.config.max_receives
+        return [
+            message
+            for message in state.messages
+            if message.visibility == VISIBLE and message.receives < limit
+        ]
 
-    def _got(self) -> Iterator[Step]:
-        if self.c.task != "known":
-            yield self._keeps("worker doesn't know the task", "h")
+    def _handle(self) -> Iterator[Step]:
+        if self.config.task != "known":
+            yield self._keep("worker doesn't know the task", HIDDEN)
+        elif condition_holds(self.config, "T3", self.row, self.process):
+            yield from self._claim()
         else:
-            yield from (
-                self._claims() if holds(self.c, "T3", self.s.row, self.p) else self._refused()
-            )
-        if self.p.acked:
-            yield self._keeps("worker has no time left for the message", "v")
+            yield from self._meet_refusal()
+        if self.process.acked:
+            yield self._keep("worker has no time left for the message", VISIBLE)
 
-    def _claims(self) -> Iterator[Step]:
-        r = self.s.row
-        row = r._replace(status="RUNNING", attempts=r.attempts + 1, lease="live")
-        run = self.p._replace(pc="run", leased=True, latest=True)
-        for step in attempted(
-            self.c, self.s, "worker claims (T3)", "T3", ROLE, self.i, run, row, "T3?"
-        ):
-            state, twice = (
-                started(self.c, step.state) if step.kind == "step" else (step.state, None)
-            )
-            yield step._replace(state=state, broken=step.broken or twice)
+    def _claim(self) -> Iterator[Step]:
+        claimed = self.row._replace(status="RUNNING", attempts=self.row.attempts + 1, lease="live")
+        running = self.process._replace(pc="run", leased=True, latest=True)
+        for step in self._try_write("worker claims (T3)", "T3", running, claimed, retry_of("T3")):
+            state = step.state
+            broken = None
+            if step.kind == "step":
+                state, broken = start_run(self.config, state)
+            yield step._replace(state=state, broken=step.broken or broken)
 
-    def _claims_again(self) -> Iterator[Step]:
-        """The SDK's hidden retry. Its lease_until < :now asks the clock of the first try."""
-        if self.p.mine:
-            state, broken = started(self.c, put(self.s, ROLE, self.i, self.p._replace(pc="run")))
+    def _retry_claim(self) -> Iterator[Step]:
+        """Retry a claim in the SDK; its `lease_until < :now` has the time of the first try."""
+        if self.process.mine:
+            running = put(self.state, ROLE, self.slot, self.process._replace(pc="run"))
+            state, broken = start_run(self.config, running)
             yield Step("hidden retry: the claim was mine", "step", state, broken)
-        elif self.s.row.status == "PENDING" and holds(self.c, "T3", self.s.row, self.p):
-            yield from self._claims()
+        elif self.row.status == "PENDING" and condition_holds(
+            self.config, "T3", self.row, self.process
+        ):
+            yield from self._claim()
         else:
-            yield from self._refused()
+            yield from self._meet_refusal()
 
-    def _refused(self) -> Iterator[Step]:
-        r = self.s.row
-        if r.status not in LIVE or r.run_at:
-            yield self._goes("worker meets a final row, no row or run_at ahead", "ack")
-        elif r.lease == "live":
-            yield self._keeps("worker meets a live lease", "w")
-        elif r.attempts >= self.c.max_attempts or r.old:
-            yield self._goes("worker meets exhausted attempts", "T7", mine=True)
+    def _meet_refusal(self) -> Iterator[Step]:
+        row = self.row
+        if row.status not in LIVE or row.run_at:
+            yield self._go("worker meets a final row, no row or run_at ahead", "ack")
+        elif row.lease == "live":
+            yield self._keep("worker meets a live lease", WAITS_FOR_LEASE)
+        elif row.attempts >= self.config.max_attempts or row.too_old:
+            process = self.process._replace(pc="T7", mine=True)
+            yield self._step("worker meets a terminal error", process)
         else:
-            yield self._keeps("worker's claim was refused by what has ended since", "v")
+            yield self._keep("worker's claim was refused by a lease that is over", VISIBLE)
 
-    def _runs(self) -> Iterator[Step]:
-        c, s, r = self.c, self.s, self.s.row
-        if c.progress and holds(c, "T12", r, self.p):
-            state, broken = write(c, s, "T12", ROLE, self.i, self.p, r)
+    def _run(self) -> Iterator[Step]:
+        config, row = self.config, self.row
+        allowed = {
+            transition
+            for transition in ("T4", "T5", "T6", "T12")
+            if condition_holds(config, transition, row, self.process)
+        }
+        if config.progress and "T12" in allowed:
+            state, broken = write(config, self.state, "T12", ROLE, self.slot, self.process, row)
             yield Step("worker reports progress (T12)", "step", state, broken)
-        done = self.p._replace(pc="ack", leased=False)
-        if not any(holds(c, t, r, self.p) for t in ("T4", "T5", "T6")):
-            yield Step("worker's finish is refused", "step", put(s, ROLE, self.i, done))
-        for t, status in (("T4", "SUCCESS"), ("T6", "FAILED")):
-            if holds(c, t, r, self.p):
-                yield from attempted(
-                    c,
-                    s,
-                    f"worker finishes: {status} ({t})",
-                    t,
-                    ROLE,
-                    self.i,
-                    done,
-                    ended(r, status),
-                    "fin?ack",
-                )
-        if r.attempts < c.max_attempts and holds(c, "T5", r, self.p):
-            lease = r.lease if c.twist == "T5 keeps lease_until" else ""
-            row = r._replace(status="PENDING", due=timer(r), lease=lease)
-            yield from attempted(
-                c,
-                s,
-                "worker puts it back (T5)",
-                "T5",
-                ROLE,
-                self.i,
-                done._replace(pc="hide"),
-                row,
-                "fin?hide",
-            )
+        done = self.process._replace(pc="ack", leased=False)
+        if not allowed & {"T4", "T5", "T6"}:
+            yield self._step("worker's finish is refused", done)
+        for transition, status in (("T4", "SUCCESS"), ("T6", "FAILED")):
+            if transition in allowed:
+                label = f"worker finishes: {status} ({transition})"
+                ended = end_order(row, status)
+                yield from self._try_write(label, transition, done, ended, RETRY_FINISH_THEN_ACK)
+        if row.attempts < config.max_attempts and "T5" in allowed:
+            lease = row.lease if config.mutation == "T5 keeps lease_until" else ""
+            pending = row._replace(status="PENDING", check_at=next_check(row), lease=lease)
+            hiding = done._replace(pc="hide")
+            label = "worker puts it back (T5)"
+            yield from self._try_write(label, "T5", hiding, pending, RETRY_FINISH_THEN_HIDE)
 
-    def _asks_again(self) -> Iterator[Step]:
-        yield self._goes("hidden retry of a finish", self.p.pc[4:] if self.p.mine else "ack")
+    def _retry_finish(self, pc: str) -> Iterator[Step]:
+        yield self._go("hidden retry of a finish", pc if self.process.mine else "ack")
 
-    def _gives_up(self) -> Iterator[Step]:
-        if holds(self.c, "T7", self.s.row, self.p):
-            yield from attempted(
-                self.c,
-                self.s,
-                "worker gives it up (T7)",
-                "T7",
-                ROLE,
-                self.i,
-                self.p._replace(pc="ack"),
-                ended(self.s.row, "FAILED"),
-            )
+    def _give_up(self) -> Iterator[Step]:
+        if condition_holds(self.config, "T7", self.row, self.process):
+            done = self.process._replace(pc="ack")
+            failed = end_order(self.row, "FAILED")
+            yield from self._try_write("worker gives it up (T7)", "T7", done, failed)
         else:
-            yield self._goes("worker's T7 is refused", "ack")
+            yield self._go("worker's T7 is refused", "ack")
 
-    def _acks(self) -> Iterator[Step]:
-        """Lambda deletes a message only once the whole batch is answered."""
-        yield Step(
-            "worker is done with the message",
-            "step",
-            self._next(self.s, acked=(*self.p.acked, self.p.n)),
+    def _acknowledge(self) -> Iterator[Step]:
+        """Finish with a message; Lambda deletes it only after the response for the whole batch."""
+        acked = (*self.process.acked, self.process.receives)
+        yield Step("worker is done with the message", "step", self._next(self.state, acked))
+
+    def _hide(self) -> Iterator[Step]:
+        yield self._keep("worker hides the message for the backoff", HIDDEN)
+
+    def _respond(self) -> Iterator[Step]:
+        yield self._step("worker responds: what is done is deleted", IDLE)
+
+    def _fail(self) -> Iterator[Step]:
+        """Crash, or lose a call to AWS, which keeps the message; the batch goes on."""
+        process = self.process
+        faults = self.state.faults - 1
+        visibility = WAITS_FOR_LEASE if process.leased else HIDDEN
+        crashed = put(self.state, ROLE, self.slot, IDLE)._replace(faults=faults)
+        in_hand = (process.receives,) if process.receives else ()
+        for receives in (*in_hand, *process.rest, *process.acked):
+            crashed = add_message(crashed, self.config.messages, Message(visibility, receives))
+        yield Step(f"worker crashes at {process.pc}", "fault", crashed)
+        if process.pc in ("got", "run", "T7") and process.rest:
+            kept = self._keep("AWS fault: the batch goes on", visibility)
+            yield kept._replace(kind="fault", state=kept.state._replace(faults=faults))
+
+    def _step(self, label: str, process: Process, state: State | None = None) -> Step:
+        return Step(label, "step", put(state or self.state, ROLE, self.slot, process))
+
+    def _go(self, label: str, pc: str) -> Step:
+        return self._step(label, self.process._replace(pc=pc))
+
+    def _try_write(
+        self, label: str, transition: str, process: Process, row: Row, retry_pc: str = ""
+    ) -> Iterator[Step]:
+        return try_write(
+            self.config, self.state, label, transition, ROLE, self.slot, process, row, retry_pc
         )
 
-    def _hides(self) -> Iterator[Step]:
-        yield self._keeps("worker hides the message for the backoff", "h")
+    def _keep(self, label: str, visibility: str) -> Step:
+        """Keep the message: it is delivered again, whatever becomes of the rest of the batch."""
+        message = Message(visibility, self.process.receives)
+        after = self._next(self.state, self.process.acked)
+        kept = add_message(after, self.config.messages, message)
+        return Step(f"{label}: the message is kept", "step", kept)
 
-    def _answers(self) -> Iterator[Step]:
-        yield Step(
-            "worker answers: what is done is deleted", "step", put(self.s, ROLE, self.i, IDLE)
-        )
-
-    def _faults(self) -> Iterator[Step]:
-        left = self.s.faults - 1
-        place = "w" if self.p.leased else "h"
-        s = put(self.s, ROLE, self.i, IDLE)._replace(faults=left)
-        for n in (*((self.p.n,) if self.p.n else ()), *self.p.rest, *self.p.acked):
-            s = add(s, self.c.messages, place, n)
-        yield Step(f"worker crashes at {self.p.pc}", "fault", s)
-        if self.p.pc in ("got", "run", "T7") and self.p.rest:
-            kept = self._keeps("AWS fault: the message is kept, the batch goes on", place)
-            yield kept._replace(kind="fault", state=kept.state._replace(faults=left))
-
-    def _goes(self, label: str, pc: str, mine: bool | None = None) -> Step:
-        p = self.p._replace(pc=pc, mine=self.p.mine if mine is None else mine)
-        return Step(label, "step", put(self.s, ROLE, self.i, p))
-
-    def _keeps(self, label: str, place: str) -> Step:
-        """Not acknowledged: it comes back, whatever becomes of the rest of the batch."""
-        return Step(
-            f"{label}: kept",
-            "step",
-            add(self._next(self.s, self.p.acked), self.c.messages, place, self.p.n),
-        )
-
-    def _next(self, s: State, acked: tuple[int, ...]) -> State:
-        """On to the batch's next message, or to the answer."""
-        if self.p.rest:
-            return put(
-                s,
-                ROLE,
-                self.i,
-                Proc("got", self.p.rest[0], rest=self.p.rest[1:], acked=tuple(sorted(acked))),
-            )
-        return put(s, ROLE, self.i, Proc("answer", acked=tuple(sorted(acked))) if acked else IDLE)
-
-
-def steps(c: Config, s: State, i: int, p: Proc) -> Iterator[Step]:
-    return _Worker(c, s, i, p).steps()
+    def _next(self, state: State, acked: tuple[int, ...]) -> State:
+        """Go on to the next message of the batch, or to the response."""
+        acked = tuple(sorted(acked))
+        rest = self.process.rest
+        process = Process("respond", acked=acked) if acked else IDLE
+        if rest:
+            process = Process("got", rest[0], rest=rest[1:], acked=acked)
+        return put(state, ROLE, self.slot, process)

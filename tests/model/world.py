@@ -1,106 +1,124 @@
-"""Time, the queue, and what may befall them."""
+"""The steps of time and of the queue, and the faults of messages and clocks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tests.model.state import IDLE, LIVE, ROLES, Row, State, Step, add, drop
-from tests.model.table import Config, loose
+from tests.model.state import (
+    DEAD,
+    HIDDEN,
+    IDLE,
+    LIVE,
+    ROLES,
+    SCHEDULED,
+    VISIBLE,
+    WAITS_FOR_LEASE,
+    Message,
+    Row,
+    State,
+    Step,
+    add_message,
+    remove_message,
+)
+from tests.model.table import Config, is_free
 
 
-def world(c: Config, s: State) -> Iterator[Step]:
-    yield from _queue(c, s)
-    yield from _due(c, s)
-    yield from _lease(c, s)
-    if loose(s.row) and not s.row.run_at and not s.row.old and c.twist != "no GIVE_UP":
-        yield Step("GIVE_UP passes", "time", s._replace(row=s.row._replace(old=True)))
-    yield from _ttl(s)
+def world(config: Config, state: State) -> Iterator[Step]:
+    """Yield the steps that are of no function of ours."""
+    row = state.row
+    yield from _queue(config, state)
+    yield from _timers(config, state)
+    yield from _lease(config, state)
+    if is_free(row) and not row.run_at and not row.too_old and config.mutation != "no MAX_AGE_S":
+        yield Step("MAX_AGE_S passes", "time", state._replace(row=row._replace(too_old=True)))
+    yield from _ttl(state)
 
 
-def _queue(c: Config, s: State) -> Iterator[Step]:
-    r = s.row
-    over = {"h": True, "w": r.lease != "live", "l": not r.run_at or r.status not in LIVE}
-    for m in sorted(set(s.messages)):
-        if over.get(m[0]):
-            yield Step(
-                "a hidden message is visible", "time", add(drop(s, m), c.messages, "v", m[1])
-            )
-        if m[0] == "v" and m[1] >= c.max_receives:
-            left = drop(s, m)
-            yield Step(
-                "the queue gives a message up",
-                "time",
-                add(left, c.messages, "D") if c.dead else left,
-            )
-        if s.faults:
-            yield Step(
-                f"a message ({m[0]}) is lost", "fault", drop(s, m)._replace(faults=s.faults - 1)
-            )
-        if s.faults and m[0] == "l" and not over["l"]:
-            early = add(drop(s, m), c.messages, "v", m[1])
-            yield Step(
-                "a clock is off: a message comes early",
-                "fault",
-                early._replace(faults=s.faults - 1),
-            )
-    yield from _doubled(c, s)
+def _queue(config: Config, state: State) -> Iterator[Step]:
+    row = state.row
+    may_appear = {
+        HIDDEN: True,
+        WAITS_FOR_LEASE: row.lease != "live",
+        SCHEDULED: not row.run_at or row.status not in LIVE,
+    }
+    for message in sorted(set(state.messages)):
+        visibility, receives = message
+        without = remove_message(state, message)
+        visible = add_message(without, config.messages, Message(VISIBLE, receives))
+        if may_appear.get(visibility):
+            yield Step("a hidden message is visible", "time", visible)
+        if visibility == VISIBLE and receives >= config.max_receives:
+            dead = add_message(without, config.messages, Message(DEAD))
+            moved = dead if config.dead_letters else without
+            yield Step("the queue moves a message to the dead letters", "time", moved)
+        if state.faults:
+            lost = without._replace(faults=state.faults - 1)
+            yield Step(f"a message ({visibility}) is lost", "fault", lost)
+        if state.faults and visibility == SCHEDULED and not may_appear[SCHEDULED]:
+            early = visible._replace(faults=state.faults - 1)
+            yield Step("a clock is off: a message comes early", "fault", early)
+    yield from _duplicates(config, state)
 
 
-def _doubled(c: Config, s: State) -> Iterator[Step]:
-    held = {("v", p.n) for p in s.workers if p.n}
-    if s.faults and len(s.messages) + sum(p.messages for p in s.workers) < c.messages:
-        for m in sorted(held | {("v", m[1]) for m in s.messages if m[0] in "vh"}):
-            yield Step(
-                "a message is doubled",
-                "fault",
-                add(s, c.messages, *m)._replace(faults=s.faults - 1),
-            )
+def _duplicates(config: Config, state: State) -> Iterator[Step]:
+    held = {Message(VISIBLE, worker.receives) for worker in state.workers if worker.receives}
+    queued = {
+        Message(VISIBLE, message.receives)
+        for message in state.messages
+        if message.visibility in (VISIBLE, HIDDEN)
+    }
+    count = len(state.messages) + sum(worker.message_count for worker in state.workers)
+    if state.faults and count < config.messages:
+        for message in sorted(held | queued):
+            more = add_message(state, config.messages, message)
+            yield Step("a message is duplicated", "fault", more._replace(faults=state.faults - 1))
 
 
-def _due(c: Config, s: State) -> Iterator[Step]:
-    r = s.row
-    if r.due == "set" or (r.due == "after" and not r.run_at):
-        yield Step("check_at passes", "time", s._replace(row=r._replace(due="due")))
-    if r.due == "due" and c.deep:
-        yield Step("it is overdue by an hour", "time", s._replace(row=r._replace(due="long")))
-    if r.run_at == "far":  # later's check_at: the guard doesn't ask for what was never sent
-        due = "long" if r.due == "later" else r.due
-        yield Step("run_at is near", "time", s._replace(row=r._replace(run_at="near", due=due)))
-    if r.run_at == "near":
-        yield Step("run_at passes", "time", s._replace(row=r._replace(run_at="")))
+def _timers(config: Config, state: State) -> Iterator[Step]:
+    row = state.row
+    if row.check_at == "set" or (row.check_at == "after_run_at" and not row.run_at):
+        yield Step("check_at passes", "time", state._replace(row=row._replace(check_at="due")))
+    if row.check_at == "due" and config.deep_queue:
+        overdue = row._replace(check_at="overdue")
+        yield Step("it is overdue by an hour", "time", state._replace(row=overdue))
+    if row.run_at == "far":  # an order that was never sent is checked before its run_at, always
+        check_at = "overdue" if row.check_at == "before_run_at" else row.check_at
+        near = row._replace(run_at="near", check_at=check_at)
+        yield Step("run_at is near", "time", state._replace(row=near))
+    if row.run_at == "near":
+        yield Step("run_at passes", "time", state._replace(row=row._replace(run_at="")))
 
 
-def _lease(c: Config, s: State) -> Iterator[Step]:
-    """Lambda kills its function before the lease is over, unless a clock is off."""
-    if s.row.lease != "live":
+def _lease(config: Config, state: State) -> Iterator[Step]:
+    """End the lease; Lambda kills its worker before that, unless a clock is off."""
+    if state.row.lease != "live":
         return
-    over = s._replace(row=s.row._replace(lease="over"))
-    left = [p for p in s.workers if p.leased]
-    dead = over._replace(workers=tuple(sorted(IDLE if p.leased else p for p in s.workers)))
-    for n in (n for p in left for n in (p.n, *p.rest, *p.acked)):
-        dead = add(dead, c.messages, "h", n)
-    yield Step(
-        "the lease is over" + (", its worker was killed before" if left else ""), "time", dead
-    )
-    if left and s.faults:
-        late = tuple(sorted(p._replace(leased=False) for p in s.workers))
+    over = state._replace(row=state.row._replace(lease="over"))
+    holders = [worker for worker in state.workers if worker.leased]
+    workers = sorted(IDLE if worker.leased else worker for worker in state.workers)
+    killed = over._replace(workers=tuple(workers))
+    for holder in holders:
+        for receives in (holder.receives, *holder.rest, *holder.acked):
+            killed = add_message(killed, config.messages, Message(HIDDEN, receives))
+    label = "the lease is over" + (", its worker was killed before" if holders else "")
+    yield Step(label, "time", killed)
+    if holders and state.faults:
+        late = tuple(sorted(worker._replace(leased=False) for worker in state.workers))
         yield Step(
             "a clock is off: the lease is over, its worker lives",
             "fault",
-            over._replace(workers=late, faults=s.faults - 1),
+            over._replace(workers=late, faults=state.faults - 1),
         )
 
 
-def _ttl(s: State) -> Iterator[Step]:
-    """Rows expire only while every function is idle: they live for a day at least."""
-    if any(p != IDLE for role in ROLES for p in getattr(s, role)):
+def _ttl(state: State) -> Iterator[Step]:
+    """Expire the row, only while every function is idle: rows live for a day at least."""
+    if any(process != IDLE for role in ROLES for process in getattr(state, role)):
         return
-    if s.row.expires == "set":
-        yield Step("expires_at passes", "time", s._replace(row=s.row._replace(expires="past")))
-    if s.row.expires == "past":
-        yield Step(
-            "TTL deletes the row",
-            "time",
-            s._replace(row=Row()),
-            "S8" if s.row.status in LIVE else None,
-        )
+    row = state.row
+    if row.expires == "set":
+        expired = state._replace(row=row._replace(expires="past"))
+        yield Step("expires_at passes", "time", expired)
+    if row.expires == "past":
+        broken = "S8" if row.status in LIVE else None
+        yield Step("TTL deletes the row", "time", state._replace(row=Row()), broken)

@@ -1,15 +1,21 @@
-"""One conditional write: applied, or applied with its answer lost; and the property that it breaks, if any.
+"""A conditional write, with or without its response lost, and the safety property that it breaks.
 
-S1   a final row changes only by T11, and once it expired only by T1 or TTL
+S1   a final row changes only by T11, and once it has expired only by T1 or TTL
 S2   at most one live lease is held, and only its holder writes the row
-S3   no (round, attempt) runs twice                    S4   a result is the latest claim's
-S5   live rows: a timer, no expires_at, a lease only when RUNNING; final rows: no timer, no lease
-S6   a cancelled round never succeeds                  S7   runs of a round <= max_attempts
-S8   what was accepted is not absent                   S9   nothing is re-sent before it is due
-S10  one press takes effect once                       S11  only T1 makes a row
+S3   no (round, attempt) runs twice
+S4   a result is that of the latest claim
+S5   live rows have a timer, no expires_at, and a lease only when RUNNING; final rows have no timer
+     and no lease
+S6   a cancelled round never succeeds
+S7   a round runs at most max_attempts times
+S8   an accepted order is not absent
+S9   no order is requeued before it is due
+S10  one request takes effect once
+S11  only T1 makes a row
 S12  two orders never share the key `<id>.<created_at>.<retry_round>`
-S13  an order runs no earlier than run_at              S14  nothing is sent more than 15 minutes ahead
-S15  only what is has_terminal_error is given up
+S13  an order runs no earlier than run_at
+S14  no message is sent more than 15 minutes ahead
+S15  only an order with a terminal error is given up
 """
 
 from __future__ import annotations
@@ -17,85 +23,111 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from tests.model.state import DUE, FINAL, LIVE, ROLES, Proc, Row, State, Step, put, with_slots
+from tests.model.state import DUE, FINAL, LIVE, ROLES, Process, Row, State, Step, put, with_slots
 from tests.model.table import Config, has_terminal_error
 
-FINISHES = ("T4", "T5", "T6", "T12")
+WRITES_OF_THE_HOLDER = ("T4", "T5", "T6", "T12")
 
 
 def write(
-    c: Config, s: State, t: str, role: str, i: int, p: Proc, row: Row, **changes: Any
+    config: Config,
+    state: State,
+    transition: str,
+    role: str,
+    slot: int,
+    process: Process,
+    row: Row,
+    **changes: Any,
 ) -> tuple[State, str | None]:
-    """The row gets a fresh fence: nobody else's token or snapshot is current any more."""
-    broken = _broken(c, s, t, getattr(s, role)[i])
+    """Write the row with a new fencing token, so that no other process's token is current.
+
+    Args: as of `try_write`. Returns the new state and the property that the write breaks.
+    """
+    broken = _broken_by(config, state, transition, getattr(state, role)[slot])
     for name in ROLES:
-        s = with_slots(
-            s,
-            name,
-            (q._replace(mine=False, latest=q.latest and t != "T3") for q in getattr(s, name)),
+        slots = (
+            other._replace(mine=False, latest=other.latest and transition != "T3")
+            for other in getattr(state, name)
         )
-    return put(s, role, i, p._replace(mine=True))._replace(row=row, **changes), broken
+        state = with_slots(state, name, slots)
+    state = put(state, role, slot, process._replace(mine=True))
+    return state._replace(row=row, **changes), broken
 
 
-def _broken(c: Config, s: State, t: str, me: Proc) -> str | None:
-    old = s.row
+def _broken_by(config: Config, state: State, transition: str, writer: Process) -> str | None:
+    old = state.row
+    by_the_holder = transition in WRITES_OF_THE_HOLDER and writer.mine
+    no_reason = not has_terminal_error(config, old) and config.task != "unknown"
     rules = {
-        "S1": old.status in FINAL and t != ("T1" if old.expires == "past" else "T11"),
-        "S4": t == "T4" and not me.latest,
-        "S6": t == "T4" and bool(s.cancelled >> old.retry_round & 1),
-        "S2 (a live lease is broken)": old.lease == "live" and not (t in FINISHES and me.mine),
-        "S8": t == "T1" and old.status in LIVE,
-        "S9": t == "T9" and old.due not in DUE,
-        "S11": t != "T1" and not old.status,
-        "S15": t == "T7" and not has_terminal_error(c, old) and c.task != "unknown",
+        "S1": old.status in FINAL and transition != ("T1" if old.expires == "past" else "T11"),
+        "S4": transition == "T4" and not writer.latest,
+        "S6": transition == "T4" and bool(state.cancelled >> old.retry_round & 1),
+        "S2 (a live lease is broken)": old.lease == "live" and not by_the_holder,
+        "S8": transition == "T1" and old.status in LIVE,
+        "S9": transition == "T9" and old.check_at not in DUE,
+        "S11": transition != "T1" and not old.status,
+        "S15": transition == "T7" and no_reason,
     }
     return next((name for name, broken in rules.items() if broken), None)
 
 
-def attempted(
-    c: Config,
-    s: State,
+def try_write(
+    config: Config,
+    state: State,
     label: str,
-    t: str,
+    transition: str,
     role: str,
-    i: int,
-    p: Proc,
+    slot: int,
+    process: Process,
     row: Row,
-    lost: str = "",
+    retry_pc: str = "",
     **changes: Any,
 ) -> Iterator[Step]:
-    """A write whose condition holds. `lost`: where the function stands if the answer is lost and the SDK asks again."""
-    new, broken = write(c, s, t, role, i, p, row, **changes)
+    """Yield the steps of a write whose condition holds: it is done, or done with a lost response.
+
+    Args:
+        label: what happens, for a trace.
+        transition: the label of the transition in the table.
+        role, slot: where the process is.
+        process: the process after the write.
+        row: the row after the write.
+        retry_pc: its next step if the response is lost and the SDK retries; "" if that is no case.
+        changes: of other fields of the state.
+    """
+    new, broken = write(config, state, transition, role, slot, process, row, **changes)
     yield Step(label, "step", new, broken)
-    if s.faults and lost:
-        new, broken = write(
-            c, s, t, role, i, p._replace(pc=lost), row, faults=s.faults - 1, **changes
-        )
-        yield Step(f"{label}, answer lost", "fault", new, broken)
+    if state.faults and retry_pc:
+        retrying = process._replace(pc=retry_pc)
+        changes["faults"] = state.faults - 1
+        new, broken = write(config, state, transition, role, slot, retrying, row, **changes)
+        yield Step(f"{label}, response lost", "fault", new, broken)
 
 
-def started(c: Config, s: State) -> tuple[State, str | None]:
-    """The task starts: the claim's round and attempt go into the bystander's memory."""
-    r = s.row
-    bit = 1 << (r.retry_round * (c.max_attempts + 1) + r.attempts)
+def start_run(config: Config, state: State) -> tuple[State, str | None]:
+    """Start the task: add the claim's round and attempt to the history.
+
+    Returns the new state and the property that the run breaks.
+    """
+    row = state.row
+    bit = 1 << (row.retry_round * (config.max_attempts + 1) + row.attempts)
     rules = {
-        "S3": s.ran & bit,
-        "S7": r.attempts > c.max_attempts,
-        "S13": r.run_at,
-        "S12": s.keys >> r.retry_round & 1,
+        "S3": state.ran & bit,
+        "S7": row.attempts > config.max_attempts,
+        "S13": row.run_at,
+        "S12": state.used_keys >> row.retry_round & 1,
     }
-    return s._replace(ran=s.ran | bit), next(
-        (name for name, broken in rules.items() if broken), None
-    )
+    broken = next((name for name, broken in rules.items() if broken), None)
+    return state._replace(ran=state.ran | bit), broken
 
 
-def invariant(s: State) -> str | None:
-    """What holds in every state."""
-    r = s.row
-    if sum(p.leased for p in s.workers) > 1:
+def invariant(state: State) -> str | None:
+    """Return the property that a state breaks by itself, or None."""
+    row = state.row
+    if sum(worker.leased for worker in state.workers) > 1:
         return "S2 (two live leases)"
-    if r.status in LIVE and (r.expires or not r.due or (r.lease and r.status == "PENDING")):
+    leased_while_pending = row.lease and row.status == "PENDING"
+    if row.status in LIVE and (row.expires or not row.check_at or leased_while_pending):
         return "S5 (live)"
-    if r.status in FINAL and (r.due or r.lease or not r.expires):
+    if row.status in FINAL and (row.check_at or row.lease or not row.expires):
         return "S5 (final)"
     return None
