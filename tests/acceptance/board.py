@@ -1,4 +1,4 @@
-"""The board as a test sees it: opening it, what stands on it, and answers of the API in place of the real ones."""
+"""Helpers for tests of the board: open it, find tickets, and replace the API's responses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 
 def show(page: Page, stack: Stack, order_id: str | None = None) -> None:
-    page.goto(f"{stack.url}/board#token={stack.token}" + (f"&order={order_id}" if order_id else ""))
+    """Open the board, or the page of an order, and wait until it is live."""
+    fragment = f"token={stack.token}" + (f"&order={order_id}" if order_id else "")
+    page.goto(f"{stack.url}/board#{fragment}")
     expect(page.locator("#state")).to_have_text("Live")
 
 
@@ -27,10 +29,10 @@ def ticket(page: Page, column: str, order: Any) -> Locator:
     return page.locator(f"#{column} .ticket[href='#order={order['id']}']")
 
 
-def made(n: int, status: str, id: str = "") -> dict[str, Any]:
-    """An order as the API might show it, the n-th that was placed."""
-    placed = datetime.now(timezone.utc) - timedelta(seconds=60) + timedelta(milliseconds=n)
-    at = placed.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+def order_json(n: int, status: str, id: str = "") -> dict[str, Any]:
+    """Return the n-th order that was placed, as the API might show it."""
+    created = datetime.now(timezone.utc) - timedelta(seconds=60) + timedelta(milliseconds=n)
+    created_at = created.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     return {
         "id": id or f"{n * 7919:026d}",
         "task": "cook_nuggets",
@@ -38,8 +40,8 @@ def made(n: int, status: str, id: str = "") -> dict[str, Any]:
         "attempts": 1,
         "max_attempts": 5,
         "done": status in ("SUCCESS", "FAILED", "CANCELLED"),
-        "created_at": at,
-        "updated_at": at,
+        "created_at": created_at,
+        "updated_at": created_at,
         "run_at": None,
         "error": None,
         "progress": None,
@@ -47,15 +49,18 @@ def made(n: int, status: str, id: str = "") -> dict[str, Any]:
     }
 
 
-def answer(page: Page, orders: list[dict[str, Any]], one: dict[str, Any] | None = None) -> None:
-    """The API's answers, for this page: the list in pages of a hundred, newest first, and the one order."""
+def serve(page: Page, orders: list[dict[str, Any]], order: dict[str, Any] | None = None) -> None:
+    """Replace the API's responses for this page: the list of orders, and any single order.
+
+    The list comes in pages of a hundred, newest first.
+    """
 
     def reply(route: Route) -> None:
         if "/orders?" not in route.request.url:
-            return route.fulfill(json=one)
+            return route.fulfill(json=order)
         start = int((re.search(r"cursor=(\d+)", route.request.url) or ["", "0"])[1])
         newest = orders[::-1][start : start + 100]
-        more = {"next": f"/orders?cursor={start + 100}"} if start + 100 < len(orders) else {}
-        return route.fulfill(json={"items": newest, **more})
+        link = {"next": f"/orders?cursor={start + 100}"} if start + 100 < len(orders) else {}
+        return route.fulfill(json={"items": newest, **link})
 
     page.route(re.compile(r"/orders[?/]"), reply)

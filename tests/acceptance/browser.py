@@ -1,4 +1,4 @@
-"""Debian's Chromium, driven by Playwright. Where it lacks, a test is skipped; in CI it fails."""
+"""Debian's Chromium, driven by Playwright. Without it a test is skipped; in CI it fails."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 CHROMIUM = Path("/usr/bin/chromium")
 WALL, LAPTOP, PHONE = (1920, 1080), (1280, 800), (390, 844)
-# It talks to nobody but the page; as root it can't have its own sandbox
+# No traffic but the page's; Chromium has no sandbox when it runs as root
 _ARGUMENTS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -29,9 +29,10 @@ _ARGUMENTS = (
 
 @contextmanager
 def started() -> Iterator[Browser]:
+    """Start Chromium and stop it at the end."""
     if not CHROMIUM.exists():
         (pytest.fail if os.environ.get("CI") else pytest.skip)(
-            f"no {CHROMIUM} here: .ci/debian-packages installs it"
+            f"{CHROMIUM} not found; .ci/debian-packages installs it"
         )
     from playwright.sync_api import sync_playwright  # noqa: PLC0415 an optional library
 
@@ -43,19 +44,23 @@ def started() -> Iterator[Browser]:
 
 @contextmanager
 def opened(browser: Browser, size: tuple[int, int] = LAPTOP, **options: Any) -> Iterator[Page]:
-    """A page with nothing kept from another. Fails if it wrote an error to the console, or raised one."""
+    """Open a page in a fresh profile.
+
+    Raises AssertionError at its end if the page threw an error or wrote one to the console.
+    """
     context = browser.new_context(
         viewport={"width": size[0], "height": size[1]}, locale="en-GB", **options
     )
-    page, faults = context.new_page(), list[str]()
+    page = context.new_page()
+    errors: list[str] = []
     page.set_default_timeout(10_000)
-    page.on("pageerror", lambda fault: faults.append(str(fault)))
-    page.on("console", lambda message: faults.append(message.text) if _is_fault(message) else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda message: errors.append(message.text) if _is_error(message) else None)
     yield page
     context.close()
-    assert faults == []
+    assert errors == []
 
 
-def _is_fault(message: Any) -> bool:
-    """The browser itself notes every refused or failed fetch as an error; those are what some tests are about."""
+def _is_error(message: Any) -> bool:
+    """Return True for an error of the page, not for a failed fetch, which some tests cause."""
     return message.type == "error" and "Failed to load resource" not in message.text

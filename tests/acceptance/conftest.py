@@ -1,4 +1,7 @@
-"""A bare local cloud, and `make run`'s whole stack: each started once, on its own ports, ended with the tests."""
+"""Fixtures: the local cloud alone, `make run`'s whole stack, and a browser.
+
+The cloud and the stack are started once, on their own ports, and stopped with the tests.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ import pytest
 
 from cli import cloud
 from tests.acceptance.browser import opened, started
-from tests.acceptance.stack import Stack, copy_of_the_project, free_port
+from tests.acceptance.stack import Stack, copy_of_the_project, environment, free_port
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LocalCloud:
-    """ministack, running. Its variables are in this process's environment."""
+    """A running ministack; its variables are in this process's environment."""
 
     port: int
     log: Path
@@ -38,11 +41,12 @@ class LocalCloud:
 
 @pytest.fixture(scope="session")
 def local_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
-    folder, port = tmp_path_factory.mktemp("cloud"), free_port()
+    folder = tmp_path_factory.mktemp("cloud")
+    port = free_port()
     process = cloud.start(port, folder / "state", folder / "cloud.log")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    variables = environment(**cloud.client_environment(port))
     try:
-        with patch.dict(os.environ, {**kept, **cloud.client_environment(port)}, clear=True):
+        with patch.dict(os.environ, variables, clear=True):
             yield LocalCloud(port, folder / "cloud.log", process.pid)
     finally:
         cloud.stop(process)
@@ -50,7 +54,7 @@ def local_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Shared by all tests: whoever changes it takes `own`, or starts one in `project`."""
+    """A stack that all tests share; a test that changes it uses `own` or starts one in `project`."""
     running = Stack(copy_of_the_project(tmp_path_factory.mktemp("project"))).start()
     yield running
     running.stop()
@@ -65,13 +69,13 @@ def _own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture
 def own(_own: Stack) -> Stack:
-    """A stack of the module's own, which its tests may change and end: it is started again for the next one."""
+    """Return a stack of this module, which a test may change and stop; the next test restarts it."""
     return _own if _own.ended is None else _own.start()
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A fresh copy of the project, as a clone."""
+    """Copy the project, like a fresh clone."""
     return copy_of_the_project(tmp_path)
 
 

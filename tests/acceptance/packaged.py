@@ -1,4 +1,4 @@
-"""The package's functions under AWS's runtime client, against tables and queues of the local cloud."""
+"""The package's functions under AWS's runtime client, on tables and queues of the local cloud."""
 
 from __future__ import annotations
 
@@ -19,32 +19,33 @@ EVENTS = Path(__file__).parent / "events"
 
 
 def sample(name: str) -> Any:
-    """An event with the members that AWS sends, null ones too, and some that it doesn't send yet."""
+    """Return an event with the members that AWS sends, null ones too, and some unknown ones."""
     return json.loads((EVENTS / f"{name}.json").read_text())
 
 
 class Packaged:
-    """The functions of one package, each started when it is first needed, against tables and queues of their own."""
+    """The functions of one package, each started at its first use, on their own tables and queues."""
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
-        self.folder, self.environment = folder, environment
-        self.made = package.package("dev", this_machine=True)
-        self.root = runtime.unzipped(self.made, folder / "zip")
-        self.dynamodb, self.sqs = boto3.client("dynamodb"), boto3.client("sqs")
+        self.folder = folder
+        self.environment = environment
+        self.package = package.package("dev", this_machine=True)
+        self.root = runtime.unzipped(self.package, folder / "zip")
+        self.dynamodb = boto3.client("dynamodb")
+        self.sqs = boto3.client("sqs")
         template.create(STACK, self.dynamodb, self.sqs)
         self.queue = self.sqs.get_queue_url(QueueName=f"{STACK}-orders")["QueueUrl"]
-        text, token = auth.issue("kit")
-        self.dynamodb.put_item(TableName=f"{STACK}-tokens", Item=auth.encode(token))
-        self.token = text
+        self.token, record = auth.issue("kit")
+        self.dynamodb.put_item(TableName=f"{STACK}-tokens", Item=auth.encode(record))
         self._running: dict[str, runtime.Function] = {}
         self._stack = ExitStack()
 
     def function(self, name: str) -> runtime.Function:
-        """By its name in the template."""
+        """Return a function by its name in the template."""
         if name not in self._running:
-            handler = self.made.template["Resources"][name]["Properties"]["Handler"]
+            handler = self.package.template["Resources"][name]["Properties"]["Handler"]
             environment = runtime.variables(
-                self.made.template,
+                self.package.template,
                 name,
                 {"AWS::StackName": STACK, "AWS::StackId": STACK, "OrdersQueue": self.queue},
             )
@@ -67,7 +68,7 @@ class Packaged:
         resource: str = "",
         params: dict[str, str] | None = None,
     ) -> Any:
-        """A request as API Gateway hands it over."""
+        """Return the event of a request, as API Gateway sends it."""
         event = sample("api")
         event.update(
             httpMethod=method,
@@ -116,7 +117,7 @@ class Packaged:
         return json.loads(reply["body"])
 
     def stop(self, name: str) -> None:
-        """The next use of the function is a cold start again."""
+        """Stop a function, so that its next use is a cold start."""
         self._running.pop(name).stop()
 
     def close(self) -> None:
@@ -124,6 +125,7 @@ class Packaged:
 
 
 def records(*bodies: str) -> Any:
+    """Return an SQS event with a message for each body."""
     event = sample("sqs")
     (record,) = event["Records"]
     event["Records"] = [
@@ -134,4 +136,5 @@ def records(*bodies: str) -> Any:
 
 
 def message(order_id: str, task: str = "cook_nuggets") -> str:
+    """Return the body of an order's message."""
     return json.dumps({"v": 1, "pk": f"kit#{order_id}", "task": task})

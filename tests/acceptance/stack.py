@@ -29,11 +29,10 @@ _PACKAGED = list[Path]()  # copies in which a stack was started
 
 
 def copy_of_the_project(target: Path) -> Path:
-    """Copy what a clone holds; and the wheels of a copy before it, if there was one: pip takes a second and a half."""
-    for wheels in [
-        wheels for project in _PACKAGED[:1] for wheels in project.glob("build/wheels-*")
-    ]:
-        shutil.copytree(wheels, target / "build" / wheels.name)
+    """Copy the files of a clone, and the wheels of an earlier copy, which saves a run of pip."""
+    for project in _PACKAGED[:1]:
+        for wheels in project.glob("build/wheels-*"):
+            shutil.copytree(wheels, target / "build" / wheels.name)
     names = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -52,8 +51,11 @@ _PORTS = itertools.count(os.getpid() % 300 * 40)
 
 
 def free_port() -> int:
-    """Return a port that nothing listens on. Tests of another process begin elsewhere, and none of these is given to an
-    outgoing connection before the server takes it: those ports begin at 32768."""
+    """Return a port that nothing listens on.
+
+    Each test process begins at another port. All are below 32768, where the ports of outgoing
+    connections begin, so none is taken before the server binds it.
+    """
     while True:
         port = 20_000 + next(_PORTS) % 12_000
         with socket.socket() as probe, suppress(OSError):
@@ -62,13 +64,13 @@ def free_port() -> int:
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """This process's, without any AWS variable."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    return {**kept, **variables}
+    """Return this process's environment without AWS variables, and with the given ones."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    return {**inherited, **variables}
 
 
 class Stack:
-    """A running stack. `output` is what it printed, `url` where it answers."""
+    """A stack of `make run`; `output` is what it has printed, `url` the address of its API."""
 
     def __init__(self, project: Path, **options: str) -> None:
         self.project = project
@@ -80,7 +82,7 @@ class Stack:
     def start(
         self, command: tuple[str, ...] = (sys.executable, "-m", "cli", "run"), within_s: float = 60
     ) -> Stack:
-        """Start and wait until it says that it is ready. Fails with what it printed if it ends before."""
+        """Start, and wait until it is ready; raises AssertionError with its output if it ends before."""
         with self.printed.open("wb") as output:
             self._process = subprocess.Popen(
                 command,
@@ -96,10 +98,10 @@ class Stack:
         return self
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> int:
-        """End it as Ctrl-C does, and wait. Returns its exit code."""
+        """Stop it as Ctrl-C does, and wait; return its exit code."""
         assert self._process is not None
         if self._process.poll() is None:
-            os.killpg(self._process.pid, how)  # as a terminal does: to make and to what it runs
+            os.killpg(self._process.pid, how)  # like a terminal: to make and its children
         return self._process.wait(40)
 
     @property
@@ -117,18 +119,18 @@ class Stack:
     def http(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
     ) -> Reply:
-        given = {
+        all_headers = {
             "Authorization": f"Bearer {self.token}",
             "Content-Type": "application/json",
             **(headers or {}),
         }
         raw = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, raw, given, method=method)
+        request = urllib.request.Request(self.url + path, raw, all_headers, method=method)
         try:
             with urllib.request.urlopen(request, timeout=30) as answer:
                 return Reply(answer.status, dict(answer.headers), answer.read().decode())
-        except urllib.error.HTTPError as refusal:
-            return Reply(refusal.code, dict(refusal.headers), refusal.read().decode())
+        except urllib.error.HTTPError as error:
+            return Reply(error.code, dict(error.headers), error.read().decode())
 
     def place(self, task: str, input: Any) -> Any:
         reply = self.http("POST", "/orders", {"task": task, "input": input})
@@ -139,28 +141,29 @@ class Stack:
         return self.http("GET", f"/orders/{order_id}").json
 
     def ended_order(self, order_id: str, within_s: float = 30) -> Any:
-        """The order, once it is final."""
+        """Wait until an order is final, and return it."""
         until(lambda: self.get(order_id)["done"], within_s)
         return self.get(order_id)
 
     def processes(self, pattern: str = "") -> list[int]:
-        """The processes below this one, those alone whose command line fits."""
+        """Return the ids of its child processes whose command line matches a pattern."""
         assert self._process is not None
         ps = ["ps", "-A", "-ww", "-o", "pid=,ppid=,command="]
         listing = subprocess.run(ps, capture_output=True, text=True, check=True)
         rows = [line.split(None, 2) for line in listing.stdout.splitlines()]
-        below, found = {self._process.pid}, []
-        for pid, parent, typed in sorted(rows, key=lambda row: int(row[0])):
+        below = {self._process.pid}
+        found = []
+        for pid, parent, command in sorted(rows, key=lambda row: int(row[0])):
             if int(parent) in below:
                 below.add(int(pid))
-                if re.search(pattern, typed):
+                if re.search(pattern, command):
                     found.append(int(pid))
         return found
 
 
 def until(holds: Callable[[], Any], within_s: float) -> None:
-    """Wait for something that another process does; fails if it doesn't come."""
+    """Wait until a condition holds; raises AssertionError after `within_s` seconds."""
     end = time.monotonic() + within_s
     while not holds():
-        assert time.monotonic() < end, f"nothing came within {within_s} s"
+        assert time.monotonic() < end, f"the condition did not hold within {within_s} s"
         time.sleep(0.05)

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.local
 
-PICTURE = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="  # 1 x 1
+PICTURE = (  # a PNG of 1 x 1 pixel
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
+)
 
 
 def test_an_order_appears_under_preparing_and_moves_to_ready(page: Page, stack: Stack) -> None:
@@ -33,7 +35,7 @@ def test_an_order_appears_under_preparing_and_moves_to_ready(page: Page, stack: 
     expect(page.locator("#announcer")).to_contain_text(order["id"][-4:])
 
 
-def test_a_failed_order_is_a_problem_and_its_page_says_why_and_tries_again(
+def test_a_failed_order_is_a_problem_and_its_page_shows_why_and_retries_it(
     page: Page, stack: Stack
 ) -> None:
     show(page, stack)
@@ -49,7 +51,7 @@ def test_a_failed_order_is_a_problem_and_its_page_says_why_and_tries_again(
     assert stack.get(order["id"])["status"] in ("PENDING", "RUNNING", "FAILED")
 
 
-def test_an_order_that_waits_can_be_cancelled_and_leaves(page: Page, stack: Stack) -> None:
+def test_a_waiting_order_can_be_cancelled_and_leaves_the_board(page: Page, stack: Stack) -> None:
     order = stack.http(
         "POST", "/orders", {"task": "cook_nuggets", "input": {"pieces": 1}, "delay_s": 600}
     ).json
@@ -73,7 +75,7 @@ def test_a_result_is_shown_as_json(page: Page, stack: Stack) -> None:
     assert "\n  " in page.locator("#result pre").inner_text()
 
 
-def test_the_picture_that_was_classified_is_shown(page: Page, stack: Stack) -> None:
+def test_the_page_of_an_image_order_shows_the_picture(page: Page, stack: Stack) -> None:
     order = stack.place("classify_image", {"image": PICTURE})
     show(page, stack, order["id"])
 
@@ -86,7 +88,7 @@ def test_the_picture_that_was_classified_is_shown(page: Page, stack: Stack) -> N
     )
 
 
-def test_a_wrong_token_is_refused_with_words_and_the_right_one_stays_in_memory(
+def test_a_wrong_token_is_rejected_and_a_right_one_stays_in_memory(
     page: Page, stack: Stack
 ) -> None:
     wrong = stack.token[:-1] + ("0" if stack.token[-1] != "0" else "1")
@@ -96,18 +98,18 @@ def test_a_wrong_token_is_refused_with_words_and_the_right_one_stays_in_memory(
     page.get_by_role("button", name="Show the board").click()
     expect(page.locator("#state")).to_have_text("Live")
 
-    kept = page.evaluate(
+    stored = page.evaluate(
         "JSON.stringify([location.href, {...localStorage}, {...sessionStorage}, document.cookie,"
         " document.documentElement.outerHTML, history.state])"
     )
-    assert stack.token not in kept
-    assert wrong not in kept
+    assert stack.token not in stored
+    assert wrong not in stored
     page.reload()
     expect(page.get_by_label("Access token")).to_be_focused()
 
 
 @pytest.mark.parametrize("token", ["", "nonsense", "ol_ü", "a b", "x" * 5000])
-def test_what_is_no_token_is_asked_for_again(page: Page, stack: Stack, token: str) -> None:
+def test_an_invalid_token_brings_the_form_back(page: Page, stack: Stack, token: str) -> None:
     page.goto(f"{stack.url}/board")
     page.get_by_label("Access token").fill(token or " ")
     page.get_by_role("button", name="Show the board").click()
@@ -115,7 +117,7 @@ def test_what_is_no_token_is_asked_for_again(page: Page, stack: Stack, token: st
     expect(page.locator("#screen")).to_be_hidden()
 
 
-def test_a_server_that_stops_is_noticed_and_one_that_comes_back_too(
+def test_the_board_shows_that_the_server_is_offline_and_that_it_is_back(
     browser: Browser, project: Path
 ) -> None:
     own = Stack(project, BOARD_KEEP_S="6").start()
@@ -129,13 +131,13 @@ def test_a_server_that_stops_is_noticed_and_one_that_comes_back_too(
             re.compile(r"Offline since \d\d:\d\d:\d\d\. Next try in \d+ s")
         )
         own.start()
-        again = own.place("cook_nuggets", {"pieces": 1})
-        page.wait_for_selector(f"#ready .ticket[href='#order={again['id']}']", timeout=40_000)
+        later = own.place("cook_nuggets", {"pieces": 1})
+        page.wait_for_selector(f"#ready .ticket[href='#order={later['id']}']", timeout=40_000)
         expect(page.locator("#state")).to_have_text("Live")
     own.stop()
 
 
-def test_the_board_is_used_with_the_keyboard_alone(page: Page, stack: Stack) -> None:
+def test_the_board_can_be_used_with_the_keyboard_alone(page: Page, stack: Stack) -> None:
     order = stack.ended_order(stack.place("cook_nuggets", {"pieces": 1})["id"])
     show(page, stack)
     expect(ticket(page, "ready", order)).to_be_visible()
@@ -149,59 +151,59 @@ def test_the_board_is_used_with_the_keyboard_alone(page: Page, stack: Stack) -> 
     expect(ticket(page, "ready", order)).to_be_focused()
 
 
-def test_the_board_is_polite(page: Page, stack: Stack) -> None:
-    asked: list[str | None] = []
+def test_the_board_polls_with_its_etag_and_backs_off(page: Page, stack: Stack) -> None:
+    etags: list[str | None] = []
 
     def reply(route: Route) -> None:
-        asked.append(route.request.headers.get("if-none-match"))
+        etags.append(route.request.headers.get("if-none-match"))
         route.fulfill(
-            status=503 if fails else 304 if asked[-1] else 200,
+            status=503 if fails else 304 if etags[-1] else 200,
             headers={"ETag": '"1"'},
-            json=None if asked[-1] else {"items": []},
+            json=None if etags[-1] else {"items": []},
         )
 
-    def settled() -> None:
-        """What the page asked before is answered, and what it makes of the answer is done."""
+    def wait_until_settled() -> None:
+        """Wait until the page has handled the responses to its earlier requests."""
         page.evaluate("fetch('board/icon.svg').then(answer => answer.text())")
 
-    def ask_within(steps: int) -> None:
-        """Small steps of the clock until it asks, once: the next pause begins with them."""
-        before = len(asked)
+    def poll_within(steps: int) -> None:
+        """Advance the clock in small steps until the page polls, once."""
+        before = len(etags)
         for _ in range(steps):
             page.clock.run_for(25)
-            settled()
-            if len(asked) > before:
+            wait_until_settled()
+            if len(etags) > before:
                 break
-        assert len(asked) == before + 1
+        assert len(etags) == before + 1
 
-    def look_after(seconds: float) -> None:
-        """It asks about that moment, and not before."""
-        before = len(asked)
+    def poll_after(seconds: float) -> None:
+        """Check that the page polls after `seconds`, and not before."""
+        before = len(etags)
         page.clock.run_for(int(seconds * 1000) - 250)
-        settled()
-        assert len(asked) == before
-        ask_within(20)
+        wait_until_settled()
+        assert len(etags) == before
+        poll_within(20)
 
     fails = False
     page.clock.install()
     page.route(re.compile(r"/orders\?"), reply)
     show(page, stack)
     page.clock.pause_at(page.evaluate("Date.now() + 10"))
-    ask_within(100)
+    poll_within(100)
     for _ in range(3):
-        look_after(2)
-    assert (asked[0], set(asked[1:])) == (None, {'"1"'})
+        poll_after(2)
+    assert (etags[0], set(etags[1:])) == (None, {'"1"'})
 
     page.evaluate(
         "Object.defineProperty(document, 'hidden', {configurable: true, get: () => true})"
     )
-    look_after(2)
-    look_after(30)
+    poll_after(2)
+    poll_after(30)
     page.evaluate("delete document.hidden")
     fails = True
     with page.expect_response(re.compile(r"/orders\?")):
         page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     page.evaluate("fetch('board/icon.svg').then(answer => answer.text())")
     for pause_s in (2, 4, 8, 16, 30, 30):
-        look_after(pause_s)
+        poll_after(pause_s)
     expect(page.locator("#state")).to_contain_text("Offline since")

@@ -1,4 +1,4 @@
-"""How the board looks to everybody: sizes, colours, motion, and text that would be more than text."""
+"""The look of the board: sizes, colours, motion, and text that is no markup."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.acceptance.board import answer, expect, made, show, ticket
+from tests.acceptance.board import expect, order_json, serve, show, ticket
 from tests.acceptance.browser import LAPTOP, PHONE, WALL, opened
 from tests.acceptance.stack import Stack
 
@@ -41,21 +41,21 @@ MEASURE = """refs => refs.map(ref => {
 
 
 @pytest.mark.parametrize("size", [WALL, (3840, 2160), LAPTOP, PHONE, (320, 568)])
-def test_references_are_large_on_a_wall_and_whole_on_a_phone(
+def test_references_are_large_on_a_wall_and_complete_on_a_phone(
     browser: Browser,
     stack: Stack,
     size: tuple[int, int],
 ) -> None:
     with opened(browser, size) as page:
-        answer(
+        serve(
             page,
             [
-                made(n, status)
+                order_json(n, status)
                 for n, status in enumerate(["PENDING", "RUNNING", "SUCCESS", "FAILED"] * 3)
             ]
             + [
-                made(90, "SUCCESS", id="0" * 22 + "WMWM"),
-                made(91, "PENDING", id="1" * 20 + "AB1230"),
+                order_json(90, "SUCCESS", id="0" * 22 + "WMWM"),
+                order_json(91, "PENDING", id="1" * 20 + "AB1230"),
             ],
         )
         show(page, stack)
@@ -89,7 +89,7 @@ def test_axe_finds_nothing(
         assert [report for report in found if "Found 0 " not in report] == []
 
 
-def test_nothing_moves_for_those_who_ask_for_no_motion(browser: Browser, stack: Stack) -> None:
+def test_nothing_moves_when_reduced_motion_is_preferred(browser: Browser, stack: Stack) -> None:
     with opened(browser, reduced_motion="reduce") as page:
         show(page, stack)
         order = stack.place("cook_nuggets", {"pieces": 48})
@@ -100,9 +100,9 @@ def test_nothing_moves_for_those_who_ask_for_no_motion(browser: Browser, stack: 
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_whatever_stands_in_a_field_is_text(page: Page, stack: Stack, text: str) -> None:
+def test_every_field_is_shown_as_text(page: Page, stack: Stack, text: str) -> None:
     order = {
-        **made(1, "FAILED"),
+        **order_json(1, "FAILED"),
         "id": text,
         "task": text,
         "status": text,
@@ -119,7 +119,7 @@ def test_whatever_stands_in_a_field_is_text(page: Page, stack: Stack, text: str)
         {**order, "id": f"{text}1", "done": False},
         {**order, "id": f"{text}2", "status": "SUCCESS"},
     ]
-    answer(page, orders, {**order, "status": "SUCCESS"})
+    serve(page, orders, {**order, "status": "SUCCESS"})
     show(page, stack)
     expect(page.locator("#problem .task")).to_have_text(text, use_inner_text=False)
     page.evaluate("text => { location.hash = new URLSearchParams({order: text}) }", text)
@@ -134,7 +134,9 @@ def test_whatever_stands_in_a_field_is_text(page: Page, stack: Stack, text: str)
     )
 
 
-def test_what_tasks_say_of_themselves_is_text_too(browser: Browser, project: Path) -> None:
+def test_progress_errors_and_results_of_tasks_are_shown_as_text(
+    browser: Browser, project: Path
+) -> None:
     (project / "chalicelib" / "tasks" / "hostile.py").write_text(HOSTILE_TASK)
     own = Stack(project).start()
     with opened(browser) as page:
@@ -172,19 +174,18 @@ def hostile(order: Context, text: str, fail: bool) -> dict[str, str]:
 """
 
 
-def test_more_than_a_hundred_are_a_hundred_and_more(page: Page, stack: Stack) -> None:
-    answer(page, [made(n, "PENDING") for n in range(500)])
+def test_more_than_a_hundred_orders_are_counted_as_100_plus(page: Page, stack: Stack) -> None:
+    serve(page, [order_json(n, "PENDING") for n in range(500)])
     show(page, stack)
 
     expect(page.locator("#preparing-title .count")).to_have_text("100+")
     expect(page.locator("#preparing .ticket")).to_have_count(100)
-    expect(page.locator("#preparing .ref").first).to_have_text(
-        made(0, "PENDING")["id"][-4:]
-    )  # what waits longest
+    longest_waiting = order_json(0, "PENDING")["id"]
+    expect(page.locator("#preparing .ref").first).to_have_text(longest_waiting[-4:])
 
 
-def test_references_that_would_be_the_same_grow(page: Page, stack: Stack) -> None:
+def test_references_that_would_be_equal_are_longer(page: Page, stack: Stack) -> None:
     ids = ["A" * 20 + "1XBCDE", "A" * 20 + "2YBCDE", "A" * 26]
-    answer(page, [made(n, "PENDING", id=id) for n, id in enumerate(ids)])
+    serve(page, [order_json(n, "PENDING", id=id) for n, id in enumerate(ids)])
     show(page, stack)
     expect(page.locator("#preparing .ref")).to_have_text(["XBCDE", "YBCDE", "AAAA"])

@@ -1,4 +1,4 @@
-"""`make deploy` and `make destroy`, typed as a person types them, against the local cloud's endpoint."""
+"""`make deploy` and `make destroy`, run as commands against the local cloud."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from cli import stack
 from cli.formation import describe
 from cli.package import ROOT, package
 from tests.acceptance.conftest import LocalCloud
+from tests.acceptance.stack import environment as without_aws
 from tests.soak.stack_control import SCHEDULE
 
 pytestmark = pytest.mark.local
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.local
 def typed(
     command: str, *options: str, environment: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """`python -m cli COMMAND`, with nobody at the keyboard."""
+    """Run `python -m cli COMMAND` without a terminal."""
     return subprocess.run(
         [sys.executable, "-m", "cli", command, *options],
         cwd=ROOT,
@@ -40,10 +41,12 @@ def typed(
 
 
 def bare_environment() -> dict[str, str]:
-    """Nothing of AWS in it, no profile and no machine that could lend credentials either."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    nowhere = {"AWS_CONFIG_FILE": "/nonexistent", "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent"}
-    return {**kept, **nowhere, "AWS_EC2_METADATA_DISABLED": "true"}
+    """Return an environment without AWS variables, profiles and instance credentials."""
+    return without_aws(
+        AWS_CONFIG_FILE="/nonexistent",
+        AWS_SHARED_CREDENTIALS_FILE="/nonexistent",
+        AWS_EC2_METADATA_DISABLED="true",
+    )
 
 
 def call(url: str, token: str, body: Any = None) -> Any:
@@ -52,8 +55,8 @@ def call(url: str, token: str, body: Any = None) -> Any:
         data=json.dumps(body).encode() if body else None,
         headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        return json.load(answer)
+    with urllib.request.urlopen(request, timeout=30) as response:
+        return json.load(response)
 
 
 def new_token(cloud: LocalCloud, name: str) -> str:
@@ -73,7 +76,7 @@ def until_done(api: str, token: str, order_id: str) -> Any:
 
 @pytest.fixture
 def clean(local_cloud: LocalCloud) -> Iterator[LocalCloud]:
-    """Whatever a test leaves is removed, retained tables too."""
+    """Remove everything that a test leaves behind, retained tables too."""
     yield local_cloud
     dynamodb = local_cloud.client("dynamodb")
     for stage in ("dev", "prod"):
@@ -84,7 +87,7 @@ def clean(local_cloud: LocalCloud) -> Iterator[LocalCloud]:
                 dynamodb.delete_table(TableName=table)
 
 
-def test_dev_is_deployed_takes_orders_at_its_gateway_and_leaves_nothing(clean: LocalCloud) -> None:
+def test_dev_is_deployed_runs_orders_and_is_destroyed_without_a_trace(clean: LocalCloud) -> None:
     done = typed(
         "deploy", "--stage", "dev", "--yes", "--set", "WorkerTimeout=10", "--set", "Visibility=60"
     )
@@ -102,42 +105,40 @@ def test_dev_is_deployed_takes_orders_at_its_gateway_and_leaves_nothing(clean: L
     )
     assert "nothing to change" in again.stdout, again.stdout + again.stderr
 
-    forgotten = typed(
+    changed = typed(
         "deploy", "--stage", "dev", "--yes", "--set", "Visibility=60", "--set", "WorkerTimeout=9"
     )
-    assert "parameter WorkerTimeout = 9, was 10" in forgotten.stdout, (
-        forgotten.stdout + forgotten.stderr
-    )
-    forgotten = typed("deploy", "--stage", "dev", "--yes")
-    assert "parameter Visibility = 360, was 60" in forgotten.stdout, (
-        forgotten.stdout + forgotten.stderr
-    )
+    assert "parameter WorkerTimeout = 9, was 10" in changed.stdout, changed.stdout + changed.stderr
+    reset = typed("deploy", "--stage", "dev", "--yes")
+    assert "parameter Visibility = 360, was 60" in reset.stdout, reset.stdout + reset.stderr
 
-    gone = typed("destroy", "--stage", "dev", "--yes")
-    assert gone.returncode == 0, gone.stderr
+    destroyed = typed("destroy", "--stage", "dev", "--yes")
+    assert destroyed.returncode == 0, destroyed.stderr
     assert left_of(clean, "orderline-dev") == []
 
 
 def left_of(cloud: LocalCloud, name: str) -> list[str]:
-    """Everything that carries the stack's name still."""
+    """Return every resource that still carries the stack's name."""
     found = cloud.client("dynamodb").list_tables()["TableNames"]
     found += cloud.client("sqs").list_queues().get("QueueUrls", [])
-    found += [made["FunctionName"] for made in cloud.client("lambda").list_functions()["Functions"]]
     found += [
-        made["logGroupName"] for made in cloud.client("logs").describe_log_groups()["logGroups"]
+        function["FunctionName"]
+        for function in cloud.client("lambda").list_functions()["Functions"]
     ]
-    found += [made["RoleName"] for made in cloud.client("iam").list_roles()["Roles"]]
-    found += [made["name"] for made in cloud.client("apigateway").get_rest_apis()["items"]]
-    found += [made["Name"] for made in cloud.client("events").list_rules()["Rules"]]
-    found += [
-        made["AlarmName"] for made in cloud.client("cloudwatch").describe_alarms()["MetricAlarms"]
-    ]
-    found += [made["TopicArn"] for made in cloud.client("sns").list_topics()["Topics"]]
-    found += [key.key for made in boto3.resource("s3").buckets.all() for key in made.objects.all()]
+    groups = cloud.client("logs").describe_log_groups()["logGroups"]
+    found += [group["logGroupName"] for group in groups]
+    found += [role["RoleName"] for role in cloud.client("iam").list_roles()["Roles"]]
+    found += [api["name"] for api in cloud.client("apigateway").get_rest_apis()["items"]]
+    found += [rule["Name"] for rule in cloud.client("events").list_rules()["Rules"]]
+    alarms = cloud.client("cloudwatch").describe_alarms()["MetricAlarms"]
+    found += [alarm["AlarmName"] for alarm in alarms]
+    found += [topic["TopicArn"] for topic in cloud.client("sns").list_topics()["Topics"]]
+    buckets = boto3.resource("s3").buckets.all()
+    found += [file.key for bucket in buckets for file in bucket.objects.all()]
     return [text for text in found if name in text]
 
 
-def test_prod_keeps_its_tables_and_the_next_deploy_takes_them_up(clean: LocalCloud) -> None:
+def test_prod_keeps_its_tables_and_the_next_deploy_adopts_them(clean: LocalCloud) -> None:
     quick = (
         "--stage",
         "prod",
@@ -157,25 +158,23 @@ def test_prod_keeps_its_tables_and_the_next_deploy_takes_them_up(clean: LocalClo
         f"{api}/orders", token, {"task": "cook_nuggets", "input": {"pieces": 1}, "delay_s": 5}
     )
 
-    gone = typed("destroy", "--stage", "prod", "--yes")
-    assert "Kept: the tables orderline-prod-orders, orderline-prod-tokens" in gone.stdout
+    destroyed = typed("destroy", "--stage", "prod", "--yes")
+    assert "Kept: the tables orderline-prod-orders, orderline-prod-tokens" in destroyed.stdout
     assert left_of(clean, "orderline-prod") == ["orderline-prod-orders", "orderline-prod-tokens"]
 
     refused = typed("deploy", *quick)
     assert refused.returncode == 1
     assert "ADOPT=1" in refused.stderr
 
-    taken = typed("deploy", *quick, "--adopt")
-    assert taken.returncode == 0, taken.stderr
-    assert "< OrdersTable" in taken.stdout
+    adopted = typed("deploy", *quick, "--adopt")
+    assert adopted.returncode == 0, adopted.stderr
+    assert "< OrdersTable" in adopted.stdout
     api = stack.outputs("orderline-prod")["API"]
-    assert (
-        call(f"{api}/orders/{first['id']}", token)["status"] == "SUCCESS"
-    )  # the old token, the old order
-    # Its message went with the queue. The sweeper finds the row: accepted is kept
-    made = stack.resources("orderline-prod")["OrderSweeper"][1]
+    assert call(f"{api}/orders/{first['id']}", token)["status"] == "SUCCESS"
+    # The message of the waiting order went with the queue; the sweeper finds its row
+    sweeper = stack.resources("orderline-prod")["OrderSweeper"][1]
     for _ in range(10):
-        swept = clean.client("lambda").invoke(FunctionName=made, Payload=SCHEDULE)
+        swept = clean.client("lambda").invoke(FunctionName=sweeper, Payload=SCHEDULE)
         assert "FunctionError" not in swept, swept["Payload"].read()
         if call(f"{api}/orders/{waiting['id']}", token)["done"]:
             break
@@ -183,8 +182,8 @@ def test_prod_keeps_its_tables_and_the_next_deploy_takes_them_up(clean: LocalClo
     assert until_done(api, token, waiting["id"])["status"] == "SUCCESS"
 
 
-def test_tables_are_adopted_after_a_question_that_was_interrupted_too(clean: LocalCloud) -> None:
-    """Ctrl-C at the question leaves a stack in REVIEW_IN_PROGRESS: an empty one, which has no table of its own."""
+def test_tables_are_adopted_after_an_interrupted_question_too(clean: LocalCloud) -> None:
+    """Ctrl-C at the question leaves an empty stack in REVIEW_IN_PROGRESS, without a table."""
     quick = ("--stage", "prod", "--yes", "--set", "WorkerTimeout=10", "--set", "Visibility=60")
     assert typed("deploy", *quick).returncode == 0
     assert typed("destroy", "--stage", "prod", "--yes").returncode == 0
@@ -195,21 +194,21 @@ def test_tables_are_adopted_after_a_question_that_was_interrupted_too(clean: Loc
 
     refused = typed("deploy", *quick)
     assert (refused.returncode, "ADOPT=1" in refused.stderr) == (1, True), refused.stderr
-    taken = typed("deploy", *quick, "--adopt")
-    assert (taken.returncode, "< OrdersTable" in taken.stdout) == (0, True), (
-        taken.stdout + taken.stderr
+    adopted = typed("deploy", *quick, "--adopt")
+    assert (adopted.returncode, "< OrdersTable" in adopted.stdout) == (0, True), (
+        adopted.stdout + adopted.stderr
     )
 
 
 @pytest.mark.parametrize(
-    ("options", "environment", "said"),
+    ("options", "environment", "error_text"),
     [
         (("--yes",), {}, "no AWS region"),
         (("--yes",), {"AWS_DEFAULT_REGION": "eu-central-1"}, "no AWS credentials"),
     ],
 )
-def test_without_a_region_or_credentials_nothing_begins(
-    options: Any, environment: Any, said: str
+def test_without_a_region_or_credentials_deploy_stops_at_once(
+    options: Any, environment: Any, error_text: str
 ) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "cli", "deploy", *options],
@@ -219,13 +218,15 @@ def test_without_a_region_or_credentials_nothing_begins(
         capture_output=True,
         env={**bare_environment(), **environment},
     )
-    assert (done.returncode, said in done.stderr, "Traceback" in done.stderr) == (1, True, False), (
-        done.stderr
-    )
+    assert (done.returncode, error_text in done.stderr, "Traceback" in done.stderr) == (
+        1,
+        True,
+        False,
+    ), done.stderr
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "error_text"),
     [
         (("--stage", "staging", "--yes"), "dev, prod"),
         (("--yes", "--set", "Visibilty=9"), "no parameter Visibilty"),
@@ -235,11 +236,13 @@ def test_without_a_region_or_credentials_nothing_begins(
         ((), "YES=1"),
     ],
 )
-def test_what_cannot_work_is_refused_and_nothing_is_made(
-    clean: LocalCloud, options: Any, said: str
+def test_wrong_options_are_rejected_and_nothing_is_created(
+    clean: LocalCloud, options: Any, error_text: str
 ) -> None:
     done = typed("deploy", *options)
-    assert (done.returncode, said in done.stderr, "Traceback" in done.stderr) == (1, True, False), (
-        done.stderr
-    )
+    assert (done.returncode, error_text in done.stderr, "Traceback" in done.stderr) == (
+        1,
+        True,
+        False,
+    ), done.stderr
     assert describe("orderline-dev") is None

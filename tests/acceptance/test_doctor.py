@@ -1,4 +1,4 @@
-"""The doctor on a stack that is broken in one way after the other, on the local cloud."""
+"""The doctor on a deployed stack that is broken in one way after another, on the local cloud."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from cli.package import ROOT, package
 from tests.acceptance.conftest import LocalCloud
 
 pytestmark = pytest.mark.local
-NAME = "orderline-sick"
+NAME = "orderline-broken"
 
 
-class Patient:
-    """A deployed stack, and what it is made of."""
+class BrokenStack:
+    """A deployed stack whose resources can be broken and repaired."""
 
     def __init__(self, cloud: LocalCloud) -> None:
         topic = cloud.client("sns").create_topic(Name="alarms")["TopicArn"]
         stack.deploy(NAME, package("dev", this_machine=True), {"AlarmTopic": topic})
-        self.made = stack.resources(NAME)
+        self.resources = stack.resources(NAME)
         self.aws = cloud.client
-        _, token = auth.issue("somebody")
+        _, token = auth.issue("owner")
         self.token = auth.encode(token)
         self.give_token()
 
@@ -40,24 +40,27 @@ class Patient:
 
     def mapping(self, **changes: Any) -> None:
         client = self.aws("lambda")
-        found = client.list_event_source_mappings(FunctionName=self.made["OrderWorker"][1])[
+        found = client.list_event_source_mappings(FunctionName=self.resources["OrderWorker"][1])[
             "EventSourceMappings"
         ]
         client.update_event_source_mapping(UUID=found[0]["UUID"], **changes)
 
     def worker(self, **variables: str) -> None:
-        client, name = self.aws("lambda"), self.made["OrderWorker"][1]
+        client = self.aws("lambda")
+        name = self.resources["OrderWorker"][1]
         before = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
         client.update_function_configuration(
             FunctionName=name, Environment={"Variables": {**before, **variables}}
         )
 
     def queue(self, logical: str = "OrdersQueue", **attributes: str) -> None:
-        self.aws("sqs").set_queue_attributes(QueueUrl=self.made[logical][1], Attributes=attributes)
+        self.aws("sqs").set_queue_attributes(
+            QueueUrl=self.resources[logical][1], Attributes=attributes
+        )
 
     def redrive(self, receives: int) -> None:
         arn = self.aws("sqs").get_queue_attributes(
-            QueueUrl=self.made["DeadQueue"][1], AttributeNames=["QueueArn"]
+            QueueUrl=self.resources["DeadQueue"][1], AttributeNames=["QueueArn"]
         )
         policy = {"deadLetterTargetArn": arn["Attributes"]["QueueArn"], "maxReceiveCount": receives}
         self.queue(RedrivePolicy=json.dumps(policy))
@@ -76,9 +79,10 @@ class Patient:
             self.aws("logs").put_retention_policy(logGroupName=group, retentionInDays=days)
 
     def alarm(self, on: bool) -> None:
-        client, name = self.aws("cloudwatch"), self.made["OverdueAlarm"][1]
+        client = self.aws("cloudwatch")
+        name = self.resources["OverdueAlarm"][1]
         alarm = client.describe_alarms(AlarmNames=[name])["MetricAlarms"][0]
-        kept = (
+        copied = (
             "AlarmName",
             "Namespace",
             "MetricName",
@@ -89,79 +93,92 @@ class Patient:
             "Threshold",
             "ComparisonOperator",
         )
-        topic = client.describe_alarms()["MetricAlarms"]
-        actions = (
-            next(each["AlarmActions"] for each in topic if each.get("AlarmActions")) if on else []
-        )
-        client.put_metric_alarm(**{member: alarm[member] for member in kept}, AlarmActions=actions)
+        actions = []
+        if on:
+            alarms = client.describe_alarms()["MetricAlarms"]
+            actions = next(other["AlarmActions"] for other in alarms if other.get("AlarmActions"))
+        parameters = {member: alarm[member] for member in copied}
+        client.put_metric_alarm(**parameters, AlarmActions=actions)
 
 
 @pytest.fixture(scope="module")
-def patient(local_cloud: LocalCloud) -> Iterator[Patient]:
-    yield Patient(local_cloud)
+def broken_stack(local_cloud: LocalCloud) -> Iterator[BrokenStack]:
+    yield BrokenStack(local_cloud)
     stack.destroy(NAME)
 
 
-def test_a_healthy_stack_has_no_findings(patient: Patient) -> None:
+def test_a_healthy_stack_has_no_findings(broken_stack: BrokenStack) -> None:
     assert examine(NAME) == []
 
 
 @pytest.mark.parametrize(
-    ("harm", "heal", "problem"),
+    ("breaks", "repair", "text"),
     [
         (
-            lambda it: it.mapping(FunctionResponseTypes=[]),
-            lambda it: it.mapping(FunctionResponseTypes=["ReportBatchItemFailures"]),
+            lambda stack: stack.mapping(FunctionResponseTypes=[]),
+            lambda stack: stack.mapping(FunctionResponseTypes=["ReportBatchItemFailures"]),
             "Lambda deletes them",
         ),
         (
-            lambda it: it.mapping(ScalingConfig={"MaximumConcurrency": 1000}),
-            lambda it: it.mapping(ScalingConfig={"MaximumConcurrency": 10}),
+            lambda stack: stack.mapping(ScalingConfig={"MaximumConcurrency": 1000}),
+            lambda stack: stack.mapping(ScalingConfig={"MaximumConcurrency": 10}),
             "1000 workers may take them all",
         ),
-        (lambda it: it.mapping(Enabled=False), lambda it: it.mapping(Enabled=True), "only grows"),
-        (lambda it: it.worker(ACCESS="open"), lambda it: it.worker(ACCESS="token"), "ACCESS=token"),
         (
-            lambda it: it.worker(WORKER_TIMEOUT_S="900"),
-            lambda it: it.worker(WORKER_TIMEOUT_S="60"),
+            lambda stack: stack.mapping(Enabled=False),
+            lambda stack: stack.mapping(Enabled=True),
+            "only grows",
+        ),
+        (
+            lambda stack: stack.worker(ACCESS="open"),
+            lambda stack: stack.worker(ACCESS="token"),
+            "ACCESS=token",
+        ),
+        (
+            lambda stack: stack.worker(WORKER_TIMEOUT_S="900"),
+            lambda stack: stack.worker(WORKER_TIMEOUT_S="60"),
             "WORKER_TIMEOUT_S is 900",
         ),
         (
-            lambda it: it.queue(VisibilityTimeout="60"),
-            lambda it: it.queue(VisibilityTimeout="360"),
+            lambda stack: stack.queue(VisibilityTimeout="60"),
+            lambda stack: stack.queue(VisibilityTimeout="360"),
             "visible again after",
         ),
-        (lambda it: it.redrive(3), lambda it: it.redrive(30), "after 3 receives"),
-        (lambda it: it.queue(RedrivePolicy=""), lambda it: it.redrive(30), "no dead-letter queue"),
+        (lambda stack: stack.redrive(3), lambda stack: stack.redrive(30), "after 3 receives"),
         (
-            lambda it: it.queue("DeadQueue", MessageRetentionPeriod="3600"),
-            lambda it: it.queue("DeadQueue", MessageRetentionPeriod="1209600"),
+            lambda stack: stack.queue(RedrivePolicy=""),
+            lambda stack: stack.redrive(30),
+            "no dead-letter queue",
+        ),
+        (
+            lambda stack: stack.queue("DeadQueue", MessageRetentionPeriod="3600"),
+            lambda stack: stack.queue("DeadQueue", MessageRetentionPeriod="1209600"),
             "no longer than",
         ),
-        (lambda it: it.ttl(False), lambda it: it.ttl(True), "TTL is off"),
-        (lambda it: it.take_token(), lambda it: it.give_token(), "no access token"),
-        (lambda it: it.log(None), lambda it: it.log(14), "log of OrderWorker"),
-        (lambda it: it.alarm(False), lambda it: it.alarm(True), "1 alarms notify nobody"),
+        (lambda stack: stack.ttl(False), lambda stack: stack.ttl(True), "TTL is off"),
+        (lambda stack: stack.take_token(), lambda stack: stack.give_token(), "no access token"),
+        (lambda stack: stack.log(None), lambda stack: stack.log(14), "log of OrderWorker"),
+        (lambda stack: stack.alarm(False), lambda stack: stack.alarm(True), "1 alarms notify nobody"),
     ],
 )
-def test_each_problem_is_found_alone_and_gone_after_its_fix(
-    patient: Patient, harm: Any, heal: Any, problem: str
+def test_each_misconfiguration_is_the_only_finding_until_it_is_repaired(
+    broken_stack: BrokenStack, breaks: Any, repair: Any, text: str
 ) -> None:
-    harm(patient)
+    breaks(broken_stack)
     try:
         (finding,) = examine(NAME)
-        assert problem in finding.problem
+        assert text in finding.problem
         assert finding.fix
     finally:
-        heal(patient)
+        repair(broken_stack)
     assert examine(NAME) == []
 
 
 @pytest.mark.parametrize(
-    ("stack_name", "code", "said"), [(NAME, 0, "healthy"), ("orderline-nowhere", 1, "no stack")]
+    ("stack_name", "code", "text"), [(NAME, 0, "healthy"), ("orderline-nowhere", 1, "no stack")]
 )
-def test_the_command_says_it_and_its_exit_code_too(
-    patient: Patient, stack_name: str, code: int, said: str
+def test_the_command_prints_the_verdict_and_exits_with_it(
+    broken_stack: BrokenStack, stack_name: str, code: int, text: str
 ) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "cli", "doctor", "--stack", stack_name],
@@ -170,6 +187,6 @@ def test_the_command_says_it_and_its_exit_code_too(
         capture_output=True,
         check=False,
     )
-    assert (done.returncode, said in done.stdout + done.stderr) == (code, True), (
+    assert (done.returncode, text in done.stdout + done.stderr) == (code, True), (
         done.stdout + done.stderr
     )

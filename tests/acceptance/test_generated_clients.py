@@ -1,4 +1,4 @@
-"""/openapi.json as other people's tools read it: clients made from it work, and a linter has nothing to say."""
+"""/openapi.json works with other tools: generated clients, TypeScript types and a linter."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Tool = Callable[..., str]
 
 @pytest.fixture(scope="module")
 def folder(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the folder `openapi`, with the running stack's description in it."""
+    """Copy the folder `openapi` and add the running stack's openapi.json."""
     folder = tmp_path_factory.mktemp("generated") / "openapi"
     shutil.copytree(FOLDER, folder, ignore=shutil.ignore_patterns("node_modules"))
     (folder / "openapi.json").write_text(stack.http("GET", "/openapi.json").body)
@@ -33,7 +33,10 @@ def folder(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def node(folder: Path) -> Tool:
-    """Runs a script of an npm package and returns what it printed. Without the packages: skipped, but failed in CI."""
+    """Return a function that runs a script of an npm package and returns its output.
+
+    Without the packages the test is skipped; in CI it fails.
+    """
     installed = subprocess.run(
         [NPM, "ci", "--prefer-offline"],
         cwd=folder,
@@ -44,7 +47,7 @@ def node(folder: Path) -> Tool:
     )
     if installed.returncode:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(
-            f"npm can't install: {installed.stderr}"
+            f"npm could not install the packages: {installed.stderr}"
         )
     return lambda script, *words: _run(folder, NODE, f"node_modules/{script}", *words)
 
@@ -68,7 +71,7 @@ def test_a_generated_python_client_places_an_order_and_gets_a_typed_problem(
     _run(folder, sys.executable, "order.py", stack.url, stack.token)
 
 
-def test_generated_typescript_types_know_orders_and_problems(folder: Path, node: Tool) -> None:
+def test_generated_typescript_types_have_orders_and_problems(folder: Path, node: Tool) -> None:
     node(
         "openapi-typescript/bin/cli.js",
         "openapi.json",
@@ -90,16 +93,16 @@ def test_generated_typescript_types_know_orders_and_problems(folder: Path, node:
     )
 
 
-def test_a_linter_warns_of_nothing(node: Tool) -> None:
-    printed = node(
+def test_a_linter_has_no_warnings(node: Tool) -> None:
+    output = node(
         "@redocly/cli/bin/cli.js", "lint", "--extends", "recommended-strict", "openapi.json"
     )
 
-    assert "warning" not in printed
+    assert "warning" not in output
 
 
 def _run(folder: Path, *command: str) -> str:
-    """Run a command there; fails with what it printed. Returns that."""
+    """Run a command in a folder and return its output; raises AssertionError if it fails."""
     done = subprocess.run(
         command,
         cwd=folder,
@@ -114,7 +117,7 @@ def _run(folder: Path, *command: str) -> str:
 
 
 def _environment() -> dict[str, str]:
-    """With the environment's own programs first: ruff for the generator, node for npm."""
+    """Put the programs of this Python environment first: ruff for the generator, node for npm."""
     return environment(
         PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", **QUIET
     )

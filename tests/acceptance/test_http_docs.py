@@ -1,4 +1,4 @@
-"""docs/http.md, pasted line by line: what stands below a line is what it answers."""
+"""The commands of docs/http.md, run line by line; each prints the comment below it."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ LINES = [
 ]
 
 
-def test_each_line_answers_what_the_page_says(stack: Stack) -> None:
-    script, expected = [], []
+def test_each_command_prints_what_the_page_shows(stack: Stack) -> None:
+    script = []
+    expected = []
     for line in LINES:
         if line.startswith("# "):
             expected.append(line[2:].replace("http://127.0.0.1:8000", stack.url))
@@ -32,7 +33,7 @@ def test_each_line_answers_what_the_page_says(stack: Stack) -> None:
 
     shell = ["sh", "-c", "\n".join(script)]
     done = subprocess.run(shell, cwd=stack.project, capture_output=True, text=True, check=False)
-    answered = [line.strip() for line in done.stdout.splitlines() if line.strip()]
+    printed = [line.strip() for line in done.stdout.splitlines() if line.strip()]
 
-    assert answered == expected, done.stderr
+    assert printed == expected, done.stderr
     assert len(expected) >= 15

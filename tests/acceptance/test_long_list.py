@@ -42,8 +42,7 @@ def test_ten_thousand_orders(local_cloud: LocalCloud) -> None:
         made = [_order(orders.now() - n * SECOND, n) for n in range(COUNT)]
         for start in range(0, COUNT, 25):
             puts = [
-                {"PutRequest": {"Item": encode_order(order)}}
-                for order in made[start : start + 25]
+                {"PutRequest": {"Item": encode_order(order)}} for order in made[start : start + 25]
             ]
             dynamodb.batch_write_item(RequestItems={f"{STACK}-orders": puts})
         text, token = auth.issue("kit")

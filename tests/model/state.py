@@ -28,8 +28,8 @@ DEAD = "dead"  # in the dead-letter queue
 class Row(NamedTuple):
     """The order's row in the table; without a status there is no row.
 
-    `check_at` is "" (absent), "set" (may pass at any time), "after_run_at" (RESEND_AFTER_S after it),
-    "before_run_at" (run_at - 898 s), or one of DUE.
+    `check_at` is "" (absent), "set" (may pass at any time), "after_run_at" (RESEND_AFTER_S
+    later), "before_run_at" (run_at - 898 s), or one of DUE.
     """
 
     status: str = ""

@@ -44,8 +44,8 @@ def _queue(config: Config, state: State) -> Iterator[Step]:
     for message in sorted(set(state.messages)):
         visibility, receives = message
         without = remove_message(state, message)
-        visible = add_message(without, config.messages, Message(VISIBLE, receives))
         if may_appear.get(visibility):
+            visible = add_message(without, config.messages, Message(VISIBLE, receives))
             yield Step("a hidden message is visible", "time", visible)
         if visibility == VISIBLE and receives >= config.max_receives:
             dead = add_message(without, config.messages, Message(DEAD))
@@ -55,12 +55,18 @@ def _queue(config: Config, state: State) -> Iterator[Step]:
             lost = without._replace(faults=state.faults - 1)
             yield Step(f"a message ({visibility}) is lost", "fault", lost)
         if state.faults and visibility == SCHEDULED and not may_appear[SCHEDULED]:
-            early = visible._replace(faults=state.faults - 1)
-            yield Step("a clock is off: a message comes early", "fault", early)
+            visible = add_message(without, config.messages, Message(VISIBLE, receives))
+            yield Step(
+                "a clock is off: a message comes early",
+                "fault",
+                visible._replace(faults=state.faults - 1),
+            )
     yield from _duplicates(config, state)
 
 
 def _duplicates(config: Config, state: State) -> Iterator[Step]:
+    if not state.faults:
+        return
     held = {Message(VISIBLE, worker.receives) for worker in state.workers if worker.receives}
     queued = {
         Message(VISIBLE, message.receives)
@@ -68,7 +74,7 @@ def _duplicates(config: Config, state: State) -> Iterator[Step]:
         if message.visibility in (VISIBLE, HIDDEN)
     }
     count = len(state.messages) + sum(worker.message_count for worker in state.workers)
-    if state.faults and count < config.messages:
+    if count < config.messages:
         for message in sorted(held | queued):
             more = add_message(state, config.messages, message)
             yield Step("a message is duplicated", "fault", more._replace(faults=state.faults - 1))
@@ -81,7 +87,7 @@ def _timers(config: Config, state: State) -> Iterator[Step]:
     if row.check_at == "due" and config.deep_queue:
         overdue = row._replace(check_at="overdue")
         yield Step("it is overdue by an hour", "time", state._replace(row=overdue))
-    if row.run_at == "far":  # an order that was never sent is checked before its run_at, always
+    if row.run_at == "far":  # an order that was never sent needs none of the sweeper's budget
         check_at = "overdue" if row.check_at == "before_run_at" else row.check_at
         near = row._replace(run_at="near", check_at=check_at)
         yield Step("run_at is near", "time", state._replace(row=near))

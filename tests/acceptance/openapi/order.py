@@ -1,4 +1,4 @@
-"""What a user of the generated Python client writes: `python order.py URL TOKEN`."""
+"""A program that uses the generated Python client: `python order.py URL TOKEN`."""
 
 from __future__ import annotations
 
