@@ -54,7 +54,10 @@ def local_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack that all tests share; a test that changes it uses `own` or starts one in `project`."""
+    """Start the stack that all tests share.
+
+    A test that changes it uses `own`, or starts one in `project`.
+    """
     running = Stack(copy_of_the_project(tmp_path_factory.mktemp("project"))).start()
     yield running
     running.stop()
@@ -69,7 +72,7 @@ def _own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture
 def own(_own: Stack) -> Stack:
-    """Return a stack of this module, which a test may change and stop; the next test restarts it."""
+    """Return a stack of this module, which a test may change and stop; the next restarts it."""
     return _own if _own.ended is None else _own.start()
 
 

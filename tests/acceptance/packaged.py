@@ -24,7 +24,7 @@ def sample(name: str) -> Any:
 
 
 class Packaged:
-    """The functions of one package, each started at its first use, on their own tables and queues."""
+    """The functions of a package, started at their first use, on their own tables and queues."""
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self.folder = folder

@@ -82,7 +82,7 @@ class Stack:
     def start(
         self, command: tuple[str, ...] = (sys.executable, "-m", "cli", "run"), within_s: float = 60
     ) -> Stack:
-        """Start, and wait until it is ready; raises AssertionError with its output if it ends before."""
+        """Start, and wait until it is ready; raises AssertionError if it ends before."""
         with self.printed.open("wb") as output:
             self._process = subprocess.Popen(
                 command,

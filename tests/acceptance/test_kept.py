@@ -1,4 +1,4 @@
-"""What was accepted is kept on a laptop too: killed, without room on its disk, with a state that was damaged."""
+"""Durability of `make run`: a killed cloud, a full disk, a damaged state."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ os.execv(sys.executable, [sys.executable, "-m", "cli", "run"])
 """
 
 
-def test_a_state_that_can_be_saved_again_is(own: Stack) -> None:
-    state, aside = own.project / ".local" / "state", own.project / "aside"
+def test_a_state_that_could_not_be_saved_is_saved_as_soon_as_it_can_be(own: Stack) -> None:
+    state = own.project / ".local" / "state"
+    aside = own.project / "aside"
     state.rename(aside)
     state.touch()
     order = own.place("cook_nuggets", {"pieces": 1})
@@ -38,7 +39,7 @@ def test_a_state_that_can_be_saved_again_is(own: Stack) -> None:
     assert order["id"].encode() in (snapshot.read(state) or b"")
 
 
-def test_a_killed_cloud_loses_nothing_that_is_older_than_two_seconds(own: Stack) -> None:
+def test_a_killed_cloud_loses_at_most_the_last_two_seconds(own: Stack) -> None:
     done = own.ended_order(own.place("cook_nuggets", {"pieces": 1})["id"])
     later = own.http(
         "POST", "/orders", {"task": "cook_nuggets", "input": {"pieces": 1}, "delay_s": 9}
@@ -46,13 +47,12 @@ def test_a_killed_cloud_loses_nothing_that_is_older_than_two_seconds(own: Stack)
     file = own.project / ".local" / "state" / snapshot.NAME
     until(lambda: later["id"].encode() in file.read_bytes(), MAX_LOSS_S)
 
-    saves, end = set[int](), time.monotonic() + 4
+    saves: set[int] = set()
+    end = time.monotonic() + 4
     while time.monotonic() < end:
         assert own.get(later["id"])["status"] == "PENDING"
         saves.add(file.stat().st_mtime_ns)
-    assert (
-        len(saves) <= 3
-    )  # that of the order, of its message, of a sweep: reads are no reason for one
+    assert len(saves) <= 3  # after the order, its message and a sweep; reads cause none
 
     os.kill(own.processes("cli.emulator")[0], signal.SIGKILL)
 
@@ -68,7 +68,7 @@ def test_a_killed_cloud_loses_nothing_that_is_older_than_two_seconds(own: Stack)
     assert "orders are saved in .local/" in own.output
 
 
-def test_without_room_on_the_disk_it_is_said_at_once_and_at_the_end(project: Path) -> None:
+def test_a_full_disk_is_reported_at_once_and_at_the_end(project: Path) -> None:
     stack = Stack(project).start(command=(sys.executable, "-c", LAUNCH_LIMITED))
     small = stack.place("cook_nuggets", {"pieces": 1})
     stack.ended_order(small["id"])
@@ -82,13 +82,12 @@ def test_without_room_on_the_disk_it_is_said_at_once_and_at_the_end(project: Pat
     assert stack.stop() == 1
     assert "the latest orders are lost" in stack.output
     assert "orders are saved in" not in stack.output.partition("stopping")[2]
-    assert small["id"].encode() in (
-        snapshot.read(file.parent) or b""
-    )  # the save before it is whole
+    last_complete_save = snapshot.read(file.parent) or b""
+    assert small["id"].encode() in last_complete_save
 
 
-def kept(project: Path, body: bytes = b'{"sqs": {}}') -> Path:
-    """Return the snapshot of a state as it is kept between two runs."""
+def write_state(project: Path, body: bytes = b'{"sqs": {}}') -> Path:
+    """Write the state that a run leaves behind; return its file."""
     state = project / ".local" / "state"
     state.mkdir(parents=True)
     snapshot.write(state, body)
@@ -96,7 +95,7 @@ def kept(project: Path, body: bytes = b'{"sqs": {}}') -> Path:
 
 
 def test_a_damaged_state_is_never_started_over(project: Path) -> None:
-    file = kept(project)
+    file = write_state(project)
     whole = file.read_bytes()
     for damage in (whole[:-1], b"\0" * 100):
         file.write_bytes(damage)
@@ -118,8 +117,8 @@ def test_a_damaged_state_is_never_started_over(project: Path) -> None:
         b'{"lambda": {"code_blob_ref":"' + b"0" * 64 + b'"}}',
     ],
 )
-def test_a_state_that_no_service_takes_is_never_started_over(project: Path, body: bytes) -> None:
-    file = kept(project, body)
+def test_a_state_that_no_service_can_load_is_never_started_over(project: Path, body: bytes) -> None:
+    file = write_state(project, body)
     before = file.read_bytes()
 
     run = _run(project)
@@ -135,7 +134,7 @@ def test_a_state_that_no_service_takes_is_never_started_over(project: Path, body
 @pytest.mark.parametrize(
     "path", [".local", ".local/state", ".local/writable", ".local/cloud.log", ".local/tmp"]
 )
-def test_a_folder_that_can_not_be_written_is_named_with_the_fix(project: Path, path: str) -> None:
+def test_the_error_names_a_path_that_can_not_be_written_and_a_fix(project: Path, path: str) -> None:
     blocked = project / path
     blocked.parent.mkdir(exist_ok=True)
     if path in (".local", ".local/state", ".local/tmp"):

@@ -1,4 +1,4 @@
-"""`make run`, as a user meets it."""
+"""`make run`, as a user sees it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.local
 EMAIL = "From: ada@example.org\r\nTo: grace@example.org\r\nSubject: Tea\r\n\r\nAt 4?"
 
 
-def test_an_order_of_each_task_becomes_ready(stack: Stack) -> None:
+def test_orders_of_each_task_succeed(stack: Stack) -> None:
     nuggets = stack.place("cook_nuggets", {"pieces": 6})
     email = stack.place("process_email", {"message": EMAIL})
 
@@ -30,7 +30,7 @@ def test_an_order_of_each_task_becomes_ready(stack: Stack) -> None:
     assert stack.ended_order(email["id"])["result"]["subject"] == "Tea"
 
 
-def test_an_order_that_can_not_succeed_fails_with_a_reason(stack: Stack) -> None:
+def test_an_order_that_can_not_succeed_fails_with_an_error(stack: Stack) -> None:
     order = stack.ended_order(stack.place("process_email", {"message": "no message at all"})["id"])
 
     assert (order["status"], order["error"]["code"]) == ("FAILED", "task_error")
@@ -46,16 +46,16 @@ def test_short_orders_do_not_wait_for_a_long_one(stack: Stack) -> None:
 
 
 def test_the_local_cloud_still_has_the_pause_that_cli_emulator_shortens() -> None:
-    from ministack.services import lambda_svc  # noqa: PLC0415  a second of import, for this test alone
+    from ministack.services import lambda_svc  # noqa: PLC0415 imports for a second
 
     assert lambda_svc._ESM_IDLE_WAKE_GAP_SECONDS > 0.005
 
 
-def test_a_token_is_asked_for(stack: Stack) -> None:
+def test_a_request_without_a_token_is_401(stack: Stack) -> None:
     assert stack.http("GET", "/orders", headers={"Authorization": ""}).status == 401
 
 
-def test_the_app_s_log_lines_are_in_the_files_that_make_run_names(stack: Stack) -> None:
+def test_log_lines_of_the_app_are_in_the_files_that_make_run_names(stack: Stack) -> None:
     order = stack.place("cook_nuggets", {"pieces": 1})
     stack.ended_order(order["id"])
 
@@ -67,16 +67,15 @@ def test_the_app_s_log_lines_are_in_the_files_that_make_run_names(stack: Stack) 
     assert '"event"' not in stack.output
 
 
-def test_the_worker_is_a_function_of_the_cloud_behind_127_0_0_1(stack: Stack) -> None:
+def test_the_worker_runs_in_the_cloud_which_listens_on_127_0_0_1_alone(stack: Stack) -> None:
     order = stack.place("cook_nuggets", {"pieces": 1})
     stack.ended_order(order["id"])
 
     assert stack.processes("lambda.*_worker")
     for port in (stack.options["PORT"], stack.options["CLOUD_PORT"]):
         with socket.socket() as probe:
-            probe.bind(
-                ("127.0.0.2" if sys.platform == "linux" else "::1", int(port))
-            )  # else bound to every address
+            # This fails if the server listens on every address
+            probe.bind(("127.0.0.2" if sys.platform == "linux" else "::1", int(port)))
 
 
 def test_orders_are_still_there_after_a_restart_on_the_same_port_and_nothing_is_left_running(
@@ -88,19 +87,21 @@ def test_orders_are_still_there_after_a_restart_on_the_same_port_and_nothing_is_
     later = stack.http(
         "POST", "/orders", {"task": "cook_nuggets", "input": {"pieces": 1}, "delay_s": 8}
     ).json
-    token, below = stack.token, stack.processes()
+    token = stack.token
+    children = stack.processes()
 
     assert stack.stop() == 0
-    assert not [pid for pid in below if _alive(pid)]
+    assert not [pid for pid in children if _alive(pid)]
 
     moved = _run(project, PORT=stack.options["PORT"], CLOUD_PORT=str(free_port()))
     assert moved.returncode == 1
     assert f"CLOUD_PORT={stack.options['CLOUD_PORT']}" in moved.stdout
     assert "rm -r .local" in moved.stdout
 
-    (left := project / ".local" / "tmp" / "left").touch()  # by a function that was killed, say
+    leftover = project / ".local" / "tmp" / "leftover"
+    leftover.touch()  # as by a killed function
     stack.start()
-    assert not left.exists()
+    assert not leftover.exists()
     assert stack.token == token
     assert stack.get(order["id"])["status"] == "SUCCESS"
     assert stack.ended_order(later["id"])["status"] == "SUCCESS"
@@ -120,7 +121,7 @@ def test_a_killed_worker_s_order_is_run_again(project: Path) -> None:
     stack.stop()
 
 
-def test_a_new_task_is_live_without_a_restart_and_a_broken_one_changes_nothing(own: Stack) -> None:
+def test_a_new_task_is_live_without_a_restart_and_a_broken_one_is_not(own: Stack) -> None:
     task = own.project / "chalicelib" / "tasks" / "greet.py"
     task.write_text(
         textwrap.dedent('''
@@ -151,15 +152,15 @@ def test_a_new_task_is_live_without_a_restart_and_a_broken_one_changes_nothing(o
     task.unlink()
 
 
-def test_what_a_killed_run_leaves_ends_by_itself(own: Stack) -> None:
-    below = own.processes()
+def test_processes_of_a_killed_run_end_by_themselves(own: Stack) -> None:
+    children = own.processes()
 
     own.stop(signal.SIGKILL)
 
-    until(lambda: not [pid for pid in below if _alive(pid)], 15)
+    until(lambda: not [pid for pid in children if _alive(pid)], 15)
 
 
-def test_chalice_local_by_hand_works_whole_after_sourcing_the_environment(stack: Stack) -> None:
+def test_chalice_local_works_after_sourcing_the_environment(stack: Stack) -> None:
     port = free_port()
     chalice = Path(sys.executable).with_name("chalice")
     server = subprocess.Popen(
@@ -187,22 +188,23 @@ def test_chalice_local_by_hand_works_whole_after_sourcing_the_environment(stack:
         ({"RESEND_AFTER_S": "soon"}, ["RESEND_AFTER_S='soon'", "whole number"]),
     ],
 )
-def test_a_start_that_can_not_be_names_the_mend(
+def test_a_failed_start_names_the_fix(
     project: Path, options: dict[str, str], words: list[str]
 ) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        given = {name: port if value == "taken" else value for name, value in options.items()}
-        ended = _run(project, **{"PORT": str(free_port()), "CLOUD_PORT": str(free_port()), **given})
+        settings = {name: port if value == "taken" else value for name, value in options.items()}
+        ended = _run(
+            project, **{"PORT": str(free_port()), "CLOUD_PORT": str(free_port()), **settings}
+        )
 
     assert ended.returncode == 1
     assert all(word in ended.stdout for word in words), ended.stdout
     assert "Traceback" not in ended.stdout
-    assert not (
-        project / ".local" / "cloud-port"
-    ).exists()  # nothing is kept yet: the next ports are free to choose
+    port_file = project / ".local" / "cloud-port"
+    assert not port_file.exists()  # nothing is stored yet, so the next run may use another port
 
 
 def _run(project: Path, **options: str) -> subprocess.CompletedProcess[str]:
@@ -226,7 +228,7 @@ def _alive(pid: int) -> bool:
     state = subprocess.run(
         ["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False
     ).stdout
-    return not state.strip().startswith("Z")  # one that nobody has reaped yet is dead all the same
+    return not state.strip().startswith("Z")  # a zombie is dead
 
 
 def _answers(url: str) -> bool:

@@ -1,4 +1,4 @@
-"""Ten thousand orders of one client on the local cloud: every page costs the same calls, and together they are all."""
+"""A list of ten thousand orders on the local cloud: each page takes the same number of calls."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from tests.acceptance.conftest import LocalCloud
 from tests.kit import template
 
 pytestmark = pytest.mark.local
-COUNT, STACK = 10_000, "long-list"
+COUNT = 10_000
+STACK = "long-list"
 
 
 def _order(created_at: int, n: int) -> Order:
@@ -35,14 +36,15 @@ def _order(created_at: int, n: int) -> Order:
     )
 
 
-def test_ten_thousand_orders(local_cloud: LocalCloud) -> None:
+def test_each_page_of_ten_thousand_orders_takes_two_calls(local_cloud: LocalCloud) -> None:
     dynamodb = local_cloud.client("dynamodb")
     with patch.dict("os.environ", STACK=STACK):
         template.create(STACK, dynamodb, local_cloud.client("sqs"))
-        made = [_order(orders.now() - n * SECOND, n) for n in range(COUNT)]
+        stored = [_order(orders.now() - n * SECOND, n) for n in range(COUNT)]
         for start in range(0, COUNT, 25):
             puts = [
-                {"PutRequest": {"Item": encode_order(order)}} for order in made[start : start + 25]
+                {"PutRequest": {"Item": encode_order(order)}}
+                for order in stored[start : start + 25]
             ]
             dynamodb.batch_write_item(RequestItems={f"{STACK}-orders": puts})
         text, token = auth.issue("kit")
@@ -51,16 +53,19 @@ def test_ten_thousand_orders(local_cloud: LocalCloud) -> None:
         client.client("dynamodb")._client.meta.events.register(
             "before-call", lambda model, **_: calls.append(model.name)
         )
-        shown, costs, path = [], [], "/orders?limit=100"
+        ids = []
+        calls_per_page = []
+        path = "/orders?limit=100"
         http: Any = Client(
             orderline.app, stage_name="dev", project_dir=str(template.RESOURCES.parents[1])
         ).http
         while path:
             page = http.get(path, headers={"Authorization": f"Bearer {text}"}).json_body
-            shown += [item["id"] for item in page["items"]]
-            costs.append([call for call in calls if call != "GetItem"])  # the token, once a minute
+            ids += [item["id"] for item in page["items"]]
+            # GetItem reads the token, once a minute
+            calls_per_page.append([call for call in calls if call != "GetItem"])
             calls.clear()
             path = page.get("next", "").removeprefix("http://localhost")
 
-    assert shown == [order.id for order in made]
-    assert costs == [["Query", "BatchGetItem"]] * (COUNT // 100)
+    assert ids == [order.id for order in stored]
+    assert calls_per_page == [["Query", "BatchGetItem"]] * (COUNT // 100)

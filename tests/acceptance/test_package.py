@@ -1,4 +1,4 @@
-"""The zip itself: what is in it, and that it runs with nothing beside it but what Lambda has."""
+"""The deployment package: its files, and its functions without any package of this machine."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ on_linux = pytest.mark.skipif(
 def packaged(
     tmp_path_factory: pytest.TempPathFactory, local_cloud: LocalCloud
 ) -> Iterator[Packaged]:
-    made = Packaged(tmp_path_factory.mktemp("packaged"), local_cloud.environment)
-    yield made
-    made.close()
+    functions = Packaged(tmp_path_factory.mktemp("packaged"), local_cloud.environment)
+    yield functions
+    functions.close()
 
 
 @on_linux
@@ -58,25 +58,26 @@ def test_a_browser_gets_the_board_as_html_without_a_token(packaged: Packaged) ->
 
 
 @on_linux
-def test_an_order_goes_its_way_through_the_packaged_functions(packaged: Packaged) -> None:
+def test_an_order_succeeds_in_the_packaged_functions(packaged: Packaged) -> None:
     order_id = packaged.place()
     assert packaged.show(order_id)["status"] == "PENDING"
 
-    answer = packaged.function("OrderWorker").invoke(records(message(order_id)))
+    response = packaged.function("OrderWorker").invoke(records(message(order_id)))
 
-    assert answer.value == {"batchItemFailures": []}
+    assert response.value == {"batchItemFailures": []}
     assert packaged.show(order_id)["status"] == "SUCCESS"
 
 
 @on_linux
-def test_one_bad_record_keeps_no_other_from_its_end(packaged: Packaged) -> None:
-    first, last = packaged.place(), packaged.place()
+def test_a_malformed_record_does_not_stop_the_rest_of_the_batch(packaged: Packaged) -> None:
+    first = packaged.place()
+    last = packaged.place()
 
-    answer = packaged.function("OrderWorker").invoke(
-        records(message(first), "no JSON", message(last)), time_left_s=60
+    response = packaged.function("OrderWorker").invoke(
+        records(message(first), "not JSON", message(last)), time_left_s=60
     )
 
-    assert answer.value == {"batchItemFailures": [{"itemIdentifier": "message-1"}]}
+    assert response.value == {"batchItemFailures": [{"itemIdentifier": "message-1"}]}
     assert {packaged.show(order_id)["status"] for order_id in (first, last)} == {"SUCCESS"}
 
 
@@ -91,16 +92,16 @@ def test_a_dead_letter_of_an_unknown_task_ends_its_order(packaged: Packaged) -> 
         ExpressionAttributeValues={":gone": {"S": "renamed"}},
     )
 
-    answer = packaged.function("DeadLetters").invoke(
-        records(message(order_id, "renamed"), "no JSON")
+    response = packaged.function("DeadLetters").invoke(
+        records(message(order_id, "renamed"), "not JSON")
     )
 
-    assert answer.value == {"batchItemFailures": []}
+    assert response.value == {"batchItemFailures": []}
     assert packaged.show(order_id)["error"]["code"] == "unknown_task"
 
 
 @on_linux
-def test_the_schedule_sends_again_what_is_overdue(packaged: Packaged) -> None:
+def test_the_scheduled_sweeper_requeues_an_overdue_order(packaged: Packaged) -> None:
     order_id = packaged.place()
     packaged.dynamodb.update_item(
         TableName=f"{STACK}-orders",
@@ -109,15 +110,15 @@ def test_the_schedule_sends_again_what_is_overdue(packaged: Packaged) -> None:
         ExpressionAttributeValues={":past": {"N": "1"}},
     )
 
-    answer = packaged.function("OrderSweeper").invoke(sample("schedule"))
+    response = packaged.function("OrderSweeper").invoke(sample("schedule"))
 
-    assert answer.error is None
-    assert answer.value["resent"] == 1
+    assert response.error is None
+    assert response.value["resent"] == 1
 
 
 @on_linux
 def test_no_dev_dependency_can_be_imported(packaged: Packaged) -> None:
-    """What the tests of this file prove hangs on it: a forgotten dependency must fail here, not on AWS."""
+    """Check what the other tests rely on: a missing dependency fails here, not first on AWS."""
     spy = packaged.folder / "spy"
     spy.mkdir()
     (spy / "spy.py").write_text(
@@ -133,12 +134,12 @@ def test_no_dev_dependency_can_be_imported(packaged: Packaged) -> None:
     assert found == {**dict.fromkeys(names, False), "boto3": True}
 
 
-def test_the_zip_is_small_and_holds_the_app_alone() -> None:
-    made = package.package("dev")
-    with zipfile.ZipFile(made.zip) as opened:
+def test_the_zip_is_small_and_has_only_the_app() -> None:
+    built = package.package("dev")
+    with zipfile.ZipFile(built.zip) as opened:
         names = opened.namelist()
-    print(package.contents(made.zip))  # noqa: T201  the list is what one wants to see: pytest -s
-    assert made.zip.stat().st_size <= 800_000
+    print(package.contents(built.zip))  # noqa: T201  shown by pytest -s
+    assert built.zip.stat().st_size <= 800_000
     tops = {name.split("/")[0] for name in names}
     assert {"app.py", "chalicelib", "chalice"} <= tops
     assert not tops & {
@@ -154,26 +155,26 @@ def test_the_zip_is_small_and_holds_the_app_alone() -> None:
     assert not [name for name in names if name.endswith((".md", ".sh")) or "/test" in name]
 
 
-def test_every_module_is_compiled_and_a_change_of_code_leaves_nothing_stale() -> None:
-    made = package.package("dev")
-    with zipfile.ZipFile(made.zip) as opened:
+def test_every_module_is_compiled_and_no_bytecode_of_changed_code_is_left() -> None:
+    built = package.package("dev")
+    with zipfile.ZipFile(built.zip) as opened:
         sources = {name for name in opened.namelist() if name.endswith(".py")}
         for source in sources:
             with opened.open(importlib.util.cache_from_source(source)) as bytecode:
                 assert bytecode.read(8)[4:] == UNCHECKED
-    with zipfile.ZipFile(io.BytesIO(package.refreshed(made.zip))) as opened:
+    with zipfile.ZipFile(io.BytesIO(package.refreshed(built.zip))) as opened:
         compiled = {name for name in opened.namelist() if name.endswith(".pyc")}
     assert compiled
     assert not [name for name in compiled if name.startswith(("__pycache__", "chalicelib"))]
 
 
-def test_a_package_made_again_is_the_same_to_the_byte() -> None:
+def test_packages_of_the_same_code_are_equal_byte_by_byte() -> None:
     assert package.package("dev").zip.read_bytes() == package.package("dev").zip.read_bytes()
 
 
-def test_the_local_zip_differs_in_native_wheels_alone() -> None:
-    def files(made: package.Package) -> set[str]:
-        with zipfile.ZipFile(made.zip) as opened:
+def test_the_local_zip_differs_only_in_native_wheels() -> None:
+    def files(built: package.Package) -> set[str]:
+        with zipfile.ZipFile(built.zip) as opened:
             # A native module's name ends in its platform; RECORD and WHEEL list the same
             return {name.split(".cpython-")[0] for name in opened.namelist()}
 
@@ -190,7 +191,7 @@ def test_the_local_zip_differs_in_native_wheels_alone() -> None:
     ],
     ids=["another hash", "no hash"],
 )
-def test_a_wheel_that_is_not_the_listed_one_fails_the_build(tmp_path: Path, spoil: Any) -> None:
+def test_a_wheel_with_a_wrong_or_missing_hash_fails_the_build(tmp_path: Path, spoil: Any) -> None:
     lock = tmp_path / "requirements-lambda.txt"
     lock.write_text(spoil(package.LOCK.read_text()))
     with pytest.raises(package.PackageError, match="hash"):

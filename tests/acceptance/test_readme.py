@@ -1,4 +1,4 @@
-"""README's commands, run in their order from a copy of the project in which nothing was installed."""
+"""README's commands, run in their order in a fresh copy of the project."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def blocks(language: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """`make run` in a fresh clone: it sets itself up."""
+    """Run `make run` in a fresh clone, where it installs everything it needs."""
     stack = Stack(copy_of_the_project(tmp_path_factory.mktemp("clone")))
     yield stack.start(("make", "run", f"PYTHON={sys.executable}"), within_s=240)
     stack.stop()
 
 
-def typed(stack: Stack, command: str) -> Any:
-    """What a shell prints for a pasted command, as JSON."""
+def run_json(stack: Stack, command: str) -> Any:
+    """Run a pasted command in a shell; return its output, parsed as JSON."""
     command = command.replace("http://127.0.0.1:8000", stack.url)
     done = subprocess.run(
         ["sh", "-c", command], cwd=stack.project, capture_output=True, text=True, check=True
@@ -40,7 +40,7 @@ def typed(stack: Stack, command: str) -> Any:
     return json.loads(done.stdout)
 
 
-def test_every_command_is_one_that_a_test_runs() -> None:
+def test_every_command_is_run_by_a_test() -> None:
     first_words = {" ".join(block.split()[:2]) for block in blocks("sh")}
 
     assert first_words == {
@@ -56,25 +56,25 @@ def test_every_command_is_one_that_a_test_runs() -> None:
 def test_the_curl_lines_work_as_pasted(fresh: Stack) -> None:
     order, newest, greet, wrong = (block for block in blocks("sh") if block.startswith("curl"))
 
-    placed = typed(fresh, order)
+    placed = run_json(fresh, order)
     assert placed["status"] == "PENDING"
     fresh.ended_order(placed["id"])
-    shown = typed(fresh, newest)["items"]
-    assert [(item["id"], item["status"]) for item in shown] == [(placed["id"], "SUCCESS")]
+    items = run_json(fresh, newest)["items"]
+    assert [(item["id"], item["status"]) for item in items] == [(placed["id"], "SUCCESS")]
 
     name = re.search(r"`(chalicelib/tasks/\w+\.py)`", README)
     assert name is not None
     (fresh.project / name[1]).write_text(blocks("python")[0])
     until(lambda: "change is live" in fresh.output, 10)
-    assert fresh.ended_order(typed(fresh, greet)["id"])["result"] == "Hello Ada Hello Ada"
-    assert typed(fresh, wrong)["pointer"] == "/input/name"
+    assert fresh.ended_order(run_json(fresh, greet)["id"])["result"] == "Hello Ada Hello Ada"
+    assert run_json(fresh, wrong)["pointer"] == "/input/name"
 
 
 def test_the_printed_curl_line_works_as_pasted(fresh: Stack) -> None:
     printed = re.search(r"^  (curl -s .*?/orders)\n", fresh.output, re.DOTALL | re.MULTILINE)
 
     assert printed is not None
-    assert typed(fresh, printed[1])["status"] == "PENDING"
+    assert run_json(fresh, printed[1])["status"] == "PENDING"
 
 
 def test_the_client_s_line_works_as_pasted(fresh: Stack) -> None:
@@ -96,7 +96,7 @@ def test_the_printed_link_leads_to_the_board(fresh: Stack) -> None:
 
 
 def test_in_a_clean_environment_pip_and_pytest_are_enough(tmp_path: Path) -> None:
-    """README's own test is among what pytest runs there."""
+    """Run the tests in a clean environment, README's example among them."""
     project = copy_of_the_project(tmp_path / "clone")
     subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "clean")], check=True)
     (project / "my_tests").mkdir()

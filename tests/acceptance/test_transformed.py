@@ -1,4 +1,4 @@
-"""The template as CloudFormation sees it, once SAM's transform has made plain resources of ours."""
+"""The template as CloudFormation sees it, after SAM's transform to plain resources."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from cli import package
 from cli.template import located
 
-pytestmark = pytest.mark.local  # the transform comes with the local cloud's lock
+pytestmark = pytest.mark.local  # the transform is installed with the local cloud
 
 
 class _NoManagedPolicies:
@@ -19,7 +19,7 @@ class _NoManagedPolicies:
 
 @pytest.fixture(scope="module", params=["dev", "prod"])
 def resources(request: pytest.FixtureRequest) -> Any:
-    from samtranslator.translator.transform import transform  # noqa: PLC0415  slow, and not in requirements.txt
+    from samtranslator.translator.transform import transform  # noqa: PLC0415  slow
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
@@ -28,7 +28,11 @@ def resources(request: pytest.FixtureRequest) -> Any:
 
 
 def test_only_x_ray_has_a_wildcard_resource(resources: Any) -> None:
-    roles = [made["Properties"] for made in resources.values() if made["Type"] == "AWS::IAM::Role"]
+    roles = [
+        resource["Properties"]
+        for resource in resources.values()
+        if resource["Type"] == "AWS::IAM::Role"
+    ]
     assert len(roles) == 4, "SAM makes no role of its own"
     for role in roles:
         assert not role.get("ManagedPolicyArns")
@@ -41,40 +45,48 @@ def test_only_x_ray_has_a_wildcard_resource(resources: Any) -> None:
                     ]
 
 
-def test_every_log_group_has_a_retention_and_every_function_one_of_them(resources: Any) -> None:
-    groups = {name for name, made in resources.items() if made["Type"] == "AWS::Logs::LogGroup"}
+def test_every_function_has_a_log_group_with_a_retention(resources: Any) -> None:
+    groups = {
+        name for name, resource in resources.items() if resource["Type"] == "AWS::Logs::LogGroup"
+    }
     assert all(resources[name]["Properties"]["RetentionInDays"] for name in groups)
     functions = [
-        made["Properties"] for made in resources.values() if made["Type"] == "AWS::Lambda::Function"
+        resource["Properties"]
+        for resource in resources.values()
+        if resource["Type"] == "AWS::Lambda::Function"
     ]
-    assert {made["LoggingConfig"]["LogGroup"]["Ref"] for made in functions} == groups
+    assert {resource["LoggingConfig"]["LogGroup"]["Ref"] for resource in functions} == groups
 
 
-def test_there_is_no_stage_but_ours_which_has_the_throttle(resources: Any) -> None:
+def test_the_only_stage_is_ours_and_has_the_throttle(resources: Any) -> None:
     stages = [
-        made["Properties"]
-        for made in resources.values()
-        if made["Type"] == "AWS::ApiGateway::Stage"
+        resource["Properties"]
+        for resource in resources.values()
+        if resource["Type"] == "AWS::ApiGateway::Stage"
     ]
-    assert [made["StageName"] for made in stages] == ["api"]
+    assert [resource["StageName"] for resource in stages] == ["api"]
     assert stages[0]["MethodSettings"][0]["ThrottlingRateLimit"] == {"Ref": "RequestsPerSecond"}
     deployments = [
-        made["Properties"]
-        for made in resources.values()
-        if made["Type"] == "AWS::ApiGateway::Deployment"
+        resource["Properties"]
+        for resource in resources.values()
+        if resource["Type"] == "AWS::ApiGateway::Deployment"
     ]
-    assert all("StageName" not in made for made in deployments), "a deployment can make a stage too"
+    assert all("StageName" not in resource for resource in deployments), (
+        "a deployment can make a stage too"
+    )
 
 
-def test_the_api_is_named_after_its_stack_so_that_its_metrics_are_its_own(resources: Any) -> None:
+def test_the_api_is_named_after_its_stack_for_metrics_of_its_own(resources: Any) -> None:
     api = resources["RestAPI"]["Properties"]
     assert api["Name"] == api["Body"]["info"]["title"] == {"Ref": "AWS::StackName"}
 
 
-def test_both_mappings_report_what_they_keep(resources: Any) -> None:
+def test_both_mappings_report_batch_item_failures(resources: Any) -> None:
     mappings = [
-        made["Properties"]
-        for made in resources.values()
-        if made["Type"] == "AWS::Lambda::EventSourceMapping"
+        resource["Properties"]
+        for resource in resources.values()
+        if resource["Type"] == "AWS::Lambda::EventSourceMapping"
     ]
-    assert [made["FunctionResponseTypes"] for made in mappings] == [["ReportBatchItemFailures"]] * 2
+    assert [resource["FunctionResponseTypes"] for resource in mappings] == [
+        ["ReportBatchItemFailures"]
+    ] * 2

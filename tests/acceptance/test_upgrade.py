@@ -1,6 +1,6 @@
-"""Another version is deployed while orders wait, and taken back: none is lost, whichever meets which.
+"""Upgrade and rollback while orders wait: none is lost, whichever version handles it.
 
-Version 2 is version 1 with a task more, another shape of message and an attribute more in each row.
+Version 2 has another task, another version of messages and another attribute in each row.
 """
 
 from __future__ import annotations
@@ -41,22 +41,23 @@ CHANGES = (
 
 
 def next_version(old: Package, target: Path) -> Package:
-    with zipfile.ZipFile(old.zip) as before, zipfile.ZipFile(target, "w") as after:
-        for name in before.namelist():
+    """Write the package of version 2 to `target`."""
+    with zipfile.ZipFile(old.zip) as source, zipfile.ZipFile(target, "w") as copy:
+        for name in source.namelist():
             if "__pycache__" in name:
-                continue  # version 1's bytecode, which trusts its sources unlooked at
-            text = before.read(name)
-            for path, was, becomes in CHANGES:
+                continue  # bytecode of version 1, which Python would not check against the source
+            text = source.read(name)
+            for path, before_change, after_change in CHANGES:
                 if name == path:
-                    assert was.encode() in text, f"{path} has changed: mend this test"
-                    text = text.replace(was.encode(), becomes.encode())
-            after.writestr(name, text)
-        after.writestr("chalicelib/tasks/of_version_two.py", NEW_TASK)
+                    assert before_change.encode() in text, f"{path} has changed: adapt this test"
+                    text = text.replace(before_change.encode(), after_change.encode())
+            copy.writestr(name, text)
+        copy.writestr("chalicelib/tasks/of_version_two.py", NEW_TASK)
     return replace(old, zip=target)
 
 
 class Shop:
-    """A stack whose worker can be held back, so that orders wait."""
+    """A stack whose worker can be stopped, so that orders wait."""
 
     def __init__(self, cloud: LocalCloud, first: Package) -> None:
         self.cloud = cloud
@@ -68,7 +69,8 @@ class Shop:
         self.api = stack.deploy(NAME, version, {"WorkerTimeout": "10", "Visibility": "60"})["API"]
 
     def worker(self, on: bool) -> None:
-        client, name = self.cloud.client("lambda"), stack.resources(NAME)["OrderWorker"][1]
+        client = self.cloud.client("lambda")
+        name = stack.resources(NAME)["OrderWorker"][1]
         (mapping,) = client.list_event_source_mappings(FunctionName=name)["EventSourceMappings"]
         client.update_event_source_mapping(UUID=mapping["UUID"], Enabled=on)
 
@@ -82,8 +84,8 @@ class Shop:
         key = {"pk": {"S": f"shop#{order_id}"}}
         return self.cloud.client("dynamodb").get_item(TableName=f"{NAME}-orders", Key=key)["Item"]
 
-    def kept(self) -> int:
-        """How often the worker handed a message back because it doesn't know it."""
+    def count_kept(self) -> int:
+        """Count the messages that the worker kept because it did not know their version or task."""
         group = f"/aws/lambda/{NAME}-worker"
         events = self.cloud.client("logs").filter_log_events(logGroupName=group)["events"]
         return sum("unknown_task_or_version" in event["message"] for event in events)
@@ -101,7 +103,7 @@ def shop(local_cloud: LocalCloud) -> Iterator[Shop]:
     stack.destroy(NAME)
 
 
-def test_orders_outlive_an_upgrade_and_a_rollback(shop: Shop, tmp_path: Path) -> None:
+def test_orders_survive_an_upgrade_and_a_rollback(shop: Shop, tmp_path: Path) -> None:
     one = package("dev", this_machine=True)
     two = next_version(one, tmp_path / "two.zip")
 
@@ -112,18 +114,20 @@ def test_orders_outlive_an_upgrade_and_a_rollback(shop: Shop, tmp_path: Path) ->
     shop.worker(on=True)
     shop.all_succeed(*old)
 
-    # Queued by version 2, met by version 1 after a rollback: handed back, no attempt burned, every row readable
+    # Queued by version 2, received by version 1 after a rollback: messages are kept, no attempt is
+    # lost, every row is readable
     shop.worker(on=False)
     new = [shop.place("of_version_two"), shop.place("cook_nuggets", pieces=1)]
     shop.install(one)
     shop.worker(on=True)
-    until(lambda: shop.kept() >= len(new), within_s=60)
-    seen = [shop.show(order_id) for order_id in new]
-    assert [(order["status"], order["attempts"]) for order in seen] == [("PENDING", 0)] * 2
+    until(lambda: shop.count_kept() >= len(new), within_s=60)
+    waiting = [shop.show(order_id) for order_id in new]
+    assert [(order["status"], order["attempts"]) for order in waiting] == [("PENDING", 0)] * 2
     late = shop.place("cook_nuggets", pieces=1)
     shop.all_succeed(late)
 
-    # Version 2 again: what waited is finished, and what version 1 didn't know of a row it has left in it
+    # Version 2 again: the waiting orders finish, and version 1 has kept the attributes that it did
+    # not know
     shop.install(two)
     shop.all_succeed(*new)
     assert [shop.row(order_id)["colour"] for order_id in new] == [{"S": "new"}] * 2

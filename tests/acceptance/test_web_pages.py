@@ -1,4 +1,4 @@
-"""What a web page can do to the local cloud while `make run` is up: nothing."""
+"""Protection of the local cloud from web pages: they can neither change nor read anything."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ FORGED = """async (url) => {
     const answers = [];
     for (const mode of ["no-cors", "cors"]) {
         const request = {method: "POST", mode, headers: {"Content-Type": "text/plain"}, body: "x"};
-        await fetch(url + mode, request).then(reply => answers.push(reply.status), error => answers.push(error.name));
+        await fetch(url + mode, request).then(
+            reply => answers.push(reply.status), error => answers.push(error.name));
     }
     return answers;
 }"""
@@ -33,7 +34,7 @@ FORGED = """async (url) => {
 
 @pytest.fixture
 def other_origin() -> Iterator[str]:
-    """The address of an empty page of another origin."""
+    """Serve an empty page from another origin, and return its address."""
 
     class EmptyPage(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -57,15 +58,13 @@ def other_origin() -> Iterator[str]:
 def test_a_page_of_another_origin_changes_and_reads_nothing(
     browser: Browser, local_cloud: LocalCloud, other_origin: str
 ) -> None:
-    page = browser.new_page()  # the browser itself writes to its console what it refused
+    page = browser.new_page()  # not `opened`: the browser writes each refusal to the console
     page.goto(other_origin)
 
     answers = page.evaluate(FORGED, f"http://127.0.0.1:{local_cloud.port}{CREATE_QUEUE}forged-")
 
-    assert answers == [
-        0,
-        "TypeError",
-    ]  # opaque, and refused by the browser: no header allows to read it
+    # An opaque response, and one that the browser refuses, since no header allows to read it
+    assert answers == [0, "TypeError"]
     assert (
         local_cloud.client("sqs").list_queues(QueueNamePrefix="forged-").get("QueueUrls", []) == []
     )
@@ -82,7 +81,7 @@ def test_a_page_of_another_origin_changes_and_reads_nothing(
         ("Host: 127.0.0.1:{port}\r\nSec-Fetch-Site: same-site", b"Sec-Fetch-Site 'same-site'"),
     ],
 )
-def test_a_foreign_request_is_refused_with_the_reason(
+def test_a_request_from_another_origin_is_rejected_with_the_reason(
     local_cloud: LocalCloud, header: str, reason: bytes
 ) -> None:
     answer = exchange(
@@ -108,7 +107,7 @@ def test_a_foreign_request_is_refused_with_the_reason(
         "Host: 127.0.0.1:{port}\r\nSec-Fetch-Site: none",
     ],
 )
-def test_a_request_of_this_machine_is_answered(local_cloud: LocalCloud, header: str) -> None:
+def test_a_request_from_this_machine_is_answered(local_cloud: LocalCloud, header: str) -> None:
     answer = exchange(
         local_cloud.port, "GET /_ministack/health", header.format(port=local_cloud.port)
     )
@@ -117,7 +116,7 @@ def test_a_request_of_this_machine_is_answered(local_cloud: LocalCloud, header: 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
-def test_it_listens_on_one_port_of_127_0_0_1_alone(local_cloud: LocalCloud) -> None:
+def test_the_cloud_listens_on_one_port_of_127_0_0_1_alone(local_cloud: LocalCloud) -> None:
     sockets = {
         os.readlink(path)
         for path in Path(f"/proc/{local_cloud.pid}/fd").iterdir()
