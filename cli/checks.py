@@ -148,7 +148,9 @@ def _preflight(visit: Visitor) -> bool:
 def _swept(visit: Visitor) -> bool:
     """An order for later has no message. Its time is moved to the present, and only the sweeper can send it."""
     order_id = visit.place(delay_s=3600).body["id"]
-    _change_row(order_id, "SET run_at = :now, check_at = :now", {":now": {"N": str(now() - SECOND)}})
+    _change_row(
+        order_id, "SET run_at = :now, check_at = :now", {":now": {"N": str(now() - SECOND)}}
+    )
 
     def sent() -> bool:
         swept = aws.client("lambda").invoke(FunctionName=_id("OrderSweeper"), Payload=b"{}")

@@ -25,7 +25,9 @@ def count_words(key: Key) -> dict[str, str | int]:
     """Count the words of the text at `texts/...`, and store the counts at `counts/...`."""
     counts = Counter(word for line in _lines(key) for word in line.lower().split())
     target = f"counts/{key.removeprefix('texts/')}.json"
-    _s3().put_object(Bucket=BUCKET, Key=target, Body=json.dumps(counts).encode())  # again is harmless: the same key
+    _s3().put_object(
+        Bucket=BUCKET, Key=target, Body=json.dumps(counts).encode()
+    )  # again is harmless: the same key
     return {"key": target, "words": counts.total()}
 
 

@@ -13,7 +13,10 @@ SALES = {"harbour": 120, "market": 340, "station": 95}  # your database, in real
 def nightly_report(order: Context, day: str = "") -> dict[str, str]:
     """Order a report of each branch. `day` is YYYY-MM-DD; yesterday (UTC) if left out, as on the schedule."""
     day = day or (datetime.now(timezone.utc) - timedelta(days=1)).strftime("%Y-%m-%d")
-    return {branch: order.place("branch_report", {"branch": branch, "day": day}, name=branch) for branch in SALES}
+    return {
+        branch: order.place("branch_report", {"branch": branch, "day": day}, name=branch)
+        for branch in SALES
+    }
 
 
 @task(max_attempts=8, backoff_s=30)
