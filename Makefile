@@ -41,6 +41,8 @@ test: ## Run all tests: in process, on the local cloud, and with Lambda's AWS tr
 check: ## Check style, types, import layers, the packaged template and known vulnerabilities
 	@$(PYTHON) cli/bootstrap.py $(CHECK)
 	$(VENV) -m ruff check .
+	$(VENV) -m ruff format --check .
+	.venv/bin/codespell --dictionary .ci/retired-words.txt --skip "./build,*.json,*.txt,./CHANGELOG.md" .
 	$(VENV) -m mypy
 	.venv/bin/lint-imports --no-cache
 	$(VENV) -m cli package --stage dev

@@ -1,4 +1,4 @@
-"""`make verify-aws`: what only a running stack can show. Deploys one of its own, checks, measures, destroys it."""
+"""`make verify-aws`: deploy a stack of its own, check it, measure it and destroy it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from pathlib import Path
 import click
 
 from cli import aws, stack
-from cli.checks import AFTER_MEASURING, CHECKS, NAME, OWNER, PARAMETERS, Check, ready
+from cli.aws_checks import NAME, OWNER
+from cli.checks import AFTER_MEASURING, CHECKS, PARAMETERS, Check, ready
 from cli.deploy import DeployAborted, agreed, made_for_here, summary, table_exists, whereabouts
 from cli.package import Package, extended
 from cli.stack import ChangeSet
@@ -31,7 +32,7 @@ _INIT = re.compile(r"Init Duration: ([\d.]+) ms")
 
 
 def verify(yes: bool, checks: Iterable[Check] | None = None) -> None:
-    """Deploy, run all checks or those given, destroy. Raises DeployAborted if any failed, once the stack is gone again."""
+    """Deploy, run the checks, destroy. Raises DeployAborted at the end if any failed."""
     where = whereabouts()
     planned = _plan()
     click.echo(summary(planned, where))
@@ -83,8 +84,10 @@ def _verdict(check: Check, visit: Visitor) -> str:
 
 
 def measure(visit: Visitor) -> bool:
-    """Print latencies as a client sees them, then what the functions report: cold starts and billed time. Whether all
-    orders succeeded."""
+    """Print latencies as a client sees them, then cold starts and billed time.
+
+    Return whether all orders succeeded.
+    """
     placed = [visit.place() for _ in range(ORDERS)]
     ends = [visit.wait(reply.body["id"]) for reply in placed]
     waits = [(seconds(order["updated_at"]) - seconds(order["created_at"])) * 1000 for order in ends]
@@ -99,7 +102,7 @@ def measure(visit: Visitor) -> bool:
 
 
 def _reports(group: str) -> list[str]:
-    """The lines that Lambda writes at the end of each invocation."""
+    """Return the lines that Lambda writes at the end of each invocation."""
     pages = (
         aws.client("logs")
         .get_paginator("filter_log_events")
@@ -109,8 +112,10 @@ def _reports(group: str) -> list[str]:
 
 
 def summarized(reports: list[str]) -> str:
-    """How many invocations, how much was billed, how long cold starts took. Members of a report line come in any order:
-    with X-Ray on, `XRAY TraceId: ...` follows the others."""
+    """Return a sentence on invocations, billed time and cold starts.
+
+    Members of a report line come in any order: with X-Ray on, `XRAY TraceId: ...` follows them.
+    """
     billed_ms = [int(match[1]) for report in reports if (match := _BILLED.search(report))]
     cold_ms = [float(match[1]) for report in reports if (match := _INIT.search(report))]
     cold = (
@@ -133,17 +138,17 @@ def _adopted(visit: Visitor) -> bool:
 
 
 def _plan() -> ChangeSet:
-    """The change set of a new stack. Raises DeployAborted if something of that name is there: it may be somebody's."""
+    """Return the change set of a new stack. Raises DeployAborted if the name is in use."""
     there = [table for table in _TABLES if table_exists(table)]
     if there:
         raise DeployAborted(
-            f"the tables {', '.join(there)} are there already, and python -m cli verify makes and deletes its"
-            " own: delete those first, as docs/deploy.md shows"
+            f"the tables {', '.join(there)} already exist, and this command makes and deletes"
+            " its own: delete those first, as docs/deploy.md shows"
         )
     planned = stack.plan(NAME, _package(), PARAMETERS)
     if planned is None or not planned.new:
         raise DeployAborted(
-            f"the stack {NAME} is there already; python -m cli verify makes its own: destroy that one first"
+            f"the stack {NAME} already exists, and this command makes its own: destroy it first"
         )
     return planned
 
@@ -158,7 +163,7 @@ def _deployed(planned: ChangeSet) -> Visitor:
 
 @functools.cache
 def _package() -> Package:
-    """The package of dev, with tasks that fail and follow up, and with tables that outlive their stack for ADOPT."""
+    """Return the package of dev with more tasks, and with tables that outlive their stack."""
     made = extended(made_for_here("dev"), {f"chalicelib/tasks/{_TASKS.name}": _TASKS.read_bytes()})
     template = copy.deepcopy(made.template)
     for logical in table_names(template, NAME):

@@ -51,8 +51,10 @@ class Visitor:
         self.last: Reply | None = None
 
     def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> Reply:
-        """Send a request; again if the stage's throttle refuses it, which is low on purpose. An empty header is left
-        out: `Authorization=""` is a request without a token."""
+        """Send a request; again if the stage's throttle refuses it, which is low on purpose.
+
+        An empty header is left out: `Authorization=""` is a request without a token.
+        """
         sent = {
             "Authorization": f"Bearer {self.token}",
             "Content-Type": "application/json",
@@ -77,7 +79,7 @@ class Visitor:
         )
 
     def wait(self, order_id: str, patience_s: float = PATIENCE_S) -> Any:
-        """Return the order once it is done; the last response's body, whatever that is, when patience is over."""
+        """Return the order once it is done, or the last response's body after `patience_s`."""
         end = time.monotonic() + patience_s
         while True:
             reply = self("GET", f"/orders/{order_id}", Prefer="wait=2")
@@ -91,7 +93,7 @@ class Visitor:
 
 
 def send(request: urllib.request.Request) -> Reply:
-    """Return the response, whatever its status. No response is one too: the name of a new API may not resolve yet."""
+    """Return the response, whatever its status; a new API whose name does not resolve gives one."""
     began = time.monotonic()
     try:
         response = urllib.request.urlopen(request, timeout=_TIMEOUT_S)

@@ -1,4 +1,4 @@
-"""Count the words of a text in S3. The order carries the object's key, and the result the key of the counts."""
+"""Count the words of a text in S3: the order carries the object's key, the result another key."""
 
 from __future__ import annotations
 

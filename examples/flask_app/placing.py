@@ -1,4 +1,4 @@
-"""Place orders for the Flask app. These two functions are all that knew Celery, and all that knows Orderline."""
+"""Place orders for the Flask app: all that knew Celery, and all that knows Orderline."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from cli.client import Orderline
 
 
 def connect() -> Orderline:
-    """Return a client. It is cheap to make and not safe for several threads, so each request makes its own."""
+    """Return a client for one request: it is cheap to make and not safe for several threads."""
     return Orderline(os.environ["ORDERLINE_URL"], os.environ["ORDERLINE_TOKEN"])
 
 
 def read_email(orderline: Orderline, upload: str, message: str) -> str:
     """Order the email to be read, and return the order's id.
 
-    Before: `return process_email.delay(message).id`. The idempotency key is the upload's own id: if the browser, a
-    proxy or this app sends it twice, it is still one order.
+    Before: `return process_email.delay(message).id`. The idempotency key is the upload's own id:
+    if the browser, a proxy or this app sends it twice, it is still one order.
     """
     order = orderline.place("process_email", {"message": message}, key=f"upload-{upload}")
     return str(order["id"])

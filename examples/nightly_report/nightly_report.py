@@ -1,4 +1,4 @@
-"""A report each night: one order per branch, so that one slow or failing branch does not stop the others."""
+"""Report each night: one order per branch, so that a failing branch does not stop the others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SALES = {"harbour": 120, "market": 340, "station": 95}  # your database, in real
 
 @task(cron="0 2 * * *")
 def nightly_report(order: Context, day: str = "") -> dict[str, str]:
-    """Order a report of each branch. `day` is YYYY-MM-DD; yesterday (UTC) if left out, as on the schedule."""
+    """Order a report of each branch for `day`, YYYY-MM-DD; yesterday (UTC) if left out."""
     day = day or (datetime.now(timezone.utc) - timedelta(days=1)).strftime("%Y-%m-%d")
     return {
         branch: order.place("branch_report", {"branch": branch, "day": day}, name=branch)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cli.checks import NAME, Check
+from cli.aws_checks import NAME
+from cli.checks import Check
 from cli.deploy import DeployAborted
 from cli.verify import all_checks, verify
 from cli.visitor import Visitor

@@ -1,4 +1,4 @@
-"""The pictures of docs/architecture.md show what is in the code, and the files that pages name exist."""
+"""The pictures of docs/architecture.md are true, and the files that pages name exist."""
 
 from __future__ import annotations
 

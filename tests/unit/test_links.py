@@ -1,4 +1,4 @@
-"""Every relative link in a Markdown file leads to a file that exists, and its anchor to a heading that exists."""
+"""Every relative link in a Markdown file leads to a file and a heading that exist."""
 
 from __future__ import annotations
 

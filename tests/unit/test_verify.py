@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cli.checks import Check, is_tolerated
+from cli.aws_checks import is_tolerated
+from cli.checks import Check
 from cli.doctor import (
     StackState,
     _alarms_without_topic,
