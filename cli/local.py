@@ -61,7 +61,7 @@ class Options:
         return {
             "WorkerTimeout": str(self.worker_timeout_s),
             "Visibility": str(self.visibility_s),
-            "Grace": str(self.resend_after_s),
+            "ResendAfter": str(self.resend_after_s),
             "WorkerConcurrency": str(self.concurrency),
             "WorkerBatchSize": str(self.batch),
             "PeriodicOwner": auth.LOCAL_OWNER,

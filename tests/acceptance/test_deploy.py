@@ -148,7 +148,7 @@ def test_prod_keeps_its_tables_and_the_next_deploy_adopts_them(clean: LocalCloud
         "--set",
         "Visibility=60",
         "--set",
-        "Grace=1",
+        "ResendAfter=1",
     )
     assert typed("deploy", *quick).returncode == 0
     api, token = stack.outputs("orderline-prod")["API"], new_token(clean, "orderline-prod")
