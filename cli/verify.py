@@ -38,7 +38,7 @@ def verify(yes: bool, checks: Iterable[Check] | None = None) -> None:
     click.echo(summary(planned, where))
     if not (yes or agreed("Make this stack, measure it and destroy it?")):
         stack.drop(planned)
-        raise DeployAborted("nothing was changed; YES=1 agrees without a question")
+        raise DeployAborted("nothing was changed; to verify without confirmation, set YES=1")
     try:
         visit = _deployed(planned)
         failures = run(all_checks() if checks is None else checks, visit)

@@ -92,7 +92,7 @@ def _sweep(
         except Exception:
             # For example a row that can't be read. It stays the longest overdue, so it must not
             # stop the sweep of all others
-            logs.exception("sweep_fault", key=key)
+            logs.exception("sweep_failed", key=key)
     return budget
 
 

@@ -24,7 +24,7 @@ def test_it_deploys_checks_measures_and_leaves_nothing(local_cloud: LocalCloud) 
         assert f"  --  {check.sentence} (skipped: {check.why_skipped})\n" in done.stdout
     assert "accepted to SUCCESS: median" in done.stdout
     assert "OrderWorker: " in done.stdout
-    assert "note: 10 alarms tell nobody" in done.stdout
+    assert "note: 10 alarms notify nobody" in done.stdout
     assert left_of(local_cloud, NAME) == []
 
 
@@ -66,7 +66,7 @@ def test_tables_of_that_name_that_somebody_kept_are_left_alone(local_cloud: Loca
     )
     try:
         done = typed("verify", "--yes")
-        assert (done.returncode, f"the tables {NAME}-orders are there already" in done.stderr) == (
+        assert (done.returncode, f"the tables {NAME}-orders already exist" in done.stderr) == (
             1,
             True,
         ), done.stderr
