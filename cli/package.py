@@ -13,8 +13,8 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +122,16 @@ def refreshed(old: Path) -> bytes:
         for path, name in own_files():
             _add(new, name, path.read_bytes())
     return buffer.getvalue()
+
+
+def extended(made: Package, files: Mapping[str, bytes]) -> Package:
+    """Return the package with more files, in a zip of its own."""
+    target = made.zip.with_name("extended.zip")
+    shutil.copyfile(made.zip, target)
+    with zipfile.ZipFile(target, "a") as opened:
+        for name, body in files.items():
+            _add(opened, name, body)
+    return replace(made, zip=target)
 
 
 def _compile(zip: Path, folder: Path) -> None:
