@@ -49,7 +49,7 @@ def destroy(stage: str, yes: bool) -> None:
     if not (yes or agreed(f"Delete the stack {name} in {where}, its orders with it unless the stage retains them?")):
         raise Refused("nothing was changed; YES=1 agrees without a question")
     stack.destroy(name, click.echo)
-    kept = [table for table in (f"{name}-orders", f"{name}-tokens") if _exists(table)]
+    kept = [table for table in (f"{name}-orders", f"{name}-tokens") if table_exists(table)]
     click.echo(f"{name} is gone")
     if kept:
         click.echo(f"Kept: the tables {', '.join(kept)}. The next deploy takes them up: make deploy STAGE={stage}"
@@ -113,7 +113,7 @@ def _tables_to_adopt(name: str, made: Package, adopt: bool) -> list[str]:
     """Tables that an earlier stack of this name left. Raises Refused if they are there and nobody said what to do."""
     if not stack.is_new(name, describe(name)):
         return []
-    left = {logical: table for logical, table in table_names(made.template, name).items() if _exists(table)}
+    left = {logical: table for logical, table in table_names(made.template, name).items() if table_exists(table)}
     if left and not adopt:
         raise Refused(f"the tables {', '.join(left.values())} are here already, from a stack that is gone; to take them"
                       " up with the orders and tokens in them: the same command with ADOPT=1")
@@ -124,7 +124,7 @@ def _tables_to_adopt(name: str, made: Package, adopt: bool) -> list[str]:
     return list(left.values())
 
 
-def _exists(table: str) -> bool:
+def table_exists(table: str) -> bool:
     dynamodb = aws.client("dynamodb")
     try:
         dynamodb.describe_table(TableName=table)
