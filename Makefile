@@ -10,7 +10,7 @@ CHECK = $(TEST) requirements/check.txt
 
 # The variables that `. .local/env` sets in a shell, which must not affect the tests
 IN_A_SHELL = STACK=elsewhere ACCESS=token WORKER_TIMEOUT_S=20 AWS_ENDPOINT_URL=http://127.0.0.1:9 AWS_REGION=eu-west-1
-PARALLEL = -m pytest -n 4 -p randomly --durations=10
+PARALLEL = -m pytest -n 4 --dist loadgroup -p randomly --durations=10
 
 ##@ Use
 
