@@ -173,7 +173,11 @@ CHECKS = (
     ),
     Check("SAM's second stage, /Stage, does not exist", _no_second_stage),
     Check("HEAD is 404, without a body", _no_head, _NO_GATEWAY_RESPONSES),
-    Check("OPTIONS allows the origin of CorsOrigins", _preflight),
+    Check(
+        "OPTIONS allows the origin of CorsOrigins",
+        _preflight,
+        "the local cloud refuses the pages of other origins",
+    ),
     Check("the board is served as HTML", lambda visit: visit("GET", "/board").type == "text/html"),
     Check("an order is accepted and ends in SUCCESS", lambda visit: visit.succeeds(visit.place())),
     Check("the same Idempotency-Key gives the same order", _same_twice),
