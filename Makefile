@@ -31,12 +31,15 @@ clean: ## Delete all build files, but not the orders in .local
 
 ##@ Develop
 
+# These set the transport themselves or call no AWS: the second run would repeat the first
+ANY_TRANSPORT = $(foreach name,bare_use mutants rights testing_docs template regions cold_start,\
+	--ignore-glob "*test_$(name).py")
+
 test: ## Run all tests: in process, on the local cloud, and with Lambda's AWS transport
 	@$(PYTHON) cli/bootstrap.py $(TEST)
 	$(VENV) $(PARALLEL)
 	$(VENV) -m pytest -m local --durations=10
-	$(IN_A_SHELL) AWS_TRANSPORT=sigv4 $(VENV) $(PARALLEL) tests/functional tests/faults \
-		--ignore-glob "*bare_use.py" --ignore-glob "*mutants.py"
+	$(IN_A_SHELL) AWS_TRANSPORT=sigv4 $(VENV) $(PARALLEL) tests/functional tests/faults $(ANY_TRANSPORT)
 
 check: ## Check style, types, import layers, the packaged template and known vulnerabilities
 	@$(PYTHON) cli/bootstrap.py $(CHECK)
