@@ -48,8 +48,8 @@ class Token:
         return self.not_after is not None and orders.now() >= self.not_after * orders.SECOND
 
 
-# Token id -> (time to read it again, record or None)
-_cache: dict[str, tuple[int, Token | None]] = {}
+# (where the record is, token id) -> (time to read it again, record or None)
+_cache: dict[tuple[config.Aws, str, str], tuple[int, Token | None]] = {}
 
 
 def authenticate(header: str | None, scope: str) -> str:
@@ -134,12 +134,13 @@ def _valid_token(text: str) -> Token:
 
 def _cached_token(token_id: str) -> Token | None:
     now = orders.now()
-    entry = _cache.get(token_id)
+    key = (config.aws(), config.settings().tokens_table, token_id)
+    entry = _cache.get(key)
     if entry is None or entry[0] <= now:
         if len(_cache) >= _MAX_CACHED:  # guessed ids must not fill the memory
             _cache.clear()
         entry = (now + _CACHE_TTL, _read_token(token_id))
-        _cache[token_id] = entry
+        _cache[key] = entry
     return entry[1]
 
 

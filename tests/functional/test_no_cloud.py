@@ -144,5 +144,6 @@ def test_a_change_of_the_region_takes_effect_in_the_same_process(
 
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
     assert transitions.get("kit", order["id"]) is None
+    assert cloud.http("GET", "/orders").status == 401, "that region has no such token"
     monkeypatch.setenv("AWS_REGION", REGION)
     assert transitions.get("kit", order["id"]) is not None
