@@ -102,12 +102,6 @@ def update(
     if transition.target is not None:
         sets["status"] = transition.target.value
     sources = {f":from{n}": status.value for n, status in enumerate(transition.sources)}
-    assignments = ["version = version + :one", *(f"#{name} = :new_{name}" for name in sets)]
-    if also:
-        assignments.append(also)
-    change = "SET " + ", ".join(assignments)
-    if removes:
-        change += " REMOVE " + ", ".join(f"#{name}" for name in removes)
     values = {
         **values,
         **sources,
@@ -116,7 +110,19 @@ def update(
     }
     names = {f"#{name}": name for name in {*sets, *removes, "status"}}
     condition = f"#status IN ({', '.join(sources)}) AND {where}"
+    change = _expression(sets, also, removes)
     return _update_item(key, change, condition, names, values, sets["fence"])
+
+
+def _expression(sets: Item, also: str, removes: tuple[str, ...]) -> str:
+    """Return the update expression; every write also counts the version up."""
+    assignments = ["version = version + :one", *(f"#{name} = :new_{name}" for name in sets)]
+    if also:
+        assignments.append(also)
+    expression = "SET " + ", ".join(assignments)
+    if removes:
+        expression += " REMOVE " + ", ".join(f"#{name}" for name in removes)
+    return expression
 
 
 def _update_item(

@@ -106,25 +106,29 @@ def components() -> dict[str, Schema]:
                 ),
             }
         ),
-        "Problem": _object(
-            type={
-                "type": "string",
-                "enum": [f"/problems/{name}" for name in TYPES],
-                # Names for code generators
-                "x-enum-varnames": [name.upper().replace("-", "_") for name in TYPES],
-            },
-            title={"type": "string"},
-            status={"type": "integer"},
-            detail={"type": "string"},
-            request_id={"type": "string"},
-            pointer_={"type": "string"},
-            known_={"type": "array", "items": {"type": "string"}},
-            order_status_=_STATUS,
-            scope_={"type": "string"},
-        ),
+        "Problem": _problem(),
         "Health": _object(status={"type": "string", "const": "ok"}),
         "Anything": _ANYTHING,
     }
+
+
+def _problem() -> Schema:
+    return _object(
+        type={
+            "type": "string",
+            "enum": [f"/problems/{name}" for name in TYPES],
+            # Names for code generators
+            "x-enum-varnames": [name.upper().replace("-", "_") for name in TYPES],
+        },
+        title={"type": "string"},
+        status={"type": "integer"},
+        detail={"type": "string"},
+        request_id={"type": "string"},
+        pointer_={"type": "string"},
+        known_={"type": "array", "items": {"type": "string"}},
+        order_status_=_STATUS,
+        scope_={"type": "string"},
+    )
 
 
 def _new_orders() -> tuple[dict[str, Schema], dict[str, Schema]]:
