@@ -10,7 +10,7 @@ CHECK = $(TEST) requirements/check.txt
 
 # The variables that `. .local/env` sets in a shell, which must not affect the tests
 IN_A_SHELL = STACK=elsewhere ACCESS=token WORKER_TIMEOUT_S=20 AWS_ENDPOINT_URL=http://127.0.0.1:9 AWS_REGION=eu-west-1
-PARALLEL = -m pytest -n 4 --dist loadgroup -p randomly --durations=10
+PARALLEL = -m pytest -n 4 -p randomly --durations=10
 
 ##@ Use
 
@@ -38,7 +38,7 @@ ANY_TRANSPORT = $(foreach name,bare_use mutants rights testing_docs template reg
 test: ## Run all tests: in process, on the local cloud, and with Lambda's AWS transport
 	@$(PYTHON) cli/bootstrap.py $(TEST)
 	$(VENV) $(PARALLEL)
-	$(VENV) -m pytest -m local --durations=10
+	$(VENV) -m pytest -n 3 -m local --durations=10
 	$(IN_A_SHELL) AWS_TRANSPORT=sigv4 $(VENV) $(PARALLEL) tests/functional tests/faults $(ANY_TRANSPORT)
 
 check: ## Check style, types, import layers, the packaged template and known vulnerabilities

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -250,17 +251,19 @@ def _wheels(lock: Path, architecture: str, this_machine: bool) -> Path:
     if not this_machine:
         pip += ["--implementation", "cp", "--python-version", version]
         pip += [word for glibc in _GLIBCS for word in ("--platform", f"{glibc}_{architecture}")]
-    partial = target.with_suffix(".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    done = subprocess.run(
-        [*pip, "--target", str(partial)], capture_output=True, text=True, check=False
-    )
-    if done.returncode != 0:
-        raise PackageError(
-            f"could not fetch the wheels of {lock.name} for {architecture}; check your network"
-            f" connection and the hashes (make lock)\n{done.stderr.strip()}"
+    target.parent.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix="fetched-") as folder:
+        partial = Path(folder) / "wheels"
+        done = subprocess.run(
+            [*pip, "--target", str(partial)], capture_output=True, text=True, check=False
         )
-    partial.rename(target)
+        if done.returncode != 0:
+            raise PackageError(
+                f"could not fetch the wheels of {lock.name} for {architecture}; check your network"
+                f" connection and the hashes (make lock)\n{done.stderr.strip()}"
+            )
+        with suppress(OSError):  # another process was first
+            partial.rename(target)
     return target
 
 

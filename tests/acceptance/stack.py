@@ -47,17 +47,18 @@ def copy_of_the_project(target: Path) -> Path:
     return target
 
 
-_PORTS = itertools.count(os.getpid() % 300 * 40)
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_PORTS = itertools.count(os.getpid() % 300 * 5)
 
 
 def free_port() -> int:
     """Return a port that nothing listens on.
 
-    Each test process begins at another port. All are below 32768, where the ports of outgoing
-    connections begin, so none is taken before the server binds it.
+    Each process of `pytest -n` has 1,500 ports of its own. All are below 32768, where the ports of
+    outgoing connections begin, so none is taken before the server binds it.
     """
     while True:
-        port = 20_000 + next(_PORTS) % 12_000
+        port = 20_000 + _WORKER % 8 * 1_500 + next(_PORTS) % 1_500
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port

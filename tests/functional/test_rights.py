@@ -17,8 +17,6 @@ from tests.kit import Cloud
 from tests.kit.calls import Call, Recorder, Way, call_sites, recorded
 from tests.kit.cloud import running
 
-pytestmark = pytest.mark.xdist_group("rights")  # all read what `everything` computes once
-
 template = functools.cache(package.template)
 ROLES = {"APIHandler": "ApiHandlerRole"}
 API = "APIHandler"

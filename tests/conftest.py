@@ -1,0 +1,50 @@
+"""The order in which `pytest -n` distributes tests over its processes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+# Test modules whose tests must run in one process, by the name of their group: they build the
+# package in the same folder, or share what takes long to compute
+GROUPS = {
+    "builds": ("deploy", "doctor", "package", "transformed", "upgrade", "verify"),
+    "rights": ("rights",),
+}
+# The groups and modules that take longest; they start first
+SLOWEST = ("fuzz", "builds", "recovery", "readme", "long_list", "local_stack")
+
+
+def group(nodeid: str) -> str:
+    """Return the name of the tests that run in the same process as this one.
+
+    A module's local tests share a running stack; other tests are independent.
+    """
+    path = nodeid.partition("::")[0]
+    module = path.rpartition("/")[2].removeprefix("test_").removesuffix(".py")
+    for name, modules in GROUPS.items():
+        if module in modules:
+            return name
+    return module if path.startswith(("tests/acceptance/", "tests/fuzz/")) else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Distribute groups of tests.
+
+    pytest-xdist's own `--dist loadgroup` ignores groups since pytest 9.2:
+    https://github.com/pytest-dev/pytest-xdist/issues/1386
+    """
+    from xdist.scheduler import LoadScopeScheduling  # noqa: PLC0415  # not in requirements.txt
+
+    config.option.loadscopereorder = False  # keep the order of pytest_collection_modifyitems
+    scheduler = LoadScopeScheduling(config, log)
+    scheduler._split_scope = group
+    return scheduler
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the slowest groups first, so that none of them starts when the others have ended."""
+    ranks = {name: rank for rank, name in enumerate(SLOWEST)}
+    items.sort(key=lambda item: ranks.get(group(item.nodeid), len(ranks)))
