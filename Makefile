@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV = .venv/bin/python
 export GOAL = $(firstword $(MAKECMDGOALS))
 
-RUN = requirements/local.txt
+RUN = requirements/local.txt client
 TEST = $(RUN) requirements.txt requirements/parallel.txt requirements/image.txt requirements/fuzz.txt requirements/browser.txt \
 	requirements/openapi.txt
 CHECK = $(TEST) requirements/check.txt
@@ -15,16 +15,16 @@ PARALLEL = -m pytest -n 4 -p randomly --durations=10
 ##@ Use
 
 run: ## Run all of Orderline on this machine until Ctrl-C
-	@$(PYTHON) cli/bootstrap.py $(RUN)
-	@exec $(VENV) -m cli run
+	@$(PYTHON) dev/bootstrap.py $(RUN)
+	@exec $(VENV) -m dev run
 
 deploy: ## Deploy a stage to AWS: make deploy STAGE=dev [YES=1] [SET="WorkerTimeout=30 Visibility=180"]
-	@$(PYTHON) cli/bootstrap.py $(RUN)
-	@$(VENV) -m cli deploy --stage $(or $(STAGE),dev)
+	@$(PYTHON) dev/bootstrap.py $(RUN)
+	@$(VENV) -m dev deploy --stage $(or $(STAGE),dev)
 
 destroy: ## Delete a stage's stack: make destroy STAGE=dev [YES=1]
-	@$(PYTHON) cli/bootstrap.py $(RUN)
-	@$(VENV) -m cli destroy --stage $(or $(STAGE),dev)
+	@$(PYTHON) dev/bootstrap.py $(RUN)
+	@$(VENV) -m dev destroy --stage $(or $(STAGE),dev)
 
 clean: ## Delete all build files, but not the orders in .local
 	rm -rf build .venv .mypy_cache .ruff_cache .pytest_cache
@@ -36,31 +36,31 @@ ANY_TRANSPORT = $(foreach name,bare_use mutants rights testing_docs template reg
 	--ignore-glob "*test_$(name).py")
 
 test: ## Run all tests: in process, on the local cloud, and with Lambda's AWS transport
-	@$(PYTHON) cli/bootstrap.py $(TEST)
+	@$(PYTHON) dev/bootstrap.py $(TEST)
 	$(VENV) $(PARALLEL)
 	$(VENV) -m pytest -n 3 -m local --durations=10
 	$(IN_A_SHELL) AWS_TRANSPORT=sigv4 $(VENV) $(PARALLEL) tests/functional tests/faults $(ANY_TRANSPORT)
 
 check: ## Check style, types, import layers, the packaged template and known vulnerabilities
-	@$(PYTHON) cli/bootstrap.py $(CHECK)
+	@$(PYTHON) dev/bootstrap.py $(CHECK)
 	$(VENV) -m ruff check .
 	$(VENV) -m ruff format --check .
 	.venv/bin/codespell --dictionary .ci/retired-words.txt --skip "./build,*.json,*.txt,./CHANGELOG.md" .
 	$(VENV) -m mypy
 	.venv/bin/lint-imports --no-cache
-	$(VENV) -m cli package --stage dev
-	$(VENV) -m cli package --stage prod
+	$(VENV) -m dev package --stage dev
+	$(VENV) -m dev package --stage prod
 	.venv/bin/cfn-lint build/dev/out/template.json build/prod/out/template.json
-	$(VENV) -m cli.audit requirements-lambda.txt requirements.txt
+	$(VENV) -m dev.audit requirements-lambda.txt requirements.txt
 
 package: ## Build the template and the zip of a stage: make package STAGE=dev
-	@$(PYTHON) cli/bootstrap.py $(RUN)
-	@$(VENV) -m cli package --stage $(or $(STAGE),dev)
+	@$(PYTHON) dev/bootstrap.py $(RUN)
+	@$(VENV) -m dev package --stage $(or $(STAGE),dev)
 
 COMPILE = UV_FORK_STRATEGY=fewest .venv/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.10 --no-annotate \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 lock: ## Compile the lock files from requirements/*.in; UPGRADE=--upgrade takes newer versions
-	@$(PYTHON) cli/bootstrap.py requirements/check.txt requirements/openapi.txt
+	@$(PYTHON) dev/bootstrap.py requirements/check.txt requirements/openapi.txt
 	$(COMPILE) $(UPGRADE) requirements/lambda.in -o requirements-lambda.txt
 	$(COMPILE) $(UPGRADE) requirements/local.in -o requirements/local.txt
 	$(COMPILE) $(UPGRADE) requirements/app.in -o requirements.txt
@@ -76,12 +76,12 @@ lock: ## Compile the lock files from requirements/*.in; UPGRADE=--upgrade takes 
 	PATH="$(CURDIR)/.venv/bin:$$PATH" npm install --package-lock-only --prefix tests/acceptance/openapi
 
 screenshots: ## Create the screenshots and the terminal transcript in docs/
-	@$(PYTHON) cli/bootstrap.py $(TEST)
-	$(VENV) -m tools.board screenshots
+	@$(PYTHON) dev/bootstrap.py $(TEST)
+	$(VENV) -m tests.acceptance screenshots
 
 train: ## Train the weights of classify_image
-	@$(PYTHON) cli/bootstrap.py $(TEST) requirements/train.txt
-	$(VENV) -m tools.train_digits
+	@$(PYTHON) dev/bootstrap.py $(TEST) requirements/train.txt
+	$(VENV) -m dev.train_digits
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^##@ / {print "\n" substr($$0, 5) ":"} /^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' Makefile
@@ -91,47 +91,47 @@ help: ## List the targets
 proof: proof-model proof-faults proof-mutants proof-recovery proof-soak fuzz ## Run all proofs below: model, faults, mutants, recovery, soak and fuzz (hours)
 
 proof-model: ## Check all interleavings of the state machine within bounds, and weakened ones (10 minutes)
-	@$(PYTHON) cli/bootstrap.py requirements.txt
+	@$(PYTHON) dev/bootstrap.py requirements.txt
 	$(VENV) -m tests.model
 	$(VENV) -m tests.model --mutate
 
 proof-faults: ## Inject each fault at each AWS call, interleave two actors, run random walks (90 minutes)
-	@$(PYTHON) cli/bootstrap.py requirements.txt
+	@$(PYTHON) dev/bootstrap.py requirements.txt
 	PROOF=1 $(VENV) -m pytest -q -s --durations=0 tests/faults --deselect tests/faults/test_mutants.py
 
 proof-mutants: ## Remove each guard in turn, require failing tests, print the kill matrix (20 minutes)
-	@$(PYTHON) cli/bootstrap.py requirements.txt
+	@$(PYTHON) dev/bootstrap.py requirements.txt
 	$(VENV) -m tests.faults.mutants
 
 proof-recovery: ## Measure recovery from killed, stopped and misconfigured workers; ORDERS=5000 sets the backlog
-	@$(PYTHON) cli/bootstrap.py $(TEST)
+	@$(PYTHON) dev/bootstrap.py $(TEST)
 	$(VENV) -m tests.soak.measure $(or $(ORDERS),5000)
 
 proof-soak: ## Run an hour of load with kill -9; SECONDS=600 shortens it, SEED=1 repeats a run
-	@$(PYTHON) cli/bootstrap.py $(TEST)
+	@$(PYTHON) dev/bootstrap.py $(TEST)
 	$(VENV) -m tests.soak $(or $(SECONDS),3600) $(SEED)
 
 CASES ?= 50000
 fuzz: ## Send generated hostile requests to the local stack: CASES=50000 (hours)
-	@$(PYTHON) cli/bootstrap.py $(TEST)
+	@$(PYTHON) dev/bootstrap.py $(TEST)
 	CASES=$(CASES) $(VENV) -m pytest -m "" -s tests/fuzz
 
 verify-aws: ## Deploy a separate stack to AWS, check and measure it, destroy it; YES=1 skips confirmation
-	@$(PYTHON) cli/bootstrap.py $(TEST)
-	@$(VENV) -m cli verify
+	@$(PYTHON) dev/bootstrap.py $(TEST)
+	@$(VENV) -m dev verify
 
 bench: ## Measure CPU, cold starts, calls and costs, also of Celery and Huey; QUICK=1: in 2 minutes
-	@$(PYTHON) cli/bootstrap.py $(TEST)
-	@INTO=build/peers $(PYTHON) cli/bootstrap.py requirements/peers.txt
+	@$(PYTHON) dev/bootstrap.py $(TEST)
+	@INTO=build/peers $(PYTHON) dev/bootstrap.py requirements/peers.txt
 	@QUICK=$(QUICK) $(VENV) -m benchmarks
 
 cold-start: ## Measure cold and warm starts of the functions on this machine
-	@$(PYTHON) cli/bootstrap.py $(TEST)
+	@$(PYTHON) dev/bootstrap.py $(TEST)
 	@$(VENV) -m benchmarks.cold_start
 
 measure-board: ## Measure the delay and the load of the board (6 minutes)
-	@$(PYTHON) cli/bootstrap.py $(TEST)
-	$(VENV) -m tools.board measure
+	@$(PYTHON) dev/bootstrap.py $(TEST)
+	$(VENV) -m tests.acceptance measure
 
 .PHONY: run deploy destroy clean test check package lock screenshots train help proof \
 	proof-model proof-faults proof-mutants proof-recovery proof-soak fuzz verify-aws bench cold-start measure-board

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cli import cloud
+from dev.local import cloud
 from tests.acceptance.packaged import Packaged, message, records, sample
 from tests.acceptance.stack import free_port
 from tests.kit.runtime import Function

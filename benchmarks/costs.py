@@ -14,10 +14,10 @@ from moto.sqs.models import sqs_backends
 import app as orderline
 from chalicelib import config, queue, tasks
 from chalicelib.table.items import encode_order
-from tests.kit.cloud import REGION, Cloud, LambdaContext, running
-from tests.kit.registry import restored
+from testkit.cloud import REGION, Cloud, LambdaContext, running
+from testkit.registry import restored
+from testkit.wire import Wire, tapped
 from tests.kit.units import Meter
-from tests.kit.wire import Wire, tapped
 
 # Prices in us-east-1, November 2025, in dollars for a million
 PRICES = {

@@ -14,8 +14,8 @@ from typing import Any
 from benchmarks.canned import Canned
 from benchmarks.processes import cpu_ms
 from chalicelib import auth
-from cli import package
-from cli.package import ROOT
+from dev.packaging import package
+from dev.packaging.package import ROOT
 from tests.kit import runtime
 from tests.kit.runtime import Function
 

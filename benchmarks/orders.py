@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks.functions import App
 from benchmarks.processes import cpu_ms, running
-from cli.package import ROOT
+from dev.packaging.package import ROOT
 from tests.acceptance.stack import free_port, until
 from tests.kit.runtime import Function
 

@@ -29,7 +29,7 @@ class Settings:
     """One field per environment variable, of the same name in capitals.
 
     Each description ends with who sets the variable: the template (.chalice/resources.yaml), `make
-    run` (cli/local.py, for the HTTP server on a laptop), or else the operator.
+    run` (dev/local/local_stack.py, for the HTTP server on a laptop), or else the operator.
     """
 
     stack: str = "orderline-dev"

@@ -105,7 +105,7 @@ class NotRetryable(Refusal):
 
 
 class Unauthorized(Refusal):
-    """Send `Authorization: Bearer ol_...`; `python -m cli token create` makes an access token."""
+    """Send `Authorization: Bearer ol_...`; `python -m dev token create` makes an access token."""
 
 
 class InvalidToken(Refusal):

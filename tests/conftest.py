@@ -1,10 +1,20 @@
-"""The order in which `pytest -n` distributes tests over its processes."""
+"""Set up the processes that run our own tests, and distribute tests over those of `pytest -n`."""
 
 from __future__ import annotations
 
+import os
+import random
+import signal
 from typing import Any
 
 import pytest
+
+# Shared by the processes of `pytest -n`
+os.environ.setdefault("SEED", str(random.randrange(10**6)))
+
+# A shell starts background jobs with SIGINT ignored, and processes that tests start and interrupt
+# would inherit that
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Test modules whose tests must run in one process, by the name of their group: they build the
 # package in the same folder, or share what takes long to compute

@@ -1,6 +1,6 @@
 """Read a handwritten digit from a picture with a small neural network in plain Python.
 
-The weights are in the JSON file beside this one; tools/train_digits.py trains them. Of 450 digits
+The weights are in the JSON file beside this one; dev/train_digits.py trains them. Of 450 digits
 held out from training they classify 436 correctly (96.9 %); a test requires 95 %. Decoding a
 picture needs Pillow, which the default package does not have: LOCK=requirements/image.txt adds it.
 """

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Flask, request, url_for
+from orderline import CallError
 
-from cli.client import CallError
 from examples.flask_app import placing
 
 app = Flask(__name__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from cli.client import Orderline
+from orderline import Orderline
 
 
 def connect() -> Orderline:

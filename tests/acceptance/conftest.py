@@ -15,7 +15,7 @@ from unittest.mock import patch
 import boto3
 import pytest
 
-from cli import cloud
+from dev.local import cloud
 from tests.acceptance.browser import opened, started
 from tests.acceptance.stack import Stack, copy_of_the_project, environment, free_port
 

@@ -11,8 +11,9 @@ from typing import Any
 import boto3
 
 from chalicelib import auth
-from cli import package
-from tests.kit import runtime, template
+from dev.packaging import package
+from testkit import template
+from tests.kit import runtime
 
 STACK = "packaged"
 EVENTS = Path(__file__).parent / "events"

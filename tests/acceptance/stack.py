@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tests.kit.cloud import Reply
+from testkit.cloud import Reply
 
 ROOT = Path(__file__).parents[2]
 READY = "Orderline is ready"
@@ -81,7 +81,7 @@ class Stack:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(
-        self, command: tuple[str, ...] = (sys.executable, "-m", "cli", "run"), within_s: float = 60
+        self, command: tuple[str, ...] = (sys.executable, "-m", "dev", "run"), within_s: float = 60
     ) -> Stack:
         """Start, and wait until it is ready; raises AssertionError if it ends before."""
         with self.printed.open("wb") as output:

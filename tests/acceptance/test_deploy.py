@@ -15,9 +15,9 @@ import boto3
 import pytest
 
 from chalicelib import auth
-from cli import stack
-from cli.formation import describe
-from cli.package import ROOT, package
+from dev.deploy import stack
+from dev.deploy.formation import describe
+from dev.packaging.package import ROOT, package
 from tests.acceptance.conftest import LocalCloud
 from tests.acceptance.stack import environment as without_aws
 from tests.soak.stack_control import SCHEDULE
@@ -28,9 +28,9 @@ pytestmark = pytest.mark.local
 def typed(
     command: str, *options: str, environment: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run `python -m cli COMMAND` without a terminal."""
+    """Run `python -m dev COMMAND` without a terminal."""
     return subprocess.run(
-        [sys.executable, "-m", "cli", command, *options],
+        [sys.executable, "-m", "dev", command, *options],
         cwd=ROOT,
         text=True,
         check=False,
@@ -211,7 +211,7 @@ def test_without_a_region_or_credentials_deploy_stops_at_once(
     options: Any, environment: Any, error_text: str
 ) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "cli", "deploy", *options],
+        [sys.executable, "-m", "dev", "deploy", *options],
         cwd=ROOT,
         text=True,
         check=False,

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from chalicelib import auth
-from cli import stack
-from cli.doctor import examine
-from cli.package import ROOT, package
+from dev.deploy import stack
+from dev.doctor import examine
+from dev.packaging.package import ROOT, package
 from tests.acceptance.conftest import LocalCloud
 
 pytestmark = pytest.mark.local
@@ -185,7 +185,7 @@ def test_the_command_prints_the_verdict_and_exits_with_it(
     broken_stack: BrokenStack, stack_name: str, code: int, text: str
 ) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "cli", "doctor", "--stack", stack_name],
+        [sys.executable, "-m", "dev", "doctor", "--stack", stack_name],
         cwd=ROOT,
         text=True,
         capture_output=True,

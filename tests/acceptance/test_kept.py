@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cli import snapshot
+from dev.local import snapshot
 from tests.acceptance.stack import Stack, environment, free_port, until
 
 pytestmark = pytest.mark.local
@@ -20,7 +20,7 @@ MAX_LOSS_S = 2
 LAUNCH_LIMITED = """
 import os, resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (1_200_000, 1_200_000))
-os.execv(sys.executable, [sys.executable, "-m", "cli", "run"])
+os.execv(sys.executable, [sys.executable, "-m", "dev", "run"])
 """
 
 
@@ -54,7 +54,7 @@ def test_a_killed_cloud_loses_at_most_the_last_two_seconds(own: Stack) -> None:
         saves.add(file.stat().st_mtime_ns)
     assert len(saves) <= 3  # after the order, its message and a sweep; reads cause none
 
-    os.kill(own.processes("cli.emulator")[0], signal.SIGKILL)
+    os.kill(own.processes("dev.local.emulator")[0], signal.SIGKILL)
 
     until(lambda: own.ended is not None, 10)
     assert own.ended == 1
@@ -152,7 +152,7 @@ def test_the_error_names_a_path_that_can_not_be_written_and_a_fix(project: Path,
 def _run(project: Path) -> subprocess.CompletedProcess[str]:
     ports = {"PORT": str(free_port()), "CLOUD_PORT": str(free_port())}
     return subprocess.run(
-        [sys.executable, "-m", "cli", "run"],
+        [sys.executable, "-m", "dev", "run"],
         cwd=project,
         env=environment(**ports),
         check=False,

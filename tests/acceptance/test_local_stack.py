@@ -209,7 +209,7 @@ def test_a_failed_start_names_the_fix(
 
 def _run(project: Path, **options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "cli", "run"],
+        [sys.executable, "-m", "dev", "run"],
         cwd=project,
         env=environment(**options),
         check=False,

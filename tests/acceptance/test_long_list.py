@@ -13,8 +13,8 @@ from chalicelib import auth, orders
 from chalicelib.aws import client
 from chalicelib.orders import SECOND, Order, Status
 from chalicelib.table.items import encode_order
+from testkit import template
 from tests.acceptance.conftest import LocalCloud
-from tests.kit import template
 
 pytestmark = pytest.mark.local
 COUNT = 10_000

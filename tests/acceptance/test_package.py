@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from cli import package
+from dev.packaging import package
 from tests.acceptance.conftest import LocalCloud
 from tests.acceptance.packaged import STACK, Packaged, message, records, sample
 from tests.kit import runtime
@@ -126,7 +126,7 @@ def test_no_dev_dependency_can_be_imported(packaged: Packaged) -> None:
         "def handler(event, context):\n"
         "    return {name: importlib.util.find_spec(name) is not None for name in event}\n"
     )
-    names = ["moto", "pytest", "cli", "tests", "yaml", "click", "boto3"]
+    names = ["moto", "pytest", "dev", "tests", "yaml", "click", "boto3"]
     with runtime.running(
         spy, "spy.handler", packaged.environment, packaged.folder / "spy.log"
     ) as function:
@@ -144,7 +144,9 @@ def test_the_zip_is_small_and_has_only_the_app() -> None:
     assert {"app.py", "chalicelib", "chalice"} <= tops
     assert not tops & {
         "tests",
-        "cli",
+        "dev",
+        "client",
+        "testkit",
         "benchmarks",
         "docs",
         "requirements.txt",

@@ -36,10 +36,10 @@ def test_a_soak_breaks_no_promise() -> None:
 
 
 def test_a_killed_http_server_is_replaced(control: StackControl) -> None:
-    before = control.stack.processes("cli.serve")
+    before = control.stack.processes("dev.local.serve")
     os.kill(before[0], signal.SIGKILL)
 
-    until(lambda: control.stack.processes("cli.serve") not in ([], before), 20)
+    until(lambda: control.stack.processes("dev.local.serve") not in ([], before), 20)
 
     assert control.stack.http("GET", "/health").status == 200
     assert "was restarted" in control.stack.output

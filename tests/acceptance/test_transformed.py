@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from cli import package
-from cli.template import located
+from dev.packaging import package
+from dev.packaging.template import located
 
 pytestmark = pytest.mark.local  # the transform is installed with the local cloud
 

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from chalicelib import auth
-from cli import stack
-from cli.package import Package, package
+from dev.deploy import stack
+from dev.packaging.package import Package, package
 from tests.acceptance.conftest import LocalCloud
 from tests.acceptance.stack import until
 from tests.acceptance.test_deploy import call

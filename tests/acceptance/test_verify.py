@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from cli.aws_checks import NAME
-from cli.checks import Check
-from cli.deploy import DeployAborted
-from cli.verify import all_checks, verify
-from cli.visitor import Visitor
+from dev.deploy.deploy import DeployAborted
+from dev.verify.aws_checks import NAME
+from dev.verify.checks import Check
+from dev.verify.verify import all_checks, verify
+from dev.verify.visitor import Visitor
 from tests.acceptance.conftest import LocalCloud
 from tests.acceptance.test_deploy import left_of, typed
 

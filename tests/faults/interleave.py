@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from tests.kit.wire import Call, Wire
+from testkit.wire import Call, Wire
 
 Action = Callable[[], object]
 TABLE_CALLS = {"GetItem", "PutItem", "UpdateItem", "Query"}

@@ -10,10 +10,10 @@ import random
 
 import pytest
 
+from testkit import wire
+from testkit.wire import ATTEMPTS, Fault, Wire
 from tests.faults.flows import FLOWS, KINDS
 from tests.faults.world import SEED, WHOLE, World
-from tests.kit import wire
-from tests.kit.wire import ATTEMPTS, Fault, Wire
 
 SAMPLE = 12  # scenarios of each flow and kind in a plain run
 RANDOM = 4000 if WHOLE else 60

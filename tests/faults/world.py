@@ -26,10 +26,10 @@ from chalicelib.orders import Order, Status
 from chalicelib.table import transitions
 from chalicelib.table.items import decode_order
 from chalicelib.tasks import task
+from testkit.cloud import REGION, Cloud, running
+from testkit.registry import restored
+from testkit.wire import Call, Killed, Wire, tapped
 from tests.faults.invariants import InvariantChecker, Run
-from tests.kit.cloud import REGION, Cloud, running
-from tests.kit.registry import restored
-from tests.kit.wire import Call, Killed, Wire, tapped
 
 OWNER = "kit"
 WHOLE = bool(os.environ.get("PROOF"))  # run every scenario, not a sample

@@ -17,8 +17,8 @@ import pytest
 
 from chalicelib import config, orders
 from chalicelib.tasks import Context, task
-from tests.kit import Cloud
-from tests.kit.registry import restored
+from testkit import Cloud
+from testkit.registry import restored
 
 ORDERS_NOW = orders.now
 

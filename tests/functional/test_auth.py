@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from chalicelib import auth, config
+from testkit import Cloud, Reply
 from tests.functional.test_bad_input import problem_of
-from tests.kit import Cloud, Reply
 
 ROUTES = [
     ("POST", "/orders"),

@@ -9,9 +9,9 @@ import pytest
 from chalicelib import config, queue
 from chalicelib.orders import Status
 from chalicelib.tasks import Context, task
+from testkit import Cloud, Reply, Wire
+from testkit.wire import ATTEMPTS
 from tests.functional.test_bad_input import problem_of
-from tests.kit import Cloud, Reply, Wire
-from tests.kit.wire import ATTEMPTS
 
 SIX = {"task": "cook_nuggets", "input": {"pieces": 6}}
 

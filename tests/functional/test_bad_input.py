@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from chalicelib.tasks import task
-from tests.kit import Cloud, Reply
+from testkit import Cloud, Reply
 
 ORDER = {"task": "cook_nuggets", "input": {"pieces": 6}}
 

@@ -10,7 +10,7 @@ from chalicelib import config, orders, queue
 from chalicelib.functions import worker
 from chalicelib.orders import Order, Status
 from chalicelib.table.items import encode_order
-from tests.kit import Cloud
+from testkit import Cloud
 from tests.kit.units import size
 
 NUGGETS = {"pieces": 1}

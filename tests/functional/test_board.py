@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from chalicelib.web import board
-from tests.kit import Cloud
+from testkit import Cloud
 
 FOLDER = Path(board.__file__).parent / "static"
 FILES = sorted(path.name for path in FOLDER.iterdir())

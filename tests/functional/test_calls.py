@@ -8,7 +8,7 @@ import pytest
 
 from chalicelib import config
 from chalicelib.tasks import task
-from tests.kit import Cloud, Wire
+from testkit import Cloud, Wire
 
 SIX = {"task": "cook_nuggets", "input": {"pieces": 6}}
 

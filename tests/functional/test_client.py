@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from orderline import NotDone, NotReachable, Orderline, RequestRejected
 
 from chalicelib.tasks import Context, task
-from cli.client import NotDone, NotReachable, Orderline, RequestRejected
-from tests.kit import Cloud
+from testkit import Cloud
 from tests.kit.front import Front, serving
 
 

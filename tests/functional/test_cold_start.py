@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from cli.package import ROOT
+from dev.packaging.package import ROOT
 from tests.acceptance.stack import environment
 
 # The packages that a cold start may load besides the app's own modules. Each further one makes
@@ -68,7 +68,7 @@ def test_a_cold_start_loads_only_the_allowed_packages(services: tuple[str, ...])
 def test_heavy_packages_are_not_loaded() -> None:
     packages = {name.partition(".")[0] for name in loaded_modules()}
 
-    assert not packages & {"PIL", "boto3", "botocore", "yaml", "cli"}
+    assert not packages & {"PIL", "boto3", "botocore", "yaml", "dev"}
 
 
 def test_the_transport_setting_loads_botocore() -> None:

@@ -1,4 +1,4 @@
-"""`python -m cli place` and its companions, as a script uses them."""
+"""`orderline place` and its companions, as a script uses them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from orderline.commands import main
 
 from chalicelib.table import transitions
-from cli.__main__ import main
+from testkit import Cloud
 from tests.acceptance.stack import until
-from tests.kit import Cloud
 from tests.kit.front import Front, serving
 
 ROOT = Path(__file__).parents[2]
@@ -38,6 +38,7 @@ class Terminal:
             "ORDERLINE_TOKEN": front.cloud.token,
             "LOCAL": ".nowhere",
             "COLUMNS": "120",
+            "PYTHONPATH": str(ROOT / "client"),
         }
 
     def type(self, *words: str, stdin: str = "") -> Result:
@@ -77,7 +78,7 @@ def at_a_screen(terminal: Terminal, *words: str) -> Iterator[Screen]:
     controller, screen = pty.openpty()
     environment = {**os.environ, **terminal.environment, "TERM": "xterm", "NO_COLOR": "1"}
     process = subprocess.Popen(
-        [sys.executable, "-m", "cli", *words],
+        [sys.executable, "-m", "orderline", *words],
         cwd=ROOT,
         env=environment,
         stdin=screen,
@@ -170,7 +171,7 @@ def test_a_refused_request_or_an_unreachable_server_exits_with_3(
     words: list[str],
     message: str,
 ) -> None:
-    monkeypatch.setattr("cli.connect.PATIENCE_S", 0.1)
+    monkeypatch.setattr("orderline.connect.PATIENCE_S", 0.1)
     result = terminal.type(*words)
     assert (result.exit_code, message in result.stderr) == (3, True), result.output
     assert result.stdout == ""
@@ -209,7 +210,7 @@ def test_ctrl_c_leaves_the_order_running_and_prints_how_to_find_it(
 ) -> None:
     order = terminal.json("place", "cook_nuggets", "pieces=1")
     waiting = subprocess.Popen(
-        [sys.executable, "-m", "cli", "wait", order["id"], "--json"],
+        [sys.executable, "-m", "orderline", "wait", order["id"], "--json"],
         cwd=ROOT,
         text=True,
         env={**os.environ, **terminal.environment},
@@ -227,7 +228,7 @@ def test_ctrl_c_leaves_the_order_running_and_prints_how_to_find_it(
 
     assert (waiting.returncode, stderr.strip().split(": ")[1]) == (
         130,
-        f"python -m cli wait {order['id']}",
+        f"orderline wait {order['id']}",
     )
     assert cloud.get(order["id"])["status"] == "PENDING"
 

@@ -11,8 +11,8 @@ import app as orderline
 from chalicelib import config, orders, queue
 from chalicelib.functions.sweeper import MIN_RESEND_BUDGET
 from chalicelib.tasks import task
-from tests.kit import Cloud, Wire
-from tests.kit.cloud import LambdaContext
+from testkit import Cloud, Wire
+from testkit.cloud import LambdaContext
 
 NUGGETS = {"pieces": 1}
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import boto3
 import pytest
+from orderline import Orderline
 
-from cli.client import Orderline
 from examples.flask_app import placing
-from tests.kit import Cloud
-from tests.kit.cloud import REGION
+from testkit import Cloud
+from testkit.cloud import REGION
 from tests.kit.front import serving
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.kit import Cloud
+from testkit import Cloud
 
 
 def test_an_order_is_accepted_and_run_and_has_a_result(cloud: Cloud) -> None:

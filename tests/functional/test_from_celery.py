@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from orderline import Orderline
+
 from chalicelib import tasks
-from cli.client import Orderline
-from tests.kit import Cloud
+from testkit import Cloud
 from tests.kit.front import serving
 
 PAGE = (Path(__file__).parents[2] / "docs" / "from-celery.md").read_text()

@@ -6,8 +6,8 @@ import socket
 import threading
 from unittest.mock import patch
 
-from cli import gateway
-from tests.kit import Cloud, Reply
+from dev.local import gateway
+from testkit import Cloud, Reply
 from tests.kit.local import serving
 from tests.kit.raw import HOST
 

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 import pytest
 
 from chalicelib.web import problems
-from cli import gateway
-from tests.kit import Cloud
+from dev.local import gateway
+from testkit import Cloud
 from tests.kit.local import LocalFront, serving
 
 ORDER = b'{"task": "cook_nuggets", "input": {"pieces": 1}}'

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from testkit import Cloud, Reply
 from tests.functional.test_bad_input import problem_of
-from tests.kit import Cloud, Reply
 
 SIX: dict[str, Any] = {"task": "cook_nuggets", "input": {"pieces": 6, "sauce": "curry"}}
 

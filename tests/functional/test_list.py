@@ -15,7 +15,7 @@ import pytest
 from chalicelib import config, orders
 from chalicelib.orders import SECOND, Order, Status
 from chalicelib.table.items import encode_order, time_key
-from tests.kit import Cloud, Reply, Wire
+from testkit import Cloud, Reply, Wire
 
 HOUR = 3600 * SECOND
 

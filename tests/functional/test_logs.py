@@ -9,7 +9,7 @@ from unittest.mock import patch
 import pytest
 
 from chalicelib import config, logs, metrics, queue
-from tests.kit import Cloud
+from testkit import Cloud
 
 SECRET = "a-sauce-that-nobody-may-read"
 

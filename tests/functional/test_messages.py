@@ -14,9 +14,9 @@ from chalicelib.functions import worker
 from chalicelib.orders import SECOND, Order
 from chalicelib.table import transitions
 from chalicelib.tasks import Context, task
-from tests.kit import Cloud, Wire
-from tests.kit.cloud import LambdaContext
-from tests.kit.registry import restored
+from testkit import Cloud, Wire
+from testkit.cloud import LambdaContext
+from testkit.registry import restored
 
 UNREADABLE = [
     pytest.param("no JSON", id="no JSON"),

@@ -17,8 +17,8 @@ import pytest
 from chalicelib import config
 from chalicelib.errors import NoCloud
 from chalicelib.table import transitions
-from tests.kit import Cloud, template
-from tests.kit.cloud import REGION, running
+from testkit import Cloud, template
+from testkit.cloud import REGION, running
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = """

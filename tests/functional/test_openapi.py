@@ -15,7 +15,7 @@ from chalicelib.execution.context import Context
 from chalicelib.tasks import task
 from chalicelib.web import headers, problems, schemas
 from chalicelib.web.operations import OPERATIONS
-from tests.kit import Cloud, Reply, template
+from testkit import Cloud, Reply, template
 
 NUGGETS = {"task": "cook_nuggets", "input": {"pieces": 1}}
 SOUP = {"order": {"dish": "soup"}}

@@ -18,10 +18,10 @@ from chalicelib.execution import registry
 from chalicelib.functions import periodic
 from chalicelib.orders import SECOND
 from chalicelib.tasks import task
+from testkit import Cloud, Wire
+from testkit.cloud import REGION
+from testkit.wire import Call, Fault, Killed, answer_lost, lost
 from tests.faults.interleave import Action, interleaved, schedules
-from tests.kit import Cloud, Wire
-from tests.kit.cloud import REGION
-from tests.kit.wire import Call, Fault, Killed, answer_lost, lost
 
 DAY_S = 86400
 

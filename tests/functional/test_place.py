@@ -9,8 +9,8 @@ from typing import Any
 import app as orderline
 from chalicelib import orders, queue
 from chalicelib.tasks import task
-from tests.kit import Cloud, Wire
-from tests.kit.cloud import LambdaContext
+from testkit import Cloud, Wire
+from testkit.cloud import LambdaContext
 
 
 def gateway_event(

@@ -11,7 +11,7 @@ from chalicelib import config
 from chalicelib.orders import Order
 from chalicelib.tasks import task
 from chalicelib.web import wait
-from tests.kit import Cloud, Reply
+from testkit import Cloud, Reply
 
 
 @pytest.fixture(autouse=True)

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from chalicelib.tasks import Context, task
+from testkit import Cloud
 from tests.functional.test_bad_input import problem_of
-from tests.kit import Cloud
 
 
 def test_retry_after_grows_with_the_age_of_a_pending_order(cloud: Cloud) -> None:

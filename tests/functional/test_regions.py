@@ -9,10 +9,10 @@ import pytest
 from click.testing import CliRunner
 from moto import mock_aws
 
-from cli import bucket
-from cli.__main__ import main
-from cli.deploy import whereabouts
-from cli.package import ROOT
+from dev.__main__ import main
+from dev.deploy import bucket
+from dev.deploy.deploy import whereabouts
+from dev.packaging.package import ROOT
 
 
 @pytest.fixture
@@ -65,9 +65,9 @@ def test_the_error_for_a_missing_region_names_the_variable(profile: Path) -> Non
 
 
 def test_only_one_module_of_the_commands_creates_clients() -> None:
-    exempt = {"aws.py", "local.py"}  # local.py sets the region of the local cloud itself
+    exempt = {"aws.py", "local_stack.py"}  # which sets the region of the local cloud itself
     assert not [
         path.name
-        for path in (ROOT / "cli").glob("*.py")
+        for path in (ROOT / "dev").rglob("*.py")
         if path.name not in exempt and "boto3" in path.read_text()
     ]

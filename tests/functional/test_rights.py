@@ -12,10 +12,10 @@ import pytest
 
 from chalicelib import config, tasks
 from chalicelib.execution import registry
-from cli import package
-from tests.kit import Cloud
+from dev.packaging import package
+from testkit import Cloud
+from testkit.cloud import running
 from tests.kit.calls import Call, Recorder, Way, call_sites, recorded
-from tests.kit.cloud import running
 
 template = functools.cache(package.template)
 ROLES = {"APIHandler": "ApiHandlerRole"}

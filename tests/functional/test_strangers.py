@@ -11,7 +11,7 @@ from chalice.test import Client
 import app as orderline
 from chalicelib import config, queue
 from chalicelib.tasks import Context, task
-from tests.kit import Cloud
+from testkit import Cloud
 
 
 class FixedContext:

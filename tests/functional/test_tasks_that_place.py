@@ -10,7 +10,7 @@ import pytest
 from chalicelib.errors import TaskMistake
 from chalicelib.functions import worker
 from chalicelib.tasks import Context, task
-from tests.kit import Cloud
+from testkit import Cloud
 
 
 def test_a_follow_up_is_placed_once_in_all_attempts_of_its_parent(cloud: Cloud) -> None:

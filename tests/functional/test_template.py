@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from chalicelib import config, metrics, tasks
-from cli import package
-from cli.timings import Timings
+from dev.packaging import package
+from dev.timings import Timings
 
 STAGES = ("dev", "prod")
 template = functools.cache(package.template)

@@ -14,8 +14,8 @@ from click.testing import CliRunner, Result
 
 import app as orderline
 from chalicelib import auth, config, orders
-from cli.__main__ import main
-from tests.kit import Cloud, Reply
+from dev.__main__ import main
+from testkit import Cloud, Reply
 
 PUBLIC = {"/health", "/openapi.json", "/docs", "/board", "/board/{file}"}
 GUARDED = sorted(

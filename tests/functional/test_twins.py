@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from chalicelib.tasks import task
-from tests.kit import Cloud, Reply
+from testkit import Cloud, Reply
 from tests.kit.local import LocalFront, serving
 
 RUNS: list[str] = []

@@ -8,7 +8,8 @@ import pytest
 
 from chalicelib import tasks
 from chalicelib.table import transitions
-from tests.kit import Cloud, Wire, units
+from testkit import Cloud, Wire
+from tests.kit import units
 from tests.kit.units import Meter
 
 KB = 1024

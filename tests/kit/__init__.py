@@ -1,6 +1,1 @@
-"""The test kit: Orderline with a mocked cloud, in this process. See `cloud` and docs/testing.md."""
-
-from tests.kit.cloud import Cloud, Ended, Reply
-from tests.kit.wire import Wire
-
-__all__ = ["Cloud", "Ended", "Reply", "Wire"]
+"""What only Orderline's own tests need, beside the test kit that everybody may use (testkit/)."""

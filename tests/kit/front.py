@@ -12,8 +12,8 @@ from typing import Any
 from unittest.mock import patch
 
 from chalicelib import logs
-from tests.kit.cloud import Cloud
-from tests.kit.wire import one_call_at_a_time
+from testkit.cloud import Cloud
+from testkit.wire import one_call_at_a_time
 
 HOST = "127.0.0.1"
 

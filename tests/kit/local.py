@@ -10,11 +10,11 @@ from typing import Any
 
 from chalice.cli.factory import CLIFactory
 
-from cli import gateway
-from tests.kit import template
-from tests.kit.cloud import Cloud, Reply
+from dev.local import gateway
+from testkit import template
+from testkit.cloud import Cloud, Reply
+from testkit.wire import one_call_at_a_time
 from tests.kit.raw import HOST, send
-from tests.kit.wire import one_call_at_a_time
 
 
 class LocalFront:

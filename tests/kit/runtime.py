@@ -21,7 +21,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from cli import package
+from dev.packaging import package
 
 LOCK = package.ROOT / "requirements" / "runtime.txt"
 REQUEST_ID = "8476a536-e9f4-11e8-9739-2dfe598c3fcd"

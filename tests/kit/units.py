@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.kit import template
-from tests.kit.cloud import Cloud
-from tests.kit.wire import Call, Wire
+from testkit import template
+from testkit.cloud import Cloud
+from testkit.wire import Call, Wire
 
 WRITE_BYTES, READ_BYTES = 1024, 4096
 _WRITES = {"PutItem", "UpdateItem", "DeleteItem"}

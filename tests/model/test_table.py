@@ -9,8 +9,8 @@ import pytest
 from chalicelib import orders
 from chalicelib.orders import SECOND, Dispatch, Order
 from chalicelib.table import transitions
-from tests.kit import Cloud
-from tests.kit.wire import tapped
+from testkit import Cloud
+from testkit.wire import tapped
 from tests.model import words
 from tests.model.table import CLAUSES, RULES
 

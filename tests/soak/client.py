@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from testkit.cloud import Reply
 from tests.acceptance.stack import Stack
-from tests.kit.cloud import Reply
 
 WEIGHTS = {
     "steady": 50,

@@ -21,13 +21,17 @@ from chalicelib.auth import LOCAL_OWNER
 from chalicelib.orders import Order, key_of
 from chalicelib.queue import VERSION
 from chalicelib.table.items import decode_order
-from cli import cloud
-from cli.local import NAME
+from dev.local import cloud
+from dev.local.local_stack import NAME
 from tests.acceptance.stack import ROOT, Stack, copy_of_the_project
 
 TIMINGS = {"WORKER_TIMEOUT_S": "3", "VISIBILITY_S": "18", "RESEND_AFTER_S": "5"}
 SCHEDULE = (ROOT / "tests" / "acceptance" / "events" / "schedule.json").read_bytes()
-KINDS = {"worker": "lambda.*OrderWorker", "sweeper": "lambda.*OrderSweeper", "http": "cli.serve"}
+KINDS = {
+    "worker": "lambda.*OrderWorker",
+    "sweeper": "lambda.*OrderSweeper",
+    "http": "dev.local.serve",
+}
 MESSAGES = [f"ApproximateNumberOfMessages{which}" for which in ("", "NotVisible", "Delayed")]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.package import ROOT
+from dev.packaging.package import ROOT
 
 SOUND = {"name": "chalice", "version": "1.33.0", "vulns": []}
 UNKNOWN = {"name": "chalice", "skip_reason": "no index"}
@@ -42,7 +42,7 @@ def test_an_audit_fails_only_for_a_known_vulnerability(
     )
 
     process = subprocess.run(
-        [sys.executable, "-m", "cli.audit", "some.txt"],
+        [sys.executable, "-m", "dev.audit", "some.txt"],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -8,7 +8,7 @@ import pytest
 
 from chalicelib import config
 from chalicelib.config import Settings, read, read_aws
-from tests.kit import template
+from testkit import template
 
 
 def test_every_setting_has_a_default_and_an_empty_variable_counts_as_unset() -> None:

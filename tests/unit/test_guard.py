@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cli import guard
+from dev.local import guard
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from cli import snapshot
-from cli.snapshot import SnapshotError
+from dev.local import snapshot
+from dev.local.snapshot import SnapshotError
 
 BODY = b'{"sqs": {"queues": 1}}'
 

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from cli.aws_checks import is_tolerated
-from cli.checks import Check
-from cli.doctor import (
-    StackState,
-    _alarms_without_topic,
-    _disabled_mappings,
-    _too_many_workers,
-)
-from cli.verify import run, summarized
-from cli.visitor import Visitor
+from dev.doctor import StackState, _alarms_without_topic, _disabled_mappings, _too_many_workers
+from dev.verify.aws_checks import is_tolerated
+from dev.verify.checks import Check
+from dev.verify.verify import run, summarized
+from dev.verify.visitor import Visitor
 
 WARM = (
     "REPORT RequestId: 4f3a\tDuration: 12.30 ms\tBilled Duration: 13 ms\tMemory Size: 512 MB\t"

@@ -1,1 +1,0 @@
-"""Command line: run Orderline on this machine, deploy it, place orders. Not deployed to Lambda."""

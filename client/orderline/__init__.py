@@ -1,0 +1,16 @@
+"""Place orders with Orderline and follow them; needs only the standard library.
+
+    from orderline import Orderline
+
+    orderline = Orderline("http://127.0.0.1:8000", token)
+    order = orderline.place("cook_nuggets", {"pieces": 6})
+    print(orderline.wait(order["id"])["result"])
+
+Orders are dicts as the API returns them. All errors derive from CallError: NotReachable (no answer;
+the call may have taken effect), RequestRejected and NotDone (still running).
+"""
+
+from orderline.calls import CallError, NotReachable, RequestRejected
+from orderline.client import NotDone, Order, Orderline
+
+__all__ = ["CallError", "NotDone", "NotReachable", "Order", "Orderline", "RequestRejected"]

@@ -1,0 +1,172 @@
+"""Client of the API: orders as dicts, retries and waiting."""
+
+from __future__ import annotations
+
+import time
+import urllib.parse
+import uuid
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeAlias
+
+from orderline.calls import CallError, Calls, RequestRejected
+
+WAIT_S = 20  # longest wait to ask of the server in one request: Prefer: wait, RFC 7240
+REFERENCE_AMONG = 100  # latest orders among which a short reference is looked up
+Order = dict[str, Any]
+Tasks: TypeAlias = "list[dict[str, Any]]"
+
+
+class NotDone(CallError):
+    """The order did not end in time; it keeps running. `order` is its last known state."""
+
+    def __init__(self, order: Order, timeout_s: float) -> None:
+        super().__init__(
+            f"order {order['id']} did not end within {timeout_s} s; it is still running"
+        )
+        self.order = order
+
+
+class Orderline:
+    """Client of the API at `url`, with an access token. Not thread-safe.
+
+    `patience_s`: for how many seconds to repeat a call that gets no response. Every call but
+    `retry` is safe to repeat.
+    """
+
+    def __init__(self, url: str, token: str, patience_s: float = 10) -> None:
+        self._calls = Calls(url, token, patience_s)
+
+    def place(
+        self,
+        task: str,
+        input: Any = None,
+        *,
+        delay_s: float | None = None,
+        run_at: str | None = None,
+        key: str | None = None,
+    ) -> Order:
+        """Place an order; it is durable once this returns.
+
+        Args:
+            task: name of the task.
+            input: the task's input, a dict; default: empty.
+            delay_s: seconds to wait before the first attempt.
+            run_at: time of the first attempt, RFC 3339.
+            key: Idempotency-Key: the same key and request give the same order, however often they
+                are sent. Default: a new key for this call.
+        """
+        members = {
+            "task": task,
+            "input": {} if input is None else input,
+            "delay_s": delay_s,
+            "run_at": run_at,
+        }
+        body = {name: value for name, value in members.items() if value is not None}
+        headers = {"Idempotency-Key": key or uuid.uuid4().hex}
+        order: Order = self._calls.call("POST", "/orders", body, headers).value
+        return order
+
+    def get(self, order_id: str, include: Sequence[str] = ()) -> Order:
+        """Return the order. `include` adds members: `input`, `history`."""
+        return self._calls.get(_path(order_id, include))[0]  # type: ignore[no-any-return]
+
+    def watch(self, order_id: str, timeout_s: float | None = None) -> Iterator[Order]:
+        """Yield the order now and after each change, until it is final.
+
+        Raises NotDone if it is not final within `timeout_s` seconds.
+        """
+        deadline = time.monotonic() + (float("inf") if timeout_s is None else timeout_s)
+        last = None
+        while True:
+            left_s = deadline - time.monotonic()
+            # The first read returns at once; later ones let the server wait for a change
+            order, pause_s = self._calls.get(
+                _path(order_id), wait_s=0 if last is None else min(WAIT_S, max(0, left_s))
+            )
+            if order is not last:
+                yield order
+            if order["done"]:
+                return
+            if time.monotonic() >= deadline:
+                raise NotDone(order, timeout_s or 0)
+            if last is not None:
+                time.sleep(max(0, min(pause_s, deadline - time.monotonic())))
+            last = order
+
+    def wait(self, order_id: str, timeout_s: float | None = None) -> Order:
+        """Return the order once it is final, whatever its status.
+
+        Raises NotDone if it is not final within `timeout_s` seconds.
+        """
+        return list(self.watch(order_id, timeout_s))[-1]
+
+    def list(
+        self,
+        status: Sequence[str] = (),
+        task: str | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Order]:
+        """Yield orders, newest first, at most `limit`; pages are read as needed."""
+        query = [("status", each) for each in status]
+        query += [("task", task)] if task else []
+        query += [("limit", str(min(limit or 100, 100)))]
+        path = f"/orders?{urllib.parse.urlencode(query)}"
+        count = 0
+        while path:
+            page, _ = self._calls.get(path)
+            for order in page["items"]:
+                if limit is not None and count >= limit:
+                    return
+                count += 1
+                yield order
+            # Use only the link's query: its host may be another one, which must not get the token
+            next_query = urllib.parse.urlsplit(page.get("next", "")).query
+            path = f"/orders?{next_query}" if next_query else ""
+
+    def find(self, reference: str) -> str:
+        """Return the id for a reference: a whole id, or its last characters, as on the board.
+
+        Raises RequestRejected if none or several of the latest orders match.
+        """
+        if len(reference) >= 26:
+            return reference
+        ending = reference.upper()
+        ids = [
+            order["id"]
+            for order in self.list(limit=REFERENCE_AMONG)
+            if order["id"].endswith(ending)
+        ]
+        if len(ids) != 1:
+            detail = (
+                f"several of your last {REFERENCE_AMONG} orders end with {ending!r}"
+                if ids
+                else f"none of your last {REFERENCE_AMONG} orders ends with {ending!r}"
+            )
+            raise RequestRejected(404, {"detail": detail})
+        return str(ids[0])
+
+    def cancel(self, order_id: str) -> Order:
+        """Cancel an order that has not started; safe to repeat.
+
+        Raises RequestRejected with status 409 once it has started.
+        """
+        return self._calls.call("POST", f"{_path(order_id)}/cancel").value  # type: ignore[no-any-return]
+
+    def retry(self, order_id: str) -> Order:
+        """Run a failed or cancelled order again.
+
+        The request is sent only once, since a repetition could start two retry rounds.
+        """
+        return self._calls.call("POST", f"{_path(order_id)}/retry", retry=False).value  # type: ignore[no-any-return]
+
+    def tasks(self) -> Tasks:
+        """Return the available tasks.
+
+        Each has a name, description, input_schema (JSON Schema), max_attempts and timeout_s.
+        """
+        return self._calls.get("/tasks")[0]["items"]  # type: ignore[no-any-return]
+
+
+def _path(order_id: str, include: Sequence[str] = ()) -> str:
+    query = f"?include={','.join(include)}" if include else ""
+    return f"/orders/{urllib.parse.quote(order_id, safe='')}{query}"

@@ -1,0 +1,145 @@
+"""Terminal output. Data of orders is printed as plain text: no markup, no control sequences."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime, timezone
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from orderline import Order
+
+WATCH_S = 2
+STYLES = {"SUCCESS": "green", "FAILED": "red", "CANCELLED": "dim", "RUNNING": "cyan"}
+
+
+def order(order: Order) -> None:
+    """Print an order: its id, task and status, and its result or error."""
+    out = Console(soft_wrap=True)
+    out.print(
+        Text.assemble(order["id"], "  ", plain(order["task"]), "  ", _status(order), _note(order))
+    )
+    if order.get("error"):
+        error = order["error"]
+        line = f"{error['code']} in attempt {error['attempt']}: {error['message']}"
+        out.print(Text(plain(line), style="red"))
+    if order["status"] == "SUCCESS":
+        out.print(Text(json.dumps(order.get("result"), indent=2)))
+
+
+def table(orders: Iterable[Order]) -> None:
+    Console().print(_table(orders))
+
+
+def tasks(available: Iterable[dict[str, Any]]) -> None:
+    """Print the tasks with their inputs' members, optional ones with a `?`."""
+    rows = Table(box=None, pad_edge=False)
+    for heading in ("task", "input", "description"):
+        rows.add_column(heading, overflow="fold")
+    for task in available:
+        schema = task["input_schema"]
+        names = [
+            name if name in schema.get("required", ()) else f"{name}?"
+            for name in schema.get("properties", {})
+        ]
+        sentence = task["description"].partition("\n\n")[0]
+        rows.add_row(
+            Text(task["name"], style="bold"), Text(plain("\n".join(names))), Text(plain(sentence))
+        )
+    Console().print(rows)
+
+
+def progress(changes: Iterator[Order], order: Order) -> Order:
+    """Show a progress bar on standard error if it is a terminal. Return the last change."""
+    err = Console(stderr=True)
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
+        row = bar.add_task(_bar_label(order), total=None)
+        for last in changes:
+            percent = (last.get("progress") or {}).get("percent")
+            bar.update(
+                row,
+                description=_bar_label(last),
+                total=None if percent is None else 100,
+                completed=percent or 0,
+            )
+    return last
+
+
+def watch(read: Callable[[], list[Order]]) -> None:
+    """Show the table and refresh it until Ctrl-C."""
+    try:
+        with Live(_table(read()), screen=sys.stdout.isatty(), auto_refresh=False) as live:
+            while True:
+                time.sleep(WATCH_S)
+                live.update(_table(read()), refresh=True)
+    except KeyboardInterrupt:
+        return
+
+
+def _table(orders: Iterable[Order]) -> Table:
+    rows = Table(box=None, pad_edge=False)
+    for heading in ("order", "task", "status", "attempts", "age", ""):
+        rows.add_column(
+            heading,
+            justify="right" if heading in ("attempts", "age") else "left",
+            no_wrap=heading != "",
+        )
+    for order in orders:
+        rows.add_row(
+            order["id"],
+            Text(plain(order["task"])),
+            _status(order),
+            f"{order['attempts']} of {order['max_attempts']}",
+            _age(order["created_at"]),
+            _note(order),
+        )
+    return rows
+
+
+def _bar_label(order: Order) -> str:
+    word = plain((order.get("progress") or {}).get("word") or "")
+    return f"{order['id'][-4:]} {order['status']}" + (f" · {word}" if word else "")
+
+
+def _status(order: Order) -> Text:
+    return Text(plain(order["status"]), style=STYLES.get(order["status"], ""))
+
+
+def _note(order: Order) -> Text:
+    """Return the progress of an order, or the code of its error."""
+    progress = order.get("progress")
+    error = order.get("error")
+    if progress and not order["done"]:
+        return Text(plain(f"  {progress['percent']} % {progress['word']}"), style="cyan")
+    return Text(plain(f"  {error['code']}"), style="red") if error else Text()
+
+
+def _age(created_at: str) -> str:
+    moment = datetime.strptime(created_at, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=timezone.utc)
+    seconds = max(0, int((datetime.now(timezone.utc) - moment).total_seconds()))
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
+def plain(text: str) -> str:
+    """Escape control and invisible characters, which could control the terminal."""
+    return "".join(
+        letter if letter.isprintable() or letter == "\n" else f"\\x{ord(letter):02x}"
+        for letter in text
+    )

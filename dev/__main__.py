@@ -1,0 +1,120 @@
+"""Entry point of the command line: `python -m dev COMMAND`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from chalicelib.errors import SettingMistake
+from dev import stage
+
+if TYPE_CHECKING:
+    from dev.tokens import Tokens
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Run Orderline on this machine, deploy it to AWS, and manage access tokens."""
+
+
+@main.command()
+def run() -> None:
+    """Run all of Orderline on this machine until Ctrl-C."""
+    from dev.local.run import run as run_locally
+
+    sys.exit(run_locally())
+
+
+@main.group()
+def token() -> None:
+    """Manage access tokens.
+
+    The commands use the local stack unless --stage or --stack names a deployed one.
+    """
+
+
+def _stack_options(command: Callable[..., None]) -> Callable[..., None]:
+    command = click.option("--stack", help="Name of a deployed stack.")(command)
+    return click.option("--stage", help="Stage of a deployed stack, named orderline-STAGE.")(
+        command
+    )
+
+
+@contextmanager
+def _tokens(stack: str | None, stage: str | None) -> Iterator[Tokens]:
+    from dev.tokens import TokenError, Tokens
+
+    try:
+        yield Tokens.of_stack(stack, stage)
+    except (TokenError, ValueError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+@token.command("create")
+@click.argument("owner")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice(["orders:read", "orders:write"]),
+    default=("orders:read", "orders:write"),
+    help="Scope of the token; can be repeated. [default: both]",
+)
+@click.option(
+    "--days",
+    type=click.IntRange(1, 36500),
+    help="Number of days until the token expires; without it, the token does not expire.",
+)
+@_stack_options
+def create_token(
+    owner: str, scopes: tuple[str, ...], days: int | None, stack: str | None, stage: str | None
+) -> None:
+    """Create a token for OWNER; it is shown only once."""
+    with _tokens(stack, stage) as tokens:
+        text, record = tokens.create(owner, scopes, days)
+        click.echo(text)
+        click.echo(
+            f"Created a token for {owner} in {tokens.stack}. It is shown only once;"
+            f" to revoke it, use its id: {record.id}",
+            err=True,
+        )
+
+
+@token.command("list")
+@_stack_options
+def list_tokens(stack: str | None, stage: str | None) -> None:
+    """List all tokens: id, owner, state and scopes. Secrets are not stored."""
+    from dev.tokens import state
+
+    with _tokens(stack, stage) as tokens:
+        for each in tokens.all():
+            scopes = " ".join(sorted(each.scopes))
+            click.echo(f"{each.id}  {each.owner:<40}  {state(each):<28}  {scopes}")
+
+
+@token.command("revoke")
+@click.argument("token_id", metavar="ID")
+@_stack_options
+def revoke_token(token_id: str, stack: str | None, stage: str | None) -> None:
+    """Revoke the token with this ID: the eight characters after `ol_`."""
+    with _tokens(stack, stage) as tokens:
+        revoked = tokens.revoke(token_id)
+        click.echo(
+            f"Revoked {token_id} of {revoked.owner}."
+            " Functions may cache the token for up to a minute."
+        )
+
+
+for _command in stage.COMMANDS:
+    main.add_command(_command)
+
+
+if __name__ == "__main__":
+    try:
+        main(prog_name="python -m dev")
+    except SettingMistake as error:
+        sys.exit(f"orderline: {error}")

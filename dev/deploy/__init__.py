@@ -1,0 +1,1 @@
+"""`make deploy`: create, update and delete stacks on AWS."""

@@ -1,0 +1,208 @@
+"""`python -m dev doctor`: check a running stack and report problems with their fixes. Read-only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from dev import aws
+from dev.deploy import stack
+from dev.timings import Finding, Timings
+
+_QUEUES = {"OrderWorker": "OrdersQueue", "DeadLetters": "DeadQueue"}  # function -> its queue
+_REDEPLOY = "deploy again: make deploy STAGE=..."
+
+
+@dataclass(frozen=True)
+class StackState:
+    """State of a stack on AWS, read once for all checks. Keys of the dicts are logical names."""
+
+    name: str
+    functions: dict[str, Any]
+    mappings: dict[str, Any]
+    queues: dict[str, dict[str, str]]
+    ttl: str
+    tokens: int
+    retentions: dict[str, int | None]
+    """Days that the log of each function is retained; None: for ever."""
+    concurrency: int
+    """Concurrent executions of the account that are not reserved for single functions."""
+    alarms_without_a_topic: int = field(default=0)
+
+
+def examine(name: str) -> list[Finding]:
+    """Return all findings, the most severe first. Raises StackError if there is no such stack."""
+    state = read_state(name)
+    checks = (
+        _ignored_batch_failures,
+        _disabled_mappings,
+        _open_access,
+        _timings,
+        _missing_dead_letter_queue,
+        _too_many_workers,
+        _disabled_ttl,
+        _missing_tokens,
+        _unlimited_logs,
+        _alarms_without_topic,
+    )
+    return [finding for check in checks for finding in check(state)]
+
+
+def read_state(name: str) -> StackState:
+    """Read the state of the stack from AWS. Raises StackError if there is no such stack."""
+    stack.outputs(name)
+    resources = stack.resources(name)
+    functions = {
+        logical: aws.client("lambda").get_function_configuration(FunctionName=id)
+        for logical, (kind, id) in resources.items()
+        if kind == "AWS::Lambda::Function"
+    }
+    limits = aws.client("lambda").get_account_settings()["AccountLimit"]
+    return StackState(
+        name,
+        functions,
+        mappings={logical: _mapping(functions[logical]["FunctionName"]) for logical in _QUEUES},
+        queues={logical: _attributes(resources[logical][1]) for logical in _QUEUES.values()},
+        ttl=_ttl(f"{name}-orders"),
+        tokens=_tokens(f"{name}-tokens"),
+        retentions={
+            logical: _retention(function["LoggingConfig"]["LogGroup"])
+            for logical, function in functions.items()
+        },
+        concurrency=limits["UnreservedConcurrentExecutions"],
+        alarms_without_a_topic=_count_alarms_without_topic(name),
+    )
+
+
+def _ignored_batch_failures(state: StackState) -> Iterator[Finding]:
+    for logical, mapping in state.mappings.items():
+        if mapping and "ReportBatchItemFailures" not in mapping.get("FunctionResponseTypes", []):
+            yield Finding(
+                f"the mapping of {logical} ignores batchItemFailures: messages that should be"
+                " delivered again are lost, since Lambda deletes them",
+                f"aws lambda update-event-source-mapping --uuid {mapping['UUID']}"
+                " --function-response-types ReportBatchItemFailures",
+            )
+
+
+def _disabled_mappings(state: StackState) -> Iterator[Finding]:
+    for logical, mapping in state.mappings.items():
+        if mapping is None:
+            yield Finding(f"{logical} has no event source mapping", _REDEPLOY)
+        elif mapping["State"] not in ("Enabled", "Enabling", "Creating", "Updating"):
+            yield Finding(
+                f"the mapping of {logical} is {mapping['State']}: its queue only grows",
+                f"aws lambda update-event-source-mapping --uuid {mapping['UUID']} --enabled",
+            )
+
+
+def _open_access(state: StackState) -> Iterator[Finding]:
+    for logical, function in state.functions.items():
+        if function["Environment"]["Variables"].get("ACCESS") != "token":
+            yield Finding(
+                f"{logical} is not set to ACCESS=token: it does not start, or requires no token",
+                _REDEPLOY,
+            )
+
+
+def _timings(state: StackState) -> Iterator[Finding]:
+    orders = state.queues["OrdersQueue"]
+    dead = state.queues["DeadQueue"]
+    worker = state.functions["OrderWorker"]
+    receives = json.loads(orders.get("RedrivePolicy", "{}")).get("maxReceiveCount", 1000)
+    yield from Timings.of_stack(worker["Timeout"], orders, dead, int(receives)).findings()
+    variable = worker["Environment"]["Variables"].get("WORKER_TIMEOUT_S")
+    if str(worker["Timeout"]) != variable:
+        yield Finding(
+            f"the worker's timeout is {worker['Timeout']} s,"
+            f" but its WORKER_TIMEOUT_S is {variable}",
+            _REDEPLOY,
+        )
+
+
+def _missing_dead_letter_queue(state: StackState) -> Iterator[Finding]:
+    if "RedrivePolicy" not in state.queues["OrdersQueue"]:
+        yield Finding(
+            "the orders queue has no dead-letter queue: failing messages are redelivered until they"
+            " expire",
+            _REDEPLOY,
+        )
+
+
+def _too_many_workers(state: StackState) -> Iterator[Finding]:
+    mapping = state.mappings["OrderWorker"] or {}
+    workers = mapping.get("ScalingConfig", {}).get("MaximumConcurrency", 0)
+    if workers >= state.concurrency:
+        yield Finding(
+            f"the account runs at most {state.concurrency} functions at once, and {workers} workers"
+            " may take them all: HTTP requests are throttled meanwhile",
+            "make deploy STAGE=... SET=WorkerConcurrency=... with a smaller number, or request a"
+            " higher limit: aws service-quotas request-service-quota-increase --service-code lambda"
+            " --quota-code L-B99A9384 --desired-value 1000",
+        )
+
+
+def _disabled_ttl(state: StackState) -> Iterator[Finding]:
+    if state.ttl not in ("ENABLED", "ENABLING"):
+        yield Finding(
+            "the orders table's TTL is off: final orders are stored, and billed, for ever",
+            f"aws dynamodb update-time-to-live --table-name {state.name}-orders"
+            " --time-to-live-specification Enabled=true,AttributeName=expires_at",
+        )
+
+
+def _missing_tokens(state: StackState) -> Iterator[Finding]:
+    if state.tokens == 0:
+        yield Finding(
+            "there is no access token: no client can place an order",
+            f"python -m dev token create --stack {state.name} OWNER",
+        )
+
+
+def _unlimited_logs(state: StackState) -> Iterator[Finding]:
+    for logical, days in state.retentions.items():
+        if days is None:
+            yield Finding(f"the log of {logical} is stored, and billed, for ever", _REDEPLOY)
+
+
+def _alarms_without_topic(state: StackState) -> Iterator[Finding]:
+    if state.alarms_without_a_topic:
+        yield Finding(
+            f"{state.alarms_without_a_topic} alarms notify nobody",
+            "make deploy STAGE=... SET=AlarmTopic=ARN",
+        )
+
+
+def _mapping(function: str) -> Any:
+    response = aws.client("lambda").list_event_source_mappings(FunctionName=function)
+    mappings = response["EventSourceMappings"]
+    return mappings[0] if mappings else None
+
+
+def _attributes(url: str) -> dict[str, str]:
+    response = aws.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
+    return dict(response["Attributes"])
+
+
+def _ttl(table: str) -> str:
+    response = aws.client("dynamodb").describe_time_to_live(TableName=table)
+    return str(response["TimeToLiveDescription"]["TimeToLiveStatus"])
+
+
+def _tokens(table: str) -> int:
+    return int(aws.client("dynamodb").scan(TableName=table, Limit=1)["Count"])
+
+
+def _retention(group: str) -> int | None:
+    groups = aws.client("logs").describe_log_groups(logGroupNamePrefix=group)["logGroups"]
+    return next(
+        (each.get("retentionInDays") for each in groups if each["logGroupName"] == group), None
+    )
+
+
+def _count_alarms_without_topic(name: str) -> int:
+    ids = [id for kind, id in stack.resources(name).values() if kind == "AWS::CloudWatch::Alarm"]
+    alarms = aws.client("cloudwatch").describe_alarms(AlarmNames=ids)["MetricAlarms"] if ids else []
+    return sum(not alarm.get("AlarmActions") for alarm in alarms)

@@ -1,0 +1,114 @@
+"""Run ministack with a guard and a saver: `python -m dev.local.emulator PARENT FOLDER`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ministack import app as ministack
+from ministack.services import lambda_svc
+
+from dev.local import guard
+from dev.local.cloud import follow
+from dev.local.saver import Saver, may_change
+from dev.local.snapshot import SnapshotError
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+def hosted(app: App, saver: Saver) -> App:
+    """Wrap ministack's ASGI app: refuse pages of other origins, save the state after changes."""
+
+    async def handle(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await app(scope, _receive_and_save(saver, receive), send)
+            return
+        headers = {
+            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
+        }
+        if reason := guard.foreign_request(headers):
+            await _refuse(scope, send, reason)
+            return
+        try:
+            await app(scope, receive, send)
+        finally:
+            if may_change(scope.get("method", ""), headers):
+                saver.changed.set()
+
+    return handle
+
+
+def _receive_and_save(saver: Saver, receive: Receive) -> Receive:
+    """Return the lifespan's `receive`, which starts the saver and saves before the shutdown."""
+
+    async def receive_and_save() -> Any:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            tasks.append(asyncio.create_task(saver.follow()))
+        else:
+            await saver.save()
+        return message
+
+    tasks: list[asyncio.Task[None]] = []  # a task without a reference may be garbage-collected
+    return receive_and_save
+
+
+async def _refuse(scope: Scope, send: Send, reason: str) -> None:
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close"})  # before the accept: the server answers 403
+        return
+    body = f"{reason}\n".encode()
+    headers = [
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"content-length", str(len(body)).encode()),
+        (b"connection", b"close"),
+    ]
+    await send({"type": "http.response.start", "status": 403, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def main(parent: int, folder: Path) -> None:
+    """Serve until SIGTERM or the end of the parent. Write messages to it on standard output."""
+    reports = os.dup(1)
+    os.dup2(2, 1)  # ministack's own lines go to the log
+    saver = Saver(folder, lambda sentence: _report(reports, sentence))
+    # After an order the event source mapping polls once more, finds nothing and would then sleep
+    # for 50 ms: half the latency of an order that is placed meanwhile
+    lambda_svc._ESM_IDLE_WAKE_GAP_SECONDS = 0.005
+    ministack.app = hosted(ministack.app, saver)
+    ministack._load_persisted_state = lambda: _restore(saver)
+    ministack.save_all = lambda _: None  # the saver has saved already
+    follow(parent)
+    ministack.main()
+    if saver.error:
+        saver.report(
+            f"the latest orders are lost: {folder} could not be written ({saver.error});"
+            " free disk space, start again and place them again"
+        )
+        sys.exit(1)
+
+
+def _restore(saver: Saver) -> None:
+    try:
+        saver.restore()
+    except SnapshotError as error:
+        saver.report(str(error))
+        os._exit(1)  # running on would overwrite the state that can't be read
+
+
+def _report(reports: int, sentence: str) -> None:
+    with suppress(BrokenPipeError):  # the parent was killed
+        os.write(reports, f"{sentence}\n".encode())
+
+
+if __name__ == "__main__":
+    _folder = Path(sys.argv.pop())
+    main(int(sys.argv.pop()), _folder)  # ministack reads what is left

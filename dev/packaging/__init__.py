@@ -1,0 +1,1 @@
+"""The package that Lambda gets: the template and the zip."""

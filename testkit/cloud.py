@@ -1,0 +1,265 @@
+"""A whole Orderline in one process: moto for AWS, Chalice's test client for HTTP, no Lambda.
+
+`drain()` replaces Lambda's event source mapping: it receives batches, passes them to the handler
+and deletes the messages that the handler acknowledges. The others come back after their visibility
+timeout, and the queue moves them to the dead-letter queue if they were received too often.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from unittest.mock import patch
+
+import boto3
+from botocore.awsrequest import AWSPreparedRequest
+from botocore.compat import HTTPHeaders
+from botocore.exceptions import HTTPClientError
+from chalice.test import Client
+from moto import mock_aws
+from moto.core.models import botocore_stubber
+
+import app as orderline
+from chalicelib import auth, config, queue
+from chalicelib.aws import sigv4
+from chalicelib.orders import SECOND, Order, key_of
+from chalicelib.table import transitions
+from chalicelib.table.items import decode_order
+from testkit import template
+from testkit.clock import Clock
+
+REGION = "us-east-1"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An HTTP response."""
+
+    status: int
+    headers: dict[str, str]
+    body: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The result of a drain: the batches that it delivered, and the messages that stayed."""
+
+    batches: int
+    kept: int
+
+
+class LambdaContext:
+    """Lambda's context object, with the members that handlers read."""
+
+    aws_request_id = "00000000-0000-4000-8000-000000000000"
+    function_name = "order_worker"
+
+    def __init__(self, time_left_s: float) -> None:
+        self._time_left_s = time_left_s
+
+    def get_remaining_time_in_millis(self) -> int:
+        return int(self._time_left_s * 1000)
+
+
+class Cloud:
+    """The fixture. `client` is Chalice's test client; `place` and `get` use the kit's token."""
+
+    def __init__(self, clock: Clock, **parameters: int) -> None:
+        self.clock = clock
+        self.dynamodb = _client("dynamodb")
+        self.sqs = _client("sqs")
+        self.parameters = template.create(
+            config.settings().stack, self.dynamodb, self.sqs, **parameters
+        )
+        dead_queue = self.sqs.get_queue_url(QueueName=config.settings().dead_queue)
+        self.dead_url: str = dead_queue["QueueUrl"]
+        self.client = Client(
+            orderline.app, stage_name="dev", project_dir=str(template.RESOURCES.parents[1])
+        )
+        self.token = self.new_token("kit")
+
+    def new_token(self, owner: str, **options: Any) -> str:
+        """Create an access token of an owner, stored as `python -m dev token create` stores it."""
+        text, token = auth.issue(owner, **options)
+        self.dynamodb.put_item(TableName=config.settings().tokens_table, Item=auth.encode(token))
+        return text
+
+    def http(
+        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
+    ) -> Reply:
+        """Send a request, with the kit's token unless `headers` has one; send the body as JSON.
+
+        A body of bytes is sent as it is.
+        """
+        all_headers = {
+            "Authorization": f"Bearer {self.token}",
+            "Content-Type": "application/json",
+            **(headers or {}),
+        }
+        raw = body if isinstance(body, (bytes, type(None))) else json.dumps(body).encode()
+        answer = self.client.http.request(method, path, headers=all_headers, body=raw or b"")
+        return Reply(answer.status_code, dict(answer.headers), answer.body.decode())
+
+    def place(self, task: str, input: Any = None, headers: dict[str, str] | None = None) -> Any:
+        """Place an order with POST /orders, and return it; a refusal fails the test."""
+        reply = self.http("POST", "/orders", {"task": task, "input": input or {}}, headers)
+        assert reply.status == 202, reply.body
+        return reply.json
+
+    def get(self, order_id: str) -> Any:
+        """Return the order as GET /orders/{id} shows it."""
+        return self.http("GET", f"/orders/{order_id}").json
+
+    def order(self, order_id: str, owner: str = "kit") -> Order:
+        """Return the order's whole row."""
+        order = transitions.get(owner, order_id)
+        assert order is not None, f"no order {order_id}"
+        return order
+
+    def claim(self, order_id: str, lease_s: float, owner: str = "kit") -> Order:
+        """Claim the order as a worker that then crashes."""
+        task = self.order(order_id, owner).task
+        lease_until = self.clock() + int(lease_s * SECOND)
+        return transitions.claim(key_of(owner, order_id), task, lease_until)
+
+    def bury(self, order_id: str, owner: str = "kit") -> None:
+        """Send a message of the order to the dead-letter queue."""
+        body = {
+            "v": queue.VERSION,
+            "pk": key_of(owner, order_id),
+            "task": self.order(order_id, owner).task,
+        }
+        self.sqs.send_message(QueueUrl=self.dead_url, MessageBody=json.dumps(body))
+
+    def garble(self, order_id: str) -> None:
+        """Set the status PAUSED, which this code doesn't know, as a newer version might."""
+        self.dynamodb.update_item(
+            TableName=config.settings().orders_table,
+            Key={"pk": {"S": key_of("kit", order_id)}},
+            UpdateExpression="SET #status = :odd",
+            ExpressionAttributeNames={"#status": "status"},
+            ExpressionAttributeValues={":odd": {"S": "PAUSED"}},
+        )
+
+    def rows(self) -> list[Order]:
+        """Return every order of the table; the keys of ticks begin with #."""
+        items = self.dynamodb.scan(TableName=config.settings().orders_table)["Items"]
+        return [decode_order(item) for item in items if not item["pk"]["S"].startswith("#")]
+
+    def deliver(
+        self, batch: int = 1, time_left_s: float = 60, dead: bool = False
+    ) -> tuple[int, int] | None:
+        """Deliver one batch: (messages delivered, messages kept), or None if none is visible."""
+        url, handler = (
+            (self.dead_url, orderline.dead_letters)
+            if dead
+            else (queue.url(), orderline.order_worker)
+        )
+        messages = self.sqs.receive_message(
+            QueueUrl=url,
+            MaxNumberOfMessages=batch,
+            AttributeNames=["All"],
+            MessageAttributeNames=["All"],
+        ).get("Messages", [])
+        if not messages:
+            return None
+        event = {"Records": [_record(message) for message in messages]}
+        answer = handler(event, LambdaContext(time_left_s))
+        kept = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
+        if not kept <= {message["MessageId"] for message in messages}:
+            # An unknown identifier fails the whole batch
+            kept = {message["MessageId"] for message in messages}
+        for message in messages:
+            if message["MessageId"] not in kept:
+                self.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        return len(messages), len(kept)
+
+    def drain(self, batch: int = 1, time_left_s: float = 60, dead: bool = False) -> Ended:
+        """Deliver until no message is visible; advance the clock and drain again for hidden ones.
+
+        `dead` delivers the dead-letter queue to its own function.
+        """
+        batches = 0
+        kept = 0
+        while counts := self.deliver(batch, time_left_s, dead):
+            batches += 1
+            kept += counts[1]
+        return Ended(batches, kept)
+
+    def sweep(self, time_left_s: float = 60) -> dict[str, Any]:
+        """Run the sweeper as its schedule does, and return its result."""
+        event = {
+            "version": "0",
+            "account": "",
+            "region": REGION,
+            "detail": {},
+            "detail-type": "Scheduled Event",
+            "source": "aws.events",
+            "time": "",
+            "id": "",
+            "resources": [],
+        }
+        result: dict[str, Any] = orderline.order_sweeper(event, LambdaContext(time_left_s))
+        return result
+
+    def messages(self, dead: bool = False) -> int:
+        """Return the number of messages in the queue, hidden ones included."""
+        url = self.dead_url if dead else queue.url()
+        names = [f"ApproximateNumberOfMessages{suffix}" for suffix in ("", "NotVisible", "Delayed")]
+        counts = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+        return sum(int(count) for count in counts.values())
+
+
+@functools.lru_cache(maxsize=2)
+def _client(service: str) -> Any:
+    """Return one client for all tests, which is faster; moto answers with the current mock."""
+    return boto3.client(service, region_name=REGION)
+
+
+def _record(message: dict[str, Any]) -> dict[str, Any]:
+    """Return a received message as it is in Lambda's SQS event."""
+    return {
+        "messageId": message["MessageId"],
+        "receiptHandle": message["ReceiptHandle"],
+        "body": message["Body"],
+        "attributes": message["Attributes"],
+        "md5OfBody": message["MD5OfBody"],
+        "messageAttributes": {
+            name: {"stringValue": value["StringValue"], "dataType": value["DataType"]}
+            for name, value in message.get("MessageAttributes", {}).items()
+        },
+        "eventSource": "aws:sqs",
+        "eventSourceARN": f"arn:aws:sqs:{REGION}:123456789012:orders",
+        "awsRegion": REGION,
+    }
+
+
+@contextmanager
+def running(**parameters: int) -> Iterator[Cloud]:
+    """Run a new cloud with its tables and queues, and with a clock that tests move."""
+    clock = Clock()
+    environment = {"AWS_ENDPOINT_URL": "", "AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}
+    with patch.dict("os.environ", environment), mock_aws(), clock.installed():
+        auth.forget()
+        with patch.object(sigv4.Client, "_exchange", _moto):
+            yield Cloud(clock, **parameters)
+
+
+def _moto(client: sigv4.Client, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
+    """Let moto answer a call that the app signed, with the wire's faults as for botocore's."""
+    request = AWSPreparedRequest(
+        "POST", f"{client.url}/", HTTPHeaders.from_pairs(headers.items()), body, False
+    )
+    try:
+        answer: Any = botocore_stubber("before-send", request)
+    except HTTPClientError as error:
+        raise TimeoutError from error
+    return answer.status_code, answer.content

@@ -1,0 +1,77 @@
+"""Create the tables and queues of .chalice/resources.yaml, the template of the real cloud."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+RESOURCES = Path(__file__).parents[1] / ".chalice" / "resources.yaml"
+
+
+class _Loader(yaml.SafeLoader):
+    """A loader of YAML with CloudFormation's short forms: `!Ref X` is {"Ref": "X"}."""
+
+
+def _short_form(loader: _Loader, tag: str, node: yaml.Node) -> dict[str, Any]:
+    if isinstance(node, yaml.ScalarNode):
+        value: Any = loader.construct_scalar(node)
+    elif isinstance(node, yaml.SequenceNode):
+        value = loader.construct_sequence(node, deep=True)
+    else:
+        assert isinstance(node, yaml.MappingNode)
+        value = loader.construct_mapping(node, deep=True)
+    return {tag if tag in ("Ref", "Condition") else f"Fn::{tag}": value}
+
+
+_Loader.add_multi_constructor("!", _short_form)
+
+
+@functools.lru_cache(maxsize=1)
+def load() -> dict[str, Any]:
+    return yaml.load(RESOURCES.read_text(), _Loader)  # type: ignore[no-any-return]
+
+
+def create(stack: str, dynamodb: Any, sqs: Any, **parameters: int) -> dict[str, int]:
+    """Create the tables and queues with these clients, and return the parameters that were used."""
+    template = load()
+    used = {
+        name: parameters.get(name, parameter["Default"])
+        for name, parameter in template["Parameters"].items()
+    }
+    resources = template["Resources"]
+    for resource in resources.values():
+        if resource.get("Type") == "AWS::DynamoDB::Table":
+            dynamodb.create_table(**_table(resource["Properties"], stack))
+    dead = sqs.create_queue(**_queue(resources["DeadQueue"]["Properties"], stack, used, None))
+    answer = sqs.get_queue_attributes(QueueUrl=dead["QueueUrl"], AttributeNames=["QueueArn"])
+    dead_arn = answer["Attributes"]["QueueArn"]
+    sqs.create_queue(**_queue(resources["OrdersQueue"]["Properties"], stack, used, dead_arn))
+    return used
+
+
+def _table(properties: dict[str, Any], stack: str) -> dict[str, Any]:
+    names = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
+    schema = {name: properties[name] for name in names if name in properties}
+    return {"TableName": _full_name(properties["TableName"], stack), **schema}
+
+
+def _queue(
+    properties: dict[str, Any], stack: str, used: dict[str, int], dead_arn: str | None
+) -> dict[str, Any]:
+    attributes = {
+        "VisibilityTimeout": str(used[properties["VisibilityTimeout"]["Ref"]]),
+        "MessageRetentionPeriod": str(properties["MessageRetentionPeriod"]),
+    }
+    if dead_arn:
+        receives = used[properties["RedrivePolicy"]["maxReceiveCount"]["Ref"]]
+        attributes["RedrivePolicy"] = (
+            f'{{"deadLetterTargetArn": "{dead_arn}", "maxReceiveCount": {receives}}}'
+        )
+    return {"QueueName": _full_name(properties["QueueName"], stack), "Attributes": attributes}
+
+
+def _full_name(name: dict[str, str], stack: str) -> str:
+    return name["Fn::Sub"].replace("${AWS::StackName}", stack)

@@ -1,0 +1,187 @@
+"""Take the screenshots in docs/ and measure the board, on a separate local stack.
+
+`make screenshots` and `make measure-board`: python -m tests.acceptance screenshots | measure
+"""
+
+from __future__ import annotations
+
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dev.packaging.package import ROOT
+from tests.acceptance.browser import PHONE, WALL, opened, started
+from tests.acceptance.stack import Stack, copy_of_the_project, environment, until
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+DOCS = ROOT / "docs"
+POLL_S = 2
+ORDERS = 100
+NOTHING = "from chalicelib.tasks import task\n\n\n@task\ndef nothing() -> None:\n    pass\n"
+STAGED = '''
+import time
+
+from chalicelib.tasks import Context, task
+
+
+@task
+def bake_pie(order: Context, apples: int) -> str:
+    """Bake a pie, slowly enough to be watched."""
+    for step in range(apples):
+        word = ("peeling", "kneading", "in the oven")[3 * step // apples]
+        order.progress(100 * step / apples, word)
+        time.sleep(1)
+    return f"a pie of {apples} apples"
+'''
+SCENE = [
+    "place cook_nuggets pieces=6 sauce=curry --wait",
+    "place bake_pie apples=3",
+    "tasks",
+    "list --limit 4",
+    "place cook_nuggets pieces=500",
+    "place process_email message=hello --wait",
+]
+LONGEST_TASK = """new PerformanceObserver(list => {
+  for (const task of list.getEntries())
+    window.longest = Math.max(window.longest ?? 0, task.duration);
+}).observe({type: 'longtask', buffered: true});"""
+
+
+def main() -> None:
+    commands = {"screenshots": (STAGED, screenshots), "measure": (NOTHING, measure)}
+    task, command = commands[sys.argv[1]]
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        _stack(Path(folder), task) as stack,
+        started() as browser,
+    ):
+        command(stack, browser)
+
+
+def screenshots(stack: Stack, browser: Browser) -> None:
+    for name, size, scheme in (
+        ("light", WALL, "light"),
+        ("dark", WALL, "dark"),
+        ("phone", PHONE, "dark"),
+    ):
+        with opened(browser, size, color_scheme=scheme) as page:
+            _show(page, stack)
+            _stage(stack)
+            page.wait_for_selector("#problem .ticket")
+            page.wait_for_timeout(1000)  # until the animations have ended
+            page.screenshot(path=DOCS / f"board-{name}.png")
+    order = stack.ended_order(stack.place("classify_image", {"image": _seven()})["id"])
+    with opened(browser, (1280, 1000), color_scheme="light") as page:
+        _show(page, stack, f"&order={order['id']}")
+        page.wait_for_selector("#attempts td")
+        page.screenshot(path=DOCS / "order.png")
+    (DOCS / "terminal.txt").write_text("\n".join(_transcript(stack, line) for line in SCENE))
+
+
+def measure(stack: Stack, browser: Browser) -> None:
+    with opened(browser, WALL) as page:
+        _show(page, stack)
+        delays_s = sorted(_until_ready_s(page, stack) for _ in range(ORDERS))
+    _say(
+        f"POST until shown as Ready, {ORDERS} orders that do nothing:"
+        f" median {statistics.median(delays_s):.2f} s,"
+        f" 95th percentile {delays_s[int(ORDERS * 0.95) - 1]:.2f} s, longest {delays_s[-1]:.2f} s"
+    )
+    for _ in range(500):
+        stack.http("POST", "/orders", {"task": "nothing", "input": {}, "delay_s": 3600})
+    with opened(browser, WALL) as page:
+        page.add_init_script(LONGEST_TASK)
+        _show(page, stack)
+        page.wait_for_selector("#preparing-title .count:text-is('100+')")
+        page.wait_for_timeout(30_000)
+        began = time.monotonic()
+        page.locator("#preparing .ticket").first.click()
+        page.wait_for_selector("#order-status:has-text('PENDING')")
+        opened_s = time.monotonic() - began
+        longest_ms = page.evaluate("window.longest ?? 0")
+        _say(
+            f"500 open orders: 100+, longest task in 30 s {longest_ms:.0f} ms (0: none of 50 ms or"
+            f" more); an order's page opened after {opened_s:.2f} s"
+        )
+
+
+def _until_ready_s(page: Page, stack: Stack) -> float:
+    time.sleep(random.uniform(0, POLL_S))  # place the order at a random moment between two polls
+    began = time.monotonic()
+    order = stack.place("nothing", {})
+    page.wait_for_selector(f"#ready .ticket[href='#order={order['id']}']")
+    return time.monotonic() - began
+
+
+@contextmanager
+def _stack(folder: Path, task: str) -> Iterator[Stack]:
+    project = copy_of_the_project(folder)
+    (project / "chalicelib" / "tasks" / "shown.py").write_text(task)
+    stack = Stack(project, CONCURRENCY="4", LOCK="requirements/image.txt").start()
+    try:
+        yield stack
+    finally:
+        stack.stop()
+
+
+def _show(page: Page, stack: Stack, parameters: str = "") -> None:
+    page.goto(f"{stack.url}/board#token={stack.token}{parameters}")
+    page.wait_for_selector("#state:has-text('Live')")
+
+
+def _stage(stack: Stack) -> None:
+    """Place orders for a screenshot: some ready, one with a problem, some running, some waiting."""
+    ready = [stack.place("cook_nuggets", {"pieces": pieces}) for pieces in (4, 6, 3)]
+    until(lambda: all(stack.get(order["id"])["done"] for order in ready), 30)
+    stack.place("process_email", {"message": "hello"})
+    for apples in (9, 7):
+        stack.place("bake_pie", {"apples": apples})
+    for pieces in (24, 48, 60, 30):
+        stack.place("cook_nuggets", {"pieces": pieces})
+
+
+def _transcript(stack: Stack, line: str) -> str:
+    """Run a command and return it with its output, as in a terminal."""
+    variables: dict[str, Any] = {
+        "ORDERLINE_URL": stack.url,
+        "ORDERLINE_TOKEN": stack.token,
+        "COLUMNS": "100",
+        "PYTHONPATH": str(ROOT / "client"),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "orderline", *line.split()],
+        cwd=stack.project,
+        check=False,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=environment(**variables),
+    )
+    code = f"(exit code {done.returncode})\n" if done.returncode else ""
+    output = "\n".join(text.rstrip() for text in done.stdout.splitlines())
+    return f"$ orderline {line}\n{output}\n{code}"
+
+
+def _seven() -> str:
+    """Return a picture of a held-out digit 7."""
+    from tests.tasks.test_classify_image import held_out, picture  # noqa: PLC0415
+
+    return picture(next(page for page, digit in held_out() if digit == 7), "PNG", 1)
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

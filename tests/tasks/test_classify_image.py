@@ -1,0 +1,192 @@
+"""classify_image on the digits held out from its training, and on input that is not a picture."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import struct
+import sys
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chalicelib.tasks import classify_image as digits
+from chalicelib.tasks.classify_image import Grid, NotReadable, classify_image
+from testkit import Cloud
+
+HELD_OUT = Path(__file__).with_name("digits_held_out.json")
+STATED_ACCURACY = 0.95
+EXIF_ORIENTATION = 0x0112
+
+
+def held_out() -> list[tuple[Grid, int]]:
+    """Return 12 x 12 pages of grey with a margin; a letter of the file is a shade from 0 to 16."""
+    pages = []
+    for text, digit in json.loads(HELD_OUT.read_text()):
+        shades = [int(letter, 17) * 255 / 16 for letter in text]
+        rows = [[0.0, 0.0, *shades[start : start + 8], 0.0, 0.0] for start in range(0, 64, 8)]
+        pages.append(([[0.0] * 12] * 2 + rows + [[0.0] * 12] * 2, digit))
+    return pages
+
+
+def test_the_shipped_weights_reach_the_stated_accuracy_on_held_out_digits() -> None:
+    pages = held_out()
+    right = sum(digits.read(page).digit == digit for page, digit in pages)
+
+    assert len(pages) == 450
+    assert right / len(pages) >= STATED_ACCURACY
+
+
+def test_black_on_white_reads_as_white_on_black() -> None:
+    for page, _ in held_out()[:20]:
+        assert digits.read([[255 - shade for shade in row] for row in page]) == digits.read(page)
+
+
+def test_an_empty_page_is_refused() -> None:
+    with pytest.raises(NotReadable, match="no digit"):
+        digits.read([[250.0] * 30] * 30)
+
+
+def test_without_its_library_the_order_fails_at_once_with_a_hint(
+    cloud: Cloud,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "PIL", None)  # as where it isn't installed
+    order = cloud.place("classify_image", {"image": ""})
+
+    cloud.drain()
+
+    failed = cloud.get(order["id"])
+    assert (failed["status"], failed["attempts"]) == ("FAILED", 1)
+    assert "LOCK=requirements/image.txt" in failed["error"]["message"]
+
+
+@pytest.mark.local
+@pytest.mark.parametrize(("kind", "scale"), [("PNG", 1), ("PNG", 8), ("JPEG", 8)])
+def test_a_picture_file_reads_as_its_pixels(kind: str, scale: int) -> None:
+    right = sum(
+        classify_image(picture(page, kind, scale)).digit == digit for page, digit in held_out()
+    )
+    assert right / 450 >= STATED_ACCURACY
+
+
+@pytest.mark.local
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_phone_picture_is_rotated_by_its_exif_orientation(orientation: int) -> None:
+    from PIL import Image, ImageOps  # noqa: PLC0415 an optional library
+
+    stored_as = {6: 8, 8: 6}.get(orientation, orientation)  # all other rotations undo themselves
+    for page, _ in held_out()[:20]:
+        upright = Image.open(io.BytesIO(base64.b64decode(picture(page, "PNG", 8))))
+        upright.getexif()[EXIF_ORIENTATION] = stored_as
+        stored = ImageOps.exif_transpose(upright)
+        exif = Image.Exif()
+        exif[EXIF_ORIENTATION] = orientation
+        reading = classify_image(encoded(stored, "JPEG", exif=exif))
+        assert reading.digit == classify_image(encoded(upright, "JPEG")).digit
+
+
+@pytest.mark.local
+def test_sixteen_bits_of_grey_read_as_eight() -> None:
+    from PIL import Image  # noqa: PLC0415 an optional library
+
+    page, _ = held_out()[0]
+    grey = Image.open(io.BytesIO(base64.b64decode(picture(page, "PNG", 4))))
+    deep = grey.convert("I").point(lambda shade: shade * 257).convert("I;16")
+    assert classify_image(encoded(deep, "PNG")) == classify_image(encoded(grey, "PNG"))
+
+
+@pytest.mark.local
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (lambda: "", "send the whole file"),
+        (lambda: "a", "send the whole file"),
+        (lambda: "no base64!", "send the whole file"),
+        (lambda: "é", "send the whole file"),
+        (lambda: base64.b64encode(b"no picture").decode(), "send the whole file"),
+        (lambda: picture(held_out()[0][0], "GIF", 1), "send the whole file"),
+        (lambda: picture(held_out()[0][0], "PNG", 9)[:400], "send the whole file"),
+        (lambda: picture(held_out()[0][0], "JPEG", 9)[:800], "send the whole file"),
+        (
+            lambda: crafted(96, 96, b"zTXt", b"a\0\0" + zlib.compress(b"a" * 20_000_000)),
+            "send the whole file",
+        ),
+        (lambda: blank(3000, 3000), "at most 4,000,000 pixels"),
+        (
+            lambda: crafted(100_000, 100_000, b"IDAT", zlib.compress(b"\0" * 1000)),
+            "at most 4,000,000 pixels",
+        ),
+    ],
+    ids=[
+        "empty",
+        "short",
+        "no base64",
+        "no ascii",
+        "no picture",
+        "GIF",
+        "PNG cut off",
+        "JPEG cut off",
+        "text bomb",
+        "large",
+        "bomb",
+    ],
+)
+def test_an_unreadable_picture_fails_at_its_first_attempt(
+    cloud: Cloud, image: Callable[[], str], message: str
+) -> None:
+    order = cloud.place("classify_image", {"image": image()})
+
+    cloud.drain()
+
+    failed = cloud.get(order["id"])
+    assert (failed["status"], failed["attempts"]) == ("FAILED", 1)
+    assert failed["error"]["message"].startswith("NotReadable: ")
+    assert message in failed["error"]["message"]
+
+
+@pytest.mark.local
+def test_a_digit_drawn_on_transparency_reads_as_on_white() -> None:
+    from PIL import Image  # noqa: PLC0415 an optional library
+
+    page, digit = held_out()[0]
+    mask = Image.open(io.BytesIO(base64.b64decode(picture(page, "PNG", 4))))
+    drawn = Image.new("RGBA", mask.size, (0, 0, 0, 0))
+    drawn.putalpha(mask)
+    assert classify_image(encoded(drawn, "PNG")).digit == digit
+
+
+def picture(page: Grid, kind: str, scale: int) -> str:
+    from PIL import Image  # noqa: PLC0415 an optional library
+
+    image = Image.frombytes("L", (12, 12), bytes(round(shade) for row in page for shade in row))
+    return encoded(image.resize((12 * scale, 12 * scale), Image.Resampling.BICUBIC), kind)
+
+
+def blank(width: int, height: int) -> str:
+    from PIL import Image  # noqa: PLC0415 an optional library
+
+    return encoded(Image.new("1", (width, height)), "PNG")
+
+
+def crafted(width: int, height: int, name: bytes, content: bytes) -> str:
+    """Return a PNG whose header claims this size, with one more chunk."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    chunks = [
+        struct.pack(">I", len(octets))
+        + kind
+        + octets
+        + struct.pack(">I", zlib.crc32(kind + octets))
+        for kind, octets in ((b"IHDR", header), (name, content), (b"IEND", b""))
+    ]
+    return base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"".join(chunks)).decode()
+
+
+def encoded(image: Any, kind: str, **options: Any) -> str:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return base64.b64encode(file.getvalue()).decode()
