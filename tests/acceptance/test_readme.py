@@ -49,7 +49,7 @@ def test_every_command_is_run_by_a_test() -> None:
         "make check",
         "curl -s",
         "pip install",
-        ".venv/bin/python -m",
+        ".venv/bin/orderline place",
     }
 
 
@@ -99,8 +99,7 @@ def test_in_a_clean_environment_pip_and_pytest_are_enough(tmp_path: Path) -> Non
     """Run the tests in a clean environment, README's example among them."""
     project = copy_of_the_project(tmp_path / "clone")
     subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "clean")], check=True)
-    (project / "my_tests").mkdir()
-    (project / "my_tests" / "test_readme_example.py").write_text(blocks("python")[1])
+    (project / "tests" / "tasks" / "test_readme_example.py").write_text(blocks("python")[1])
     (command,) = (block for block in blocks("sh") if block.startswith("pip"))
     install, run = command.strip().split(" && ")
     clean = tmp_path / "clean" / "bin"
@@ -114,7 +113,7 @@ def test_in_a_clean_environment_pip_and_pytest_are_enough(tmp_path: Path) -> Non
         capture_output=True,
     )
     done = subprocess.run(
-        f"{clean}/{run} my_tests/test_readme_example.py tests/unit",
+        f"{clean}/{run} tests/tasks tests/unit",
         shell=True,
         cwd=project,
         env={"PATH": "/usr/bin:/bin"},

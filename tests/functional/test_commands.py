@@ -187,6 +187,54 @@ def test_the_error_for_a_missing_scope_names_it(cloud: Cloud, terminal: Terminal
     assert "every scope" in result.stderr
 
 
+def test_the_url_and_the_token_may_stand_before_the_command(terminal: Terminal) -> None:
+    options = ("--url", terminal.front.url, "--token", terminal.front.cloud.token)
+    terminal.environment.update(ORDERLINE_URL="http://127.0.0.1:9", ORDERLINE_TOKEN="ol_other")
+
+    result = terminal.type(*options, "tasks", "--json")
+
+    assert (result.exit_code, "cook_nuggets" in result.output) == (0, True), result.output
+
+
+def test_below_a_clone_s_folder_the_command_finds_the_stack_of_make_run(
+    terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".local").mkdir()
+    (tmp_path / ".local" / "url").write_text(terminal.front.url + "\n")
+    (tmp_path / ".local" / "token").write_text(terminal.front.cloud.token + "\n")
+    (tmp_path / "docs").mkdir()
+    monkeypatch.chdir(tmp_path / "docs")
+    terminal.environment = {}
+
+    found = terminal.type("tasks", "--json")
+    elsewhere = terminal.type("tasks", "--json", "--url", "http://127.0.0.1:9")
+
+    assert (found.exit_code, "cook_nuggets" in found.output) == (0, True), found.output
+    # The local token goes only to the local API
+    assert (elsewhere.exit_code, "token is required" in elsewhere.output) == (2, True)
+
+
+def test_without_click_the_library_works_and_the_command_says_what_to_install() -> None:
+    without_packages = [sys.executable, "-S"]
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "client")}
+    library = subprocess.run(
+        [*without_packages, "-c", "import orderline"], env=environment, check=False
+    )
+    command = subprocess.run(
+        [*without_packages, "-m", "orderline", "tasks"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert library.returncode == 0
+    assert command.returncode == 1
+    assert command.stderr == (
+        "orderline: the command needs more packages: pip install click rich\n"
+    )
+
+
 def test_without_a_token_the_error_says_how_to_create_one(
     terminal: Terminal,
 ) -> None:
