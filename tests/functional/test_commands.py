@@ -256,6 +256,7 @@ def test_list_takes_a_limit_and_tasks_lists_the_tasks(cloud: Cloud, terminal: Te
 def test_ctrl_c_leaves_the_order_running_and_prints_how_to_find_it(
     cloud: Cloud, terminal: Terminal
 ) -> None:
+    pytest.importorskip("rich")  # requirements.txt alone lacks it
     order = terminal.json("place", "cook_nuggets", "pieces=1")
     waiting = subprocess.Popen(
         [sys.executable, "-m", "orderline", "wait", order["id"], "--json"],
