@@ -27,7 +27,7 @@ destroy: ## Delete a stage's stack: make destroy STAGE=dev [YES=1]
 	@$(VENV) -m dev destroy --stage $(or $(STAGE),dev)
 
 clean: ## Delete all build files, but not the orders in .local
-	rm -rf build .venv .mypy_cache .ruff_cache .pytest_cache
+	rm -rf build client/build client/*.egg-info .venv .mypy_cache .ruff_cache .pytest_cache
 
 ##@ Develop
 

@@ -67,19 +67,18 @@ def _orderline(url: str, token: str) -> Orderline:
 
 
 def _local() -> tuple[str, str | None]:
-    """Return the URL and token that `make run` wrote into .local (or LOCAL) of the clone here.
+    """Return the URL and token that `make run` wrote into .local (or LOCAL) of this folder.
 
-    The clone may be the working directory or any folder above it. Without one, return the default
-    URL and no token.
+    Without them, return the default URL and no token. Folders above are not searched, since files
+    of somebody else there could decide where orders go.
     """
-    name = os.environ.get("LOCAL", ".local")
-    for parent in (Path.cwd(), *Path.cwd().parents):
-        folder = parent / name
-        if (folder / "token").is_file():
-            url = folder / "url"
-            local_url = url.read_text().strip() if url.is_file() else DEFAULT_URL
-            return local_url, (folder / "token").read_text().strip()
-    return DEFAULT_URL, None
+    folder = Path(os.environ.get("LOCAL", ".local"))
+    url = _read(folder / "url") or DEFAULT_URL
+    return url, _read(folder / "token")
+
+
+def _read(path: Path) -> str | None:
+    return path.read_text().strip() if path.is_file() else None
 
 
 @contextmanager
@@ -95,4 +94,6 @@ def _hint(error: CallError) -> str:
     if isinstance(error, RequestRejected):
         pointer = error.problem.get("pointer")
         return f" (at {pointer})" if pointer else _HINTS.get(error.status, "")
-    return "\n  is `make run` running?" if isinstance(error, NotReachable) else ""
+    if isinstance(error, NotReachable):
+        return "\n  Is it running? On your machine, `make run` starts it."
+    return ""

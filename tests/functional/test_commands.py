@@ -196,14 +196,13 @@ def test_the_url_and_the_token_may_stand_before_the_command(terminal: Terminal) 
     assert (result.exit_code, "cook_nuggets" in result.output) == (0, True), result.output
 
 
-def test_below_a_clone_s_folder_the_command_finds_the_stack_of_make_run(
+def test_in_a_clone_the_command_finds_the_stack_of_make_run(
     terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / ".local").mkdir()
     (tmp_path / ".local" / "url").write_text(terminal.front.url + "\n")
     (tmp_path / ".local" / "token").write_text(terminal.front.cloud.token + "\n")
-    (tmp_path / "docs").mkdir()
-    monkeypatch.chdir(tmp_path / "docs")
+    monkeypatch.chdir(tmp_path)
     terminal.environment = {}
 
     found = terminal.type("tasks", "--json")
