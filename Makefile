@@ -48,6 +48,7 @@ check: ## Check style, types, import layers, the packaged template and known vul
 	.venv/bin/codespell --dictionary .ci/retired-words.txt --skip "./build,*.json,*.txt,./CHANGELOG.md" .
 	$(VENV) -m mypy
 	.venv/bin/lint-imports --no-cache
+	$(VENV) -m dev.check_board
 	$(VENV) -m dev package --stage dev
 	$(VENV) -m dev package --stage prod
 	.venv/bin/cfn-lint build/dev/out/template.json build/prod/out/template.json
@@ -74,6 +75,7 @@ lock: ## Compile the lock files from requirements/*.in; UPGRADE=--upgrade takes 
 	$(COMPILE) $(UPGRADE) requirements/parallel.in -o requirements/parallel.txt
 	$(COMPILE) $(UPGRADE) requirements/openapi.in -o requirements/openapi.txt
 	PATH="$(CURDIR)/.venv/bin:$$PATH" npm install --package-lock-only --prefix tests/acceptance/openapi
+	PATH="$(CURDIR)/.venv/bin:$$PATH" npm install --package-lock-only --prefix dev/typescript
 
 screenshots: ## Create the screenshots and the terminal transcript in docs/
 	@$(PYTHON) dev/bootstrap.py $(TEST)

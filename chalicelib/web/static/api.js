@@ -7,11 +7,8 @@ let token = "";
 let clockOffsetMs = 0; // server time minus local time
 
 export class RequestRejected extends Error {
-  constructor(status, problem, retryAfterS) {
-    super(problem.detail || problem.title || `HTTP status ${status}`);
-    this.status = status;
-    this.retryAfterS = retryAfterS;
-  }
+  status = 0;
+  retryAfterS = 0;
   get isTokenError() { return this.status === 401 || this.status === 403; }
 }
 
@@ -30,9 +27,10 @@ export async function read(path) {
   const response = await call("GET", path, cached ? { "If-None-Match": cached.etag } : {});
   if (response.status === 304 && cached) return cached.value;
   const value = await response.json();
+  const etag = response.headers.get("ETag");
   cache.delete(path);
-  if (response.headers.has("ETag")) cache.set(path, { etag: response.headers.get("ETag"), value });
-  if (cache.size > CACHE_SIZE) cache.delete(cache.keys().next().value);
+  if (etag) cache.set(path, { etag, value });
+  if (cache.size > CACHE_SIZE) cache.delete([...cache.keys()][0]);
   return value;
 }
 
@@ -49,8 +47,10 @@ async function call(method, path, ownHeaders) {
   });
   adjustClock(response.headers.get("Date"));
   if (response.ok || response.status === 304) return response;
-  const problem = await response.json().catch(() => ({}));
-  throw new RequestRejected(response.status, problem ?? {}, Number(response.headers.get("Retry-After")) || 0);
+  const { status } = response;
+  const problem = await response.json().catch(() => null);
+  const error = new RequestRejected(problem?.detail || problem?.title || `HTTP status ${status}`);
+  throw Object.assign(error, { status, retryAfterS: Number(response.headers.get("Retry-After")) || 0 });
 }
 
 // The local clock may be wrong. The Date header has whole seconds, so ignore small differences.

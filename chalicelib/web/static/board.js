@@ -9,7 +9,7 @@ const POLL_MS = 2000;
 const HIDDEN_MS = 30_000;
 const MAX_PAUSE_MS = 30_000;
 const MAX_PAGES = 5; // of 100 orders each
-let orderId = null;
+let orderId = ""; // the open order
 let failures = 0;
 let offlineSince = null;
 let nextAt = 0;
@@ -19,14 +19,15 @@ let board = null; // {pages, orders} as last read
 
 function route() {
   const parameters = new URLSearchParams(location.hash.slice(1));
-  if (parameters.has("token")) {
-    useToken(parameters.get("token"));
+  const token = parameters.get("token");
+  if (token !== null) {
+    useToken(token);
     clear();
     parameters.delete("token"); // keep it out of the address bar and the history
     history.replaceState(null, "", parameters.size ? `#${parameters}` : location.pathname + location.search);
   }
   const before = orderId;
-  orderId = parameters.get("order");
+  orderId = parameters.get("order") ?? "";
   view();
   if (orderId && orderId !== before) orderPage.open(orderId);
   if (!orderId && before) document.querySelector(`a[href="#order=${CSS.escape(encodeURIComponent(before))}"]`)?.focus();
@@ -35,8 +36,8 @@ function route() {
 
 function view() {
   byId("ask").hidden = hasToken();
-  byId("screen").hidden = !hasToken() || orderId !== null;
-  byId("order").hidden = !hasToken() || orderId === null;
+  byId("screen").hidden = !hasToken() || orderId !== "";
+  byId("order").hidden = !hasToken() || orderId === "";
   document.title = orderId && hasToken() ? `${orderId.slice(-4)} – Orderline` : "Orderline";
 }
 
@@ -70,32 +71,34 @@ async function readBoard() {
     const page = await read(path);
     pages.push(page);
     const full = page.items.every((order) => columnOf(order, Date.now()));
-    path = page.next && full ? `orders${new URL(page.next, location.href).search}` : null;
+    path = page.next && full ? `orders${new URL(page.next, location.href).search}` : "";
   }
-  const same = board && board.pages.length === pages.length && pages.every((page, index) => page === board.pages[index]);
-  if (!same) board = { pages, orders: pages.flatMap((page) => page.items) };
+  if (board?.pages.length !== pages.length || pages.some((page, index) => page !== board?.pages[index])) {
+    board = { pages, orders: pages.flatMap((page) => page.items) };
+  }
   show(board.orders);
   return POLL_MS * pages.length;
 }
 
 // Handle a failed refresh. Return the pause in ms until the next one, or null if there is none.
 function handleError(error) {
-  if (error instanceof RequestRejected && error.isTokenError) {
+  const rejected = error instanceof RequestRejected ? error : null;
+  if (rejected?.isTokenError) {
     useToken("");
     clear();
     view();
-    write(byId("token-error"), error.message);
+    write(byId("token-error"), rejected.message);
     state("", "idle");
     byId("token").focus();
     return null;
   }
-  if (error instanceof RequestRejected && error.status === 404 && orderId) {
+  if (rejected?.status === 404 && orderId) {
     write(byId("order-status"), "No such order");
     return MAX_PAUSE_MS;
   }
   failures += 1;
   offlineSince ??= Date.now();
-  return Math.max(Math.min(POLL_MS * 2 ** (failures - 1), MAX_PAUSE_MS), (error.retryAfterS ?? 0) * 1000);
+  return Math.max(Math.min(POLL_MS * 2 ** (failures - 1), MAX_PAUSE_MS), (rejected?.retryAfterS ?? 0) * 1000);
 }
 
 function state(text, className) {
@@ -117,7 +120,7 @@ byId("token-form").addEventListener("submit", (event) => {
   view();
   refresh();
 });
-for (const action of ["cancel", "retry"]) byId(action).addEventListener("click", () => orderPage.act(orderId, action, refresh));
+for (const action of orderPage.ACTIONS) byId(action).addEventListener("click", () => orderPage.act(orderId, action, refresh));
 addEventListener("hashchange", route);
 addEventListener("resize", fit);
 document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });

@@ -1,9 +1,11 @@
 // An order's page: its status, attempts, result or error, and the buttons to cancel or retry it.
 
-import { now, read, send } from "./api.js";
+import { RequestRejected, now, read, send } from "./api.js";
 import { byId, element, moment, took, write } from "./text.js";
 
 const PICTURES = [["iVBORw0KGgo", "image/png"], ["/9j/", "image/jpeg"]]; // base64 of their first bytes
+const OPTIONAL = ["order-progress", "order-error", "cancel", "retry", "picture", "result", "attempts"];
+export const ACTIONS = ["cancel", "retry"];
 let displayed = null;
 
 export const path = (id) => `orders/${encodeURIComponent(id)}`;
@@ -17,7 +19,7 @@ export async function refresh(id) {
 
 export function open(id) {
   displayed = null;
-  for (const part of ["order-progress", "order-error", "cancel", "retry", "picture", "result", "attempts"]) byId(part).hidden = true;
+  for (const part of OPTIONAL) byId(part).hidden = true;
   write(byId("order-title"), id.slice(-4));
   write(byId("order-status"), "");
   write(byId("action-error"), "");
@@ -33,7 +35,7 @@ export async function act(id, action, after) {
   try {
     await send(`${path(id)}/${action}`);
   } catch (error) {
-    write(byId("action-error"), error.status ? error.message : "No response: check the order's status, then try again.");
+    write(byId("action-error"), error instanceof RequestRejected ? error.message : "No response: check the order's status, then try again.");
   } finally {
     button.disabled = false;
     after();
@@ -45,23 +47,22 @@ function draw(order) {
   write(byId("order-title"), order.id.slice(-4));
   write(byId("order-status"), order.status);
   byId("order-status").className = `status ${order.status}`;
-  const progress = order.done ? null : order.progress;
-  optional("order-progress", progress, (node) => {
-    write(node.querySelector("label"), `${progress.percent} % ${progress.word ?? ""}`);
-    byId("bar").value = Number(progress.percent) || 0;
+  optional("order-progress", order.done ? null : order.progress, (node, { percent, word }) => {
+    write(node.querySelector("label"), `${percent} % ${word}`);
+    byId("bar").value = Number(percent) || 0;
   });
-  optional("order-error", order.error, (node) => write(node, `${order.error.code}: ${order.error.message}`));
+  optional("order-error", order.error, (node, { code, message }) => write(node, `${code}: ${message}`));
   byId("cancel").hidden = order.status !== "PENDING";
   byId("retry").hidden = !["FAILED", "CANCELLED"].includes(order.status);
   facts(order);
   picture(order.input);
   optional("result", order.status === "SUCCESS", (node) => write(node.querySelector("pre"), JSON.stringify(order.result, null, 2)));
-  optional("attempts", order.history?.length, (node) => node.querySelector("tbody").replaceChildren(...order.history.map(attempt)));
+  optional("attempts", order.history?.length ? order.history : null, (node, history) => node.querySelector("tbody").replaceChildren(...history.map(attempt)));
 }
 
 function optional(id, value, fill) {
   byId(id).hidden = !value;
-  if (value) fill(byId(id));
+  if (value) fill(byId(id), value);
 }
 
 function facts(order) {
@@ -78,7 +79,7 @@ function facts(order) {
 }
 
 function link(url) {
-  const id = String(url).split("/").pop();
+  const id = url.slice(url.lastIndexOf("/") + 1);
   const node = element("a", "", id.slice(-4));
   node.href = `#order=${encodeURIComponent(id)}`;
   return node;
@@ -88,12 +89,12 @@ function link(url) {
 function picture(input) {
   const texts = Object.values(input ?? {}).filter((value) => typeof value === "string");
   const found = texts.flatMap((text) => PICTURES.filter(([start]) => text.startsWith(start)).map(([, type]) => `data:${type};base64,${text}`));
-  optional("picture", found[0], (node) => { node.querySelector("img").src = found[0]; });
+  optional("picture", found[0], (node, source) => { node.querySelector("img").src = source; });
 }
 
 function attempt(entry, index) {
   const [start, end] = [Date.parse(entry.started_at), Date.parse(entry.ended_at ?? "")];
   const length = took((Number.isNaN(end) ? now() : end) - start);
-  const outcome = entry.code ?? (entry.ended_at ? "success" : displayed.status === "RUNNING" ? "running" : "did not report");
+  const outcome = entry.code ?? (entry.ended_at ? "success" : displayed?.status === "RUNNING" ? "running" : "did not report");
   return element("tr", "", ...[String(index + 1), moment(entry.started_at), length, outcome].map((text) => element("td", "", text)));
 }

@@ -10,7 +10,7 @@ const MOVE_MS = 700;
 const MAX_ANIMATED = 12; // with more at a time, none is animated
 const COLUMNS = ["preparing", "ready", "problem"];
 const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
-let tickets = new Map(); // id -> {item, order, column, fresh}
+let tickets = new Map(); // id -> {item, order, column, moved}
 let orders = [];
 let first = true;
 
@@ -57,25 +57,23 @@ function draw() {
 
 // Preparing: running orders first, then the oldest. Ready and Problem: the newest first.
 function sorted() {
-  const columns = { preparing: [], ready: [], problem: [] };
   const at = now();
-  for (const order of orders) columns[columnOf(order, at)]?.push(order);
+  const [preparing, ready, problem] = COLUMNS.map((name) => orders.filter((order) => columnOf(order, at) === name));
   const rank = (order) => (order.status === "RUNNING" ? 0 : 1);
-  columns.preparing.sort((a, b) => rank(a) - rank(b) || (a.created_at < b.created_at ? -1 : 1));
-  for (const name of ["ready", "problem"]) columns[name].sort((a, b) => (a.updated_at < b.updated_at ? 1 : -1));
-  return columns;
+  preparing.sort((a, b) => rank(a) - rank(b) || (a.created_at < b.created_at ? -1 : 1));
+  for (const list of [ready, problem]) list.sort((a, b) => (a.updated_at < b.updated_at ? 1 : -1));
+  return { preparing, ready, problem };
 }
 
 function fill(name, list, names, before) {
   const home = byId(name);
   list.slice(0, MAX_TICKETS).forEach((order, index) => {
     const old = before.get(order.id);
-    const ticket = old ?? { item: makeItem(order.id) };
-    ticket.moved = name !== "preparing" && (old ? old.column !== name : !first);
-    Object.assign(ticket, { order, column: name });
-    if (home.children[index] !== ticket.item) home.insertBefore(ticket.item, home.children[index] ?? null);
-    label(ticket.item, order, names.get(order.id));
-    tickets.set(order.id, ticket);
+    const item = old?.item ?? makeItem(order.id);
+    const moved = name !== "preparing" && (old ? old.column !== name : !first);
+    if (home.children[index] !== item) home.insertBefore(item, home.children[index] ?? null);
+    label(item, order, names.get(order.id) ?? "");
+    tickets.set(order.id, { item, order, column: name, moved });
   });
   const section = home.parentElement;
   write(section.querySelector(".count"), list.length > MAX_TICKETS ? `${MAX_TICKETS}+` : list.length ? String(list.length) : "");
@@ -100,7 +98,7 @@ function label(item, order, name) {
       meter = element("progress", "meter");
       meter.max = 100;
       meter.ariaLabel = "Progress";
-      item.firstChild.append(meter);
+      item.children[0].append(meter);
     }
     meter.value = Number(order.progress.percent) || 0;
   }

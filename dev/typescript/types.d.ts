@@ -1,0 +1,182 @@
+// The types of the board's JavaScript, which dev/check_board.py adds to its functions and variables. A test compares
+// the API's objects with openapi.json, and the elements with board.html.
+
+type Status = "PENDING" | "RUNNING" | "SUCCESS" | "FAILED" | "CANCELLED";
+type Column = "preparing" | "ready" | "problem";
+
+interface OrderInList {
+  id: string;
+  task: string;
+  status: Status;
+  done: boolean;
+  attempts: number;
+  max_attempts: number;
+  created_at: string;
+  updated_at: string;
+  run_at: string | null;
+  error: { code: string; message: string; attempt: number } | null;
+  progress: { percent: number; word: string } | null;
+  expires_at: string | null;
+  links: { self: string; cancel: string; retry: string; parent?: string; follow_ups?: string[] };
+}
+
+interface Order extends OrderInList {
+  result: unknown;
+  input?: Record<string, unknown>;
+  history?: Attempt[];
+}
+
+interface Attempt {
+  started_at: string;
+  ended_at: string | null;
+  code: string | null;
+}
+
+interface Page {
+  items: OrderInList[];
+  next?: string;
+}
+
+interface Problem {
+  title?: string;
+  detail?: string;
+}
+
+/** An order on the screen. */
+interface Ticket {
+  item: HTMLElement;
+  order: OrderInList;
+  column: Column;
+  moved: boolean;
+}
+
+interface TicketList extends HTMLElement {
+  parentElement: HTMLElement;
+}
+
+/** The elements of board.html by their ids. */
+interface Elements {
+  state: HTMLElement;
+  clock: HTMLElement;
+  ask: HTMLElement;
+  "token-form": HTMLElement;
+  "token-error": HTMLElement;
+  token: HTMLInputElement;
+  "token-hint": HTMLElement;
+  screen: HTMLElement;
+  "preparing-title": HTMLElement;
+  preparing: TicketList;
+  "ready-title": HTMLElement;
+  ready: TicketList;
+  "problem-title": HTMLElement;
+  problem: TicketList;
+  order: HTMLElement;
+  "order-title": HTMLElement;
+  "order-status": HTMLElement;
+  "order-progress": HTMLElement;
+  bar: HTMLProgressElement;
+  "order-error": HTMLElement;
+  cancel: HTMLButtonElement;
+  retry: HTMLButtonElement;
+  "action-error": HTMLElement;
+  facts: HTMLElement;
+  picture: HTMLElement;
+  result: HTMLElement;
+  attempts: HTMLElement;
+  announcer: HTMLElement;
+}
+
+interface Document {
+  getElementById<Id extends keyof Elements>(id: Id): Elements[Id];
+}
+
+interface ParentNode {
+  // Those that page and tickets always have; any other selector may find nothing
+  querySelector(
+    selectors: ".ref" | ".task" | ".age" | ".count" | "label" | "pre" | "tbody",
+  ): HTMLElement;
+  querySelectorAll(selectors: "#screen .ref"): NodeListOf<HTMLElement>;
+  querySelector(selectors: "img"): HTMLImageElement;
+  querySelector(selectors: `a[href=${string}]`): HTMLAnchorElement | null;
+}
+
+interface HTMLElement {
+  cloneNode(deep?: boolean): HTMLElement;
+}
+
+interface ApiJs {
+  cache: Map<string, { etag: string; value: any }>;
+  useToken(text: string): void;
+  read<Path extends string>(path: Path): Promise<Path extends `orders/${string}` ? Order : Page>;
+  send(path: string): Promise<Order>;
+  call(method: string, path: string, ownHeaders: Record<string, string>): Promise<Response>;
+  adjustClock(text: string | null): void;
+}
+
+interface BoardJs {
+  offlineSince: number | null;
+  board: { pages: Page[]; orders: OrderInList[] } | null;
+  readBoard(): Promise<number>;
+  handleError(error: unknown): number | null;
+  state(text: string, className: "" | "idle" | "off"): void;
+}
+
+interface OrderJs {
+  OPTIONAL: (keyof Elements)[];
+  ACTIONS: ("cancel" | "retry")[];
+  displayed: Order | null;
+  rows: [string, ...(string | Node)[]][];
+  path(id: string): `orders/${string}`;
+  refresh(id: string): Promise<boolean>;
+  open(id: string): void;
+  act(id: string, action: "cancel" | "retry", after: () => void): Promise<void>;
+  draw(order: Order): void;
+  optional<Id extends keyof Elements, Value>(
+    id: Id,
+    value: Value,
+    fill: (node: Elements[Id], value: NonNullable<Value>) => void,
+  ): void;
+  facts(order: Order): void;
+  link(url: string): HTMLAnchorElement;
+  picture(input: Order["input"]): void;
+  attempt(entry: Attempt, index: number): HTMLElement;
+}
+
+interface ScreenJs {
+  COLUMNS: Column[];
+  tickets: Map<string, Ticket>;
+  orders: OrderInList[];
+  columnOf(order: OrderInList, at: number): Column | undefined;
+  show(read: OrderInList[]): void;
+  sorted(): Record<Column, OrderInList[]>;
+  rank(order: OrderInList): number;
+  fill(
+    name: Column,
+    list: OrderInList[],
+    names: Map<string, string>,
+    before: Map<string, Ticket>,
+  ): void;
+  makeItem(id: string): HTMLElement;
+  label(item: HTMLElement, order: OrderInList, name: string): void;
+  refs: [HTMLElement, number][];
+  highlight(ticket: Ticket): void;
+  slide(ticket: Ticket, from: DOMRect | undefined): void;
+  announce(moved: Ticket[], names: Map<string, string>): void;
+  sentence(column: Column, state: string): string;
+}
+
+interface TextJs {
+  byId<Id extends keyof Elements>(id: Id): Elements[Id];
+  element<Name extends keyof HTMLElementTagNameMap>(
+    name: Name,
+    className: string,
+    ...children: (Node | string)[]
+  ): HTMLElementTagNameMap[Name];
+  write(node: Element, text: string): void;
+  span(ms: number): string;
+  took(ms: number): string;
+  clock(ms: number): string;
+  moment(text: string): string;
+  lengths: Map<string, number>;
+  references(ids: string[]): Map<string, string>;
+}
