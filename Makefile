@@ -32,7 +32,7 @@ clean: ## Delete all build files, but not the orders in .local
 ##@ Develop
 
 # These set the transport themselves or call no AWS: the second run would repeat the first
-ANY_TRANSPORT = $(foreach name,bare_use mutants rights testing_docs template regions cold_start,\
+ANY_TRANSPORT = $(foreach name,bare_use mutants rights testing_docs template regions cold_start board_types merge_upstream,\
 	--ignore-glob "*test_$(name).py")
 
 test: ## Run all tests: in process, on the local cloud, and with Lambda's AWS transport

@@ -8,7 +8,10 @@ from contextlib import contextmanager
 import click
 
 _stage = click.option(
-    "--stage", default="dev", show_default=True, help="Stage in .chalice/config.json."
+    "--stage",
+    default="dev",
+    show_default=True,
+    help="dev, prod, or one with a file .chalice/STAGE.yaml.",
 )
 _yes = click.option("--yes", is_flag=True, envvar="YES", help="Do not ask for confirmation.")
 

@@ -31,7 +31,7 @@ def deploy(stage: str, parameters: Mapping[str, str], yes: bool, adopt: bool) ->
     Raises DeployAborted if the stage can't be deployed or the user declines.
 
     Args:
-        stage: name of a stage in .chalice/config.json.
+        stage: dev, prod, or one with a file .chalice/<stage>.yaml.
         parameters: values for the template's parameters; missing ones have their defaults.
         yes: do not ask for confirmation.
         adopt: import tables that an earlier stack of this name retained.

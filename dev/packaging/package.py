@@ -58,7 +58,9 @@ def template(stage: str) -> dict[str, Any]:
 
 
 def stages() -> list[str]:
-    return list(_config()["stages"])
+    """Return the stages in config.json, and those that only have a file `.chalice/<stage>.yaml`."""
+    files = {path.stem for path in (ROOT / ".chalice").glob("*.yaml")}
+    return sorted({*_config()["stages"], *files} - {"resources"})
 
 
 def contents(zip: Path) -> str:
@@ -75,7 +77,7 @@ def _packaged(stage: str, build: Path, wheels: Path | None) -> Path:
     """Run Chalice on a copy of our files. Return the folder of template.json and deployment.zip."""
     if stage not in stages():
         raise PackageError(
-            f"there is no stage {stage!r}; .chalice/config.json has: {', '.join(stages())}"
+            f"there is no stage {stage!r}, only {', '.join(stages())}; add .chalice/{stage}.yaml"
         )
     shutil.rmtree(build, ignore_errors=True)
     source = build / "app"
@@ -87,6 +89,9 @@ def _packaged(stage: str, build: Path, wheels: Path | None) -> Path:
     shutil.copytree(
         ROOT / ".chalice", source / ".chalice", ignore=shutil.ignore_patterns("deploy*")
     )
+    config = _config()
+    config["stages"].setdefault(stage, config["stages"]["dev"])  # your own has only a file
+    (source / ".chalice" / "config.json").write_text(json.dumps(config))
     # Chalice does not check hashes, so we fetch the wheels and it takes them from vendor/
     (source / "requirements.txt").touch()
     if wheels:
@@ -103,7 +108,7 @@ def _packaged(stage: str, build: Path, wheels: Path | None) -> Path:
 def _overlay(stage: str) -> dict[str, Any]:
     """Return the stage's own differences from the template, in CloudFormation's long forms."""
     path = ROOT / ".chalice" / f"{stage}.yaml"
-    return yaml.safe_load(path.read_text()) if path.exists() else {}
+    return (yaml.safe_load(path.read_text()) if path.exists() else None) or {}
 
 
 def _merged(base: Any, over: Any, at: str = "") -> Any:
@@ -271,7 +276,7 @@ def _chalice_package(source: Path, out: Path, stage: str) -> None:
     command = [
         sys.executable,
         "-c",
-        "from chalice.cli import main; main()",
+        "import sys; from chalice.cli import main; sys.exit(main())",
         "package",
         "--stage",
         stage,
