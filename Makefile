@@ -5,7 +5,7 @@ export GOAL = $(firstword $(MAKECMDGOALS))
 
 RUN = requirements/local.txt client
 TEST = $(RUN) requirements.txt requirements/parallel.txt requirements/image.txt requirements/fuzz.txt requirements/browser.txt \
-	requirements/openapi.txt
+	requirements/openapi.txt requirements/examples.txt
 CHECK = $(TEST) requirements/check.txt
 
 # The variables that `. .local/env` sets in a shell, which must not affect the tests
@@ -74,6 +74,7 @@ lock: ## Compile the lock files from requirements/*.in; UPGRADE=--upgrade takes 
 	$(COMPILE) $(UPGRADE) requirements/fuzz.in -o requirements/fuzz.txt
 	$(COMPILE) $(UPGRADE) requirements/parallel.in -o requirements/parallel.txt
 	$(COMPILE) $(UPGRADE) requirements/openapi.in -o requirements/openapi.txt
+	$(COMPILE) $(UPGRADE) requirements/examples.in -o requirements/examples.txt
 	PATH="$(CURDIR)/.venv/bin:$$PATH" npm install --package-lock-only --prefix tests/acceptance/openapi
 	PATH="$(CURDIR)/.venv/bin:$$PATH" npm install --package-lock-only --prefix dev/typescript
 

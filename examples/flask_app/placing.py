@@ -7,10 +7,13 @@ from typing import Any
 
 from orderline import Orderline
 
+PATIENCE_S = 2  # a person waits for the page
+
 
 def connect() -> Orderline:
     """Return a client for one request: it is cheap to make and not safe for several threads."""
-    return Orderline(os.environ["ORDERLINE_URL"], os.environ["ORDERLINE_TOKEN"])
+    url, token = os.environ["ORDERLINE_URL"], os.environ["ORDERLINE_TOKEN"]
+    return Orderline(url, token, patience_s=PATIENCE_S)
 
 
 def read_email(orderline: Orderline, upload: str, message: str) -> str:
