@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.kit import Cloud
 from dev.check_board import CONFIGURATION, ROOT, STATIC, CheckError, annotated
+from testkit import Cloud
 
 TYPES = (ROOT / CONFIGURATION / "types.d.ts").read_text()
 ELEMENTS = {

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from cli.package import ROOT, template
+from dev.packaging.package import ROOT, template
 
 GUIDE = (ROOT / "docs" / "upgrade.md").read_text()
 LOCKS = {
