@@ -20,7 +20,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # package in the same folder, or share what takes long to compute
 GROUPS = {
     "builds": ("deploy", "doctor", "package", "transformed", "upgrade", "verify"),
-    "rights": ("rights",),
+    "templates": ("regions", "rights", "settings_page", "template"),
 }
 # The groups and modules that take longest; they start first
 SLOWEST = ("fuzz", "builds", "recovery", "readme", "long_list", "local_stack")
