@@ -7,80 +7,38 @@ own module, which never imports this one. Handler names are public: resources in
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from chalice.app import Chalice, LambdaFunctionEvent, Response, SQSEvent
 
-from chalicelib.auth import READ, WRITE
 from chalicelib.execution.time_limit import time_left
 from chalicelib.functions.dead_letters import settle
 from chalicelib.functions.sweeper import sweep
 from chalicelib.functions.worker import work
-from chalicelib.web import board, docs, headers, http, openapi, views
+from chalicelib.web import headers, http
+from chalicelib.web.operations import Operation, handle
+from chalicelib.web.views import api
 
 app = Chalice(app_name="orderline")
 ANY_TYPE = ["*/*"]  # the views check the content type, and answer in problem+json
 
 
-@app.route("/orders", methods=["POST"], content_types=ANY_TYPE)
-def place_order() -> Response:
-    return _respond(views.handle(views.place, WRITE, _request()))
+def _handler(operation: Operation) -> Callable[..., Response]:
+    def handler(**params: str) -> Response:  # the view reads them from the request
+        return _respond(handle(operation, _request()))
 
-
-@app.route("/orders", methods=["GET"], content_types=ANY_TYPE)
-def list_orders() -> Response:
-    return _respond(views.handle(views.index, READ, _request()))
-
-
-@app.route("/orders/{order_id}", methods=["GET"], content_types=ANY_TYPE)
-def show_order(order_id: str) -> Response:  # the view reads it from the request
-    return _respond(views.handle(views.show, READ, _request()))
-
-
-@app.route("/orders/{order_id}/cancel", methods=["POST"], content_types=ANY_TYPE)
-def cancel_order(order_id: str) -> Response:
-    return _respond(views.handle(views.cancel, WRITE, _request()))
-
-
-@app.route("/orders/{order_id}/retry", methods=["POST"], content_types=ANY_TYPE)
-def retry_order(order_id: str) -> Response:
-    return _respond(views.handle(views.retry, WRITE, _request()))
-
-
-@app.route("/tasks", methods=["GET"], content_types=ANY_TYPE)
-def list_tasks() -> Response:
-    return _respond(views.handle(views.task_list, READ, _request()))
-
-
-@app.route("/board", methods=["GET"], content_types=ANY_TYPE)
-def show_board() -> Response:
-    return _respond(views.handle(board.page, None, _request()))
-
-
-@app.route("/board/{file}", methods=["GET"], content_types=ANY_TYPE)
-def board_file(file: str) -> Response:
-    return _respond(views.handle(board.file, None, _request()))
-
-
-@app.route("/openapi.json", methods=["GET"], content_types=ANY_TYPE)
-def openapi_json() -> Response:
-    return _respond(views.handle(openapi.show, None, _request()))
-
-
-@app.route("/docs", methods=["GET"], content_types=ANY_TYPE)
-def docs_page() -> Response:
-    return _respond(views.handle(docs.show, None, _request()))
-
-
-@app.route("/health", methods=["GET"], content_types=ANY_TYPE)
-def health() -> Response:
-    return _respond(views.handle(views.health, None, _request()))
+    return handler
 
 
 def preflight(**params: str) -> Response:
     return _respond(headers.preflight(_request(), ", ".join(app.routes[_request().route])))
 
 
+for _operation in api.values():
+    app.route(
+        _operation.path, methods=[_operation.method], content_types=ANY_TYPE, name=_operation.id
+    )(_handler(_operation))
 for _path in list(app.routes):
     app.route(_path, methods=["OPTIONS"], content_types=ANY_TYPE)(preflight)
 

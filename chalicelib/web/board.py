@@ -15,7 +15,7 @@ from chalicelib.web import etag
 from chalicelib.web.http import Request, Response
 
 _FOLDER = Path(__file__).parent / "static"
-_TYPES = {
+TYPES = {
     ".html": "text/html",
     ".css": "text/css",
     ".js": "text/javascript",
@@ -31,17 +31,7 @@ _HEADERS = {
 }
 
 
-def page(request: Request, owner: str) -> Response:
-    """Serve GET /board."""
-    return _serve("board.html", request)
-
-
-def file(request: Request, owner: str) -> Response:
-    """Serve GET /board/{file}."""
-    return _serve(request.params["file"], request)
-
-
-def _serve(name: str, request: Request) -> Response:
+def serve(name: str, request: Request) -> Response:
     """Return a file of the board, or 304 if the client has it. Raises NotFound."""
     files = _files()
     if name not in files:
@@ -50,7 +40,7 @@ def _serve(name: str, request: Request) -> Response:
     headers = {
         **_HEADERS,
         "ETag": tag,
-        "Content-Type": f"{_TYPES[Path(name).suffix]}; charset=utf-8",
+        "Content-Type": f"{TYPES[Path(name).suffix]}; charset=utf-8",
     }
     if etag.matches(request.headers.get("if-none-match"), tag):
         return Response(304, "", headers)
@@ -63,7 +53,7 @@ def _files() -> dict[str, tuple[str, str]]:
     texts = {
         path.name: path.read_text(encoding="utf-8")
         for path in _FOLDER.iterdir()
-        if path.suffix in _TYPES
+        if path.suffix in TYPES
     }
     texts["board.html"] = texts["board.html"].replace(
         _KEEP_ATTRIBUTE, f'data-keep-s="{config.settings().board_keep_s}"'

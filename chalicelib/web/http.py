@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from chalicelib import config
 
@@ -54,7 +55,10 @@ class Response:
 
 
 def json_response(status: int, value: Any, headers: Mapping[str, str] | None = None) -> Response:
-    """Return a response with a JSON body; `headers` take precedence over the defaults."""
+    """Return a response whose body is a Struct, or another value, as JSON.
+
+    `headers` take precedence over the defaults.
+    """
     defaults = {"Content-Type": "application/json", "Cache-Control": "no-store"}
-    body = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    body = msgspec.json.format(msgspec.json.encode(value), indent=0).decode()  # on one line
     return Response(status, body, {**defaults, **(headers or {})})

@@ -1,112 +1,114 @@
 """Error responses as application/problem+json (RFC 9457).
 
-One table has the problem types, another one maps errors to them.
+A new kind of problem is one row of TYPES. An operation names those that it can answer with.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from msgspec import Struct
+
 from chalicelib import errors, logs
+from chalicelib.web import bodies
 from chalicelib.web.http import Request, Response, json_response
 
-TYPES: dict[str, tuple[int, str]] = {
-    "invalid-json": (400, "Malformed JSON"),
-    "invalid-cursor": (400, "Invalid cursor"),
-    "invalid-parameter": (400, "Invalid parameter"),
-    "idempotency-key-invalid": (400, "Invalid Idempotency-Key"),
-    "unauthorized": (401, "Missing access token"),
-    "invalid-token": (401, "Invalid token"),
-    "insufficient-scope": (403, "Insufficient scope"),
-    "not-found": (404, "Not found"),
-    "method-not-allowed": (405, "Method not allowed"),
-    "not-cancellable": (409, "Order can't be cancelled"),
-    "not-retryable": (409, "Order can't be retried"),
-    "too-large": (413, "Request too large"),
-    "unsupported-media-type": (415, "Unsupported media type"),
-    "invalid-order": (422, "Invalid order"),
-    "unknown-task": (422, "Unknown task"),
-    "invalid-input": (422, "Invalid input"),
-    "idempotency-key-reused": (422, "Idempotency-Key already used"),
-    "too-many-requests": (429, "Too many requests"),
-    "internal": (500, "Internal server error"),
-    "unreadable-order": (500, "Unreadable order"),
-    "unavailable": (503, "Service unavailable"),
-}
+_SOON = {"Retry-After": "2"}
 
-_NAMES: dict[type[errors.OrderlineError], str] = {
-    errors.InvalidOrder: "invalid-order",
-    errors.InvalidInput: "invalid-input",
-    errors.UnknownTask: "unknown-task",
-    errors.TooLarge: "too-large",
-    errors.KeyReused: "idempotency-key-reused",
-    errors.NotFound: "not-found",
-    errors.NotCancellable: "not-cancellable",
-    errors.NotRetryable: "not-retryable",
-    errors.Unauthorized: "unauthorized",
-    errors.UnreadableOrder: "unreadable-order",
-    errors.InvalidToken: "invalid-token",
-    errors.InsufficientScope: "insufficient-scope",
-    errors.Unavailable: "unavailable",
-    errors.NoCloud: "unavailable",
+
+def _challenge(*parts: str) -> dict[str, str]:
+    """Return a challenge as in RFC 6750, section 3.1."""
+    return {"WWW-Authenticate": ", ".join(['Bearer realm="orderline"', *parts])}
+
+
+class ProblemType(Struct, frozen=True):
+    """A kind of problem.
+
+    error    the error that is answered with it, and those derived from it that have no own row;
+             None if only Problem or API Gateway names it
+    headers  of its responses, besides those of all; {scope} stands for the problem's member
+    """
+
+    status: int
+    title: str
+    error: type[errors.OrderlineError] | None = None
+    headers: dict[str, str] = {}
+
+
+TYPES: dict[str, ProblemType] = {
+    "invalid-json": ProblemType(400, "Malformed JSON"),
+    "invalid-cursor": ProblemType(400, "Invalid cursor"),
+    "invalid-parameter": ProblemType(400, "Invalid parameter"),
+    "idempotency-key-invalid": ProblemType(400, "Invalid Idempotency-Key"),
+    "unauthorized": ProblemType(401, "Missing access token", errors.Unauthorized, _challenge()),
+    "invalid-token": ProblemType(
+        401, "Invalid token", errors.InvalidToken, _challenge('error="invalid_token"')
+    ),
+    "insufficient-scope": ProblemType(
+        403,
+        "Insufficient scope",
+        errors.InsufficientScope,
+        _challenge('error="insufficient_scope"', 'scope="{scope}"'),
+    ),
+    "not-found": ProblemType(404, "Not found", errors.NotFound),
+    "method-not-allowed": ProblemType(405, "Method not allowed"),
+    "not-cancellable": ProblemType(409, "Order can't be cancelled", errors.NotCancellable),
+    "not-retryable": ProblemType(409, "Order can't be retried", errors.NotRetryable),
+    "too-large": ProblemType(413, "Request too large", errors.TooLarge),
+    "unsupported-media-type": ProblemType(415, "Unsupported media type"),
+    "invalid-order": ProblemType(422, "Invalid order", errors.InvalidOrder),
+    "unknown-task": ProblemType(422, "Unknown task", errors.UnknownTask),
+    "invalid-input": ProblemType(422, "Invalid input", errors.InvalidInput),
+    "idempotency-key-reused": ProblemType(422, "Idempotency-Key already used", errors.KeyReused),
+    "too-many-requests": ProblemType(429, "Too many requests", None, _SOON),
+    "internal": ProblemType(500, "Internal server error"),
+    "unreadable-order": ProblemType(500, "Unreadable order", errors.UnreadableOrder),
+    "unavailable": ProblemType(503, "Service unavailable", errors.Unavailable, _SOON),
 }
-# Challenges as in RFC 6750, section 3.1. {scope} is replaced by the problem's member of that name.
-HEADERS = {
-    "unauthorized": {"WWW-Authenticate": 'Bearer realm="orderline"'},
-    "invalid-token": {"WWW-Authenticate": 'Bearer realm="orderline", error="invalid_token"'},
-    "insufficient-scope": {
-        "WWW-Authenticate": 'Bearer realm="orderline", error="insufficient_scope", scope="{scope}"'
-    },
-    "unavailable": {"Retry-After": "2"},
-    "too-many-requests": {"Retry-After": "2"},
-}
+_NAMES = {row.error: name for name, row in TYPES.items() if row.error}
 
 
 class Problem(Exception):
     """An invalid request, detected in web/. `name` is a key of TYPES."""
 
-    def __init__(self, name: str, detail: str, **members: Any) -> None:
+    def __init__(self, name: str, detail: str) -> None:
         super().__init__(detail)
         self.name = name
-        self.detail = detail
-        self.members = members
 
 
 def response(error: Exception, request: Request) -> Response:
     """Return the problem of an error. An unexpected one is logged with its traceback, not shown."""
     if isinstance(error, Problem):
-        return _response(error.name, error.detail, request, error.members)
-    if isinstance(error, errors.OrderlineError) and type(error) in _NAMES:
-        return _response(_NAMES[type(error)], str(error), request, _members(error))
+        return _response(error.name, str(error), request, {})
+    if isinstance(error, errors.OrderlineError) and (name := name_of(type(error))):
+        return _response(name, str(error), request, _members(error))
     logs.exception("internal", route=request.route)
     return _response("internal", "Unexpected error; see the logs of this request_id.", request, {})
 
 
+def name_of(error: type[BaseException]) -> str | None:
+    """Return the problem type of a class of errors, or of the nearest of its bases."""
+    return next((_NAMES[base] for base in error.__mro__ if base in _NAMES), None)
+
+
 def _members(error: Exception) -> dict[str, Any]:
-    """Return the problem's own members, beside those of every problem."""
-    members: dict[str, Any] = {}
-    if isinstance(error, errors.InvalidOrder):
-        members["pointer"] = error.pointer
-    if isinstance(error, errors.UnknownTask):
-        members["known"] = error.known
-    if isinstance(error, errors.InsufficientScope):
-        members["scope"] = error.scope
-    if isinstance(error, (errors.NotCancellable, errors.NotRetryable)):
-        members["order_status"] = error.order_status
-    return members
+    """Return those attributes of an error that are members of a problem."""
+    known = bodies.Problem.__struct_fields__
+    return {name: value for name, value in vars(error).items() if name in known}
 
 
 def _response(name: str, detail: str, request: Request, members: dict[str, Any]) -> Response:
-    status, title = TYPES[name]
-    if status >= 500:  # Lambda's metrics don't count an error that was answered
-        logs.event("http_failed", status=status, problem=name, reason=detail)
-    body = {
-        "type": f"/problems/{name}",
-        "title": title,
-        "status": status,
-        "detail": detail,
-        "request_id": request.id,
-    }
-    headers = {header: text.format(**members) for header, text in HEADERS.get(name, {}).items()}
+    row = TYPES[name]
+    if row.status >= 500:  # Lambda's metrics don't count an error that was answered
+        logs.event("http_failed", status=row.status, problem=name, reason=detail)
+    body = bodies.Problem(
+        type=f"/problems/{name}",
+        title=row.title,
+        status=row.status,
+        detail=detail,
+        request_id=request.id,
+        **members,
+    )
+    headers = {header: text.format(**members) for header, text in row.headers.items()}
     headers["Content-Type"] = "application/problem+json"
-    return json_response(status, {**body, **members}, headers)
+    return json_response(row.status, body, headers)

@@ -2,40 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote, urlencode
 
-from chalicelib import auth, logs, orders, service, tasks
+from chalicelib import orders, service, tasks
+from chalicelib.auth import READ, WRITE
 from chalicelib.errors import NotFound
 from chalicelib.orders import Order
 from chalicelib.table import by_time, transitions
-from chalicelib.web import body, cursor, etag, headers, problems, query, wait
+from chalicelib.web import board, bodies, cursor, etag, parameters, wait
 from chalicelib.web.http import Request, Response, json_response
-from chalicelib.web.render import brief_json, order_json, retry_after_s, task_json
+from chalicelib.web.new_order import parse_new_order
+from chalicelib.web.operations import Answer, Api
+from chalicelib.web.parameters import IF_NONE_MATCH, ORDER_ID, PREFER
+from chalicelib.web.times import retry_after_s
+
+api = Api()
+_PLACED = ("Location", "Retry-After", "ETag", "Idempotency-Replayed", "Preference-Applied")
+_SHOWN = ("ETag", "Retry-After", "Preference-Applied")
+_NOT_MODIFIED = Answer("Not modified", headers=("ETag",))
 
 
-def handle(
-    view: Callable[[Request, str], Response], scope: str | None, request: Request
-) -> Response:
-    """Authenticate the request, call its view, and turn an error into a problem response.
-
-    `scope` is what the access token must allow; None for a public route, whose owner is "".
-    """
-    with logs.bound(request=request.id):
-        try:
-            owner = auth.authenticate(request.headers.get("authorization"), scope) if scope else ""
-            with logs.bound(owner=logs.hashed(owner)):
-                response = view(request, owner)
-        except Exception as error:
-            response = problems.response(error, request)
-    return headers.with_default_headers(response, request)
-
-
-def place(request: Request, owner: str) -> Response:
-    """Serve POST /orders."""
-    query.check(request)
-    placed = service.place(owner, body.parse_new_order(request, owner))
+@api.operation(
+    "POST /orders",
+    scope=WRITE,
+    body=bodies.NewOrder,
+    parameters=(parameters.IDEMPOTENCY_KEY, PREFER),
+    answers={
+        202: Answer(
+            "Accepted and stored: it will end with a result or an error", bodies.Order, _PLACED
+        ),
+        200: Answer(
+            "Accepted and already finished: the client preferred to wait", bodies.Order, _PLACED
+        ),
+    },
+    problems=(
+        "invalid-parameter",
+        "invalid-json",
+        "idempotency-key-invalid",
+        "too-large",
+        "unsupported-media-type",
+        "invalid-order",
+        "unknown-task",
+        "invalid-input",
+        "idempotency-key-reused",
+    ),
+)
+def place_order(request: Request, owner: str) -> Response:
+    """Place an order."""
+    placed = service.place(owner, parse_new_order(request, owner))
     wait_s = wait.requested_s(request)
 
     def read() -> Order | None:
@@ -48,10 +64,19 @@ def place(request: Request, owner: str) -> Response:
     return _accepted(order, request, own_headers, 200 if wait_s and _is_final(order) else 202)
 
 
-def show(request: Request, owner: str) -> Response:
-    """Serve GET /orders/{order_id}."""
-    query.check(request, "include")
-    include = query.include(request)
+@api.operation(
+    "GET /orders/{order_id}",
+    scope=READ,
+    parameters=(ORDER_ID, parameters.INCLUDE, PREFER, IF_NONE_MATCH),
+    answers={
+        200: Answer("The order, whatever its status", bodies.Order, _SHOWN),
+        304: Answer("Not modified: If-None-Match names the current ETag", headers=_SHOWN),
+    },
+    problems=("invalid-parameter", "not-found"),
+)
+def show_order(request: Request, owner: str) -> Response:
+    """Show an order."""
+    include = parameters.include(request)
     known_tags = request.headers.get("if-none-match")
     order_id = _order_id(request)
     wait_s = wait.requested_s(request)
@@ -65,55 +90,138 @@ def show(request: Request, owner: str) -> Response:
 
     order = _require(wait.until(is_new, _require(read()), read, wait_s, reads=1))
     own_headers = {**_retry_after(order), **wait.applied(wait_s)}
-    return _conditional_json(
-        request, etag.of_order(order, include), order_json(order, request, include), own_headers
-    )
+    tag = etag.of_order(order, include)
+    return _conditional_json(request, tag, bodies.order(order, request, include), own_headers)
 
 
-def index(request: Request, owner: str) -> Response:
-    """Serve GET /orders: one page of the owner's orders, newest first."""
-    query.check(request, "status", "task", "limit", "cursor")
-    statuses = query.statuses(request)
-    task = query.single(request, "task")
-    limit = query.limit(request)
+@api.operation(
+    "GET /orders",
+    scope=READ,
+    parameters=(
+        parameters.STATUS,
+        parameters.TASK,
+        parameters.LIMIT,
+        parameters.CURSOR,
+        IF_NONE_MATCH,
+    ),
+    answers={
+        200: Answer("A page; the last one has no `next`", bodies.Page, ("ETag", "Link")),
+        304: _NOT_MODIFIED,
+    },
+    problems=("invalid-parameter", "invalid-cursor"),
+)
+def list_orders(request: Request, owner: str) -> Response:
+    """List the owner's orders, newest first."""
+    statuses = parameters.statuses(request)
+    task = parameters.single(request, "task")
+    limit = parameters.limit(request)
     filters = [("status", status.value) for status in sorted(statuses)]
     if task is not None:
         filters.append(("task", task))
     bound = [f"{name}={value}" for name, value in filters]
-    start = query.single(request, "cursor")
+    start = parameters.single(request, "cursor")
     after = None if start is None else cursor.decode(start, owner, bound)
     fits = (lambda order: order.status in statuses) if statuses else None
     page = by_time.page(owner, limit, after, task, fits)
-    content: dict[str, Any] = {"items": [brief_json(order, request) for order in page.orders]}
+    content = bodies.Page([bodies.order_in_list(order, request) for order in page.orders])
     own_headers = {}
     if page.end is not None:
         next_cursor = cursor.encode(page.end, owner, bound)
-        parameters = [*filters, ("limit", str(limit)), ("cursor", next_cursor)]
-        content["next"] = request.url(f"/orders?{urlencode(parameters)}")
-        own_headers["Link"] = f'<{content["next"]}>; rel="next"'
-    tag = etag.of_list(page.orders, content.get("next"))
+        query = urlencode([*filters, ("limit", str(limit)), ("cursor", next_cursor)])
+        content.next = request.url(f"/orders?{query}")
+        own_headers["Link"] = f'<{content.next}>; rel="next"'
+    tag = etag.of_list(page.orders, content.next or None)
     return _conditional_json(request, tag, content, own_headers)
 
 
-def cancel(request: Request, owner: str) -> Response:
-    """Serve POST /orders/{order_id}/cancel."""
+@api.operation(
+    "POST /orders/{order_id}/cancel",
+    scope=WRITE,
+    parameters=(ORDER_ID,),
+    answers={200: Answer("The order is cancelled", bodies.Order, ("ETag",))},
+    problems=("not-found", "not-cancellable"),
+)
+def cancel_order(request: Request, owner: str) -> Response:
+    """Cancel an order that has not started."""
     order = service.cancel(owner, _order_id(request))
-    return json_response(200, order_json(order, request), {"ETag": etag.of_order(order)})
+    return json_response(200, bodies.order(order, request), {"ETag": etag.of_order(order)})
 
 
-def retry(request: Request, owner: str) -> Response:
-    """Serve POST /orders/{order_id}/retry."""
+@api.operation(
+    "POST /orders/{order_id}/retry",
+    scope=WRITE,
+    parameters=(ORDER_ID,),
+    answers={
+        202: Answer(
+            "Accepted; the order keeps its id", bodies.Order, ("Location", "Retry-After", "ETag")
+        )
+    },
+    problems=("not-found", "not-retryable", "unknown-task"),
+)
+def retry_order(request: Request, owner: str) -> Response:
+    """Retry an order that failed or was cancelled."""
     return _accepted(service.retry(owner, _order_id(request)), request, {})
 
 
-def task_list(request: Request, owner: str) -> Response:
-    """Serve GET /tasks."""
-    return json_response(200, {"items": [task_json(task) for task in tasks.known().values()]})
+@api.operation("GET /tasks", scope=READ, answers={200: Answer("The tasks", bodies.Tasks)})
+def list_tasks(request: Request, owner: str) -> Response:
+    """List the tasks, with the JSON Schema of each input."""
+    return json_response(200, bodies.Tasks([bodies.task(each) for each in tasks.known().values()]))
 
 
+@api.operation(
+    "GET /board",
+    scope=None,
+    parameters=(IF_NONE_MATCH,),
+    answers={
+        200: Answer("The page", headers=("ETag",), text_types=("text/html",)),
+        304: _NOT_MODIFIED,
+    },
+)
+def show_board(request: Request, owner: str) -> Response:
+    """Show the board."""
+    return board.serve("board.html", request)
+
+
+@api.operation(
+    "GET /board/{file}",
+    scope=None,
+    parameters=(parameters.FILE, IF_NONE_MATCH),
+    answers={
+        200: Answer("The file", headers=("ETag",), text_types=tuple(board.TYPES.values())),
+        304: _NOT_MODIFIED,
+    },
+    problems=("not-found",),
+)
+def board_file(request: Request, owner: str) -> Response:
+    """Get a file of the board."""
+    return board.serve(request.params["file"], request)
+
+
+@api.operation(
+    "GET /openapi.json", scope=None, answers={200: Answer("OpenAPI 3.1", dict[str, Any])}
+)
+def openapi_json(request: Request, owner: str) -> Response:
+    """Get this description."""
+    from chalicelib.web import openapi
+
+    return json_response(200, openapi.document(api, request.url("")))
+
+
+@api.operation(
+    "GET /docs", scope=None, answers={200: Answer("The page", text_types=("text/html",))}
+)
+def docs_page(request: Request, owner: str) -> Response:
+    """Show the API documentation."""
+    from chalicelib.web import docs, openapi
+
+    return docs.response(openapi.document(api, request.url("")))
+
+
+@api.operation("GET /health", scope=None, answers={200: Answer("It answers", bodies.Health)})
 def health(request: Request, owner: str) -> Response:
-    """Serve GET /health. It does not call AWS."""
-    return json_response(200, {"status": "ok"})
+    """Check that the HTTP function answers."""
+    return json_response(200, bodies.Health("ok"))  # without a call to AWS
 
 
 def _accepted(
@@ -126,7 +234,7 @@ def _accepted(
         **_retry_after(order),
         **own_headers,
     }
-    return json_response(status, order_json(order, request), all_headers)
+    return json_response(status, bodies.order(order, request), all_headers)
 
 
 def _conditional_json(

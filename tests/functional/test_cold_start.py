@@ -71,5 +71,11 @@ def test_heavy_packages_are_not_loaded() -> None:
     assert not packages & {"PIL", "boto3", "botocore", "yaml", "dev"}
 
 
+def test_what_only_describes_the_api_is_not_loaded() -> None:
+    described = {f"chalicelib.web.{name}" for name in ("openapi", "schemas", "docs")}
+
+    assert not described & set(loaded_modules())
+
+
 def test_the_transport_setting_loads_botocore() -> None:
     assert "botocore.client" in loaded_modules("dynamodb", AWS_TRANSPORT="botocore")

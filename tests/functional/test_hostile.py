@@ -180,7 +180,7 @@ def _problem_name(answer: tuple[int, dict[str, str], bytes]) -> str:
     assert headers["Content-Type"] == "application/problem+json", content[:200]
     problem = json.loads(content)
     name = str(problem["type"]).removeprefix("/problems/")
-    assert problems.TYPES[name][0] == status == problem["status"] < 500, problem
+    assert problems.TYPES[name].status == status == problem["status"] < 500, problem
     assert problem["request_id"] == headers["X-Request-Id"]
     return name
 

@@ -27,7 +27,7 @@ def declared() -> dict[str, type[OrderlineError]]:
 
 def test_an_error_without_a_problem_type_is_internal() -> None:
     bases = {"OrderlineError", "Refusal"}
-    unmapped = {name for name, value in declared().items() if value not in problems._NAMES}
+    unmapped = {name for name, value in declared().items() if not problems.name_of(value)}
 
     assert unmapped - bases == INTERNAL
 

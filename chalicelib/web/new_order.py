@@ -7,32 +7,41 @@ from __future__ import annotations
 
 from typing import Any
 
-from chalicelib import config, orders
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from chalicelib import config, orders, service
 from chalicelib.errors import InvalidOrder, pointer_to
-from chalicelib.service import NewOrder
+from chalicelib.web.bodies import LATEST_S, NewOrder
 from chalicelib.web.http import Request
 from chalicelib.web.problems import Problem
-from chalicelib.web.render import time_of
 from chalicelib.web.strict_json import parse
+from chalicelib.web.times import RFC3339_FORM, time_of
 
-MEMBERS = {"task", "input", "delay_s", "run_at"}
-LATEST_S = 10 * 366 * 86400  # maximum delay: ten years; a longer one is probably a mistake
 _LAST = 253_402_300_799 * orders.SECOND  # the latest time that a response can represent
 _MARGIN = 4096  # bytes that a body may have beside its input
+_RUN_AT_RULE = "run_at must be a time such as 2030-01-31T09:00:00Z (RFC 3339)"
+_RULES = {  # clearer than msgspec's own messages
+    "task": "task is required and must be a string",
+    "delay_s": f"delay_s must be a number of seconds from 0 to {LATEST_S}",
+    "run_at": f"{_RUN_AT_RULE}: {RFC3339_FORM}",
+}
 
 
-def parse_new_order(request: Request, owner: str) -> NewOrder:
+def parse_new_order(request: Request, owner: str) -> service.NewOrder:
     """Return the order that a request places. Its id is derived from the Idempotency-Key, if any.
 
     Raises Problem or InvalidOrder if the body, the key or a member is invalid.
     """
-    body = _json_body(request)
-    if not isinstance(body, dict):
-        raise InvalidOrder('an order must be an object: {"task": ..., "input": {...}}')
-    _check_members(body)
+    body = _new_order(_json_body(request))
     key = _idempotency_key(request)
-    order_id = orders.id_of(owner, key) if key else None
-    return NewOrder(body["task"], body.get("input", {}), _delay_s(body), _run_at(body), order_id)
+    return service.NewOrder(
+        body.task,
+        body.input,
+        _delay_s(body.delay_s),
+        _run_at(body.run_at),
+        orders.id_of(owner, key) if key else None,
+    )
 
 
 def _json_body(request: Request) -> Any:
@@ -52,40 +61,44 @@ def _json_body(request: Request) -> Any:
     return parse(request.body)
 
 
-def _check_members(body: dict[str, Any]) -> None:
-    unknown = sorted(set(body) - MEMBERS)
+def _new_order(document: Any) -> NewOrder:
+    """Convert the JSON document. Raises InvalidOrder."""
+    if not isinstance(document, dict):
+        raise InvalidOrder('an order must be an object: {"task": ..., "input": {...}}')
+    _check_names(document)
+    try:
+        return msgspec.convert(document, NewOrder)
+    except msgspec.ValidationError as error:
+        member = next((name for name in _RULES if f"`$.{name}`" in str(error)), "task")
+        raise InvalidOrder(_RULES[member], f"/{member}") from None
+
+
+def _check_names(document: dict[str, Any]) -> None:
+    known = sorted(NewOrder.__struct_fields__)
+    unknown = sorted(document.keys() - known)
     if unknown:
         raise InvalidOrder(
-            f"unknown member {unknown[0]!r}; an order may have {', '.join(sorted(MEMBERS))}",
+            f"unknown member {unknown[0]!r}; an order may have {', '.join(known)}",
             pointer_to(unknown[0]),
         )
-    if not isinstance(body.get("task"), str):
-        raise InvalidOrder("task is required and must be a string", "/task")
-    if "delay_s" in body and "run_at" in body:
+    if "delay_s" in document and "run_at" in document:
         raise InvalidOrder("delay_s and run_at can't be combined; send one of them", "/run_at")
 
 
-def _delay_s(body: dict[str, Any]) -> float | None:
-    delay_s = body.get("delay_s")
-    if delay_s is None or (
-        isinstance(delay_s, (int, float))
-        and not isinstance(delay_s, bool)
-        and 0 <= delay_s <= LATEST_S
-    ):
-        return delay_s
-    raise InvalidOrder(f"delay_s must be a number of seconds from 0 to {LATEST_S}", "/delay_s")
+def _delay_s(delay_s: float | UnsetType | None) -> float | None:
+    """Return whole seconds as an int, as they were sent: the order's fingerprint depends on it."""
+    if delay_s is UNSET or delay_s is None:
+        return None
+    return int(delay_s) if delay_s.is_integer() else delay_s
 
 
-def _run_at(body: dict[str, Any]) -> int | None:
-    text = body.get("run_at")
-    if text is None:
+def _run_at(text: str | UnsetType | None) -> int | None:
+    if text is UNSET or text is None:
         return None
     try:
         moment = time_of(text)
     except ValueError as error:
-        raise InvalidOrder(
-            f"run_at must be a time such as 2030-01-31T09:00:00Z (RFC 3339): {error}", "/run_at"
-        ) from None
+        raise InvalidOrder(f"{_RUN_AT_RULE}: {error}", "/run_at") from None
     if moment > _LAST:
         raise InvalidOrder("run_at must be before the year 10000", "/run_at")
     return moment
