@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Annotated, Any, Literal
 
-from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType, structs
 
 from chalicelib import orders, tasks
 from chalicelib.orders import MEANING, SECOND, Status
@@ -143,7 +143,7 @@ class Health(Struct):
 def order(order: orders.Order, request: Request, include: Collection[str] = ()) -> Order:
     """Return an order's body, with input and history only if they are in `include`."""
     return Order(
-        **_common(order, request),
+        **structs.asdict(order_in_list(order, request)),
         result=None if order.result is None else Raw(order.result),
         input=Raw(order.input) if "input" in include else UNSET,
         history=[_attempt(entry) for entry in order.history] if "history" in include else UNSET,
@@ -152,7 +152,21 @@ def order(order: orders.Order, request: Request, include: Collection[str] = ()) 
 
 def order_in_list(order: orders.Order, request: Request) -> OrderInList:
     """Return an order's body in a list."""
-    return OrderInList(**_common(order, request))
+    return OrderInList(
+        id=order.id,
+        task=order.task,
+        status=order.status.value,
+        done=order.status.final,
+        attempts=order.attempts,
+        max_attempts=order.max_attempts,
+        created_at=time_text(order.created_at),
+        updated_at=time_text(order.updated_at),
+        run_at=time_text(order.run_at),
+        error=_error(order.error) if order.error else None,
+        progress=_progress(order.progress) if order.progress else None,
+        expires_at=time_text(order.expires_at * SECOND if order.expires_at else None),
+        links=_links(order, request),
+    )
 
 
 def task(task: tasks.Task) -> Task:
@@ -164,25 +178,6 @@ def task(task: tasks.Task) -> Task:
         task.max_attempts,
         task.timeout_s,
     )
-
-
-def _common(order: orders.Order, request: Request) -> dict[str, Any]:
-    """Return the members that an order has everywhere."""
-    return {
-        "id": order.id,
-        "task": order.task,
-        "status": order.status.value,
-        "done": order.status.final,
-        "attempts": order.attempts,
-        "max_attempts": order.max_attempts,
-        "created_at": time_text(order.created_at),
-        "updated_at": time_text(order.updated_at),
-        "run_at": time_text(order.run_at),
-        "error": _error(order.error) if order.error else None,
-        "progress": _progress(order.progress) if order.progress else None,
-        "expires_at": time_text(order.expires_at * SECOND if order.expires_at else None),
-        "links": _links(order, request),
-    }
 
 
 def _error(error: dict[str, Any]) -> OrderError:
