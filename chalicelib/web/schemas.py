@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import msgspec
@@ -18,8 +19,9 @@ _REFERENCE = "#/components/schemas/{name}"
 
 def of(body: Any) -> Schema:
     """Return the schema of a body's type: a reference if it is a Struct."""
-    (schema,), _ = msgspec.json.schema_components([body], ref_template=_REFERENCE)
-    return schema
+    if isinstance(body, type) and issubclass(body, msgspec.Struct):
+        return {"$ref": _REFERENCE.format(name=body.__name__)}
+    return msgspec.json.schema(body)
 
 
 def components(api: Api) -> dict[str, Schema]:
@@ -30,17 +32,24 @@ def components(api: Api) -> dict[str, Schema]:
     """
     answers = [answer.body for operation in api.values() for answer in operation.answers.values()]
     requests = [operation.body for operation in api.values()]
-    types = [type for type in (*answers, *requests, bodies.Problem) if type is not None]
-    _, own = msgspec.json.schema_components(types, ref_template=_REFERENCE)
-    own["Problem"]["properties"]["type"] |= {
+    own = _own((*answers, *requests, bodies.Problem))
+    variants, inputs = _new_orders(own["NewOrder"])
+    new_order = {"oneOf": [{"$ref": _REFERENCE.format(name=name)} for name in variants]}
+    every = {**inputs, **variants, **own, "NewOrder": new_order}
+    return {name: _without_title(schema) for name, schema in every.items()}
+
+
+@functools.cache  # reading the annotations takes milliseconds
+def _own(types: tuple[Any, ...]) -> dict[str, Schema]:
+    """Return the schemas of our Structs, and of those that they refer to."""
+    described = [type for type in types if type is not None]
+    _, schemas = msgspec.json.schema_components(described, ref_template=_REFERENCE)
+    schemas["Problem"]["properties"]["type"] |= {
         "enum": [f"/problems/{name}" for name in TYPES],
         # Names for code generators
         "x-enum-varnames": [name.upper().replace("-", "_") for name in TYPES],
     }
-    variants, inputs = _new_orders(own["NewOrder"])
-    own["NewOrder"] = {"oneOf": [{"$ref": _REFERENCE.format(name=name)} for name in variants]}
-    every = {**inputs, **variants, **own}
-    return {name: _without_title(schema) for name, schema in every.items()}
+    return schemas
 
 
 def _new_orders(base: Schema) -> tuple[dict[str, Schema], dict[str, Schema]]:

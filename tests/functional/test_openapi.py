@@ -115,6 +115,25 @@ def test_operation_ids_are_the_names_of_the_views(cloud: Cloud) -> None:
             assert callable(getattr(views, name))
 
 
+def test_a_path_declares_its_parameters() -> None:
+    for operation in api.values():
+        declared = {each.name for each in operation.parameters if each.location == "path"}
+        assert declared == set(re.findall(r"{(\w+)}", operation.path)), operation.id
+
+
+def test_an_operation_with_query_parameters_rejects_unknown_ones(cloud: Cloud) -> None:
+    with_query = [
+        operation
+        for operation in api.values()
+        if any(parameter.location == "query" for parameter in operation.parameters)
+    ]
+
+    for operation in with_query:
+        reply = cloud.http(operation.method, f"{operation.path}?mistake=1")
+        assert (reply.status, reply.json["type"]) == (400, "/problems/invalid-parameter")
+    assert {operation.id for operation in with_query} >= {"list_orders", "show_order"}
+
+
 def test_no_schema_has_a_title(cloud: Cloud) -> None:
     """Leave titles out: generators name a class by its schema's title, and titles may collide."""
     assert '"title": "' not in json.dumps(_document(cloud)["components"]["schemas"])
