@@ -13,8 +13,9 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
-from chalicelib import config, orders
+from chalicelib import clock, config
 from chalicelib.aws.client import client, translated
+from chalicelib.clock import SECOND, Micros
 from chalicelib.errors import InsufficientScope, InvalidToken, Unauthorized
 
 WRITE = "orders:write"
@@ -22,7 +23,7 @@ READ = "orders:read"
 LOCAL_OWNER = "local"
 OWNER_NAME = re.compile(r"[a-z0-9-]{1,40}")
 _TOKEN = re.compile(r"ol_([0-9a-f]{8})_([0-9a-f]{64})")
-_CACHE_TTL = 60 * orders.SECOND
+_CACHE_TTL: Micros = 60 * SECOND
 _MAX_CACHED = 1000
 
 
@@ -45,11 +46,11 @@ class Token:
 
     def expired(self) -> bool:
         """Return True if the token has expired."""
-        return self.not_after is not None and orders.now() >= self.not_after * orders.SECOND
+        return self.not_after is not None and clock.now() >= self.not_after * SECOND
 
 
 # (where the record is, token id) -> (time to read it again, record or None)
-_cache: dict[tuple[config.Aws, str, str], tuple[int, Token | None]] = {}
+_cache: dict[tuple[config.Aws, str, str], tuple[Micros, Token | None]] = {}
 
 
 def authenticate(header: str | None, scope: str) -> str:
@@ -133,7 +134,7 @@ def _valid_token(text: str) -> Token:
 
 
 def _cached_token(token_id: str) -> Token | None:
-    now = orders.now()
+    now = clock.now()
     key = (config.aws(), config.settings().tokens_table, token_id)
     entry = _cache.get(key)
     if entry is None or entry[0] <= now:

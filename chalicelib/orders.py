@@ -1,20 +1,18 @@
 """The domain: an order, its statuses and the transitions between them. No AWS, no HTTP.
 
-Every time is a whole number of microseconds since 1970 UTC, except `expires_at`: DynamoDB's TTL
-needs seconds.
+Every time is in microseconds (clock.Micros), except `expires_at`: DynamoDB's TTL needs seconds.
 """
 
 from __future__ import annotations
 
-import hashlib
-import secrets
 import zlib
 from dataclasses import dataclass
 from enum import Enum
-from time import time_ns  # bound here: a task may leave time.time_ns patched
 from typing import Any
 
-SECOND = 1_000_000
+from chalicelib import ids
+from chalicelib.clock import SECOND, Micros, ceil_div
+
 MAX_HISTORY = 20  # attempts that an order's history holds
 MAX_MESSAGE = 1000  # characters of an error's message
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-delay-queues.html
@@ -23,7 +21,6 @@ CLOCK_SKEW_S = 2  # between SQS's clock and ours
 # Prefixes of the due index's partitions
 QUEUED = "queued"  # has a message in the queue
 SCHEDULED = "scheduled"  # waits for the sweeper to send its message
-_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # https://www.crockford.com/base32.html
 
 
 class Status(str, Enum):
@@ -94,8 +91,7 @@ TRANSITIONS = (
 class Order:
     """A request to run a task, as its row in the orders table.
 
-    Each description ends with the transitions that write the field. Times are in microseconds since
-    1970 UTC unless it says otherwise.
+    Each description ends with the transitions that write the field.
     """
 
     owner: str
@@ -108,9 +104,9 @@ class Order:
     """JSON text of the task's keyword arguments. Set by place."""
     status: Status
     """Current status. Set by every transition that has a target."""
-    created_at: int
+    created_at: Micros
     """Time of placing. Set by place."""
-    updated_at: int
+    updated_at: Micros
     """Time of the last write. Set by every transition."""
     max_attempts: int
     """Maximum number of attempts in a retry round. Set by place, from the task's declaration."""
@@ -126,13 +122,13 @@ class Order:
     """Requeues by the sweeper since the last claim. Counted by resend, reset by claim and retry."""
     version: int = 1
     """Number of writes to the row. Counted by every transition."""
-    round_started_at: int | None = None
+    round_started_at: Micros | None = None
     """Time of the last retry; None: never retried. Set by retry."""
-    run_at: int | None = None
+    run_at: Micros | None = None
     """Earliest time of the first attempt; None: at once. Set by place."""
-    lease_until: int | None = None
+    lease_until: Micros | None = None
     """End of the worker's lease; None: not claimed. Set by claim, removed when the attempt ends."""
-    check_at: int | None = None
+    check_at: Micros | None = None
     """Time of the sweeper's next check; None: final. Set as check_shard, and by put back."""
     check_shard: str | None = None
     """Partition in the due index; None: final. Set by place, resend, postpone, retry."""
@@ -156,18 +152,18 @@ class Order:
     @property
     def key(self) -> str:
         """The row's key, whose owner comes from the access token alone."""
-        return key_of(self.owner, self.id)
+        return ids.key_of(self.owner, self.id)
 
     @property
-    def began_at(self) -> int:
+    def began_at(self) -> Micros:
         """The time from which this retry round could run; its age counts from here."""
         return max(self.created_at, self.run_at or 0, self.round_started_at or 0)
 
-    def held(self, now: int) -> bool:
+    def held(self, now: Micros) -> bool:
         """Return True if a worker's lease is in force."""
         return self.lease_until is not None and self.lease_until >= now
 
-    def expired(self, now: int) -> bool:
+    def expired(self, now: Micros) -> bool:
         """Return True if readers must not see it any more; DynamoDB may delete it days later."""
         return self.expires_at is not None and self.expires_at * SECOND <= now
 
@@ -176,15 +172,17 @@ class Order:
 class Dispatch:
     """The way of an order to the queue."""
 
-    check_at: int
-    """Time of the sweeper's next check, in microseconds since 1970."""
+    check_at: Micros
+    """Time of the sweeper's next check."""
     check_shard: str
     """Partition in the due index."""
     delay_s: int | None
     """Delay in seconds with which to send the message now; None: the sweeper sends it later."""
 
 
-def dispatch(order_id: str, now: int, run_at: int | None, wait_s: int, shards: int) -> Dispatch:
+def dispatch(
+    order_id: str, now: Micros, run_at: Micros | None, wait_s: int, shards: int
+) -> Dispatch:
     """Decide how an order gets to the queue: now, with a delay, or later by the sweeper.
 
     SQS delays a message by at most 15 minutes; an order that runs later than that waits in the due
@@ -192,8 +190,8 @@ def dispatch(order_id: str, now: int, run_at: int | None, wait_s: int, shards: i
 
     Args:
         order_id: spreads orders over the partitions of the due index
-        now: the current time, in microseconds since 1970
-        run_at: the earliest time of the first attempt, in the same unit; None: at once
+        now: the current time
+        run_at: the earliest time of the first attempt; None: at once
         wait_s: seconds after which the sweeper checks an order that could have run
         shards: number of partitions of the due index
     """
@@ -212,7 +210,7 @@ def failure(order: Order, code: str, message: str) -> dict[str, Any]:
     return {"code": code, "message": text, "attempt": order.attempts}
 
 
-def terminal_error(order: Order, now: int, max_age_s: int) -> dict[str, Any] | None:
+def terminal_error(order: Order, now: Micros, max_age_s: int) -> dict[str, Any] | None:
     """Return the final error of an order that is out of attempts or out of time, else None."""
     if order.attempts >= order.max_attempts:
         message = f"the last of its {order.max_attempts} attempts did not report"
@@ -221,44 +219,3 @@ def terminal_error(order: Order, now: int, max_age_s: int) -> dict[str, Any] | N
         message = f"the order did not finish within {max_age_s} s (the setting MAX_AGE_S)"
         return failure(order, "gave_up", message)
     return None
-
-
-def ceil_div(dividend: int, divisor: int) -> int:
-    """Return the quotient, rounded up."""
-    return -(-dividend // divisor)
-
-
-def now() -> int:
-    """Return the current time in microseconds since 1970 UTC."""
-    return time_ns() // 1000
-
-
-def new_fence() -> str:
-    """Return a random fencing token for one write; see table/conditional_write.py."""
-    return secrets.token_hex(8)
-
-
-def key_of(owner: str, order_id: str) -> str:
-    """Return the key of an order's row."""
-    return f"{owner}#{order_id}"
-
-
-def new_id() -> str:
-    """Return a random reference number."""
-    return _base32(secrets.token_bytes(16))
-
-
-def id_of(*parts: str) -> str:
-    """Derive a reference number from parts, such as the owner and the idempotency key."""
-    return _base32(hashlib.sha256("\0".join(parts).encode()).digest()[:16])
-
-
-def _base32(digest: bytes) -> str:
-    """Encode 128 bits as 26 characters that are easy to read aloud."""
-    number = int.from_bytes(digest, "big")
-    return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
-
-
-def is_id(text: str) -> bool:
-    """Return True if the text has the form of a reference number."""
-    return len(text) == 26 and all(letter in _CROCKFORD for letter in text)

@@ -11,7 +11,8 @@ import json
 from dataclasses import dataclass, replace
 from typing import Any
 
-from chalicelib import config, logs, orders, queue
+from chalicelib import clock, config, ids, logs, orders, queue
+from chalicelib.clock import SECOND, Micros
 from chalicelib.errors import (
     ConditionFailed,
     InvalidInput,
@@ -24,7 +25,7 @@ from chalicelib.errors import (
     Unavailable,
 )
 from chalicelib.execution.signature import as_json
-from chalicelib.orders import SECOND, Dispatch, Order, Status
+from chalicelib.orders import Dispatch, Order, Status
 from chalicelib.table import transitions
 from chalicelib.tasks import find
 
@@ -41,8 +42,8 @@ class NewOrder:
     """The task's keyword arguments, as decoded JSON."""
     delay_s: float | None = None
     """Seconds from now until the first attempt; None: `run_at` decides."""
-    run_at: int | None = None
-    """Earliest time of the first attempt, in microseconds since 1970; None: at once."""
+    run_at: Micros | None = None
+    """Earliest time of the first attempt; None: at once."""
     id: str | None = None
     """Reference number; None: a random one."""
 
@@ -81,7 +82,7 @@ def place(owner: str, new_order: NewOrder, parent: Order | None = None) -> Place
 
 def follow_up_id(parent: Order, name: str) -> str:
     """Return the id of a follow-up; the same parent and name always give the same id."""
-    return orders.id_of(parent.owner, parent.id, str(parent.created_at), name)
+    return ids.id_of(parent.owner, parent.id, str(parent.created_at), name)
 
 
 def follow_up(parent: Order, task: str, value: Any, name: str) -> Order:
@@ -116,7 +117,7 @@ def retry(owner: str, order_id: str) -> Order:
     if order.status not in orders.RETRY.sources:
         raise NotRetryable(order.status.value)
     find(order.task)
-    dispatch = _dispatch(order.id, orders.now(), order.run_at)
+    dispatch = _dispatch(order.id, clock.now(), order.run_at)
     try:
         retried = transitions.retry(order, dispatch)
     except ConditionFailed as refusal:
@@ -132,8 +133,8 @@ def _build_order(owner: str, new_order: NewOrder, parent: Order | None) -> tuple
     text = json.dumps(new_order.input, ensure_ascii=False, separators=(",", ":"))
     if len(text.encode()) > config.settings().max_input_bytes:
         raise TooLarge(config.settings().max_input_bytes)
-    now = orders.now()
-    order_id = new_order.id or orders.new_id()
+    now = clock.now()
+    order_id = new_order.id or ids.new_id()
     depth = parent.depth + 1 if parent else 0
     run_at = now + int(new_order.delay_s * SECOND) if new_order.delay_s else new_order.run_at
     run_at = run_at if run_at and run_at > now else None
@@ -154,7 +155,7 @@ def _build_order(owner: str, new_order: NewOrder, parent: Order | None) -> tuple
         run_at=run_at,
         max_attempts=task.max_attempts,
         fingerprint=new_order.fingerprint(),
-        fence=orders.new_fence(),
+        fence=ids.new_fence(),
         check_at=dispatch.check_at,
         check_shard=dispatch.check_shard,
         parent=parent.id if parent else None,
@@ -163,7 +164,7 @@ def _build_order(owner: str, new_order: NewOrder, parent: Order | None) -> tuple
     return order, dispatch
 
 
-def _dispatch(order_id: str, now: int, run_at: int | None) -> Dispatch:
+def _dispatch(order_id: str, now: Micros, run_at: Micros | None) -> Dispatch:
     return orders.dispatch(
         order_id, now, run_at, config.settings().resend_after_s, config.settings().due_shards
     )

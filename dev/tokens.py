@@ -10,7 +10,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from chalicelib import auth, orders
+from chalicelib import auth, clock
 from chalicelib.auth import Token
 from dev import aws
 from dev.packaging.package import ROOT
@@ -65,7 +65,7 @@ class Tokens:
         `days`: days until it expires; None: never. Raises ValueError for an invalid owner, and
         TokenError if it could not be stored.
         """
-        not_after = orders.now() // orders.SECOND + days * DAY_S if days else None
+        not_after = clock.now() // clock.SECOND + days * DAY_S if days else None
         text, token = auth.issue(owner, scopes, not_after)
         self._call("put_item", Item=auth.encode(token))
         return text, token

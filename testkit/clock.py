@@ -42,7 +42,7 @@ class Clock:
     def installed(self) -> Iterator[None]:
         """Replace the clocks of the app and of moto's queue, which hides messages by its own."""
         with (
-            patch("chalicelib.orders.now", self),
+            patch("chalicelib.clock.now", self),
             patch("chalicelib.web.wait.sleep", self.sleep),
             patch("moto.sqs.models.unix_time_millis", lambda: self() / 1000),
         ):

@@ -26,7 +26,9 @@ from moto.core.models import botocore_stubber
 import app as orderline
 from chalicelib import auth, config, queue
 from chalicelib.aws import sigv4
-from chalicelib.orders import SECOND, Order, key_of
+from chalicelib.clock import SECOND
+from chalicelib.ids import key_of
+from chalicelib.orders import Order
 from chalicelib.table import transitions
 from chalicelib.table.items import decode_order
 from testkit import template

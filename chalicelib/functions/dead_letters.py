@@ -8,7 +8,8 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-from chalicelib import config, logs, orders, queue
+from chalicelib import clock, config, logs, orders, queue
+from chalicelib.clock import Micros
 from chalicelib.errors import ConditionFailed
 from chalicelib.orders import Order
 from chalicelib.queue import Message
@@ -28,7 +29,7 @@ def settle(records: list[Any]) -> dict[str, list[dict[str, str]]]:
 def _process_dead_letter(message: Message) -> bool:
     """Fail the message's order or give it a new check time. Return True to acknowledge."""
     order = transitions.read(message.key) if message.key else None
-    now = orders.now()
+    now = clock.now()
     logs.event("dead_letter", status=order.status.value if order else None)
     if order is None or order.status.final or order.held(now):
         return True  # nothing to do, or a worker holds it: its check time in the due index applies
@@ -48,7 +49,7 @@ def _process_dead_letter(message: Message) -> bool:
     return True
 
 
-def _terminal_error(order: Order, now: int) -> dict[str, Any] | None:
+def _terminal_error(order: Order, now: Micros) -> dict[str, Any] | None:
     if order.task not in known():
         return orders.failure(
             order, "unknown_task", f"this version has no task {order.task!r}; was it renamed?"

@@ -13,25 +13,25 @@ from datetime import datetime, timedelta, timezone
 
 from cronsim import CronSim
 
-from chalicelib import config, logs, orders, service
+from chalicelib import config, ids, logs, service
+from chalicelib.clock import SECOND, Micros
 from chalicelib.errors import Refusal
-from chalicelib.orders import SECOND
 from chalicelib.table import last_ticks
 from chalicelib.table.last_ticks import LastTick
 from chalicelib.tasks import Task, known
 
 
-def place_ticks(now: int) -> None:
+def place_ticks(now: Micros) -> None:
     """Place each periodic task's order for its latest tick, unless it was placed before.
 
-    `now` is in microseconds since 1970. Raises Unavailable.
+    Raises Unavailable.
     """
     for task in known().values():
         if task.every_s or task.cron:
             _place_tick(task, now)
 
 
-def _place_tick(task: Task, now: int) -> None:
+def _place_tick(task: Task, now: Micros) -> None:
     tick = last_tick(task, now) or 0
     schedule = f"every {task.every_s:g} s" if task.every_s else f"cron {task.cron}"
     previous = last_ticks.read(task.name)
@@ -47,7 +47,7 @@ def _place_tick(task: Task, now: int) -> None:
         logs.event("ticks_skipped", task=task.name, tick=tick, before=before)
 
 
-def _place_order(task: Task, tick: int) -> bool:
+def _place_order(task: Task, tick: Micros) -> bool:
     """Place the tick's order if it does not exist yet. Return False if it is rejected."""
     try:
         service.place(
@@ -59,11 +59,10 @@ def _place_order(task: Task, tick: int) -> bool:
     return True
 
 
-def last_tick(task: Task, now: int) -> int | None:
+def last_tick(task: Task, now: Micros) -> Micros | None:
     """Return the latest tick at or before now; None if there was none in the past 50 years.
 
-    Both times are in microseconds since 1970. `every_s` counts from 1970, so all sweepers agree;
-    `cron` has five fields, in UTC.
+    `every_s` counts from 1970, so all sweepers agree; `cron` has five fields, in UTC.
     """
     if task.every_s:
         step = int(task.every_s * SECOND)
@@ -74,5 +73,5 @@ def last_tick(task: Task, now: int) -> int | None:
     return int(tick.timestamp()) * SECOND if tick else None
 
 
-def _id(task: Task, tick: int) -> str:
-    return orders.id_of("tick", task.name, str(tick))
+def _id(task: Task, tick: Micros) -> str:
+    return ids.id_of("tick", task.name, str(tick))

@@ -8,14 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from chalicelib import config, logs, orders, queue
+from chalicelib import clock, config, logs, orders, queue
+from chalicelib.clock import SECOND, Micros
 from chalicelib.errors import ConditionFailed, Unavailable
 from chalicelib.functions import periodic
-from chalicelib.orders import QUEUED, SCHEDULED, SECOND, Order
+from chalicelib.orders import QUEUED, SCHEDULED, Order
 from chalicelib.table import by_due, transitions
 
 RESERVE_S = 5  # stop when the function has less time left; the rest waits for the next sweep
-LONG_OVERDUE = 3600 * SECOND  # an order overdue this long is requeued even without a budget
+# An order overdue this long is requeued even without a budget
+LONG_OVERDUE: Micros = 3600 * SECOND
 MIN_RESEND_BUDGET = 100  # may always be resent, even if some turn out to be duplicates
 
 
@@ -59,7 +61,7 @@ def _sweep_queued(result: SweepResult, time_left_s: Callable[[], float]) -> None
 
 
 def _place_ticks(result: SweepResult, time_left_s: Callable[[], float]) -> None:
-    periodic.place_ticks(orders.now())
+    periodic.place_ticks(clock.now())
 
 
 def _resend_budget() -> float:
@@ -71,7 +73,7 @@ def _resend_budget() -> float:
     waiting = queue.depth()
     if not waiting:
         return float("inf")
-    now = orders.now()
+    now = clock.now()
     overdue = sum(by_due.count(shard, now) for shard in by_due.shards(QUEUED))
     return max(MIN_RESEND_BUDGET, overdue) - waiting
 
@@ -80,7 +82,7 @@ def _sweep(
     shard: str, result: SweepResult, budget: float, time_left_s: Callable[[], float]
 ) -> float:
     """Sweep one shard of the due index. Return the rest of the budget."""
-    now = orders.now()
+    now = clock.now()
     for key, check_at in by_due.overdue(shard, now):
         if time_left_s() < RESERVE_S or (budget <= 0 and now - check_at < LONG_OVERDUE):
             break
@@ -99,7 +101,7 @@ def _sweep(
 def _check_order(key: str, result: SweepResult) -> int:
     """Fail or resend an order if it is still due. Return how many messages were sent for it."""
     order = transitions.read(key)
-    now = orders.now()
+    now = clock.now()
     if order is None or order.status.final or order.held(now) or (order.check_at or 0) > now:
         return 0
     try:
@@ -115,7 +117,7 @@ def _check_order(key: str, result: SweepResult) -> int:
     return 1
 
 
-def _resend(order: Order, now: int) -> None:
+def _resend(order: Order, now: Micros) -> None:
     """Record the requeue, then send: a crash in between delays the order, but does not lose it."""
     wait_s = min(config.settings().resend_after_s * 2**order.requeue_count, 3600)
     dispatch = orders.dispatch(order.id, now, order.run_at, wait_s, config.settings().due_shards)

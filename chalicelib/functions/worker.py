@@ -14,7 +14,8 @@ from dataclasses import replace
 from time import monotonic  # bound here: a task may leave time.monotonic patched
 from typing import Any
 
-from chalicelib import config, logs, orders, queue, service
+from chalicelib import clock, config, logs, orders, queue, service
+from chalicelib.clock import SECOND, ceil_div
 from chalicelib.errors import (
     ConditionFailed,
     InvalidInput,
@@ -25,7 +26,7 @@ from chalicelib.errors import (
 )
 from chalicelib.execution.context import Context
 from chalicelib.execution.time_limit import TimeLimit, deadline
-from chalicelib.orders import SECOND, Order, Status, ceil_div
+from chalicelib.orders import Order, Status
 from chalicelib.queue import Message
 from chalicelib.table import transitions
 from chalicelib.tasks import Task, find
@@ -65,7 +66,7 @@ def _process_message(message: Message, time_left_s: Callable[[], float], needed_
         needed_s = task.timeout_s or needed_s
     if time_left_s() <= needed_s + MARGIN_S:
         return _keep_message(message, 0, "no_time_left")
-    lease_until = orders.now() + int((time_left_s() + LEASE_MARGIN_S) * SECOND)
+    lease_until = clock.now() + int((time_left_s() + LEASE_MARGIN_S) * SECOND)
     try:
         order = transitions.claim(message.key, task.name, lease_until)
     except ConditionFailed as error:
@@ -79,7 +80,7 @@ def _process_message(message: Message, time_left_s: Callable[[], float], needed_
 
 def _handle_failed_claim(message: Message, row: Order | None) -> bool:
     """Acknowledge or keep the message of an order that can't be claimed."""
-    now = orders.now()
+    now = clock.now()
     if row is None or row.status.final or (row.run_at or 0) > now:
         logs.event("claim_refused", status=row.status.value if row else None)
         return True

@@ -9,21 +9,19 @@ from collections.abc import Iterator
 
 from chalicelib import config
 from chalicelib.aws.client import client, translated
+from chalicelib.clock import Micros
 from chalicelib.table.items import Item, encode
 
 
-def overdue(shard: str, until: int) -> Iterator[tuple[str, int]]:
-    """Yield (row key, check_at) of a shard's orders that are due by `until`, longest overdue first.
-
-    Both times are in microseconds since 1970.
-    """
+def overdue(shard: str, until: Micros) -> Iterator[tuple[str, Micros]]:
+    """Yield (row key, check_at) of a shard's orders due by `until`, longest overdue first."""
     for page in _pages(shard, until):
         for item in page["Items"]:
             yield item["pk"]["S"], int(item["check_at"]["N"])
 
 
-def count(shard: str, until: int) -> int:
-    """Count a shard's orders that are due by `until`, in microseconds since 1970."""
+def count(shard: str, until: Micros) -> int:
+    """Count a shard's orders that are due by `until`."""
     return sum(page["Count"] for page in _pages(shard, until, Select="COUNT"))
 
 
@@ -32,7 +30,7 @@ def shards(kind: str) -> list[str]:
     return [f"{kind}#{n}" for n in range(config.settings().due_shards)]
 
 
-def _pages(shard: str, until: int, **options: str) -> Iterator[Item]:
+def _pages(shard: str, until: Micros, **options: str) -> Iterator[Item]:
     request: Item = {
         "TableName": config.settings().orders_table,
         "IndexName": "by_due",

@@ -11,7 +11,7 @@ import heapq
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from chalicelib import config, logs, orders
+from chalicelib import clock, config, logs
 from chalicelib.aws.client import client, translated
 from chalicelib.errors import Unavailable, UnreadableOrder
 from chalicelib.orders import Order
@@ -121,7 +121,7 @@ def _read_orders(keys: list[_Key]) -> list[tuple[_Key, Order | None]]:
     """
     found = {(time_key(order), order.key): order for order in _decode_readable(_read_rows(keys))}
     current = [found.get((key.sort_key, key.row)) for key in keys]
-    now = orders.now()
+    now = clock.now()
     return [
         (key, None if order is None or order.expired(now) else order)
         for key, order in zip(keys, current, strict=True)

@@ -10,8 +10,9 @@ https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_UpdateItem.ht
 
 from __future__ import annotations
 
-from chalicelib import config, logs, orders
+from chalicelib import clock, config, ids, logs
 from chalicelib.aws.client import client, translated
+from chalicelib.clock import Micros
 from chalicelib.errors import CallRefused, ConditionFailed, Unavailable
 from chalicelib.orders import Order, Transition
 from chalicelib.table.items import Item, decode_order, encode, encode_order
@@ -41,7 +42,7 @@ def put(order: Order, condition: str, values: Item) -> Order:
 def end(
     key: str,
     transition: Transition,
-    now: int,
+    now: Micros,
     where: str,
     values: Item,
     sets: Item,
@@ -51,7 +52,7 @@ def end(
 
     The arguments are those of `update`. Raises ConditionFailed as `update` does.
     """
-    expires_at = now // orders.SECOND + config.settings().retention_s
+    expires_at = now // clock.SECOND + config.settings().retention_s
     order = update(
         key,
         transition,
@@ -75,7 +76,7 @@ def end(
 def update(
     key: str,
     transition: Transition,
-    now: int,
+    now: Micros,
     where: str,
     values: Item,
     *,
@@ -91,14 +92,14 @@ def update(
     Args:
         key: the row's key
         transition: the change of status
-        now: becomes `updated_at`; microseconds since 1970
+        now: becomes `updated_at`
         where: a condition beside the status
         values: the values of the placeholders in `where` and `also`
         sets: attributes to set
         also: more assignments of the SET clause
         removes: attributes to remove
     """
-    sets = {"fence": orders.new_fence(), **sets, "updated_at": now}
+    sets = {"fence": ids.new_fence(), **sets, "updated_at": now}
     if transition.target is not None:
         sets["status"] = transition.target.value
     sources = {f":from{n}": status.value for n, status in enumerate(transition.sources)}

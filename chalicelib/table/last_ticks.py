@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from chalicelib import config
 from chalicelib.aws.client import client, translated
+from chalicelib.clock import Micros
 from chalicelib.errors import CallRefused
 from chalicelib.table.items import Item, decode, encode
 
@@ -17,11 +18,11 @@ from chalicelib.table.items import Item, decode, encode
 class LastTick:
     """The last tick whose order was placed, and the schedule that it belongs to.
 
-    tick      microseconds since 1970; 0 if the schedule has had none yet
+    tick      its time; 0 if the schedule has had none yet
     schedule  the task's period as declared, such as `cron 0 6 * * *`
     """
 
-    tick: int
+    tick: Micros
     schedule: str
 
 

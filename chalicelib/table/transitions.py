@@ -6,8 +6,9 @@ Every transition raises ConditionFailed, with the row as it is now, if its condi
 
 from __future__ import annotations
 
-from chalicelib import config, orders
+from chalicelib import clock, config, ids, orders
 from chalicelib.aws.client import client, translated
+from chalicelib.clock import Micros
 from chalicelib.orders import Dispatch, Order, Status, Transition
 from chalicelib.table.conditional_write import end, put, update
 from chalicelib.table.items import Item, decode_order, encode
@@ -18,12 +19,12 @@ _NOT_HELD = "(attribute_not_exists(lease_until) OR lease_until < :now)"
 def insert(order: Order) -> Order:
     """Insert a new order. Return the order that now has its id: `order`, or an earlier one."""
     condition = "attribute_not_exists(pk) OR expires_at <= :now_s"
-    return put(order, condition, {":now_s": order.created_at // orders.SECOND})
+    return put(order, condition, {":now_s": order.created_at // clock.SECOND})
 
 
 def get(owner: str, order_id: str) -> Order | None:
     """Return an owner's order; None if the owner has no such order or it expired."""
-    return read(orders.key_of(owner, order_id))
+    return read(ids.key_of(owner, order_id))
 
 
 def read(key: str) -> Order | None:
@@ -33,16 +34,16 @@ def read(key: str) -> Order | None:
             TableName=config.settings().orders_table, Key={"pk": encode(key)}, ConsistentRead=True
         )
     order = decode_order(response["Item"]) if "Item" in response else None
-    return None if order is None or order.expired(orders.now()) else order
+    return None if order is None or order.expired(clock.now()) else order
 
 
-def claim(key: str, task: str, lease_until: int) -> Order:
+def claim(key: str, task: str, lease_until: Micros) -> Order:
     """Claim an order that waits, or whose lease is over, and return it. A read is not needed.
 
     Raises ConditionFailed if the order is final, not due yet, under a live lease, out of attempts,
     or names another task.
     """
-    now = orders.now()
+    now = clock.now()
     return update(
         key,
         orders.CLAIM,
@@ -76,8 +77,8 @@ def put_back(order: Order, error: Item, backoff_s: float) -> Order:
 
     Raises ConditionFailed if this attempt lost its claim.
     """
-    now = orders.now()
-    check_at = now + int((backoff_s + config.settings().resend_after_s) * orders.SECOND)
+    now = clock.now()
+    check_at = now + int((backoff_s + config.settings().resend_after_s) * clock.SECOND)
     return update(
         order.key,
         orders.PUT_BACK,
@@ -98,7 +99,7 @@ def give_up(current: Order, error: Item) -> Order:
 
     Raises ConditionFailed if the row changed since it was read.
     """
-    now = orders.now()
+    now = clock.now()
     condition = f"fence = :fence AND {_NOT_HELD}"
     values = {":fence": current.fence, ":now": now}
     return end(current.key, orders.GIVE_UP, now, condition, values, {"error": error})
@@ -112,7 +113,7 @@ def cancel(current: Order) -> Order:
     return end(
         current.key,
         orders.CANCEL,
-        orders.now(),
+        clock.now(),
         "retry_round = :retry_round",
         {":retry_round": current.retry_round},
         {},
@@ -124,7 +125,7 @@ def resend(current: Order, dispatch: Dispatch) -> Order:
 
     Raises ConditionFailed if the row changed since it was read, by another sweeper for example.
     """
-    now = orders.now()
+    now = clock.now()
     return update(
         current.key,
         orders.RESEND,
@@ -150,7 +151,7 @@ def postpone(current: Order, dispatch: Dispatch) -> Order:
 
     Raises ConditionFailed if the order is final or a worker holds it.
     """
-    now = orders.now()
+    now = clock.now()
     return update(
         current.key,
         orders.POSTPONE,
@@ -166,13 +167,13 @@ def retry(current: Order, dispatch: Dispatch) -> Order:
 
     Raises ConditionFailed if the order is no longer FAILED or CANCELLED in its current round.
     """
-    now = orders.now()
+    now = clock.now()
     return update(
         current.key,
         orders.RETRY,
         now,
         "retry_round = :retry_round AND expires_at > :now_s",
-        {":retry_round": current.retry_round, ":now_s": now // orders.SECOND},
+        {":retry_round": current.retry_round, ":now_s": now // clock.SECOND},
         sets={
             "attempts": 0,
             "requeue_count": 0,
@@ -194,14 +195,14 @@ def report(order: Order, progress: Item) -> Order:
     return update(
         order.key,
         orders.REPORT,
-        orders.now(),
+        clock.now(),
         *_held_by(order),
         sets={"progress": progress, "fence": order.fence},
     )
 
 
 def _finish(order: Order, transition: Transition, code: str | None, sets: Item) -> Order:
-    now = orders.now()
+    now = clock.now()
     sets = {**sets, "history": _ended(order, now, code), **_follow_ups(order)}
     removes = () if "error" in sets else ("error",)  # of an attempt before the one that succeeded
     return end(order.key, transition, now, *_held_by(order), sets, removes)
@@ -217,7 +218,7 @@ def _follow_ups(order: Order) -> Item:
     return {"follow_ups": list(order.follow_ups)} if order.follow_ups else {}
 
 
-def _ended(order: Order, now: int, code: str | None) -> list[Item]:
+def _ended(order: Order, now: Micros, code: str | None) -> list[Item]:
     """Return the history with its last attempt ended, cut to MAX_HISTORY attempts."""
     last = {**order.history[-1], "end": now}
     if code:

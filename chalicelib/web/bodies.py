@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType, structs
 
 from chalicelib import orders, tasks
-from chalicelib.orders import MEANING, SECOND, Status
+from chalicelib.clock import SECOND
+from chalicelib.orders import MEANING, Status
 from chalicelib.web.http import Request
 from chalicelib.web.times import time_text
 

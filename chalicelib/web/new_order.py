@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from chalicelib import config, orders, service
+from chalicelib import clock, config, ids, service
 from chalicelib.errors import InvalidOrder, pointer_to
 from chalicelib.web.bodies import LATEST_S, NewOrder
 from chalicelib.web.http import Request
@@ -18,7 +18,7 @@ from chalicelib.web.problems import Problem
 from chalicelib.web.strict_json import parse
 from chalicelib.web.times import RFC3339_FORM, time_of
 
-_LAST = 253_402_300_799 * orders.SECOND  # the latest time that a response can represent
+_LAST = 253_402_300_799 * clock.SECOND  # the latest time that a response can represent
 _MARGIN = 4096  # bytes that a body may have beside its input
 _RUN_AT_RULE = "run_at must be a time such as 2030-01-31T09:00:00Z (RFC 3339)"
 _RULES = {  # clearer than msgspec's own messages
@@ -40,7 +40,7 @@ def parse_new_order(request: Request, owner: str) -> service.NewOrder:
         body.input,
         _delay_s(body.delay_s),
         _run_at(body.run_at),
-        orders.id_of(owner, key) if key else None,
+        ids.id_of(owner, key) if key else None,
     )
 
 

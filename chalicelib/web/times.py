@@ -6,7 +6,8 @@ import re
 from datetime import datetime, timedelta, timezone
 from typing import Any, overload
 
-from chalicelib.orders import SECOND, Order, ceil_div
+from chalicelib.clock import SECOND, ceil_div
+from chalicelib.orders import Order
 
 RFC3339_FORM = "expected a date, T, a time, and Z or an offset"
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote, urlencode
 
-from chalicelib import orders, service, tasks
+from chalicelib import clock, ids, service, tasks
 from chalicelib.auth import READ, WRITE
 from chalicelib.errors import NotFound
 from chalicelib.orders import Order
@@ -249,7 +249,7 @@ def _conditional_json(
 
 def _retry_after(order: Order) -> dict[str, str]:
     """Return the Retry-After header of an order that is not final."""
-    return {} if _is_final(order) else {"Retry-After": str(retry_after_s(order, orders.now()))}
+    return {} if _is_final(order) else {"Retry-After": str(retry_after_s(order, clock.now()))}
 
 
 def _is_final(order: Order) -> bool:
@@ -270,6 +270,6 @@ def _order_id(request: Request) -> str:
     """
     text = unquote(request.params["order_id"])
     order_id = text.upper()
-    if not text.isascii() or not orders.is_id(order_id):
+    if not text.isascii() or not ids.is_id(order_id):
         raise NotFound(NotFound.__doc__)
     return order_id

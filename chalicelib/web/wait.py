@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
-from chalicelib import config, orders
+from chalicelib import clock, config
 from chalicelib.errors import Unavailable
 from chalicelib.orders import Order
 from chalicelib.web.http import Request
@@ -58,7 +58,7 @@ def until(
         wait_s: the maximum time to wait, in seconds
         reads: how often the order was already read for this request
     """
-    started = orders.now()
+    started = clock.now()
     latest = order
     read_s = 0.0
     for moment_s in _moments(wait_s, reads):
@@ -70,7 +70,7 @@ def until(
         if pause_s < max(0.0, min(_PAUSE_FACTOR * read_s, wait_s - elapsed_s)):
             continue
         sleep(pause_s)
-        read_at = orders.now()
+        read_at = clock.now()
         try:
             found = read()
         except Unavailable:
@@ -83,7 +83,7 @@ def until(
 
 
 def _seconds_since(moment: int) -> float:
-    return (orders.now() - moment) / orders.SECOND
+    return (clock.now() - moment) / clock.SECOND
 
 
 def _moments(wait_s: int, reads: int) -> Iterator[float]:

@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
+from chalicelib.clock import SECOND, now
+from chalicelib.ids import key_of
 from chalicelib.metrics import NAMESPACE
-from chalicelib.orders import SECOND, key_of, now
 from chalicelib.queue import VERSION
 from dev import aws
 from dev.deploy import stack

@@ -9,9 +9,10 @@ import pytest
 from chalice.test import Client
 
 import app as orderline
-from chalicelib import auth, orders
+from chalicelib import auth, clock, ids
 from chalicelib.aws import client
-from chalicelib.orders import SECOND, Order, Status
+from chalicelib.clock import SECOND
+from chalicelib.orders import Order, Status
 from chalicelib.table.items import encode_order
 from testkit import template
 from tests.acceptance.conftest import LocalCloud
@@ -24,7 +25,7 @@ STACK = "long-list"
 def _order(created_at: int, n: int) -> Order:
     return Order(
         owner="kit",
-        id=orders.id_of(str(n)),
+        id=ids.id_of(str(n)),
         task="cook_nuggets",
         input="{}",
         status=Status.PENDING,
@@ -40,7 +41,7 @@ def test_each_page_of_ten_thousand_orders_takes_two_calls(local_cloud: LocalClou
     dynamodb = local_cloud.client("dynamodb")
     with patch.dict("os.environ", STACK=STACK):
         template.create(STACK, dynamodb, local_cloud.client("sqs"))
-        stored = [_order(orders.now() - n * SECOND, n) for n in range(COUNT)]
+        stored = [_order(clock.now() - n * SECOND, n) for n in range(COUNT)]
         for start in range(0, COUNT, 25):
             puts = [
                 {"PutRequest": {"Item": encode_order(order)}}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from chalicelib import config
-from chalicelib.orders import SECOND
+from chalicelib.clock import SECOND
 from tests.faults.world import World
 
 Flow = Callable[[World, str], None]

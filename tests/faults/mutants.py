@@ -239,8 +239,8 @@ MUTANTS = (
     _one(
         "a retry is dispatched without run_at",
         "service.py",
-        "dispatch = _dispatch(order.id, orders.now(), order.run_at)",
-        "dispatch = _dispatch(order.id, orders.now(), None)",
+        "dispatch = _dispatch(order.id, clock.now(), order.run_at)",
+        "dispatch = _dispatch(order.id, clock.now(), None)",
     ),
     _one(
         "the delay allows for no clock skew",

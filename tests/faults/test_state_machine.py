@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
-from chalicelib.orders import SECOND
+from chalicelib.clock import SECOND
 from tests.faults.flows import KINDS
 from tests.faults.world import WHOLE, World
 

@@ -19,7 +19,7 @@ from moto.dynamodb.models import dynamodb_backends
 from moto.dynamodb.models.dynamo_type import DynamoType
 from moto.sqs.models import sqs_backends
 
-from chalicelib import config, orders, queue, service
+from chalicelib import config, ids, orders, queue, service
 from chalicelib.errors import Refusal, Unavailable
 from chalicelib.execution.context import Context
 from chalicelib.orders import Order, Status
@@ -54,7 +54,7 @@ class World:
 
     def place(self, kind: str, **when: Any) -> str:
         """Place an order of the task `proof`; return its id."""
-        order_id = orders.id_of(OWNER, f"key-{next(self._keys)}")
+        order_id = ids.id_of(OWNER, f"key-{next(self._keys)}")
         new_order = service.NewOrder("proof", {"kind": kind}, id=order_id, **when)
         self.accepted[order_id] = kind
         self._repeat(lambda: service.place(OWNER, new_order))
@@ -71,7 +71,7 @@ class World:
 
     def run(self, context: Context) -> tuple[int, Run]:
         """Record the start of a task; return its retry round and its `Run`."""
-        key = orders.key_of(OWNER, context.id)
+        key = ids.key_of(OWNER, context.id)
         retry_round = int(context.key.rpartition(".")[2])
         return retry_round, self.checker.start_run(key, context.attempt)
 
@@ -119,15 +119,13 @@ class World:
         for _ in range(3):
             self.cloud.claim(order_id, lease_s=10)
             self.advance(11)
-        row = self._row(orders.key_of(OWNER, order_id))
+        row = self._row(ids.key_of(OWNER, order_id))
         assert row is not None
         transitions.give_up(row, orders.failure(row, "attempts_exhausted", ""))
 
     def body(self, order_id: str) -> str:
         """Return the body of an order's message."""
-        return json.dumps(
-            {"v": queue.VERSION, "pk": orders.key_of(OWNER, order_id), "task": "proof"}
-        )
+        return json.dumps({"v": queue.VERSION, "pk": ids.key_of(OWNER, order_id), "task": "proof"})
 
     def advance(self, seconds: float) -> None:
         self.cloud.clock.advance(seconds)

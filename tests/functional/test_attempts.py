@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from chalicelib import config, orders
+from chalicelib import clock, config
 from chalicelib.tasks import Context, task
 from testkit import Cloud
 from testkit.registry import restored
 
-ORDERS_NOW = orders.now
+REAL_NOW = clock.now
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,7 +138,7 @@ def test_the_backoff_doubles_up_to_its_limit_and_the_row_is_due_after_it(cloud: 
         row = cloud.order(order["id"])
         assert row.check_at is not None
         waits.append(
-            (row.check_at - row.updated_at) / orders.SECOND - config.settings().resend_after_s
+            (row.check_at - row.updated_at) / clock.SECOND - config.settings().resend_after_s
         )
         cloud.clock.advance(60)
 
@@ -176,7 +176,7 @@ def test_a_final_row_expires_and_has_left_the_due_index(cloud: Cloud) -> None:
 
     row = cloud.order(order["id"])
     assert (row.check_at, row.check_shard, row.lease_until) == (None, None, None)
-    assert row.expires_at == row.updated_at // orders.SECOND + config.settings().retention_s
+    assert row.expires_at == row.updated_at // clock.SECOND + config.settings().retention_s
     (only,) = row.history
     assert (only["code"], only["end"] > only["start"]) == ("task_error", True)
 
@@ -408,7 +408,7 @@ def test_an_input_that_no_longer_fits_after_a_deploy_fails_at_once(cloud: Cloud)
 def test_a_task_that_leaves_the_clock_patched_does_not_affect_later_orders(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(orders, "now", ORDERS_NOW)  # the app's own clock, which the kit replaces
+    monkeypatch.setattr(clock, "now", REAL_NOW)  # the app's own clock, which the kit replaces
 
     @task
     def patch_clock() -> None:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from chalicelib import config, orders, queue
+from chalicelib import config, ids, orders, queue
 from chalicelib.functions import worker
 from chalicelib.orders import Order, Status
 from chalicelib.table.items import encode_order
@@ -86,7 +86,7 @@ def test_the_largest_possible_row_fits_into_dynamodb(cloud: Cloud) -> None:
     settings = config.settings()
     order = Order(
         owner="c" * 40,
-        id=orders.new_id(),
+        id=ids.new_id(),
         task="t" * 64,
         input="i" * settings.max_input_bytes,
         status=Status.SUCCESS,
@@ -105,7 +105,7 @@ def test_the_largest_possible_row_fits_into_dynamodb(cloud: Cloud) -> None:
         requeue_count=1000,
         fingerprint="f" * 32,
         fence="w" * 16,
-        parent=orders.new_id(),
+        parent=ids.new_id(),
         depth=1000,
         error={
             "code": "attempts_exhausted",
@@ -117,7 +117,7 @@ def test_the_largest_possible_row_fits_into_dynamodb(cloud: Cloud) -> None:
             {"start": cloud.clock(), "end": cloud.clock(), "code": "attempts_exhausted"}
             for _ in range(50)
         ),
-        follow_ups=tuple(orders.id_of(str(n)) for n in range(worker.MAX_FOLLOW_UPS)),
+        follow_ups=tuple(ids.id_of(str(n)) for n in range(worker.MAX_FOLLOW_UPS)),
     )
     others = size(encode_order(order)) - settings.max_input_bytes - settings.max_result_bytes
 

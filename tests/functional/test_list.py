@@ -12,8 +12,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from chalicelib import config, orders
-from chalicelib.orders import SECOND, Order, Status
+from chalicelib import config, ids
+from chalicelib.clock import SECOND
+from chalicelib.orders import Order, Status
 from chalicelib.table.items import encode_order, time_key
 from testkit import Cloud, Reply, Wire
 
@@ -57,7 +58,7 @@ def _store(cloud: Cloud, count: int, **members: Any) -> list[Order]:
 def _order(created_at: int, n: int) -> Order:
     return Order(
         owner="kit",
-        id=orders.id_of(str(n)),
+        id=ids.id_of(str(n)),
         task="cook_nuggets",
         input="{}",
         status=Status.PENDING,

@@ -9,9 +9,10 @@ import pytest
 
 import app as orderline
 from chalicelib import config, orders, queue
+from chalicelib.clock import SECOND
 from chalicelib.errors import ConditionFailed
 from chalicelib.functions import worker
-from chalicelib.orders import SECOND, Order
+from chalicelib.orders import Order
 from chalicelib.table import transitions
 from chalicelib.tasks import Context, task
 from testkit import Cloud, Wire

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from moto.dynamodb.models import dynamodb_backends
 
-from chalicelib import config, orders
+from chalicelib import clock, config
+from chalicelib.clock import SECOND
 from chalicelib.errors import Unavailable
 from chalicelib.execution import registry
 from chalicelib.functions import periodic
-from chalicelib.orders import SECOND
 from chalicelib.tasks import task
 from testkit import Cloud, Wire
 from testkit.cloud import REGION
@@ -157,7 +157,7 @@ def test_two_sweepers_in_every_order_of_their_calls_place_a_tick_once(
         cloud.clock.advance(3600)
         inserted.clear()
         sweepers: dict[str, Action] = {
-            name: lambda: periodic.place_ticks(orders.now()) for name in ("first", "second")
+            name: lambda: periodic.place_ticks(clock.now()) for name in ("first", "second")
         }
         steps = interleaved(wire, sweepers, schedule)
         assert inserted == {"hourly": 1}, steps

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import app as orderline
-from chalicelib import orders, queue
+from chalicelib import clock, ids, queue
 from chalicelib.tasks import task
 from testkit import Cloud, Wire
 from testkit.cloud import LambdaContext
@@ -56,7 +56,7 @@ def test_an_accepted_order_is_202_with_the_order_and_its_location(cloud: Cloud) 
     assert reply.headers["Retry-After"] == "1"
     assert reply.headers["Content-Type"] == "application/json"
     assert reply.headers["Cache-Control"] == "no-store"
-    assert orders.is_id(order["id"])
+    assert ids.is_id(order["id"])
     assert re.fullmatch(r"2027-01-15T08:00:00\.0000\d\dZ", order["created_at"])  # the kit's clock
     assert order["updated_at"] == order["created_at"]
     assert order == order | {
@@ -84,7 +84,7 @@ def test_an_accepted_order_is_stored(cloud: Cloud) -> None:
         "PENDING",
         1,
     )
-    assert row.check_at == row.created_at + 120 * orders.SECOND
+    assert row.check_at == row.created_at + 120 * clock.SECOND
     assert row.expires_at is None
 
 

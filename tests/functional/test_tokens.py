@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import app as orderline
-from chalicelib import auth, config, orders
+from chalicelib import auth, clock, config
 from dev.__main__ import main
 from testkit import Cloud, Reply
 
@@ -76,7 +76,7 @@ def _revoked(cloud: Cloud) -> dict[str, str]:
 
 
 def _expired(cloud: Cloud) -> dict[str, str]:
-    token = cloud.new_token("kit", not_after=cloud.clock() // orders.SECOND + DAY_S)
+    token = cloud.new_token("kit", not_after=cloud.clock() // clock.SECOND + DAY_S)
     cloud.clock.advance(DAY_S + 1)
     return _token(token)
 

@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from chalicelib import orders
-from chalicelib.orders import SECOND, Dispatch, Order
+from chalicelib import clock, orders
+from chalicelib.clock import SECOND
+from chalicelib.orders import Dispatch, Order
 from chalicelib.table import transitions
 from testkit import Cloud
 from testkit.wire import tapped
@@ -54,7 +55,7 @@ def _failed(cloud: Cloud) -> Order:
 
 
 def _dispatch(order: Order) -> Dispatch:
-    return orders.dispatch(order.id, orders.now(), None, 60, 1)
+    return orders.dispatch(order.id, clock.now(), None, 60, 1)
 
 
 Write = Callable[[Cloud], object]

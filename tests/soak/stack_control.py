@@ -18,7 +18,8 @@ from typing import Any
 import boto3
 
 from chalicelib.auth import LOCAL_OWNER
-from chalicelib.orders import Order, key_of
+from chalicelib.ids import key_of
+from chalicelib.orders import Order
 from chalicelib.queue import VERSION
 from chalicelib.table.items import decode_order
 from dev.local import cloud

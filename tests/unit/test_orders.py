@@ -1,10 +1,7 @@
-"""An order and its life: the statuses, the table of transitions, the reference numbers."""
+"""An order and its life: the statuses and the table of transitions."""
 
 from __future__ import annotations
 
-import pytest
-
-from chalicelib import orders
 from chalicelib.orders import FINAL, MEANING, OPEN, TRANSITIONS, Status
 
 
@@ -43,28 +40,3 @@ def test_only_a_retry_leaves_a_final_status() -> None:
         if source.final
     }
     assert from_final == {"T11"}
-
-
-def test_a_reference_number_has_128_bits_and_no_letters_that_look_like_digits() -> None:
-    ids = {orders.new_id() for _ in range(1000)}
-
-    assert len(ids) == 1000
-    assert all(orders.is_id(id) and not set(id) & set("ILOU") for id in ids)
-    assert {id[0] for id in ids} <= set("01234567")  # 26 letters hold 130 bits
-
-
-@pytest.mark.parametrize(
-    "text", ["", "0" * 25, "0" * 27, "I" + "0" * 25, "a" * 26, "é" * 26, " " + "0" * 25]
-)
-def test_a_text_of_another_form_is_not_a_reference_number(text: str) -> None:
-    assert not orders.is_id(text)
-
-
-def test_the_same_parts_give_the_same_id_and_others_another() -> None:
-    assert orders.id_of("kit", "k") == orders.id_of("kit", "k") == "75688V3NQY2VM1H7EF9M2A6BVN"
-    parts_of_ids = [("kit", "k"), ("ki", "tk"), ("kitk", ""), ("k", "kit")]
-    assert len({orders.id_of(*parts) for parts in parts_of_ids}) == 4
-
-
-def test_fencing_tokens_differ() -> None:
-    assert len({orders.new_fence() for _ in range(1000)}) == 1000
