@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from msgspec import Struct
+
 from chalicelib import ids
 from chalicelib.clock import SECOND, Micros, ceil_div
 
@@ -87,6 +89,50 @@ TRANSITIONS = (
 )
 
 
+# The values of an order are msgspec's Structs: a cold start makes their classes faster than those
+# of dataclasses, and it loads msgspec anyway
+class Success(Struct, frozen=True):
+    """The outcome of an attempt whose task returned."""
+
+    result: str
+    """JSON text of what the task returned."""
+
+
+class Failure(Struct, frozen=True):
+    """The outcome of an attempt that failed, and an order's error."""
+
+    code: str
+    """Kind of failure, such as `task_error` or `time_limit`."""
+    message: str
+    """Sentence for the order's owner, at most MAX_MESSAGE characters."""
+    attempt: int
+    """Number of attempts that had started in the retry round."""
+    transient: bool = False
+    """True if another attempt may succeed. Not stored: only the worker decides by it."""
+
+
+class Attempt(Struct, frozen=True):
+    """One attempt in an order's history."""
+
+    start: Micros
+    """Time of its claim."""
+    end: Micros | None = None
+    """Time of its end; None: it runs, or it crashed."""
+    code: str | None = None
+    """Code of its failure; None: it succeeded or has no end."""
+    unknown: dict[str, Any] = {}
+    """Members that only a newer version knows; a transition keeps them."""
+
+
+class Progress(Struct, frozen=True):
+    """The progress that a running task reports."""
+
+    percent: int
+    """How much is done, from 0 to 100."""
+    word: str
+    """What is being done, at most 100 characters; may be empty."""
+
+
 @dataclass(frozen=True)
 class Order:
     """A request to run a task, as its row in the orders table.
@@ -134,12 +180,12 @@ class Order:
     """Partition in the due index; None: final. Set by place, resend, postpone, retry."""
     result: str | None = None
     """JSON text of what the task returned. Set by succeed, removed by retry."""
-    error: dict[str, Any] | None = None
-    """Last error: code, message, attempt. Set by put back, fail and give up, removed by succeed."""
-    history: tuple[dict[str, Any], ...] = ()
-    """Latest attempts: start and end times, error code. Appended by claim, completed at its end."""
-    progress: dict[str, Any] | None = None
-    """Progress: percent (0 to 100) and a word. Set by report, removed by put back and retry."""
+    error: Failure | None = None
+    """Last failure; None: none. Set by put back, fail and give up, removed by succeed and retry."""
+    history: tuple[Attempt, ...] = ()
+    """Latest attempts, at most MAX_HISTORY. Appended by claim, completed at the attempt's end."""
+    progress: Progress | None = None
+    """Latest report; None: none. Set by report, removed by put back and retry."""
     parent: str | None = None
     """Id of the order whose task placed this one; None: not a follow-up. Set by place."""
     follow_ups: tuple[str, ...] = ()
@@ -204,13 +250,13 @@ def dispatch(
     return Dispatch(now + ahead + wait_s * SECOND, f"{QUEUED}#{shard}", delay_s)
 
 
-def failure(order: Order, code: str, message: str) -> dict[str, Any]:
-    """Build an order's `error`: its message shortened, and without lone surrogates."""
+def failure(order: Order, code: str, message: str, transient: bool = False) -> Failure:
+    """Build a failure of the order: its message shortened, and without lone surrogates."""
     text = message.encode("utf-8", "replace").decode()[:MAX_MESSAGE]
-    return {"code": code, "message": text, "attempt": order.attempts}
+    return Failure(code, text, order.attempts, transient)
 
 
-def terminal_error(order: Order, now: Micros, max_age_s: int) -> dict[str, Any] | None:
+def terminal_error(order: Order, now: Micros, max_age_s: int) -> Failure | None:
     """Return the final error of an order that is out of attempts or out of time, else None."""
     if order.attempts >= order.max_attempts:
         message = f"the last of its {order.max_attempts} attempts did not report"

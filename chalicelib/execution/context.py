@@ -6,6 +6,8 @@ from collections.abc import Callable
 from time import monotonic  # bound here: a task may leave time.monotonic patched
 from typing import Any
 
+from chalicelib.orders import Progress
+
 REPORT_EVERY_S = 1.0  # shortest time between two reports of progress
 
 
@@ -27,7 +29,7 @@ class Context:
         attempt: int,
         key: str,
         limit_s: float,
-        report: Callable[[dict[str, Any]], None],
+        report: Callable[[Progress], None],
         place: Callable[[str, Any, str], str],
     ) -> None:
         """Create a context, as the worker or a test does.
@@ -37,7 +39,7 @@ class Context:
             attempt: number of the attempt, from 1
             key: idempotency key for services that the task calls
             limit_s: seconds from now until the attempt is ended
-            report: stores the progress: percent and word
+            report: stores the progress
             place: places a follow-up of a task, an input and a name; returns its id
         """
         self.id = id
@@ -60,7 +62,7 @@ class Context:
         now = monotonic()
         if now - self._reported_at >= REPORT_EVERY_S:
             self._reported_at = now
-            self._report({"percent": round(min(max(percent, 0), 100)), "word": word[:100]})
+            self._report(Progress(round(min(max(percent, 0), 100)), word[:100]))
 
     def place(self, task: str, input: Any = None, name: str = "") -> str:
         """Place a follow-up order and return its id.

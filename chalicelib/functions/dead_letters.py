@@ -11,7 +11,7 @@ from typing import Any
 from chalicelib import clock, config, logs, orders, queue
 from chalicelib.clock import Micros
 from chalicelib.errors import ConditionFailed
-from chalicelib.orders import Order
+from chalicelib.orders import Failure, Order
 from chalicelib.queue import Message
 from chalicelib.table import transitions
 from chalicelib.tasks import known
@@ -49,7 +49,7 @@ def _process_dead_letter(message: Message) -> bool:
     return True
 
 
-def _terminal_error(order: Order, now: Micros) -> dict[str, Any] | None:
+def _terminal_error(order: Order, now: Micros) -> Failure | None:
     if order.task not in known():
         return orders.failure(
             order, "unknown_task", f"this version has no task {order.task!r}; was it renamed?"

@@ -15,7 +15,7 @@ from time import monotonic  # bound here: a task may leave time.monotonic patche
 from typing import Any
 
 from chalicelib import clock, config, logs, orders, queue, service
-from chalicelib.clock import SECOND, ceil_div
+from chalicelib.clock import SECOND, Micros, ceil_div
 from chalicelib.errors import (
     ConditionFailed,
     InvalidInput,
@@ -26,7 +26,7 @@ from chalicelib.errors import (
 )
 from chalicelib.execution.context import Context
 from chalicelib.execution.time_limit import TimeLimit, deadline
-from chalicelib.orders import Order, Status
+from chalicelib.orders import Failure, Order, Progress, Success
 from chalicelib.queue import Message
 from chalicelib.table import transitions
 from chalicelib.tasks import Task, find
@@ -35,8 +35,6 @@ MARGIN_S = 0.6  # reserved for the finish, between the task's time limit and Lam
 LEASE_MARGIN_S = 2  # maximum difference between two workers' clocks
 # Of all attempts together: their ids are in the row, 27 bytes each; see config.MAX_ROW_BYTES
 MAX_FOLLOW_UPS = 3500
-
-Error = dict[str, Any]
 
 
 def work(records: list[Any], time_left_s: Callable[[], float]) -> dict[str, list[dict[str, str]]]:
@@ -109,10 +107,11 @@ def _run_attempt(
     limit_s = min(task.timeout_s or float("inf"), time_left_s() - MARGIN_S)
     new_follow_ups: list[str] = []
     context = _build_context(order, limit_s, new_follow_ups)
-    result, error, may_retry = _run_task(order, task, limit_s, context)
+    outcome = _run_task(order, task, limit_s, context)
     order = replace(order, follow_ups=tuple(dict.fromkeys([*order.follow_ups, *new_follow_ups])))
+    backoff = _backoff(order, task, outcome)
     try:
-        updated = _finish(order, task, result, error, may_retry)
+        updated = _record(order, outcome, backoff)
     except ConditionFailed:
         logs.event("finish_refused", task=task.name, attempt=order.attempts)
         return True
@@ -121,20 +120,18 @@ def _run_attempt(
         task=task.name,
         attempt=order.attempts,
         status=updated.status.value,
-        code=error["code"] if error else None,
+        code=outcome.code if isinstance(outcome, Failure) else None,
         duration_ms=round((monotonic() - started) * 1000, 1),
     )
-    if updated.status is not Status.PENDING:
+    if backoff is None:
         return True
-    resend_after_us = config.settings().resend_after_s * SECOND
-    backoff_us = (updated.check_at or 0) - updated.updated_at - resend_after_us
-    return _keep_message(message, ceil_div(backoff_us, SECOND), "retry")
+    return _keep_message(message, ceil_div(backoff, SECOND), "retry")
 
 
 def _build_context(order: Order, limit_s: float, new_follow_ups: list[str]) -> Context:
     """Return the order's context, which adds the ids of orders that the task places to a list."""
 
-    def report(progress: dict[str, Any]) -> None:
+    def report(progress: Progress) -> None:
         with suppress(Unavailable):  # the next report may succeed
             transitions.report(order, progress)
 
@@ -154,40 +151,48 @@ def _build_context(order: Order, limit_s: float, new_follow_ups: list[str]) -> C
     return Context(order.id, order.attempts, key, limit_s, report, place)
 
 
-def _run_task(
-    order: Order, task: Task, limit_s: float, context: Context
-) -> tuple[str, Error | None, bool]:
-    """Run the task once. Return its result, its error, and whether another attempt may succeed."""
+def _run_task(order: Order, task: Task, limit_s: float, context: Context) -> Success | Failure:
+    """Run the task once."""
     try:
         with deadline(limit_s):
             result = task.run(order.input, context)
     except TimeLimit:
         sentence = f"the task exceeded its time limit of {limit_s:.1f} s"
-        return "", orders.failure(order, "time_limit", sentence), True
+        return orders.failure(order, "time_limit", sentence, transient=True)
     except NoJSON as error:
         sentence = f"the result is not valid JSON: {error}"
-        return "", orders.failure(order, "result_not_json", sentence), False
+        return orders.failure(order, "result_not_json", sentence)
     except InvalidInput as error:
-        return "", orders.failure(order, "invalid_input", f"{error} ({error.pointer})"), False
+        return orders.failure(order, "invalid_input", f"{error} ({error.pointer})")
     except BaseException as error:  # SystemExit too: a task must not end the worker and the batch
-        return "", orders.failure(order, "task_error", _describe(error)), task.retries(error)
+        return orders.failure(order, "task_error", _describe(error), task.retries(error))
     size = len(result.encode())
     max_size = config.settings().max_result_bytes
     if size > max_size:
         sentence = f"the result has {size} bytes; the maximum is {max_size}"
-        return "", orders.failure(order, "result_too_large", sentence), False
-    return result, None, False
+        return orders.failure(order, "result_too_large", sentence)
+    return Success(result)
 
 
-def _finish(order: Order, task: Task, result: str, error: Error | None, may_retry: bool) -> Order:
+def _backoff(order: Order, task: Task, outcome: Success | Failure) -> Micros | None:
+    """Return the wait before the next attempt; None if this was the last."""
+    match outcome:
+        case Failure(transient=True) if order.attempts < order.max_attempts:
+            # Full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+            max_backoff_s = min(task.max_backoff_s, task.backoff_s * 2 ** (order.attempts - 1))
+            return int(random.uniform(0, max_backoff_s) * SECOND)
+    return None
+
+
+def _record(order: Order, outcome: Success | Failure, backoff: Micros | None) -> Order:
     """Record the outcome of an attempt. Raises ConditionFailed if the claim was lost."""
-    if error is None:
-        return transitions.succeed(order, result)
-    if may_retry and order.attempts < order.max_attempts:
-        # Full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
-        max_backoff_s = min(task.max_backoff_s, task.backoff_s * 2 ** (order.attempts - 1))
-        return transitions.put_back(order, error, random.uniform(0, max_backoff_s))
-    return transitions.fail(order, error)
+    match outcome:
+        case Success(result):
+            return transitions.succeed(order, result)
+        case Failure() if backoff is not None:
+            return transitions.put_back(order, outcome, backoff)
+        case Failure():
+            return transitions.fail(order, outcome)
 
 
 def _keep_message(message: Message, seconds: int, reason: str) -> bool:

@@ -68,7 +68,7 @@ def end(
         owner=logs.hashed(order.owner),
         task=order.task,
         status=order.status.value,
-        code=order.error["code"] if order.error else None,
+        code=order.error.code if order.error else None,
     )
     return order
 

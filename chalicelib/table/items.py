@@ -6,12 +6,13 @@ No other module knows the table's attributes and index keys.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
 from chalicelib import config
 from chalicelib.errors import UnreadableOrder
-from chalicelib.orders import Order, Status
+from chalicelib.orders import Attempt, Failure, Order, Progress, Status
 
 Item = dict[str, Any]
 _FIELDS = tuple(field.name for field in fields(Order))
@@ -43,10 +44,35 @@ def decode_order(item: Item) -> Order:
     """
     try:
         row = {name: decode(item[name]) for name in _FIELDS if name in item}
-        row |= {name: tuple(row[name]) for name in ("history", "follow_ups") if name in row}
-        return Order(**{**row, "status": Status(row["status"])})
-    except (ValueError, TypeError, KeyError) as error:
+        row |= {name: build(row[name]) for name, build in _BUILDERS.items() if name in row}
+        return Order(**row)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UnreadableOrder(UnreadableOrder.__doc__) from error
+
+
+def _failure(members: Item) -> Failure:
+    return Failure(members["code"], members["message"], members["attempt"])
+
+
+def _history(attempts: list[Item]) -> tuple[Attempt, ...]:
+    return tuple(
+        Attempt(members.pop("start"), members.pop("end", None), members.pop("code", None), members)
+        for members in attempts
+    )
+
+
+def _progress(members: Item) -> Progress:
+    return Progress(members["percent"], members["word"])
+
+
+# Of the fields that are more than text, a number or None
+_BUILDERS: dict[str, Callable[[Any], Any]] = {
+    "status": Status,
+    "error": _failure,
+    "history": _history,
+    "progress": _progress,
+    "follow_ups": tuple,
+}
 
 
 def time_key(order: Order) -> str:
@@ -69,7 +95,8 @@ def _time_shard(order: Order) -> str:
 def encode(value: Any) -> Item:
     """Return a value in DynamoDB's wire format.
 
-    Supports what our rows hold: strings, integers, and lists and maps of these.
+    Supports what our rows hold: strings, integers, the values of an order, and lists and maps of
+    these.
     """
     if isinstance(value, str):
         return {"S": str.__str__(value)}
@@ -77,11 +104,25 @@ def encode(value: Any) -> Item:
         return {"N": str(value)}
     if isinstance(value, dict):
         return {"M": {name: encode(member) for name, member in value.items()}}
+    if isinstance(value, (Failure, Attempt, Progress)):
+        return encode(_members(value))
     return {"L": [encode(member) for member in value]}
 
 
+def _members(value: Failure | Attempt | Progress) -> Item:
+    """Return the members of the map that holds a value of an order."""
+    match value:
+        case Failure(code, message, attempt):
+            return {"code": code, "message": message, "attempt": attempt}
+        case Progress(percent, word):
+            return {"percent": percent, "word": word}
+        case Attempt(start, end, code, unknown):
+            members = {**unknown, "start": start, "end": end, "code": code}
+            return {name: member for name, member in members.items() if member is not None}
+
+
 def decode(wire: Item) -> Any:
-    """Return the value that `encode` turned into this wire format."""
+    """Return the value of this wire format; a map is a dict, whatever `encode` made it from."""
     ((kind, value),) = wire.items()
     if kind == "N":
         return int(value)

@@ -6,10 +6,12 @@ Every transition raises ConditionFailed, with the row as it is now, if its condi
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from chalicelib import clock, config, ids, orders
 from chalicelib.aws.client import client, translated
 from chalicelib.clock import Micros
-from chalicelib.orders import Dispatch, Order, Status, Transition
+from chalicelib.orders import Attempt, Dispatch, Failure, Order, Progress, Status, Transition
 from chalicelib.table.conditional_write import end, put, update
 from chalicelib.table.items import Item, decode_order, encode
 
@@ -54,7 +56,7 @@ def claim(key: str, task: str, lease_until: Micros) -> Order:
             ":pending": Status.PENDING.value,
             ":now": now,
             ":task": task,
-            ":attempt": [{"start": now}],
+            ":attempt": [Attempt(now)],
         },
         # The order moves again: if it is lost again, requeue it as soon as the first time
         sets={"lease_until": lease_until, "requeue_count": 0},
@@ -67,18 +69,18 @@ def succeed(order: Order, result: str) -> Order:
     return _finish(order, orders.SUCCEED, None, {"result": result})
 
 
-def fail(order: Order, error: Item) -> Order:
+def fail(order: Order, error: Failure) -> Order:
     """Record the final error. Raises ConditionFailed if this attempt lost its claim."""
-    return _finish(order, orders.FAIL, error["code"], {"error": error})
+    return _finish(order, orders.FAIL, error.code, {"error": error})
 
 
-def put_back(order: Order, error: Item, backoff_s: float) -> Order:
+def put_back(order: Order, error: Failure, backoff: Micros) -> Order:
     """Schedule another attempt after the backoff.
 
     Raises ConditionFailed if this attempt lost its claim.
     """
     now = clock.now()
-    check_at = now + int((backoff_s + config.settings().resend_after_s) * clock.SECOND)
+    check_at = now + backoff + config.settings().resend_after_s * clock.SECOND
     return update(
         order.key,
         orders.PUT_BACK,
@@ -87,14 +89,14 @@ def put_back(order: Order, error: Item, backoff_s: float) -> Order:
         sets={
             "error": error,
             "check_at": check_at,
-            "history": _ended(order, now, error["code"]),
+            "history": _ended(order, now, error.code),
             **_follow_ups(order),
         },
         removes=("lease_until", "progress"),
     )
 
 
-def give_up(current: Order, error: Item) -> Order:
+def give_up(current: Order, error: Failure) -> Order:
     """Fail an order that has no live lease and is out of attempts or out of time.
 
     Raises ConditionFailed if the row changed since it was read.
@@ -187,7 +189,7 @@ def retry(current: Order, dispatch: Dispatch) -> Order:
     )
 
 
-def report(order: Order, progress: Item) -> Order:
+def report(order: Order, progress: Progress) -> Order:
     """Record the progress of a running task, and keep the fence for the finish.
 
     Raises ConditionFailed if this attempt lost its claim.
@@ -218,9 +220,7 @@ def _follow_ups(order: Order) -> Item:
     return {"follow_ups": list(order.follow_ups)} if order.follow_ups else {}
 
 
-def _ended(order: Order, now: Micros, code: str | None) -> list[Item]:
+def _ended(order: Order, now: Micros, code: str | None) -> list[Attempt]:
     """Return the history with its last attempt ended, cut to MAX_HISTORY attempts."""
-    last = {**order.history[-1], "end": now}
-    if code:
-        last["code"] = code
-    return [*order.history[:-1], last][-orders.MAX_HISTORY :]
+    *earlier, last = order.history
+    return [*earlier, replace(last, end=now, code=code)][-orders.MAX_HISTORY :]

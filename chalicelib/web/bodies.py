@@ -181,16 +181,16 @@ def task(task: tasks.Task) -> Task:
     )
 
 
-def _error(error: dict[str, Any]) -> OrderError:
-    return OrderError(error["code"], error["message"], error["attempt"])
+def _error(error: orders.Failure) -> OrderError:
+    return OrderError(error.code, error.message, error.attempt)
 
 
-def _progress(progress: dict[str, Any]) -> Progress:
-    return Progress(progress["percent"], progress["word"])
+def _progress(progress: orders.Progress) -> Progress:
+    return Progress(progress.percent, progress.word)
 
 
-def _attempt(entry: dict[str, Any]) -> Attempt:
-    return Attempt(time_text(entry["start"]), time_text(entry.get("end")), entry.get("code"))
+def _attempt(attempt: orders.Attempt) -> Attempt:
+    return Attempt(time_text(attempt.start), time_text(attempt.end), attempt.code)
 
 
 def _links(order: orders.Order, request: Request) -> Links:

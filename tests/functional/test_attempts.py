@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib import clock, config
+from chalicelib import clock, config, ids
 from chalicelib.tasks import Context, task
 from testkit import Cloud
 from testkit.registry import restored
@@ -178,7 +178,9 @@ def test_a_final_row_expires_and_has_left_the_due_index(cloud: Cloud) -> None:
     assert (row.check_at, row.check_shard, row.lease_until) == (None, None, None)
     assert row.expires_at == row.updated_at // clock.SECOND + config.settings().retention_s
     (only,) = row.history
-    assert (only["code"], only["end"] > only["start"]) == ("task_error", True)
+    assert only.code == "task_error"
+    assert only.end is not None
+    assert only.end > only.start
 
 
 @pytest.mark.parametrize(
@@ -321,7 +323,7 @@ def test_a_success_carries_no_error_of_an_earlier_attempt(cloud: Cloud) -> None:
     cloud.drain()
 
     assert (cloud.get(order["id"])["status"], cloud.get(order["id"])["error"]) == ("SUCCESS", None)
-    assert cloud.order(order["id"]).history[0]["code"] == "task_error"
+    assert cloud.order(order["id"]).history[0].code == "task_error"
 
 
 @pytest.mark.parametrize(("levels", "status"), [(64, "SUCCESS"), (65, "FAILED")])
@@ -420,3 +422,28 @@ def test_a_task_that_leaves_the_clock_patched_does_not_affect_later_orders(
 
     assert after["status"] == "SUCCESS"
     assert not after["created_at"].startswith("1970")
+
+
+def test_a_transition_keeps_what_a_newer_version_wrote_into_earlier_attempts(cloud: Cloud) -> None:
+    @task(max_attempts=2, backoff_s=0)
+    def burn() -> None:
+        raise ValueError
+
+    order = order_after_delivery(cloud, "burn")
+    cloud.dynamodb.update_item(
+        TableName=config.settings().orders_table,
+        Key={"pk": {"S": ids.key_of("kit", order["id"])}},
+        UpdateExpression="SET history[0].host = :host",
+        ExpressionAttributeValues={":host": {"S": "fryer 2"}},
+    )
+
+    cloud.drain()
+    cloud.http("POST", f"/orders/{order['id']}/retry")
+    cloud.drain()
+
+    assert [attempt.unknown for attempt in cloud.order(order["id"]).history] == [
+        {"host": "fryer 2"},
+        {},
+        {},
+        {},
+    ]

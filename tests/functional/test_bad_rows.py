@@ -8,7 +8,7 @@ import pytest
 
 from chalicelib import config, ids, orders, queue
 from chalicelib.functions import worker
-from chalicelib.orders import Order, Status
+from chalicelib.orders import Attempt, Failure, Order, Progress, Status
 from chalicelib.table.items import encode_order
 from testkit import Cloud
 from tests.kit.units import size
@@ -107,15 +107,10 @@ def test_the_largest_possible_row_fits_into_dynamodb(cloud: Cloud) -> None:
         fence="w" * 16,
         parent=ids.new_id(),
         depth=1000,
-        error={
-            "code": "attempts_exhausted",
-            "message": "\U0001f600" * orders.MAX_MESSAGE,
-            "attempt": 29,
-        },
-        progress={"percent": 100, "word": "\U0001f600" * 100},
+        error=Failure("attempts_exhausted", "\U0001f600" * orders.MAX_MESSAGE, 29),
+        progress=Progress(100, "\U0001f600" * 100),
         history=tuple(
-            {"start": cloud.clock(), "end": cloud.clock(), "code": "attempts_exhausted"}
-            for _ in range(50)
+            Attempt(cloud.clock(), cloud.clock(), "attempts_exhausted") for _ in range(50)
         ),
         follow_ups=tuple(ids.id_of(str(n)) for n in range(worker.MAX_FOLLOW_UPS)),
     )

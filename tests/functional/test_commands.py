@@ -20,6 +20,7 @@ import pytest
 from click.testing import CliRunner, Result
 from orderline.commands import main
 
+from chalicelib.orders import Progress
 from chalicelib.table import transitions
 from testkit import Cloud
 from tests.acceptance.stack import until
@@ -287,7 +288,7 @@ def test_a_terminal_shows_the_progress_of_an_order(cloud: Cloud, terminal: Termi
     running = cloud.claim(order["id"], lease_s=60)
     with at_a_screen(terminal, "wait", order["id"]) as waiting:
         waiting.reads("RUNNING")
-        transitions.report(running, {"percent": 40, "word": "in the oven"})
+        transitions.report(running, Progress(40, "in the oven"))
         waiting.reads("in the oven")
         transitions.succeed(running, '"crisp"')
         waiting.reads('"crisp"')

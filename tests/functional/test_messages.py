@@ -12,7 +12,7 @@ from chalicelib import config, orders, queue
 from chalicelib.clock import SECOND
 from chalicelib.errors import ConditionFailed
 from chalicelib.functions import worker
-from chalicelib.orders import Order
+from chalicelib.orders import Failure, Order
 from chalicelib.table import transitions
 from chalicelib.tasks import Context, task
 from testkit import Cloud, Wire
@@ -200,7 +200,7 @@ def test_an_order_that_changed_after_it_was_read_is_not_given_up(cloud: Cloud) -
     unclaimed = cloud.order(order["id"])
     claimed = claim_by_another_worker(cloud, order["id"], lease_s=30)
 
-    error = {"code": "gave_up", "message": "", "attempt": 1}
+    error = Failure("gave_up", "", 1)
 
     with pytest.raises(ConditionFailed) as refused:  # its lease is live
         transitions.give_up(claimed, error)
@@ -413,8 +413,10 @@ def test_the_history_has_the_times_and_the_error_of_each_attempt(cloud: Cloud) -
     cloud.drain()
 
     failed, succeeded = cloud.order(order["id"]).history
-    assert (failed["code"], "code" in succeeded) == ("task_error", False)
-    assert failed["start"] < failed["end"] < succeeded["start"] < succeeded["end"]
+    assert (failed.code, succeeded.code) == ("task_error", None)
+    assert failed.end is not None
+    assert succeeded.end is not None
+    assert failed.start < failed.end < succeeded.start < succeeded.end
 
 
 def test_the_history_is_limited_to_the_last_20_attempts(cloud: Cloud) -> None:
@@ -427,7 +429,7 @@ def test_the_history_is_limited_to_the_last_20_attempts(cloud: Cloud) -> None:
 
     row = cloud.order(order["id"])
     assert (row.attempts, len(row.history)) == (25, orders.MAX_HISTORY)
-    assert all("end" in entry for entry in row.history)
+    assert all(attempt.end for attempt in row.history)
 
 
 def test_the_workers_answer_is_a_partial_batch_response(cloud: Cloud) -> None:

@@ -8,14 +8,14 @@ import pytest
 
 from chalicelib import clock, orders
 from chalicelib.clock import SECOND
-from chalicelib.orders import Dispatch, Order
+from chalicelib.orders import Dispatch, Failure, Order, Progress
 from chalicelib.table import transitions
 from testkit import Cloud
 from testkit.wire import tapped
 from tests.model import words
 from tests.model.table import CLAUSES, RULES
 
-ERROR = {"code": "task_error", "message": "", "attempt": 1}
+ERROR = Failure("task_error", "", 1)
 NUGGETS = {"pieces": 1}
 
 
@@ -63,14 +63,14 @@ WRITES: dict[str, Write] = {
     "T1": _waiting,
     "T3": _claimed,
     "T4": lambda cloud: transitions.succeed(_claimed(cloud), "1"),
-    "T5": lambda cloud: transitions.put_back(_claimed(cloud), ERROR, 1),
+    "T5": lambda cloud: transitions.put_back(_claimed(cloud), ERROR, SECOND),
     "T6": _failed,
     "T7": lambda cloud: transitions.give_up(_waiting(cloud), ERROR),
     "T8": lambda cloud: transitions.cancel(_waiting(cloud)),
     "T9": lambda cloud: transitions.resend(order := _due(cloud), _dispatch(order)),
     "T10": lambda cloud: transitions.postpone(order := _waiting(cloud), _dispatch(order)),
     "T11": lambda cloud: transitions.retry(order := _failed(cloud), _dispatch(order)),
-    "T12": lambda cloud: transitions.report(_claimed(cloud), {"percent": 1, "word": ""}),
+    "T12": lambda cloud: transitions.report(_claimed(cloud), Progress(1, "")),
 }
 
 

@@ -133,5 +133,5 @@ def run_past_limit(control: StackControl, task: str, limit_s: float, number: int
     order = control.order(order_id)
     attempt = order.history[0]
     assert order.error is not None
-    ended_at = attempt.get("end", order.updated_at)
-    return Ended(order.error["code"], (ended_at - attempt["start"]) / 1e6 - limit_s)
+    ended_at = attempt.end or order.updated_at
+    return Ended(order.error.code, (ended_at - attempt.start) / 1e6 - limit_s)

@@ -38,7 +38,7 @@ def violations(clients: list[Client], orders: list[Order], runs: list[Run]) -> l
 def _check_order(order: Order, known: KnownOrder | None) -> Iterator[str]:
     name = f"{order.id} ({order.task})"
     status = order.status.value
-    code = (order.error or {}).get("code")
+    code = order.error.code if order.error else None
     if not order.status.final:
         yield f"{name} is still {status}"
     if status == "FAILED" and not code:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 
-from chalicelib.orders import Order, Status
-from chalicelib.table.items import decode_order, encode_order
+import pytest
+
+from chalicelib.errors import UnreadableOrder
+from chalicelib.orders import Attempt, Failure, Order, Progress, Status
+from chalicelib.table.items import decode_order, encode, encode_order
 
 SMALL = Order(
     owner="kit",
@@ -33,9 +36,9 @@ FULL = replace(
     check_at=7,
     check_shard="queued#0",
     result='"é"',
-    error={"code": "task_error", "message": "", "attempt": 3},
-    history=({"start": 1, "end": 2, "code": "x"}, {"start": 3}),
-    progress={"done": 1, "of": [1, "two"]},
+    error=Failure("task_error", "", 3),
+    history=(Attempt(1, 2, "x", {"host": "a", "costs": [4, {"cpu": 5}]}), Attempt(3)),
+    progress=Progress(40, "in the oven"),
     parent="1" * 26,
     follow_ups=("2" * 26,),
     depth=1,
@@ -87,3 +90,17 @@ def test_an_attribute_that_an_older_version_did_not_write_has_its_default() -> N
         del item[name]
 
     assert decode_order(item) == SMALL
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("error", {"code": "task_error"}),
+        ("history", ["first"]),
+        ("history", [{"end": 2}]),
+        ("progress", "half"),
+    ],
+)
+def test_a_value_without_its_members_makes_the_row_unreadable(name: str, value: object) -> None:
+    with pytest.raises(UnreadableOrder):
+        decode_order({**encode_order(FULL), name: encode(value)})
