@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
+
 from chalicelib import config, logs
 from chalicelib.aws.client import client, translated
 from chalicelib.errors import Unavailable
@@ -44,6 +46,19 @@ class Message:
             "owner": logs.hashed(owner) if owner else None,
             "request": self.request,
         }
+
+
+class Ack(Struct, frozen=True):
+    """Acknowledge the message: Lambda deletes it."""
+
+
+class Keep(Struct, frozen=True):
+    """Keep the message: SQS delivers it again."""
+
+    delay_s: int
+    """Seconds until it is visible again."""
+    reason: str
+    """Why it is kept, for the log."""
 
 
 def send(order: Order, delay_s: int = 0) -> None:
@@ -118,34 +133,48 @@ def _text(record: Any, *path: str) -> str | None:
 
 
 def process(
-    records: list[Any], handle: Callable[[Message, bool], bool]
+    records: list[Any], handle: Callable[[Message, bool], Ack | Keep]
 ) -> dict[str, list[dict[str, str]]]:
     """Call `handle` for each message; return Lambda's partial batch response.
 
     The response names the messages to keep, which SQS then delivers again.
-    `handle` takes the message and whether it is the first of the batch, and returns True to
-    acknowledge the message, False to keep it. An exception keeps its own message and has no effect
-    on the rest of the batch.
+    `handle` takes the message and whether it is the first of the batch. An exception keeps its own
+    message and has no effect on the rest of the batch.
     https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html#services-sqs-batchfailurereporting
     """
     messages = [decode(record) for record in records]
-    to_keep = [
-        message for n, message in enumerate(messages) if not _handle(message, n == 0, handle)
-    ]
+    kept = [message for n, message in enumerate(messages) if _is_kept(message, n == 0, handle)]
     # Lambda fails the whole batch for an identifier that is not one of its messages
-    failures = [{"itemIdentifier": message.id} for message in to_keep if message.id]
+    failures = [{"itemIdentifier": message.id} for message in kept if message.id]
     return {"batchItemFailures": failures}
 
 
-def _handle(message: Message, first: bool, handle: Callable[[Message, bool], bool]) -> bool:
+def _is_kept(message: Message, first: bool, handle: Callable[[Message, bool], Ack | Keep]) -> bool:
+    """Handle a message. Return True if it is kept, as it is after any exception."""
     with logs.bound(**message.log_context()):
         try:
-            return handle(message, first)
+            match handle(message, first):
+                case Ack():
+                    return False
+                case Keep(delay_s, reason):
+                    _delay(message, delay_s, reason)
         except Unavailable as error:
             logs.event("aws_unavailable", reason=str(error))
         except Exception:
             logs.exception("message_failed")
-    return False
+    return True
+
+
+def _delay(message: Message, delay_s: int, reason: str) -> None:
+    """Make a kept message visible again after `delay_s`.
+
+    If that call fails, the queue's visibility timeout applies.
+    """
+    logs.event("message_kept", reason=reason, seconds=delay_s)
+    try:
+        hide(message, delay_s)
+    except Unavailable:
+        logs.event("hide_failed")
 
 
 def url() -> str:

@@ -1,6 +1,6 @@
-"""Place, cancel and retry orders.
+"""Place, cancel, retry and give up orders.
 
-Each writes the row first and sends the message second, so an accepted order is durable even while
+The row is written first and the message is sent second, so an accepted order is durable even while
 SQS is down.
 """
 
@@ -25,7 +25,7 @@ from chalicelib.errors import (
     Unavailable,
 )
 from chalicelib.execution.signature import as_json
-from chalicelib.orders import Dispatch, Order, Status
+from chalicelib.orders import Dispatch, Failure, Order, Status
 from chalicelib.table import transitions
 from chalicelib.tasks import find
 
@@ -103,7 +103,8 @@ def cancel(owner: str, order_id: str) -> Order:
     order = _existing_order(owner, order_id)
     if order.status in orders.CANCEL.sources:
         try:
-            return transitions.cancel(order)
+            order = transitions.cancel(order)
+            log_end(order)
         except ConditionFailed as refusal:
             order = refusal.row or order
     if order.status is not Status.CANCELLED:
@@ -124,6 +125,23 @@ def retry(owner: str, order_id: str) -> Order:
         raise NotRetryable((refusal.row or order).status.value) from None
     _send(retried, dispatch)
     return retried
+
+
+def give_up(order: Order, error: Failure) -> None:
+    """Fail an order that no worker holds. Raises ConditionFailed if it has changed."""
+    log_end(transitions.give_up(order, error))
+
+
+def log_end(order: Order) -> None:
+    """Log that an order became final, which counts it."""
+    logs.event(
+        "order_ended",
+        order=order.id,
+        owner=logs.hashed(order.owner),
+        task=order.task,
+        status=order.status.value,
+        code=order.error.code if order.error else None,
+    )
 
 
 def _build_order(owner: str, new_order: NewOrder, parent: Order | None) -> tuple[Order, Dispatch]:

@@ -8,11 +8,11 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-from chalicelib import clock, config, logs, orders, queue
+from chalicelib import clock, config, logs, orders, queue, service
 from chalicelib.clock import Micros
 from chalicelib.errors import ConditionFailed
 from chalicelib.orders import Failure, Order
-from chalicelib.queue import Message
+from chalicelib.queue import Ack, Message
 from chalicelib.table import transitions
 from chalicelib.tasks import known
 
@@ -26,17 +26,17 @@ def settle(records: list[Any]) -> dict[str, list[dict[str, str]]]:
     return queue.process(records, lambda message, _: _process_dead_letter(message))
 
 
-def _process_dead_letter(message: Message) -> bool:
-    """Fail the message's order or give it a new check time. Return True to acknowledge."""
+def _process_dead_letter(message: Message) -> Ack:
+    """Fail the message's order or give it a new check time."""
     order = transitions.read(message.key) if message.key else None
     now = clock.now()
     logs.event("dead_letter", status=order.status.value if order else None)
     if order is None or order.status.final or order.held(now):
-        return True  # nothing to do, or a worker holds it: its check time in the due index applies
+        return Ack()  # nothing to do, or a worker holds it: its check time in the due index applies
     error = _terminal_error(order, now)
     with suppress(ConditionFailed):
         if error:
-            transitions.give_up(order, error)
+            service.give_up(order, error)
         else:
             dispatch = orders.dispatch(
                 order.id,
@@ -46,7 +46,7 @@ def _process_dead_letter(message: Message) -> bool:
                 config.settings().due_shards,
             )
             transitions.postpone(order, dispatch)
-    return True
+    return Ack()
 
 
 def _terminal_error(order: Order, now: Micros) -> Failure | None:

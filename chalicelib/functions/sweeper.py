@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from chalicelib import clock, config, logs, orders, queue
+from chalicelib import clock, config, logs, orders, queue, service
 from chalicelib.clock import SECOND, Micros
 from chalicelib.errors import ConditionFailed, Unavailable
 from chalicelib.functions import periodic
@@ -106,7 +106,7 @@ def _check_order(key: str, result: SweepResult) -> int:
         return 0
     try:
         if error := orders.terminal_error(order, now, config.settings().max_age_s):
-            transitions.give_up(order, error)
+            service.give_up(order, error)
             result.ended += 1
             return 0
         _resend(order, now)

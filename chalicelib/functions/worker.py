@@ -1,8 +1,8 @@
 """The worker: claim the order that a message names, run its task, record the outcome.
 
-Here it is also decided whether a message is acknowledged (Lambda deletes it) or kept (SQS delivers
-it again after a while). An order is claimed just before its task runs, so that the orders behind it
-in the batch stay free for other workers.
+For each message the worker answers Ack, and Lambda deletes it, or Keep, and SQS delivers it again.
+An order is claimed just before its task runs, so that the orders behind it in the batch stay free
+for other workers.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from chalicelib.errors import (
 from chalicelib.execution.context import Context
 from chalicelib.execution.time_limit import TimeLimit, deadline
 from chalicelib.orders import Failure, Order, Progress, Success
-from chalicelib.queue import Message
+from chalicelib.queue import Ack, Keep, Message
 from chalicelib.table import transitions
 from chalicelib.tasks import Task, find
 
@@ -46,8 +46,10 @@ def work(records: list[Any], time_left_s: Callable[[], float]) -> dict[str, list
     )
 
 
-def _process_message(message: Message, time_left_s: Callable[[], float], needed_s: float) -> bool:
-    """Claim the message's order and run it. Return True to acknowledge, False to keep.
+def _process_message(
+    message: Message, time_left_s: Callable[[], float], needed_s: float
+) -> Ack | Keep:
+    """Claim the message's order and run it.
 
     `needed_s` is the time in seconds that must be left for a task without a timeout_s. It is 0 for
     the first message of a batch, which always runs: otherwise a long task might never run.
@@ -59,11 +61,11 @@ def _process_message(message: Message, time_left_s: Callable[[], float], needed_
     if task is None or message.key is None or message.version != queue.VERSION:
         # A newer worker may know the task: during a deploy old and new workers run side by side
         delay_s = min(60, 5 * 2 ** (message.receives - 1))
-        return _keep_message(message, delay_s, "unknown_task_or_version")
+        return Keep(delay_s, "unknown_task_or_version")
     if needed_s:
         needed_s = task.timeout_s or needed_s
     if time_left_s() <= needed_s + MARGIN_S:
-        return _keep_message(message, 0, "no_time_left")
+        return Keep(0, "no_time_left")
     lease_until = clock.now() + int((time_left_s() + LEASE_MARGIN_S) * SECOND)
     try:
         order = transitions.claim(message.key, task.name, lease_until)
@@ -72,31 +74,29 @@ def _process_message(message: Message, time_left_s: Callable[[], float], needed_
         if error.row and error.row.task != task.name:
             corrected = replace(message, task=error.row.task)
             return _process_message(corrected, time_left_s, needed_s)
-        return _handle_failed_claim(message, error.row)
-    return _run_attempt(order, task, message, time_left_s)
+        return _handle_failed_claim(error.row)
+    return _run_attempt(order, task, time_left_s)
 
 
-def _handle_failed_claim(message: Message, row: Order | None) -> bool:
+def _handle_failed_claim(row: Order | None) -> Ack | Keep:
     """Acknowledge or keep the message of an order that can't be claimed."""
     now = clock.now()
     if row is None or row.status.final or (row.run_at or 0) > now:
         logs.event("claim_refused", status=row.status.value if row else None)
-        return True
+        return Ack()
     if row.held(now):
-        return _keep_message(message, ((row.lease_until or 0) - now) // SECOND + 1, "live_lease")
+        return Keep(((row.lease_until or 0) - now) // SECOND + 1, "live_lease")
     error = orders.terminal_error(row, now, config.settings().max_age_s)
     if error is None:
         # The reason disappeared just after the claim failed
-        return _keep_message(message, 0, "claim_again")
+        return Keep(0, "claim_again")
     with suppress(ConditionFailed):
-        transitions.give_up(row, error)
-    return True
+        service.give_up(row, error)
+    return Ack()
 
 
-def _run_attempt(
-    order: Order, task: Task, message: Message, time_left_s: Callable[[], float]
-) -> bool:
-    """Run the task of a claimed order and record the outcome. Return True to acknowledge."""
+def _run_attempt(order: Order, task: Task, time_left_s: Callable[[], float]) -> Ack | Keep:
+    """Run the task of a claimed order and record the outcome."""
     logs.event(
         "attempt_began",
         task=task.name,
@@ -114,7 +114,9 @@ def _run_attempt(
         updated = _record(order, outcome, backoff)
     except ConditionFailed:
         logs.event("finish_refused", task=task.name, attempt=order.attempts)
-        return True
+        return Ack()
+    if updated.status.final:
+        service.log_end(updated)
     logs.event(
         "attempt_ended",
         task=task.name,
@@ -123,9 +125,7 @@ def _run_attempt(
         code=outcome.code if isinstance(outcome, Failure) else None,
         duration_ms=round((monotonic() - started) * 1000, 1),
     )
-    if backoff is None:
-        return True
-    return _keep_message(message, ceil_div(backoff, SECOND), "retry")
+    return Ack() if backoff is None else Keep(ceil_div(backoff, SECOND), "retry")
 
 
 def _build_context(order: Order, limit_s: float, new_follow_ups: list[str]) -> Context:
@@ -152,7 +152,7 @@ def _build_context(order: Order, limit_s: float, new_follow_ups: list[str]) -> C
 
 
 def _run_task(order: Order, task: Task, limit_s: float, context: Context) -> Success | Failure:
-    """Run the task once."""
+    """Run the task once, until its time limit."""
     try:
         with deadline(limit_s):
             result = task.run(order.input, context)
@@ -193,19 +193,6 @@ def _record(order: Order, outcome: Success | Failure, backoff: Micros | None) ->
             return transitions.put_back(order, outcome, backoff)
         case Failure():
             return transitions.fail(order, outcome)
-
-
-def _keep_message(message: Message, seconds: int, reason: str) -> bool:
-    """Keep the message and make it visible again after `seconds`. Return False: not acknowledged.
-
-    If that call fails, the queue's visibility timeout applies.
-    """
-    logs.event("message_kept", reason=reason, seconds=seconds)
-    try:
-        queue.hide(message, seconds)
-    except Unavailable:
-        logs.event("hide_failed")
-    return False
 
 
 def _describe(error: BaseException) -> str:

@@ -10,7 +10,7 @@ https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_UpdateItem.ht
 
 from __future__ import annotations
 
-from chalicelib import clock, config, ids, logs
+from chalicelib import clock, config, ids
 from chalicelib.aws.client import client, translated
 from chalicelib.clock import Micros
 from chalicelib.errors import CallRefused, ConditionFailed, Unavailable
@@ -53,7 +53,7 @@ def end(
     The arguments are those of `update`. Raises ConditionFailed as `update` does.
     """
     expires_at = now // clock.SECOND + config.settings().retention_s
-    order = update(
+    return update(
         key,
         transition,
         now,
@@ -62,15 +62,6 @@ def end(
         sets={**sets, "expires_at": expires_at},
         removes=("check_at", "check_shard", "lease_until", *removes),
     )
-    logs.event(
-        "order_ended",
-        order=order.id,
-        owner=logs.hashed(order.owner),
-        task=order.task,
-        status=order.status.value,
-        code=order.error.code if order.error else None,
-    )
-    return order
 
 
 def update(

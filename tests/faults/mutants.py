@@ -93,20 +93,20 @@ MUTANTS = (
     _one(
         "a duplicate on a live lease is acknowledged",
         "functions/worker.py",
-        'return _keep_message(message, ((row.lease_until or 0) - now) // SECOND + 1, "live_lease")',
-        "return True",
+        'return Keep(((row.lease_until or 0) - now) // SECOND + 1, "live_lease")',
+        "return Ack()",
     ),
     _one(
         "a message is acknowledged though AWS failed",
         "queue.py",
-        "    return False\n\n\ndef url",
-        "    return True\n\n\ndef url",
+        'logs.event("aws_unavailable", reason=str(error))',
+        "return False",
     ),
     _one(
         "an unknown task is acknowledged",
         "functions/worker.py",
-        'return _keep_message(message, delay_s, "unknown_task_or_version")',
-        "return True",
+        'return Keep(delay_s, "unknown_task_or_version")',
+        "return Ack()",
     ),
     _one(
         "a failed attempt keeps its lease",

@@ -9,6 +9,7 @@ from unittest.mock import patch
 import pytest
 
 from chalicelib import config, logs, metrics, queue
+from chalicelib.tasks import task
 from testkit import Cloud
 
 SECRET = "a-sauce-that-nobody-may-read"
@@ -90,6 +91,38 @@ def test_each_step_of_an_order_is_counted(cloud: Cloud, lines: _Lines) -> None:
         "cook_nuggets",
         "SUCCESS",
     )
+
+
+def test_each_end_of_an_order_is_counted_once(cloud: Cloud, lines: _Lines) -> None:
+    @task(max_attempts=1)
+    def burn() -> None:
+        raise ValueError
+
+    failed, by_worker, by_dead_letters, by_sweeper, cancelled = (
+        cloud.place("burn", headers={"Idempotency-Key": f"{n}"})["id"] for n in range(5)
+    )
+    for order_id in (by_worker, by_dead_letters, by_sweeper):
+        cloud.claim(order_id, lease_s=10)
+    for _ in range(2):
+        cloud.http("POST", f"/orders/{cancelled}/cancel")
+    cloud.clock.advance(11)
+    cloud.bury(by_dead_letters)
+    cloud.drain(dead=True)
+    cloud.deliver(batch=2)
+    cloud.sqs.purge_queue(QueueUrl=queue.url())
+    cloud.clock.advance(config.settings().resend_after_s)
+    cloud.sweep()
+
+    ended = {line["order"]: (line["status"], line["code"]) for line in lines.of("order_ended")}
+    assert ended == {
+        failed: ("FAILED", "task_error"),
+        by_worker: ("FAILED", "attempts_exhausted"),
+        by_dead_letters: ("FAILED", "attempts_exhausted"),
+        by_sweeper: ("FAILED", "attempts_exhausted"),
+        cancelled: ("CANCELLED", None),
+    }
+    assert len(lines.of("order_ended")) == len(ended)
+    assert {line["owner"] for line in lines.of("order_ended")} == {logs.hashed("kit")}
 
 
 def test_the_sweeper_publishes_the_resent_count_and_the_largest_delay(
