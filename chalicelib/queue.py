@@ -6,7 +6,7 @@ import functools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
@@ -14,6 +14,9 @@ from chalicelib import config, logs
 from chalicelib.aws.client import client, translated
 from chalicelib.errors import Unavailable
 from chalicelib.orders import Order
+
+if TYPE_CHECKING:
+    from chalicelib.aws.calls import SendOptions
 
 VERSION = 1
 
@@ -67,12 +70,11 @@ def send(order: Order, delay_s: int = 0) -> None:
     The message group makes a standard queue fair between owners:
     https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-fair-queues.html
     """
-    options: dict[str, Any] = {}
+    options: SendOptions = {}
     if delay_s:
         options["DelaySeconds"] = delay_s
     if request := logs.request_id():
-        attribute = {"DataType": "String", "StringValue": request}
-        options["MessageAttributes"] = {"request": attribute}
+        options["MessageAttributes"] = {"request": {"DataType": "String", "StringValue": request}}
     with translated():
         client("sqs").send_message(
             QueueUrl=url(),
@@ -186,4 +188,4 @@ def url() -> str:
 def _look_up(name: str, aws: config.Aws) -> str:
     """Return the URL of a queue; `aws` is a part of the cache's key."""
     with translated():
-        return str(client("sqs").get_queue_url(QueueName=name)["QueueUrl"])
+        return client("sqs").get_queue_url(QueueName=name)["QueueUrl"]

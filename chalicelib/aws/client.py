@@ -5,14 +5,24 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Literal, overload
 
 from chalicelib import config
 from chalicelib.aws import sigv4
 from chalicelib.errors import CallFailed, CallRefused, NoCloud, Unavailable
 
+if TYPE_CHECKING:
+    from chalicelib.aws.boto import Client as BotoClient
+    from chalicelib.aws.calls import SQS, DynamoDB
 
-def client(service: str) -> Any:
+
+@overload
+def client(service: Literal["dynamodb"]) -> DynamoDB: ...
+@overload
+def client(service: Literal["sqs"]) -> SQS: ...
+
+
+def client(service: str) -> sigv4.Client | BotoClient:
     """Return the client of `dynamodb` or `sqs`, one per environment.
 
     It signs calls itself in Lambda and uses botocore elsewhere, unless AWS_TRANSPORT is set; both
@@ -28,7 +38,7 @@ def client(service: str) -> Any:
 
 
 @functools.lru_cache(maxsize=16)
-def _client(service: str, aws: config.Aws) -> Any:
+def _client(service: str, aws: config.Aws) -> sigv4.Client | BotoClient:
     if aws.sigv4:
         return sigv4.Client(service, aws)
     from chalicelib.aws import boto  # noqa: PLC0415  slow to import, and Lambda does not need it

@@ -6,11 +6,15 @@ It is the system's only timer. A query reads what is due and nothing else.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from chalicelib import config
 from chalicelib.aws.client import client, translated
 from chalicelib.clock import Micros
-from chalicelib.table.items import Item, encode
+from chalicelib.table.items import Values, encode
+
+if TYPE_CHECKING:
+    from chalicelib.aws.calls import QueryResult
 
 
 def overdue(shard: str, until: Micros) -> Iterator[tuple[str, Micros]]:
@@ -30,8 +34,8 @@ def shards(kind: str) -> list[str]:
     return [f"{kind}#{n}" for n in range(config.settings().due_shards)]
 
 
-def _pages(shard: str, until: Micros, **options: str) -> Iterator[Item]:
-    request: Item = {
+def _pages(shard: str, until: Micros, **options: str) -> Iterator[QueryResult]:
+    request: Values = {
         "TableName": config.settings().orders_table,
         "IndexName": "by_due",
         "KeyConditionExpression": "check_shard = :shard AND check_at <= :until",

@@ -10,12 +10,14 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from chalicelib import clock, config, logs
 from chalicelib.aws.client import client, translated
 from chalicelib.errors import Unavailable, UnreadableOrder
 from chalicelib.orders import Order
 from chalicelib.table.items import (
+    LIST_NAMES,
     LIST_PROJECTION,
     OMITTED_IN_LISTS,
     Item,
@@ -24,6 +26,9 @@ from chalicelib.table.items import (
     time_key,
     time_shards,
 )
+
+if TYPE_CHECKING:
+    from chalicelib.aws.calls import Reading
 
 # Per page, so that a filter without matches can't scan an owner's whole history
 MAX_KEYS_PER_PAGE = 200
@@ -148,9 +153,13 @@ def _read_rows(keys: list[_Key]) -> Iterator[Item]:
     """
     table = config.settings().orders_table
     unique_rows = dict.fromkeys(key.row for key in keys)  # AWS rejects a read that repeats a key
-    pending: Item = {}
+    pending: dict[str, Reading] = {}
     if unique_rows:
-        pending = {table: {"Keys": [{"pk": encode(row)} for row in unique_rows], **LIST_PROJECTION}}
+        pending[table] = {
+            "Keys": [{"pk": encode(row)} for row in unique_rows],
+            "ProjectionExpression": LIST_PROJECTION,
+            "ExpressionAttributeNames": LIST_NAMES,
+        }
     for _ in range(_MAX_BATCH_GETS):
         if not pending:
             return

@@ -15,10 +15,10 @@ from chalicelib.aws.client import client, translated
 from chalicelib.clock import Micros
 from chalicelib.errors import CallRefused, ConditionFailed, Unavailable
 from chalicelib.orders import Order, Transition
-from chalicelib.table.items import Item, decode_order, encode, encode_order
+from chalicelib.table.items import Item, Values, decode_order, encode, encode_order
 
 
-def put(order: Order, condition: str, values: Item) -> Order:
+def put(order: Order, condition: str, values: Values) -> Order:
     """Insert a row. Return the order that now has its id: `order`, or the one already there."""
     try:
         with translated():
@@ -44,8 +44,8 @@ def end(
     transition: Transition,
     now: Micros,
     where: str,
-    values: Item,
-    sets: Item,
+    values: Values,
+    sets: Values,
     removes: tuple[str, ...] = (),
 ) -> Order:
     """Move an order to a final status: set its TTL, leave the due index, release the lease.
@@ -69,9 +69,9 @@ def update(
     transition: Transition,
     now: Micros,
     where: str,
-    values: Item,
+    values: Values,
     *,
-    sets: Item,
+    sets: Values,
     also: str = "",
     removes: tuple[str, ...] = (),
 ) -> Order:
@@ -106,7 +106,7 @@ def update(
     return _update_item(key, change, condition, names, values, sets["fence"])
 
 
-def _expression(sets: Item, also: str, removes: tuple[str, ...]) -> str:
+def _expression(sets: Values, also: str, removes: tuple[str, ...]) -> str:
     """Return the update expression; every write also counts the version up."""
     assignments = ["version = version + :one", *(f"#{name} = :new_{name}" for name in sets)]
     if also:
@@ -118,7 +118,7 @@ def _expression(sets: Item, also: str, removes: tuple[str, ...]) -> str:
 
 
 def _update_item(
-    key: str, change: str, condition: str, names: dict[str, str], values: Item, fence: str
+    key: str, change: str, condition: str, names: dict[str, str], values: Values, fence: str
 ) -> Order:
     """Update a row, and recognize our own write by `fence` if an earlier try had succeeded."""
     try:
@@ -145,5 +145,5 @@ def _current_row(error: CallRefused) -> Order | None:
     return decode_order(error.item) if error.item else None
 
 
-def _encode_values(values: Item) -> Item:
+def _encode_values(values: Values) -> Item:
     return {name: encode(value) for name, value in values.items()}

@@ -14,7 +14,10 @@ from chalicelib import config
 from chalicelib.errors import UnreadableOrder
 from chalicelib.orders import Attempt, Failure, Order, Progress, Status
 
-Item = dict[str, Any]
+Item = dict[str, dict[str, Any]]
+"""A row, or values by placeholder, in DynamoDB's wire format."""
+Values = dict[str, Any]
+"""Values that are not encoded, by attribute, placeholder or member."""
 _FIELDS = tuple(field.name for field in fields(Order))
 # Large attributes, left out of list responses
 OMITTED_IN_LISTS: Item = {
@@ -23,10 +26,8 @@ OMITTED_IN_LISTS: Item = {
     "history": {"L": []},
 }
 _BRIEF_FIELDS = [name for name in _FIELDS if name not in OMITTED_IN_LISTS]
-LIST_PROJECTION = {
-    "ProjectionExpression": ", ".join(f"#{name}" for name in _BRIEF_FIELDS),
-    "ExpressionAttributeNames": {f"#{name}": name for name in _BRIEF_FIELDS},
-}
+LIST_NAMES = {f"#{name}": name for name in _BRIEF_FIELDS}
+LIST_PROJECTION = ", ".join(LIST_NAMES)
 
 
 def encode_order(order: Order) -> Item:
@@ -50,18 +51,18 @@ def decode_order(item: Item) -> Order:
         raise UnreadableOrder(UnreadableOrder.__doc__) from error
 
 
-def _failure(members: Item) -> Failure:
+def _failure(members: Values) -> Failure:
     return Failure(members["code"], members["message"], members["attempt"])
 
 
-def _history(attempts: list[Item]) -> tuple[Attempt, ...]:
+def _history(attempts: list[Values]) -> tuple[Attempt, ...]:
     return tuple(
         Attempt(members.pop("start"), members.pop("end", None), members.pop("code", None), members)
         for members in attempts
     )
 
 
-def _progress(members: Item) -> Progress:
+def _progress(members: Values) -> Progress:
     return Progress(members["percent"], members["word"])
 
 
@@ -92,7 +93,7 @@ def _time_shard(order: Order) -> str:
     return time_shards(order.owner)[zlib.crc32(order.id.encode()) % config.settings().list_shards]
 
 
-def encode(value: Any) -> Item:
+def encode(value: Any) -> dict[str, Any]:
     """Return a value in DynamoDB's wire format.
 
     Supports what our rows hold: strings, integers, the values of an order, and lists and maps of
@@ -109,7 +110,7 @@ def encode(value: Any) -> Item:
     return {"L": [encode(member) for member in value]}
 
 
-def _members(value: Failure | Attempt | Progress) -> Item:
+def _members(value: Failure | Attempt | Progress) -> Values:
     """Return the members of the map that holds a value of an order."""
     match value:
         case Failure(code, message, attempt):
@@ -121,7 +122,7 @@ def _members(value: Failure | Attempt | Progress) -> Item:
             return {name: member for name, member in members.items() if member is not None}
 
 
-def decode(wire: Item) -> Any:
+def decode(wire: dict[str, Any]) -> Any:
     """Return the value of this wire format; a map is a dict, whatever `encode` made it from."""
     ((kind, value),) = wire.items()
     if kind == "N":

@@ -11,7 +11,7 @@ from chalicelib import config
 from chalicelib.aws.client import client, translated
 from chalicelib.clock import Micros
 from chalicelib.errors import CallRefused
-from chalicelib.table.items import Item, decode, encode
+from chalicelib.table.items import Values, decode, encode
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def record(task_name: str, last: LastTick, previous: LastTick | None) -> bool:
         "schedule": encode(last.schedule),
     }
     if previous is None:
-        expected: Item = {"ConditionExpression": "attribute_not_exists(pk)"}
+        expected: Values = {"ConditionExpression": "attribute_not_exists(pk)"}
     else:
         expected = {
             "ConditionExpression": "tick = :tick AND schedule = :schedule",

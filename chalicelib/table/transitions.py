@@ -13,7 +13,7 @@ from chalicelib.aws.client import client, translated
 from chalicelib.clock import Micros
 from chalicelib.orders import Attempt, Dispatch, Failure, Order, Progress, Status, Transition
 from chalicelib.table.conditional_write import end, put, update
-from chalicelib.table.items import Item, decode_order, encode
+from chalicelib.table.items import Values, decode_order, encode
 
 _NOT_HELD = "(attribute_not_exists(lease_until) OR lease_until < :now)"
 
@@ -203,19 +203,19 @@ def report(order: Order, progress: Progress) -> Order:
     )
 
 
-def _finish(order: Order, transition: Transition, code: str | None, sets: Item) -> Order:
+def _finish(order: Order, transition: Transition, code: str | None, sets: Values) -> Order:
     now = clock.now()
     sets = {**sets, "history": _ended(order, now, code), **_follow_ups(order)}
     removes = () if "error" in sets else ("error",)  # of an attempt before the one that succeeded
     return end(order.key, transition, now, *_held_by(order), sets, removes)
 
 
-def _held_by(order: Order) -> tuple[str, Item]:
+def _held_by(order: Order) -> tuple[str, Values]:
     """Return the condition, and its values, that the row still has the fence of this claim."""
     return "fence = :fence", {":fence": order.fence}
 
 
-def _follow_ups(order: Order) -> Item:
+def _follow_ups(order: Order) -> Values:
     """Return the links to follow-ups, written at the end of the attempt that placed them."""
     return {"follow_ups": list(order.follow_ups)} if order.follow_ups else {}
 

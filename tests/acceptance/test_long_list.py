@@ -51,7 +51,8 @@ def test_each_page_of_ten_thousand_orders_takes_two_calls(local_cloud: LocalClou
         text, token = auth.issue("kit")
         dynamodb.put_item(TableName=f"{STACK}-tokens", Item=auth.encode(token))
         calls: list[str] = []
-        client.client("dynamodb")._client.meta.events.register(
+        boto: Any = client.client("dynamodb")
+        boto._client.meta.events.register(
             "before-call", lambda model, **_: calls.append(model.name)
         )
         ids = []

@@ -1,0 +1,149 @@
+"""The AWS calls that Orderline makes, as types: only parameters and members that it uses.
+
+The app imports it only while types are checked, so it costs no cold start. Every name is AWS's own:
+https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/
+https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Protocol, TypedDict
+
+AttributeValue = dict[str, Any]
+"""A value in DynamoDB's wire format, such as {"S": "text"}."""
+Item = dict[str, AttributeValue]
+"""A row, or values by their placeholders."""
+
+
+class Reading(TypedDict, total=False):
+    """What is read of one table in a BatchGetItem."""
+
+    Keys: list[Item]
+    ProjectionExpression: str
+    ExpressionAttributeNames: dict[str, str]
+
+
+class GetItemResult(TypedDict, total=False):
+    """The row; absent if there is none."""
+
+    Item: Item
+
+
+class UpdateItemResult(TypedDict):
+    """The row as it is now."""
+
+    Attributes: Item
+
+
+class _Page(TypedDict):
+    Items: list[Item]
+    Count: int
+
+
+class QueryResult(_Page, total=False):
+    """A page of an index: with Select=COUNT without its items."""
+
+    LastEvaluatedKey: Item
+
+
+class BatchGetItemResult(TypedDict):
+    """The rows by table, and what was not read."""
+
+    Responses: dict[str, list[Item]]
+    UnprocessedKeys: dict[str, Reading]
+
+
+class GetQueueUrlResult(TypedDict):
+    """The URL of a queue."""
+
+    QueueUrl: str
+
+
+class GetQueueAttributesResult(TypedDict):
+    """The attributes that were asked for, by name."""
+
+    Attributes: dict[str, str]
+
+
+class DynamoDB(Protocol):
+    """The client of the tables."""
+
+    def get_item(
+        self, *, TableName: str, Key: Item, ConsistentRead: bool = ...
+    ) -> GetItemResult: ...
+
+    def put_item(
+        self,
+        *,
+        TableName: str,
+        Item: Item,
+        ConditionExpression: str,
+        ExpressionAttributeValues: Item = ...,
+        ReturnValuesOnConditionCheckFailure: Literal["ALL_OLD"] = ...,
+    ) -> object: ...
+
+    def update_item(
+        self,
+        *,
+        TableName: str,
+        Key: Item,
+        UpdateExpression: str,
+        ConditionExpression: str,
+        ExpressionAttributeNames: dict[str, str],
+        ExpressionAttributeValues: Item,
+        ReturnValues: Literal["ALL_NEW"],
+        ReturnValuesOnConditionCheckFailure: Literal["ALL_OLD"],
+    ) -> UpdateItemResult: ...
+
+    def query(
+        self,
+        *,
+        TableName: str,
+        IndexName: str,
+        KeyConditionExpression: str,
+        ExpressionAttributeValues: Item,
+        ScanIndexForward: bool = ...,
+        Limit: int = ...,
+        Select: Literal["COUNT"] = ...,
+        ExclusiveStartKey: Item = ...,
+    ) -> QueryResult: ...
+
+    def batch_get_item(self, *, RequestItems: dict[str, Reading]) -> BatchGetItemResult: ...
+
+
+class MessageAttribute(TypedDict):
+    """An attribute of a message."""
+
+    DataType: Literal["String"]
+    StringValue: str
+
+
+class SendOptions(TypedDict, total=False):
+    """What not every message has."""
+
+    DelaySeconds: int
+    MessageAttributes: dict[str, MessageAttribute]
+
+
+class SQS(Protocol):
+    """The client of the queue."""
+
+    def send_message(
+        self,
+        *,
+        QueueUrl: str,
+        MessageBody: str,
+        MessageGroupId: str,
+        DelaySeconds: int = ...,
+        MessageAttributes: dict[str, MessageAttribute] = ...,
+    ) -> object: ...
+
+    def change_message_visibility(
+        self, *, QueueUrl: str, ReceiptHandle: str, VisibilityTimeout: int
+    ) -> object: ...
+
+    def get_queue_attributes(
+        self, *, QueueUrl: str, AttributeNames: list[str]
+    ) -> GetQueueAttributesResult: ...
+
+    def get_queue_url(self, *, QueueName: str) -> GetQueueUrlResult: ...
