@@ -10,6 +10,7 @@ from typing import Any
 
 from moto.dynamodb.models import dynamodb_backends
 from moto.sqs.models import sqs_backends
+from msgspec import structs
 
 import app as orderline
 from chalicelib import config, queue, tasks
@@ -105,7 +106,9 @@ class Scene:
         backend = dynamodb_backends["123456789012"][REGION]
         done = self.cloud.order(order.id)
         for n in range(number):
-            item = encode_order(replace(done, id=f"{n:026d}", created_at=done.created_at - n - 1))
+            item = encode_order(
+                structs.replace(done, id=f"{n:026d}", created_at=done.created_at - n - 1)
+            )
             backend.put_item(config.settings().orders_table, item)
 
     def wait(self, number: int) -> None:

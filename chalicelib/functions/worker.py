@@ -10,9 +10,10 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from time import monotonic  # bound here: a task may leave time.monotonic patched
 from typing import Any
+
+from msgspec.structs import replace
 
 from chalicelib import clock, config, logs, orders, queue, service
 from chalicelib.clock import SECOND, Micros, ceil_div

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
-from dataclasses import fields
 from typing import Any
 
 from chalicelib import config
@@ -18,7 +17,7 @@ Item = dict[str, dict[str, Any]]
 """A row, or values by placeholder, in DynamoDB's wire format."""
 Values = dict[str, Any]
 """Values that are not encoded, by attribute, placeholder or member."""
-_FIELDS = tuple(field.name for field in fields(Order))
+_FIELDS = Order.__struct_fields__
 # Large attributes, left out of list responses
 OMITTED_IN_LISTS: Item = {
     "input": {"S": ""},
@@ -105,21 +104,23 @@ def encode(value: Any) -> dict[str, Any]:
         return {"N": str(value)}
     if isinstance(value, dict):
         return {"M": {name: encode(member) for name, member in value.items()}}
-    if isinstance(value, (Failure, Attempt, Progress)):
-        return encode(_members(value))
-    return {"L": [encode(member) for member in value]}
+    if isinstance(value, (list, tuple)):
+        return {"L": [encode(member) for member in value]}
+    return encode(_members(value))
 
 
 def _members(value: Failure | Attempt | Progress) -> Values:
     """Return the members of the map that holds a value of an order."""
     match value:
+        case Attempt(start, end, code, unknown):
+            members = {**unknown, "start": start, "end": end, "code": code}
+            return {name: member for name, member in members.items() if member is not None}
         case Failure(code, message, attempt):
             return {"code": code, "message": message, "attempt": attempt}
         case Progress(percent, word):
             return {"percent": percent, "word": word}
-        case Attempt(start, end, code, unknown):
-            members = {**unknown, "start": start, "end": end, "code": code}
-            return {name: member for name, member in members.items() if member is not None}
+        case _:
+            raise TypeError(f"a row can't hold a {type(value).__name__}")
 
 
 def decode(wire: dict[str, Any]) -> Any:

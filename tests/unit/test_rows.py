@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
-
 import pytest
+from msgspec.structs import replace
 
 from chalicelib.errors import UnreadableOrder
 from chalicelib.orders import Attempt, Failure, Order, Progress, Status
@@ -49,7 +48,7 @@ FULL = replace(
 def test_an_encoded_order_decodes_to_itself() -> None:
     assert decode_order(encode_order(SMALL)) == SMALL
     assert decode_order(encode_order(FULL)) == FULL
-    unset = [field.name for field in fields(Order) if getattr(FULL, field.name) is None]
+    unset = [name for name in Order.__struct_fields__ if getattr(FULL, name) is None]
     assert not unset, "FULL must set every field"
 
 
