@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from orderline import Orderline
 
 from tests.acceptance.stack import ROOT, Stack, copy_of_the_project, environment, until
 
@@ -53,7 +54,7 @@ def test_every_command_is_run_by_a_test() -> None:
     }
 
 
-def test_the_curl_lines_work_as_pasted(fresh: Stack) -> None:
+def test_the_lines_work_as_pasted(fresh: Stack, capsys: pytest.CaptureFixture[str]) -> None:
     order, newest, greet, wrong = (block for block in blocks("sh") if block.startswith("curl"))
 
     placed = run_json(fresh, order)
@@ -68,6 +69,9 @@ def test_the_curl_lines_work_as_pasted(fresh: Stack) -> None:
     until(lambda: "change is live" in fresh.output, 10)
     assert fresh.ended_order(run_json(fresh, greet)["id"])["result"] == "Hello Ada Hello Ada"
     assert run_json(fresh, wrong)["pointer"] == "/input/name"
+
+    exec(blocks("python")[1], {"orderline": Orderline(fresh.url, fresh.token)})
+    assert capsys.readouterr().out == "Hello Ada\n"
 
 
 def test_the_printed_curl_line_works_as_pasted(fresh: Stack) -> None:
@@ -99,7 +103,7 @@ def test_in_a_clean_environment_pip_and_pytest_are_enough(tmp_path: Path) -> Non
     """Run the tests in a clean environment, README's example among them."""
     project = copy_of_the_project(tmp_path / "clone")
     subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "clean")], check=True)
-    (project / "tests" / "tasks" / "test_readme_example.py").write_text(blocks("python")[1])
+    (project / "tests" / "tasks" / "test_readme_example.py").write_text(blocks("python")[2])
     (command,) = (block for block in blocks("sh") if block.startswith("pip"))
     install, run = command.strip().split(" && ")
     clean = tmp_path / "clean" / "bin"
