@@ -1,7 +1,7 @@
 """Metrics as members of log lines.
 
-CloudWatch extracts them from the lines, so they need no call and no library.
-https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+CloudWatch extracts them from the lines, so they need no call and no library (AWS calls this the
+embedded metric format: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/).
 Each combination of dimensions is billed as its own metric, so they name tasks and statuses, which
 are few, but never orders or owners.
 """

@@ -126,22 +126,12 @@ def _declare(
     cron: str | None = None,
 ) -> Task:
     name = function.__name__
-    settings = config.settings()
     if not _NAME.fullmatch(name) or inspect.iscoroutinefunction(function):
         raise TaskMistake(
             f"{qualified_name(function)}: a task must be a plain `def`"
             " with a name in lower case of at most 64 characters"
         )
-    if not 1 <= max_attempts < settings.max_receives:
-        raise TaskMistake(
-            f"{name}: max_attempts is {max_attempts}; it must be"
-            f" from 1 to {settings.max_receives - 1} (below MAX_RECEIVES, the queue's own limit)"
-        )
-    if timeout_s is not None and not 0 < timeout_s < settings.worker_timeout_s:
-        raise TaskMistake(
-            f"{name}: timeout_s is {timeout_s}; it must be over 0 and under"
-            f" {settings.worker_timeout_s}, the worker function's own timeout (WORKER_TIMEOUT_S)"
-        )
+    _check_limits(name, max_attempts, timeout_s)
     signature = Signature.of(function)
     _check_period(name, signature, every_s, cron)
     return Task(
@@ -157,6 +147,20 @@ def _declare(
         every_s,
         cron,
     )
+
+
+def _check_limits(name: str, max_attempts: int, timeout_s: float | None) -> None:
+    settings = config.settings()
+    if not 1 <= max_attempts < settings.max_receives:
+        raise TaskMistake(
+            f"{name}: max_attempts is {max_attempts}; it must be"
+            f" from 1 to {settings.max_receives - 1} (below MAX_RECEIVES, the queue's own limit)"
+        )
+    if timeout_s is not None and not 0 < timeout_s < settings.worker_timeout_s:
+        raise TaskMistake(
+            f"{name}: timeout_s is {timeout_s}; it must be over 0 and under"
+            f" {settings.worker_timeout_s}, the worker function's own timeout (WORKER_TIMEOUT_S)"
+        )
 
 
 def _check_period(name: str, signature: Signature, every_s: float | None, cron: str | None) -> None:

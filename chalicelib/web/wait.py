@@ -48,8 +48,7 @@ def until(
 ) -> Order | None:
     """Return the order when `is_done` holds for it or the wait is over; None if it is gone.
 
-    If AWS fails meanwhile, the order is returned as it was last read: it exists, and the client
-    will poll again.
+    If AWS fails meanwhile, return the order as it was last read; the client will poll again.
 
     Args:
         is_done: ends the wait
@@ -58,8 +57,8 @@ def until(
         wait_s: the maximum time to wait, in seconds
         reads: how often the order was already read for this request
     """
-    started = clock.now()
     latest = order
+    started = clock.now()
     read_s = 0.0
     for moment_s in _moments(wait_s, reads):
         if is_done(latest):
@@ -72,12 +71,12 @@ def until(
         sleep(pause_s)
         read_at = clock.now()
         try:
-            found = read()
+            current = read()
         except Unavailable:
             break
-        if found is None:
+        if current is None:
             return None
-        latest = found
+        latest = current
         read_s = _seconds_since(read_at)
     return latest
 

@@ -20,12 +20,14 @@ class StackError(Exception):
 
 def describe(name: str) -> dict[str, Any] | None:
     """Return CloudFormation's description of the stack, or None if there is no such stack."""
+    formation = aws.client("cloudformation")
     try:
-        return aws.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]  # type: ignore[no-any-return]
+        stack: dict[str, Any] = formation.describe_stacks(StackName=name)["Stacks"][0]
     except ClientError as error:
         if "does not exist" in str(error):
             return None
         raise
+    return stack
 
 
 def settled(change_set: str) -> dict[str, Any]:

@@ -29,6 +29,15 @@ LOCK = ROOT / os.environ.get("LOCK", "requirements-lambda.txt")
 # Wheels for Amazon Linux 2023 (glibc 2.34); pip accepts only the manylinux versions that are listed
 _GLIBCS = ("manylinux_2_28", "manylinux_2_17", "manylinux2014")
 
+_PIP_OPTIONS = (
+    "--quiet",
+    "--disable-pip-version-check",
+    "--no-deps",
+    "--no-compile",
+    "--only-binary=:all:",
+    "--require-hashes",
+)
+
 
 class PackageError(Exception):
     """The package could not be built; the message gives the reason and a fix."""
@@ -238,21 +247,7 @@ def _wheels(lock: Path, architecture: str, this_machine: bool) -> Path:
     target = ROOT / "build" / f"wheels-{architecture}-{machine}-{version}-{digest}"
     if target.exists():
         return target
-    pip = [
-        sys.executable,
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--no-deps",
-        "--no-compile",
-        "--only-binary",
-        ":all:",
-        "--require-hashes",
-        "--requirement",
-        str(lock),
-    ]
+    pip = [sys.executable, "-m", "pip", "install", *_PIP_OPTIONS, "--requirement", str(lock)]
     if not this_machine:
         pip += ["--implementation", "cp", "--python-version", version]
         pip += [word for glibc in _GLIBCS for word in ("--platform", f"{glibc}_{architecture}")]

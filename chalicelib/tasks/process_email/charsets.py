@@ -1,7 +1,7 @@
-"""Decode text by the charset labels of the WHATWG, https://encoding.spec.whatwg.org/#names-and-labels.
+"""Decode text by the charset labels of the WHATWG.
 
-Browsers and mail programs follow this standard. It has labels that Python lacks, and it decodes a
-charset as its Windows superset, which is what mailers mean.
+Browsers and mail programs follow https://encoding.spec.whatwg.org/#names-and-labels. It has labels
+that Python lacks, and it decodes a charset as its Windows superset, which is what mailers mean.
 """
 
 from __future__ import annotations
