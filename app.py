@@ -16,9 +16,13 @@ from chalicelib.execution.time_limit import time_left
 from chalicelib.functions.dead_letters import settle
 from chalicelib.functions.sweeper import sweep
 from chalicelib.functions.worker import work
-from chalicelib.web import headers, http
-from chalicelib.web.operations import Operation, handle
-from chalicelib.web.views import api
+from chalicelib.web import (
+    file_views,  # noqa: F401  declares operations
+    headers,
+    http,
+    views,  # noqa: F401  declares operations
+)
+from chalicelib.web.operations import Operation, api, handle
 
 app = Chalice(app_name="orderline")
 ANY_TYPE = ["*/*"]  # the views check the content type, and answer in problem+json

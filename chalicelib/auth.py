@@ -13,7 +13,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
-from chalicelib import clock, config
+from chalicelib import clock, config, endpoints
 from chalicelib.aws.client import client, translated
 from chalicelib.clock import SECOND, Micros
 from chalicelib.errors import InsufficientScope, InvalidToken, Unauthorized
@@ -50,7 +50,7 @@ class Token:
 
 
 # (where the record is, token id) -> (time to read it again, record or None)
-_cache: dict[tuple[config.Aws, str, str], tuple[Micros, Token | None]] = {}
+_cache: dict[tuple[endpoints.Aws, str, str], tuple[Micros, Token | None]] = {}
 
 
 def authenticate(header: str | None, scope: str) -> str:

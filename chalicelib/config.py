@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
+from math import ceil
 from typing import Any
 
+from chalicelib import endpoints
+from chalicelib.endpoints import Aws, read_aws
 from chalicelib.errors import SettingMistake
 
 # API Gateway ends an integration after 29 s:
@@ -18,8 +21,14 @@ from chalicelib.errors import SettingMistake
 MAX_WAIT_S = 25
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
 MAX_ROW_BYTES = 409_600
+MAX_INLINE_BYTES = 65_536  # of an input, and of a result, in a row
+# A response of Lambda has at most 6 MB, of which JSON in JSON may take a part twice
+# https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+MAX_BODY_BYTES = 4 * 2**20
 # Room in a row for the links to follow-ups (94,500 bytes), the history and the error
 ROW_RESERVE_BYTES = 106_496
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/upload-objects.html
+MAX_UPLOAD_BYTES = 5 * 2**30
 # SQS allows 12 hours from the receive, which include the attempt before: 15 minutes at most
 MAX_VISIBILITY_S = 11 * 3600
 
@@ -40,12 +49,26 @@ class Settings:
     """`token`: requests need a token; `open`: they don't. Set by the template and `make run`."""
     public_url: str = ""
     """Base URL of links; empty: taken from the request's Host. Set by the operator."""
-    max_input_bytes: int = 65536
+    max_input_bytes: int = 1_048_576
     """Maximum size of an order's input as JSON, in bytes. Set by the template."""
-    max_result_bytes: int = 65536
+    max_result_bytes: int = 1_048_576
     """Maximum size of a task's result as JSON, in bytes. Set by the operator."""
+    spill_bytes: int = 16_384
+    """Size of JSON above which an input or a result is stored in the bucket. Set by the operator.
+
+    Each KB in a row costs up to three write units; a file costs one call to write, one to read.
+    """
     resend_after_s: int = 120
     """Seconds until the sweeper requeues an unclaimed order. Set by the template and `make run`."""
+    bucket: str = ""
+    """Bucket of the files; empty: `<stack>-files`. Set by the template and `make run`."""
+    max_file_bytes: int = 100_000_000
+    """Maximum size of a file, in bytes. Set by the template."""
+    file_days: int = 12
+    """Days from a file's last upload until S3 deletes it. Set by the template.
+
+    At least a day more than MAX_AGE_S and RETENTION_S together, so that files outlive their orders.
+    """
     retention_s: int = 7 * 86400
     """Seconds from an order's end until it expires. Set by the operator."""
     max_age_s: int = 4 * 86400
@@ -80,6 +103,11 @@ class Settings:
     def orders_table(self) -> str:
         """Name of the table of orders."""
         return f"{self.stack}-orders"
+
+    @property
+    def files_bucket(self) -> str:
+        """Name of the bucket of the files."""
+        return self.bucket or f"{self.stack}-files"
 
     @property
     def tokens_table(self) -> str:
@@ -132,96 +160,33 @@ def _validate(settings: Settings, in_lambda: bool) -> None:
             f"MAX_WAIT_S={settings.max_wait_s}: must be at most {MAX_WAIT_S},"
             " because API Gateway waits no longer"
         )
-    row_bytes = settings.max_input_bytes + settings.max_result_bytes
-    max_bytes = MAX_ROW_BYTES - ROW_RESERVE_BYTES
-    if row_bytes > max_bytes:
+    body_bytes = settings.max_input_bytes + settings.max_result_bytes
+    if body_bytes > MAX_BODY_BYTES:
         raise SettingMistake(
-            f"MAX_INPUT_BYTES + MAX_RESULT_BYTES = {row_bytes}: must be at most {max_bytes},"
-            " because both are in one row"
+            f"MAX_INPUT_BYTES + MAX_RESULT_BYTES = {body_bytes}: must be at most {MAX_BODY_BYTES},"
+            " because both may be in one response"
+        )
+    if settings.spill_bytes > MAX_INLINE_BYTES:
+        raise SettingMistake(
+            f"SPILL_BYTES={settings.spill_bytes}: must be at most {MAX_INLINE_BYTES},"
+            " because smaller inputs and results are in one row"
+        )
+    min_days = ceil((settings.max_age_s + settings.retention_s) / 86400) + 1
+    if settings.file_days < min_days:
+        raise SettingMistake(
+            f"FILE_DAYS={settings.file_days}: must be at least {min_days}, a day more than"
+            " MAX_AGE_S and RETENTION_S together, so that files outlive their orders"
+        )
+    if settings.max_file_bytes > MAX_UPLOAD_BYTES:
+        raise SettingMistake(
+            f"MAX_FILE_BYTES={settings.max_file_bytes}: must be at most {MAX_UPLOAD_BYTES},"
+            " the most that S3 takes in one request"
         )
     if settings.list_shards < 1 or settings.due_shards < 1:
         raise SettingMistake("LIST_SHARDS and DUE_SHARDS must be at least 1")
 
 
-@dataclass(frozen=True)
-class Aws:
-    """Endpoints and credentials of AWS: everything that an AWS client is made from."""
-
-    in_lambda: bool
-    """True inside a Lambda function."""
-    region: str
-    """Name of the region, such as us-east-1."""
-    dynamodb_url: str
-    """Endpoint of DynamoDB; empty: the region's own."""
-    sqs_url: str
-    """Endpoint of SQS; empty: the region's own."""
-    dns_suffix: str
-    """Domain of the region's endpoints."""
-    sigv4: bool
-    """True: sign calls in aws/sigv4.py; False: call botocore, the only one that moto can mock."""
-    key_id: str
-    """Access key id."""
-    secret: str = field(repr=False)
-    """Secret access key."""
-    session_token: str = field(repr=False)
-    """Token of temporary credentials; empty: none."""
-
-    def endpoint(self, service: str) -> str:
-        """Return the configured endpoint of `dynamodb` or `sqs`; empty: the region's own."""
-        return self.dynamodb_url if service == "dynamodb" else self.sqs_url
-
-    def missing(self, service: str) -> str | None:
-        """Return why this service must not be called from here, or None if it may be called.
-
-        This protects real accounts from accidents: outside Lambda, either an endpoint is configured
-        (the local cloud) or the credentials can't be those of an account (moto). Profiles are never
-        read. Access keys of real accounts begin with AKIA or ASIA:
-        https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-unique-ids
-        """
-        fake = self.key_id and not self.key_id.startswith(("AKIA", "ASIA"))
-        if self.in_lambda or self.endpoint(service) or fake:
-            return None
-        return (
-            "no cloud is configured here:"
-            " run `make run`, or `. .local/env` while the local cloud runs"
-        )
-
-
-def read_aws(environ: Mapping[str, str], settings: Settings) -> Aws:
-    """Return the AWS endpoints and credentials of an environment; variables as in botocore.
-
-    https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
-    """
-    in_lambda = bool(environ.get("AWS_LAMBDA_FUNCTION_NAME"))
-    region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or "us-east-1"
-    shared_url = environ.get("AWS_ENDPOINT_URL", "")
-    partition_suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
-    transport = settings.aws_transport or ("sigv4" if in_lambda else "botocore")
-    return Aws(
-        in_lambda=in_lambda,
-        region=region,
-        dynamodb_url=environ.get("AWS_ENDPOINT_URL_DYNAMODB") or shared_url,
-        sqs_url=environ.get("AWS_ENDPOINT_URL_SQS") or shared_url,
-        dns_suffix=settings.dns_suffix or partition_suffix,
-        sigv4=transport == "sigv4",
-        key_id=environ.get("AWS_ACCESS_KEY_ID", ""),
-        secret=environ.get("AWS_SECRET_ACCESS_KEY", ""),
-        session_token=environ.get("AWS_SESSION_TOKEN", ""),
-    )
-
-
-_AWS_VARIABLES = (
-    "AWS_LAMBDA_FUNCTION_NAME",
-    "AWS_REGION",
-    "AWS_DEFAULT_REGION",
-    "AWS_ENDPOINT_URL",
-    "AWS_ENDPOINT_URL_DYNAMODB",
-    "AWS_ENDPOINT_URL_SQS",
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-)
-VARIABLES = (*(setting.name.upper() for setting in fields(Settings)), *_AWS_VARIABLES)
+VARIABLES = (*(setting.name.upper() for setting in fields(Settings)), *endpoints.VARIABLES)
 
 
 @dataclass(frozen=True)

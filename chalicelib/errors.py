@@ -4,6 +4,7 @@ OrderlineError
 ├── Refusal                the request can't be fulfilled; nothing was changed
 │   ├── InvalidOrder       the order is malformed (`pointer`: which member)
 │   │   ├── InvalidInput   the input doesn't fit the task's type hints
+│   │   ├── FileMissing    a file of the input is not stored, or not for long enough
 │   │   └── UnknownTask    there is no such task (`known`: the tasks that exist)
 │   ├── TooLarge           the input is over its maximum size
 │   ├── KeyReused          the Idempotency-Key belongs to another request
@@ -14,6 +15,7 @@ OrderlineError
 │   ├── InvalidToken       the token is malformed, unknown, revoked or expired
 │   └── InsufficientScope  the token is valid, but lacks the scope for this request (`scope`)
 ├── Unavailable            AWS can't be reached, is too slow or throttles; try again
+│   ├── FileUnavailable    a file can't be read or stored now
 │   └── NoCloud            no AWS is configured here
 ├── CallRefused            AWS answered a call with an error (`code`)
 ├── CallFailed             a call got no response
@@ -60,6 +62,10 @@ class InvalidInput(InvalidOrder):
     """The order's input doesn't fit its task's type hints."""
 
 
+class FileMissing(InvalidOrder):
+    """A file of the order's input is not stored, or would be deleted before the order ends."""
+
+
 class UnknownTask(InvalidOrder):
     """There is no task of that name. `known` lists the tasks that exist."""
 
@@ -69,13 +75,10 @@ class UnknownTask(InvalidOrder):
 
 
 class TooLarge(Refusal):
-    """The order's input is over its maximum size, in bytes of JSON."""
+    """The order's input is over its maximum size."""
 
-    def __init__(self, max_bytes: int) -> None:
-        super().__init__(
-            f"an order's input may have at most {max_bytes} bytes of JSON"
-            " (the setting MAX_INPUT_BYTES)"
-        )
+    def __init__(self, maximum: str) -> None:
+        super().__init__(f"an order's input may have at most {maximum}")
 
 
 class KeyReused(Refusal):
@@ -140,6 +143,10 @@ class CallRefused(OrderlineError):
 
 class CallFailed(OrderlineError):
     """A call got no response; the message names the underlying error."""
+
+
+class FileUnavailable(Unavailable):
+    """A file can't be read or stored now. An attempt that meets it is retried."""
 
 
 class NoCloud(Unavailable):

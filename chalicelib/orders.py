@@ -91,8 +91,10 @@ TRANSITIONS = (
 class Success(Struct, frozen=True):
     """The outcome of an attempt whose task returned."""
 
-    result: str
-    """JSON text of what the task returned."""
+    result: str | None
+    """JSON text of what the task returned; None if it is in a file."""
+    result_file: str | None = None
+    """Id of the file with a large result."""
 
 
 class Failure(Struct, frozen=True):
@@ -143,7 +145,7 @@ class Order(Struct, frozen=True):
     task: str
     """Name of the task to run. Set by place."""
     input: str
-    """JSON text of the task's keyword arguments. Set by place."""
+    """JSON text of the task's keyword arguments; empty if it is in a file. Set by place."""
     status: Status
     """Current status. Set by every transition that has a target."""
     created_at: Micros
@@ -166,6 +168,8 @@ class Order(Struct, frozen=True):
     """Number of writes to the row. Counted by every transition."""
     round_started_at: Micros | None = None
     """Time of the last retry; None: never retried. Set by retry."""
+    input_file: str | None = None
+    """Id of the file with a large input; None: `input` has it. Set by place."""
     run_at: Micros | None = None
     """Earliest time of the first attempt; None: at once. Set by place."""
     lease_until: Micros | None = None
@@ -176,6 +180,8 @@ class Order(Struct, frozen=True):
     """Partition in the due index; None: final. Set by place, resend, postpone, retry."""
     result: str | None = None
     """JSON text of what the task returned. Set by succeed, removed by retry."""
+    result_file: str | None = None
+    """Id of the file with a large result; then `result` is None. Set and removed as `result`."""
     error: Failure | None = None
     """Last failure; None: none. Set by put back, fail and give up, removed by succeed and retry."""
     history: tuple[Attempt, ...] = ()

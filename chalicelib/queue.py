@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from chalicelib import config, logs
+from chalicelib import config, endpoints, logs
 from chalicelib.aws.client import client, translated
 from chalicelib.errors import Unavailable
 from chalicelib.orders import Order
@@ -183,7 +183,7 @@ def url() -> str:
 
 
 @functools.lru_cache(maxsize=4)
-def _look_up(name: str, aws: config.Aws) -> str:
+def _look_up(name: str, aws: endpoints.Aws) -> str:
     """Return the URL of a queue; `aws` is a part of the cache's key."""
     with translated():
         return client("sqs").get_queue_url(QueueName=name)["QueueUrl"]

@@ -13,7 +13,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from chalicelib import clock, config, ids, logs, orders, queue
+from chalicelib import clock, config, files, ids, logs, orders, queue
 from chalicelib.clock import SECOND, Micros
 from chalicelib.errors import (
     ConditionFailed,
@@ -26,10 +26,11 @@ from chalicelib.errors import (
     TooLarge,
     Unavailable,
 )
+from chalicelib.execution.file import complete
 from chalicelib.execution.signature import as_json
 from chalicelib.orders import Dispatch, Failure, Order, Status
 from chalicelib.table import transitions
-from chalicelib.tasks import find
+from chalicelib.tasks import Task, find
 
 MAX_DIRECT_DEPTH = 10  # follow-ups in a chain before the sweeper sends the next one
 
@@ -68,8 +69,8 @@ class Placed:
 def place(owner: str, new_order: NewOrder, parent: Order | None = None) -> Placed:
     """Check the input, write the row and send the message: two AWS calls, none if it is refused.
 
-    Raises UnknownTask, InvalidInput, TooLarge, KeyReused; Unavailable if it is unknown whether the
-    row was written.
+    An input with files takes a call more for each. Raises UnknownTask, InvalidInput, FileMissing,
+    TooLarge, KeyReused; Unavailable if it is unknown whether the row was written.
     """
     order, dispatch = _build_order(owner, new_order, parent)
     stored = transitions.insert(order)
@@ -100,6 +101,21 @@ def follow_up(parent: Order, task: str, value: Any, name: str) -> Order:
     return place(parent.owner, new_order, parent).order
 
 
+def with_texts(order: Order, with_input: bool = False) -> Order:
+    """Return an order with its result, and its input if asked for, also if they are in files.
+
+    Raises Unavailable.
+    """
+    if order.result_file is None and not (with_input and order.input_file):
+        return order
+    store = files.OrderFiles(order.owner)
+    if order.result_file:
+        order = replace(order, result=store.text("", order.result_file))
+    if with_input:
+        order = replace(order, input=store.text(order.input, order.input_file))
+    return order
+
+
 def cancel(owner: str, order_id: str) -> Order:
     """Cancel a pending order; repeating it has no effect. Raises NotFound or NotCancellable."""
     order = _existing_order(owner, order_id)
@@ -115,11 +131,14 @@ def cancel(owner: str, order_id: str) -> Order:
 
 
 def retry(owner: str, order_id: str) -> Order:
-    """Run a failed or cancelled order again under its old id. Raises NotFound or NotRetryable."""
+    """Run a failed or cancelled order again under its old id.
+
+    Raises NotFound, NotRetryable, UnknownTask, and FileMissing if a file of its input may be gone.
+    """
     order = _existing_order(owner, order_id)
     if order.status not in orders.RETRY.sources:
         raise NotRetryable(order.status.value)
-    find(order.task)
+    _renew_files(order, find(order.task))
     dispatch = _dispatch(order.id, clock.now(), order.run_at)
     try:
         retried = transitions.retry(order, dispatch)
@@ -149,15 +168,17 @@ def log_end(order: Order) -> None:
 def _build_order(owner: str, new_order: NewOrder, parent: Order | None) -> tuple[Order, Dispatch]:
     """Check a request; return the order to store, and how its message will be sent."""
     task = find(new_order.task)
-    task.signature.check(new_order.input)
-    text = json.dumps(new_order.input, ensure_ascii=False, separators=(",", ":"))
-    if len(text.encode()) > config.settings().max_input_bytes:
-        raise TooLarge(config.settings().max_input_bytes)
     now = clock.now()
-    order_id = new_order.id or ids.new_id()
-    depth = parent.depth + 1 if parent else 0
     run_at = now + int(new_order.delay_s * SECOND) if new_order.delay_s else new_order.run_at
     run_at = run_at if run_at and run_at > now else None
+    fingerprint = new_order.fingerprint()  # of the request as it was sent
+    if found := task.signature.check(new_order.input):
+        files.check(owner, found, run_at or now)
+        complete(new_order.input, found)
+    text = json.dumps(new_order.input, ensure_ascii=False, separators=(",", ":"))
+    input_file = _spill(owner, text, run_at or now)
+    order_id = new_order.id or ids.new_id()
+    depth = parent.depth + 1 if parent else 0
     dispatch = _dispatch(order_id, now, run_at)
     if depth and depth % MAX_DIRECT_DEPTH == 0:
         # Lambda stops a function that triggers itself through a queue some 16 times in a row. A
@@ -168,13 +189,14 @@ def _build_order(owner: str, new_order: NewOrder, parent: Order | None) -> tuple
         owner=owner,
         id=order_id,
         task=new_order.task,
-        input=text,
+        input="" if input_file else text,
+        input_file=input_file,
         status=Status.PENDING,
         created_at=now,
         updated_at=now,
         run_at=run_at,
         max_attempts=task.max_attempts,
-        fingerprint=new_order.fingerprint(),
+        fingerprint=fingerprint,
         fence=ids.new_fence(),
         check_at=dispatch.check_at,
         check_shard=dispatch.check_shard,
@@ -182,6 +204,37 @@ def _build_order(owner: str, new_order: NewOrder, parent: Order | None) -> tuple
         depth=depth,
     )
     return order, dispatch
+
+
+def _spill(owner: str, text: str, run_at: Micros) -> str | None:
+    """Store a large input in a file. Return the file's id, or None if the row will hold the input.
+
+    An order that runs after the file's end has its input in the row. Raises TooLarge.
+    """
+    settings = config.settings()
+    size = len(text.encode())
+    if size <= settings.spill_bytes:
+        return None
+    if size > settings.max_input_bytes:
+        raise TooLarge(f"{settings.max_input_bytes} bytes of JSON (the setting MAX_INPUT_BYTES)")
+    if files.lasts_until(run_at):
+        return files.OrderFiles(owner).save_text(text)
+    if size > config.MAX_INLINE_BYTES:
+        raise TooLarge(
+            f"{config.MAX_INLINE_BYTES} bytes of JSON if the order runs so late that a file would"
+            " be deleted before (the setting FILE_DAYS)"
+        )
+    return None
+
+
+def _renew_files(order: Order, task: Task) -> None:
+    """Make sure that the files of an order will outlive another round. Raises FileMissing."""
+    store = files.OrderFiles(order.owner)
+    text = store.text(order.input, order.input_file)
+    if order.input_file:
+        store.save_text(text)
+    if found := task.signature.files(text):
+        files.check(order.owner, found, clock.now())
 
 
 def _dispatch(order_id: str, now: Micros, run_at: Micros | None) -> Dispatch:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from unittest.mock import patch
 
 
@@ -38,12 +39,16 @@ class Clock:
                 action()
         self._now = max(self._now, until)
 
+    def _utcnow(self) -> datetime:
+        return datetime.fromtimestamp(self._now / 1_000_000, timezone.utc).replace(tzinfo=None)
+
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """Replace the clocks of the app and of moto's queue, which hides messages by its own."""
+        """Replace the clocks of the app, and of moto's queue and bucket."""
         with (
             patch("chalicelib.clock.now", self),
             patch("chalicelib.web.wait.sleep", self.sleep),
             patch("moto.sqs.models.unix_time_millis", lambda: self() / 1000),
+            patch("moto.s3.models.utcnow", self._utcnow),
         ):
             yield

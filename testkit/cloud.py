@@ -7,13 +7,17 @@ timeout, and the queue moves them to the dead-letter queue if they were received
 
 from __future__ import annotations
 
+import base64
 import functools
+import hashlib
+import io
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 from unittest.mock import patch
+from urllib.parse import unquote, urlsplit
 
 import boto3
 from botocore.awsrequest import AWSPreparedRequest
@@ -25,7 +29,7 @@ from moto.core.models import botocore_stubber
 
 import app as orderline
 from chalicelib import auth, config, queue
-from chalicelib.aws import sigv4
+from chalicelib.aws import s3, sigv4
 from chalicelib.clock import SECOND
 from chalicelib.ids import key_of
 from chalicelib.orders import Order
@@ -78,9 +82,11 @@ class Cloud:
         self.clock = clock
         self.dynamodb = _client("dynamodb")
         self.sqs = _client("sqs")
+        self.s3 = _client("s3")
         self.parameters = template.create(
             config.settings().stack, self.dynamodb, self.sqs, **parameters
         )
+        self.s3.create_bucket(Bucket=config.settings().files_bucket)
         dead_queue = self.sqs.get_queue_url(QueueName=config.settings().dead_queue)
         self.dead_url: str = dead_queue["QueueUrl"]
         self.client = Client(
@@ -119,6 +125,36 @@ class Cloud:
     def get(self, order_id: str) -> Any:
         """Return the order as GET /orders/{id} shows it."""
         return self.http("GET", f"/orders/{order_id}").json
+
+    def upload(self, content: bytes, type: str = "application/octet-stream") -> str:
+        """Upload a file as a client does, and return its id; a refusal fails the test.
+
+        moto checks no presigned URL, so this checks that S3 would take these bytes.
+        """
+        digest = hashlib.sha256(content)
+        file = {"sha256": digest.hexdigest(), "size": len(content), "type": type}
+        reply = self.http("POST", "/files", file)
+        assert reply.status == 200, reply.body
+        if upload := reply.json["upload"]:
+            checksum = base64.b64encode(digest.digest()).decode()
+            assert upload["headers"] == {
+                "content-length": str(len(content)),
+                "content-type": type,
+                "x-amz-checksum-sha256": checksum,
+            }
+            bucket, key = _location(upload["url"])
+            self.s3.put_object(
+                Bucket=bucket, Key=key, Body=content, ContentType=type, ChecksumSHA256=checksum
+            )
+        return digest.hexdigest()
+
+    def download(self, file_id: str) -> bytes:
+        """Download a file as a client does; a refusal fails the test."""
+        reply = self.http("GET", f"/files/{file_id}")
+        assert reply.status == 303, reply.body
+        bucket, key = _location(reply.json["url"])
+        content: bytes = self.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        return content
 
     def order(self, order_id: str, owner: str = "kit") -> Order:
         """Return the order's whole row."""
@@ -220,10 +256,16 @@ class Cloud:
         return sum(int(count) for count in counts.values())
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=3)
 def _client(service: str) -> Any:
     """Return one client for all tests, which is faster; moto answers with the current mock."""
     return boto3.client(service, region_name=REGION)
+
+
+def _location(url: str) -> tuple[str, str]:
+    """Return the bucket and the key of an object's URL."""
+    host, path = urlsplit(url)[1:3]
+    return host.partition(".s3.")[0], unquote(path[1:])
 
 
 def _record(message: dict[str, Any]) -> dict[str, Any]:
@@ -251,8 +293,39 @@ def running(**parameters: int) -> Iterator[Cloud]:
     environment = {"AWS_ENDPOINT_URL": "", "AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}
     with patch.dict("os.environ", environment), mock_aws(), clock.installed():
         auth.forget()
-        with patch.object(sigv4.Client, "_exchange", _moto):
+        with (
+            patch.object(sigv4.Client, "_exchange", _moto),
+            patch.object(s3.SignedBucket, "_exchange", _moto_object),
+        ):
             yield Cloud(clock, **parameters)
+
+
+class _ObjectResponse(io.BytesIO):
+    """A response of S3, as http.client returns it."""
+
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        super().__init__(body)
+        self.status = status
+        self.headers = HTTPHeaders.from_pairs(headers.items())
+
+
+def _moto_object(
+    bucket: s3.SignedBucket,
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    body: bytes | IO[bytes],
+) -> _ObjectResponse:
+    """Let moto answer a call to the bucket that the app signed."""
+    content = body if isinstance(body, bytes) else body.read()
+    request = AWSPreparedRequest(
+        method, url, HTTPHeaders.from_pairs(headers.items()), content, False
+    )
+    try:
+        answer: Any = botocore_stubber("before-send", request)
+    except HTTPClientError as error:
+        raise TimeoutError from error
+    return _ObjectResponse(answer.status_code, dict(answer.headers), answer.content)
 
 
 def _moto(client: sigv4.Client, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:

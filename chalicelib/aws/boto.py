@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
-from chalicelib.config import Aws
+from chalicelib.aws.s3 import CHUNK, MISSING, Stored
+from chalicelib.endpoints import Aws
 from chalicelib.errors import CallFailed, CallRefused
 
 _TUNED = Config(
@@ -56,3 +59,47 @@ class Client:
                 raise CallFailed(type(error).__name__) from error
 
         return call
+
+
+class Bucket:
+    """A bucket of S3, as in aws/s3.py."""
+
+    def __init__(self, aws: Aws, name: str) -> None:
+        self._client = Client("s3", aws)
+        self._name = name
+
+    def head(self, key: str) -> Stored | None:
+        """Return what is stored under a key; None if there is nothing."""
+        try:
+            response = self._client.head_object(Bucket=self._name, Key=key)
+        except CallRefused as refusal:
+            if refusal.code in MISSING:
+                return None
+            raise
+        return Stored(
+            response["ContentLength"],
+            response["ContentType"],
+            int(response["LastModified"].timestamp() * 1_000_000),
+        )
+
+    def download(self, key: str) -> Iterator[bytes]:
+        """Yield the bytes of an object in pieces."""
+        body = self._client.get_object(Bucket=self._name, Key=key)["Body"]
+        try:
+            yield from body.iter_chunks(CHUNK)
+        except (BotoCoreError, HTTPClientError) as error:
+            raise CallFailed(type(error).__name__) from error
+
+    def upload(self, key: str, content: bytes | Path, sha256: str, type: str) -> None:
+        """Store an object, if its bytes have this SHA-256 (in hexadecimal)."""
+        members = {
+            "Bucket": self._name,
+            "Key": key,
+            "ContentType": type,
+            "ChecksumSHA256": base64.b64encode(bytes.fromhex(sha256)).decode(),
+        }
+        if isinstance(content, bytes):
+            self._client.put_object(Body=content, **members)
+            return
+        with content.open("rb") as stream:
+            self._client.put_object(Body=stream, **members)

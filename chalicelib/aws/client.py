@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, overload
 
-from chalicelib import config
+from chalicelib import config, endpoints
 from chalicelib.aws import sigv4
 from chalicelib.errors import CallFailed, CallRefused, NoCloud, Unavailable
 
 if TYPE_CHECKING:
     from chalicelib.aws.boto import Client as BotoClient
     from chalicelib.aws.calls import SQS, DynamoDB
+    from chalicelib.aws.s3 import Bucket
 
 
 @overload
@@ -28,7 +29,7 @@ def client(service: str) -> sigv4.Client | BotoClient:
     It signs calls itself in Lambda and uses botocore elsewhere, unless AWS_TRANSPORT is set; both
     raise the same errors.
 
-    Raises NoCloud if no AWS is configured, see config.Aws.missing. Every call of this function
+    Raises NoCloud if no AWS is configured, see endpoints.Aws.missing. Every call of this function
     checks that, so that code which outlives a mocked test reaches no AWS.
     """
     aws = config.aws()
@@ -38,12 +39,32 @@ def client(service: str) -> sigv4.Client | BotoClient:
 
 
 @functools.lru_cache(maxsize=16)
-def _client(service: str, aws: config.Aws) -> sigv4.Client | BotoClient:
+def _client(service: str, aws: endpoints.Aws) -> sigv4.Client | BotoClient:
     if aws.sigv4:
         return sigv4.Client(service, aws)
     from chalicelib.aws import boto  # noqa: PLC0415  slow to import, and Lambda does not need it
 
     return boto.Client(service, aws)
+
+
+def bucket() -> Bucket:
+    """Return the bucket of the files, one object per environment; otherwise as `client`."""
+    aws = config.aws()
+    if missing := aws.missing("s3"):
+        raise NoCloud(missing)
+    return _bucket(config.settings().files_bucket, aws)
+
+
+@functools.lru_cache(maxsize=16)
+def _bucket(name: str, aws: endpoints.Aws) -> Bucket:
+    # Few functions need either
+    if aws.sigv4:
+        from chalicelib.aws import s3  # noqa: PLC0415
+
+        return s3.SignedBucket(aws, name)
+    from chalicelib.aws import boto  # noqa: PLC0415
+
+    return boto.Bucket(aws, name)
 
 
 @contextmanager
@@ -64,8 +85,10 @@ def translated() -> Iterator[None]:
 
 _NO_TABLE = "the table does not exist; is the stack deployed? locally: `make run`"
 _NO_QUEUE = "the queue does not exist; is the stack deployed? locally: `make run`"
+_NO_BUCKET = "the bucket does not exist; is the stack deployed? locally: `make run`"
 _HINTS = {
     "ResourceNotFoundException": _NO_TABLE,
     "AWS.SimpleQueueService.NonExistentQueue": _NO_QUEUE,
     "QueueDoesNotExist": _NO_QUEUE,
+    "NoSuchBucket": _NO_BUCKET,
 }

@@ -31,7 +31,7 @@ from time import gmtime  # bound here: a task may leave time.gmtime patched
 from typing import Any, BinaryIO
 from urllib.parse import quote, urlsplit
 
-from chalicelib.config import Aws
+from chalicelib.endpoints import Aws
 from chalicelib.errors import CallFailed, CallRefused
 
 CONNECT_TIMEOUT_S = 2
@@ -147,7 +147,7 @@ class Client:
         scheme, netloc = urlsplit(self.url)[:2]
         if scheme == "http":
             return HTTPConnection(netloc, timeout=CONNECT_TIMEOUT_S)
-        return HTTPSConnection(netloc, timeout=CONNECT_TIMEOUT_S, context=_ssl_context())
+        return HTTPSConnection(netloc, timeout=CONNECT_TIMEOUT_S, context=ssl_context())
 
 
 def signed(
@@ -175,7 +175,7 @@ def signed(
     request_hash = hashlib.sha256(request.encode()).hexdigest()
     scope = f"{day}/{aws.region}/{service}/aws4_request"
     text = f"AWS4-HMAC-SHA256\n{timestamp}\n{scope}\n{request_hash}"
-    key = _signing_key(aws.secret, day, aws.region, service)
+    key = signing_key(aws.secret, day, aws.region, service)
     signature = hmac.new(key, text.encode(), "sha256")
     headers["authorization"] = (
         f"AWS4-HMAC-SHA256 Credential={aws.key_id}/{scope},"
@@ -195,7 +195,7 @@ def _trace_header(aws: Aws) -> dict[str, str]:
 
 
 @functools.lru_cache(maxsize=4)
-def _signing_key(secret: str, *scope: str) -> bytes:
+def signing_key(secret: str, *scope: str) -> bytes:
     key = f"AWS4{secret}".encode()
     for part in (*scope, "aws4_request"):
         key = hmac.digest(key, part.encode(), "sha256")
@@ -203,7 +203,7 @@ def _signing_key(secret: str, *scope: str) -> bytes:
 
 
 @functools.lru_cache(maxsize=1)
-def _ssl_context() -> ssl.SSLContext:
+def ssl_context() -> ssl.SSLContext:
     """Return a context that trusts the system's authorities; cached, since loading is slow."""
     return ssl.create_default_context()
 

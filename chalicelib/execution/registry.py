@@ -18,6 +18,7 @@ from cronsim import CronSim, CronSimError
 from chalicelib import config
 from chalicelib.errors import InvalidInput, TaskMistake, UnknownTask
 from chalicelib.execution.context import Context
+from chalicelib.execution.file import Store, files_in
 from chalicelib.execution.signature import Signature, as_json, qualified_name
 
 MIN_PERIOD_S = 60  # the sweeper's own period
@@ -47,9 +48,17 @@ class Task:
         """The function's docstring."""
         return inspect.getdoc(self.function) or ""
 
-    def run(self, text: str, context: Context) -> str:
-        """Call the function with the JSON text of an input; return its result as JSON text."""
-        return as_json(self.function(**self.signature.arguments(text, context)))
+    def run(self, text: str, context: Context, files: Store | None = None) -> str:
+        """Call the function with the JSON text of an input; return its result as JSON text.
+
+        Its new files are stored first. Raises whatever the function raises, and FileUnavailable.
+        """
+        result = self.function(**self.signature.arguments(text, context, files))
+        text = as_json(result)
+        if files and '"file"' in text:  # most results have none, and are not searched for files
+            for _, file in files_in(result):
+                files.save(file)
+        return text
 
     def retries(self, error: BaseException) -> bool:
         """Return True if an attempt that ended with this error may be retried."""

@@ -14,6 +14,7 @@ import msgspec
 
 from chalicelib.errors import InvalidInput, NoJSON, TaskMistake, pointer_to
 from chalicelib.execution.context import Context
+from chalicelib.execution.file import File, Limits, Store, files_in, limits_of
 from chalicelib.execution.json_depth import MAX_DEPTH, too_deep
 
 
@@ -25,6 +26,8 @@ class Signature:
     """A struct with a field for each parameter but the context."""
     context_name: str | None
     """Name of the parameter that gets the context; None: there is none."""
+    file_limits: dict[str, Limits]
+    """Limits of the files of each parameter that may have some."""
 
     @classmethod
     def of(cls, function: Callable[..., Any]) -> Signature:
@@ -46,13 +49,16 @@ class Signature:
             input_type = msgspec.defstruct(
                 function.__name__, members, kw_only=True, forbid_unknown_fields=True
             )
-            as_json(msgspec.json.schema(input_type))
+            schema = as_json(msgspec.json.schema(input_type))
         except (TypeError, NoJSON) as error:
             raise TaskMistake(
                 f"{qualified_name(function)}: a type hint or default can't be written as JSON:"
                 f" {error}"
             ) from error
-        return cls(input_type, contexts[0] if contexts else None)
+        has_files = f'"{File.__name__}"' in schema
+        names = input_type.__struct_fields__ if has_files else ()
+        file_limits = {name: limits_of(hints[name]) for name in names}
+        return cls(input_type, contexts[0] if contexts else None, file_limits)
 
     def schema(self) -> dict[str, Any]:
         """Return the input's JSON Schema 2020-12: an object with a member for each parameter."""
@@ -61,15 +67,27 @@ class Signature:
         input_schema: dict[str, Any] = definitions.pop(schema.pop("$ref").rpartition("/")[2])
         return {**input_schema, "$defs": definitions} if definitions else input_schema
 
-    def check(self, value: Any) -> None:
-        """Check a decoded input against the type hints.
+    def check(self, value: Any) -> list[tuple[str, File, Limits]]:
+        """Check a decoded input against the type hints. Return its files: pointer, file, limits.
 
         Raises InvalidInput, with a pointer to the wrong member, if it doesn't fit.
         """
         try:
-            msgspec.convert(value, self.input_type, str_keys=True)
+            fields = msgspec.convert(value, self.input_type, str_keys=True)
         except msgspec.ValidationError as error:
             raise _invalid_input(str(error)) from None
+        return [
+            (pointer, file, limits)
+            for name, limits in self.file_limits.items()
+            for pointer, file in files_in(getattr(fields, name), f"/input{pointer_to(name)}")
+        ]
+
+    def files(self, text: str) -> list[tuple[str, File, Limits]]:
+        """Return the files in an input's JSON text, as `check` does; none if it no longer fits."""
+        try:
+            return self.check(json.loads(text)) if self.file_limits else []
+        except InvalidInput:
+            return []
 
     def accepts(self, value: Any) -> bool:
         """Return True if a decoded input fits the type hints."""
@@ -79,8 +97,8 @@ class Signature:
             return False
         return True
 
-    def arguments(self, text: str, context: Context) -> dict[str, Any]:
-        """Return the keyword arguments for an input's JSON text.
+    def arguments(self, text: str, context: Context, store: Store | None = None) -> dict[str, Any]:
+        """Return the keyword arguments for an input's JSON text; files read from the store.
 
         Raises InvalidInput if the input doesn't fit the type hints any more.
         """
@@ -89,6 +107,9 @@ class Signature:
         except msgspec.ValidationError as error:
             raise _invalid_input(str(error)) from None
         arguments = {name: getattr(fields, name) for name in self.input_type.__struct_fields__}
+        for name in self.file_limits:
+            for _, file in files_in(arguments[name]):
+                file.store = store
         if self.context_name:
             arguments[self.context_name] = context
         return arguments

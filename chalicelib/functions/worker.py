@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from time import monotonic  # bound here: a task may leave time.monotonic patched
 from typing import Any
 
@@ -19,6 +19,7 @@ from chalicelib import clock, config, logs, orders, queue, service
 from chalicelib.clock import SECOND, Micros, ceil_div
 from chalicelib.errors import (
     ConditionFailed,
+    FileUnavailable,
     InvalidInput,
     InvalidOrder,
     NoJSON,
@@ -26,7 +27,9 @@ from chalicelib.errors import (
     UnknownTask,
 )
 from chalicelib.execution.context import Context
+from chalicelib.execution.file import files_in
 from chalicelib.execution.time_limit import TimeLimit, deadline
+from chalicelib.files import OrderFiles
 from chalicelib.orders import Failure, Order, Progress, Success
 from chalicelib.queue import Ack, Keep, Message
 from chalicelib.table import transitions
@@ -107,8 +110,9 @@ def _run_attempt(order: Order, task: Task, time_left_s: Callable[[], float]) -> 
     started = monotonic()
     limit_s = min(task.timeout_s or float("inf"), time_left_s() - MARGIN_S)
     new_follow_ups: list[str] = []
-    context = _build_context(order, limit_s, new_follow_ups)
-    outcome = _run_task(order, task, limit_s, context)
+    with closing(OrderFiles(order.owner)) as files:
+        context = _build_context(order, limit_s, new_follow_ups, files)
+        outcome = _run_task(order, task, limit_s, context, files)
     order = replace(order, follow_ups=tuple(dict.fromkeys([*order.follow_ups, *new_follow_ups])))
     backoff = _backoff(order, task, outcome)
     try:
@@ -129,7 +133,9 @@ def _run_attempt(order: Order, task: Task, time_left_s: Callable[[], float]) -> 
     return Ack() if backoff is None else Keep(ceil_div(backoff, SECOND), "retry")
 
 
-def _build_context(order: Order, limit_s: float, new_follow_ups: list[str]) -> Context:
+def _build_context(
+    order: Order, limit_s: float, new_follow_ups: list[str], files: OrderFiles
+) -> Context:
     """Return the order's context, which adds the ids of orders that the task places to a list."""
 
     def report(progress: Progress) -> None:
@@ -143,6 +149,8 @@ def _build_context(order: Order, limit_s: float, new_follow_ups: list[str]) -> C
             raise InvalidOrder(
                 f"an order places at most {MAX_FOLLOW_UPS} others; let one of them place the rest"
             )
+        for _, file in files_in(value):
+            files.save(file)
         order_id = service.follow_up(order, task, value, name).id
         new_follow_ups.append(order_id)
         known_ids.add(order_id)
@@ -152,27 +160,53 @@ def _build_context(order: Order, limit_s: float, new_follow_ups: list[str]) -> C
     return Context(order.id, order.attempts, key, limit_s, report, place)
 
 
-def _run_task(order: Order, task: Task, limit_s: float, context: Context) -> Success | Failure:
+def _run_task(
+    order: Order, task: Task, limit_s: float, context: Context, files: OrderFiles
+) -> Success | Failure:
     """Run the task once, until its time limit."""
     try:
         with deadline(limit_s):
-            result = task.run(order.input, context)
-    except TimeLimit:
-        sentence = f"the task exceeded its time limit of {limit_s:.1f} s"
-        return orders.failure(order, "time_limit", sentence, transient=True)
-    except NoJSON as error:
-        sentence = f"the result is not valid JSON: {error}"
-        return orders.failure(order, "result_not_json", sentence)
-    except InvalidInput as error:
-        return orders.failure(order, "invalid_input", f"{error} ({error.pointer})")
+            text = files.text(order.input, order.input_file)
+            return _success(order, task.run(text, context, files), files)
     except BaseException as error:  # SystemExit too: a task must not end the worker and the batch
-        return orders.failure(order, "task_error", _describe(error), task.retries(error))
+        return _failure(order, task, limit_s, error)
+
+
+def _success(order: Order, result: str, files: OrderFiles) -> Success | Failure:
+    """Return the outcome of a result, stored in a file if it is large."""
+    settings = config.settings()
     size = len(result.encode())
-    max_size = config.settings().max_result_bytes
-    if size > max_size:
-        sentence = f"the result has {size} bytes; the maximum is {max_size}"
+    if size > settings.max_result_bytes:
+        sentence = f"the result has {size} bytes; the maximum is {settings.max_result_bytes}"
         return orders.failure(order, "result_too_large", sentence)
-    return Success(result)
+    return (
+        Success(result) if size <= settings.spill_bytes else Success(None, files.save_text(result))
+    )
+
+
+def _failure(order: Order, task: Task, limit_s: float, error: BaseException) -> Failure:
+    """Return the failure that an error of the attempt means."""
+    transient = False
+    match error:
+        case TimeLimit():
+            code = "time_limit"
+            sentence = f"the task exceeded its time limit of {limit_s:.1f} s"
+            transient = True
+        case NoJSON():
+            code = "result_not_json"
+            sentence = f"the result is not valid JSON: {error}"
+        case FileUnavailable():
+            code = "file_unavailable"
+            sentence = str(error)
+            transient = True
+        case InvalidInput():
+            code = "invalid_input"
+            sentence = f"{error} ({error.pointer})"
+        case _:
+            code = "task_error"
+            sentence = _describe(error)
+            transient = task.retries(error)
+    return orders.failure(order, code, sentence, transient)
 
 
 def _backoff(order: Order, task: Task, outcome: Success | Failure) -> Micros | None:
@@ -188,8 +222,8 @@ def _backoff(order: Order, task: Task, outcome: Success | Failure) -> Micros | N
 def _record(order: Order, outcome: Success | Failure, backoff: Micros | None) -> Order:
     """Record the outcome of an attempt. Raises ConditionFailed if the claim was lost."""
     match outcome:
-        case Success(result):
-            return transitions.succeed(order, result)
+        case Success(result, result_file):
+            return transitions.succeed(order, result, result_file)
         case Failure() if backoff is not None:
             return transitions.put_back(order, outcome, backoff)
         case Failure():

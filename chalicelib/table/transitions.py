@@ -64,9 +64,13 @@ def claim(key: str, task: str, lease_until: Micros) -> Order:
     )
 
 
-def succeed(order: Order, result: str) -> Order:
-    """Record the result. Raises ConditionFailed if this attempt lost its claim."""
-    return _finish(order, orders.SUCCEED, None, {"result": result})
+def succeed(order: Order, result: str | None, result_file: str | None = None) -> Order:
+    """Record the result, or the file that holds it.
+
+    Raises ConditionFailed if this attempt lost its claim.
+    """
+    sets = {"result_file": result_file} if result_file else {"result": result}
+    return _finish(order, orders.SUCCEED, None, sets)
 
 
 def fail(order: Order, error: Failure) -> Order:
@@ -185,7 +189,7 @@ def retry(current: Order, dispatch: Dispatch) -> Order:
             "check_shard": dispatch.check_shard,
             "history": list(current.history[-orders.MAX_HISTORY :]),
         },
-        removes=("expires_at", "lease_until", "result", "error", "progress"),
+        removes=("expires_at", "lease_until", "result", "result_file", "error", "progress"),
     )
 
 

@@ -13,9 +13,10 @@ import importlib
 import pkgutil
 
 from chalicelib.execution.context import Context
+from chalicelib.execution.file import File, limits
 from chalicelib.execution.registry import Task, find, known, task
 
-__all__ = ["Context", "Task", "find", "known", "task"]
+__all__ = ["Context", "File", "Task", "find", "known", "limits", "task"]
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")

@@ -13,6 +13,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType, structs
 
 from chalicelib import orders, tasks
 from chalicelib.clock import SECOND
+from chalicelib.execution.file import DEFAULT_TYPE
 from chalicelib.orders import MEANING, Status
 from chalicelib.web.http import Request
 from chalicelib.web.times import time_text
@@ -20,6 +21,9 @@ from chalicelib.web.times import time_text
 LATEST_S = 10 * 366 * 86400  # maximum delay: ten years; a longer one is probably a mistake
 
 Id = Annotated[str, Meta(pattern="^[0-9A-Z]{26}$")]
+FileId = Annotated[
+    str, Meta(pattern="^[0-9a-f]{64}$", description="SHA-256 of the bytes, in hexadecimal")
+]
 Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 Url = Annotated[str, Meta(extra_json_schema={"format": "uri"})]
 StatusName = Annotated[str, Meta(extra_json_schema={"enum": [status.value for status in Status]})]
@@ -133,6 +137,40 @@ class Problem(Struct, kw_only=True):
     known: Annotated[list[str] | UnsetType, Meta(description="The tasks that exist")] = UNSET
     order_status: StatusName | UnsetType = UNSET
     scope: Annotated[str | UnsetType, Meta(description="The scope that the token lacks")] = UNSET
+
+
+class NewFile(Struct, forbid_unknown_fields=True):
+    """A file to upload."""
+
+    sha256: FileId
+    size: Annotated[int, Meta(ge=0, description="In bytes")]
+    type: Annotated[str, Meta(description="Media type, such as image/png")] = DEFAULT_TYPE
+
+
+class Upload(Struct):
+    """A request that uploads the file to S3. Send its headers, and no access token."""
+
+    method: Literal["PUT"]
+    url: Url
+    headers: Annotated[dict[str, str], Meta(description="Send them as they are")]
+    expires_at: Time
+
+
+class FileUpload(Struct):
+    """A file's id, and how to upload it."""
+
+    file: FileId
+    upload: Annotated[Upload | None, Meta(description="null: the file is stored already")]
+
+
+class FileDownload(Struct):
+    """A stored file. `url` needs no access token until it expires."""
+
+    file: FileId
+    size: Annotated[int, Meta(description="In bytes")]
+    type: str
+    url: Url
+    expires_at: Time
 
 
 class Health(Struct):

@@ -33,7 +33,7 @@ def parse_new_order(request: Request, owner: str) -> service.NewOrder:
 
     Raises Problem or InvalidOrder if the body, the key or a member is invalid.
     """
-    body = _new_order(_json_body(request))
+    body = _new_order(json_body(request, config.settings().max_input_bytes + _MARGIN))
     key = _idempotency_key(request)
     return service.NewOrder(
         body.task,
@@ -44,8 +44,8 @@ def parse_new_order(request: Request, owner: str) -> service.NewOrder:
     )
 
 
-def _json_body(request: Request) -> Any:
-    max_bytes = config.settings().max_input_bytes + _MARGIN
+def json_body(request: Request, max_bytes: int) -> Any:
+    """Return the decoded JSON of a request's body. Raises Problem."""
     if len(request.body) > max_bytes:
         raise Problem(
             "too-large", f"The body has {len(request.body)} bytes; the maximum is {max_bytes}."

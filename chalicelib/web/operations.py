@@ -98,6 +98,9 @@ class Api(dict[str, Operation]):
         return declare
 
 
+api = Api()
+
+
 def handle(operation: Operation, request: Request) -> Response:
     """Authenticate the request, call its view, and turn an error into a problem response."""
     with logs.bound(request=request.id):

@@ -39,6 +39,13 @@ ORDER_ID = Parameter(
     "The order's id, in upper or lower case",
     {"type": "string", "minLength": 1},
 )
+FILE_ID = Parameter(
+    "sha256",
+    "path",
+    "The SHA-256 of the file's bytes, in hexadecimal",
+    {"type": "string", "minLength": 1},
+)
+NAME = Parameter("name", "query", "The name that the download gets", {"type": "string"})
 FILE = Parameter("file", "path", "A file of the board", {"type": "string", "minLength": 1})
 INCLUDE = Parameter(
     "include",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 from urllib.parse import unquote, urlencode
 
@@ -14,11 +15,10 @@ from chalicelib.table import by_time, transitions
 from chalicelib.web import board, bodies, cursor, etag, parameters, wait
 from chalicelib.web.http import Request, Response, json_response
 from chalicelib.web.new_order import parse_new_order
-from chalicelib.web.operations import Answer, Api
+from chalicelib.web.operations import Answer, api
 from chalicelib.web.parameters import IF_NONE_MATCH, ORDER_ID, PREFER
 from chalicelib.web.times import retry_after_s
 
-api = Api()
 _PLACED = ("Location", "Retry-After", "ETag", "Idempotency-Replayed", "Preference-Applied")
 _SHOWN = ("ETag", "Retry-After", "Preference-Applied")
 _NOT_MODIFIED = Answer("Not modified", headers=("ETag",))
@@ -46,6 +46,7 @@ _NOT_MODIFIED = Answer("Not modified", headers=("ETag",))
         "invalid-order",
         "unknown-task",
         "invalid-input",
+        "file-missing",
         "idempotency-key-reused",
     ),
 )
@@ -91,7 +92,8 @@ def show_order(request: Request, owner: str) -> Response:
     order = _require(wait.until(is_new, _require(read()), read, wait_s, reads=1))
     own_headers = {**_retry_after(order), **wait.applied(wait_s)}
     tag = etag.of_order(order, include)
-    return _conditional_json(request, tag, bodies.order(order, request, include), own_headers)
+    body = functools.partial(_order_body, order, request, include)
+    return _conditional_json(request, tag, body, own_headers)
 
 
 @api.operation(
@@ -131,7 +133,7 @@ def list_orders(request: Request, owner: str) -> Response:
         content.next = request.url(f"/orders?{query}")
         own_headers["Link"] = f'<{content.next}>; rel="next"'
     tag = etag.of_list(page.orders, content.next or None)
-    return _conditional_json(request, tag, content, own_headers)
+    return _conditional_json(request, tag, lambda: content, own_headers)
 
 
 @api.operation(
@@ -144,7 +146,7 @@ def list_orders(request: Request, owner: str) -> Response:
 def cancel_order(request: Request, owner: str) -> Response:
     """Cancel an order that has not started."""
     order = service.cancel(owner, _order_id(request))
-    return json_response(200, bodies.order(order, request), {"ETag": etag.of_order(order)})
+    return json_response(200, _order_body(order, request), {"ETag": etag.of_order(order)})
 
 
 @api.operation(
@@ -156,7 +158,7 @@ def cancel_order(request: Request, owner: str) -> Response:
             "Accepted; the order keeps its id", bodies.Order, ("Location", "Retry-After", "ETag")
         )
     },
-    problems=("not-found", "not-retryable", "unknown-task"),
+    problems=("not-found", "not-retryable", "unknown-task", "file-missing"),
 )
 def retry_order(request: Request, owner: str) -> Response:
     """Retry an order that failed or was cancelled."""
@@ -234,17 +236,22 @@ def _accepted(
         **_retry_after(order),
         **own_headers,
     }
-    return json_response(status, bodies.order(order, request), all_headers)
+    return json_response(status, _order_body(order, request), all_headers)
 
 
 def _conditional_json(
-    request: Request, tag: str, content: Any, own_headers: Mapping[str, str]
+    request: Request, tag: str, body: Callable[[], Any], own_headers: Mapping[str, str]
 ) -> Response:
-    """Return 200 with the content, or 304 if the client has it. Caches must revalidate."""
+    """Return 200 with the body, or 304 if the client has it. Caches must revalidate."""
     all_headers = {"ETag": tag, "Cache-Control": "private, no-cache", **own_headers}
     if etag.matches(request.headers.get("if-none-match"), tag):
         return Response(304, "", all_headers)
-    return json_response(200, content, all_headers)
+    return json_response(200, body(), all_headers)
+
+
+def _order_body(order: Order, request: Request, include: Collection[str] = ()) -> bodies.Order:
+    """Return an order's body. Raises Unavailable if a large result can't be read now."""
+    return bodies.order(service.with_texts(order, "input" in include), request, include)
 
 
 def _retry_after(order: Order) -> dict[str, str]:

@@ -113,6 +113,7 @@ class LocalStack:
             "ACCESS": "token",
             "QUEUE_URL": outputs["OrdersQueueURL"],
             "CURSOR_KEY": outputs["StackId"],
+            "BUCKET": outputs["FilesBucketName"],
             "AWS_TRANSPORT": os.environ.get("AWS_TRANSPORT", "sigv4"),
             "RESEND_AFTER_S": str(self.options.resend_after_s),
             "WORKER_TIMEOUT_S": str(self.options.worker_timeout_s),

@@ -83,14 +83,13 @@ def test_an_unreadable_row_is_answered_with_a_problem(cloud: Cloud, method: str,
 
 def test_the_largest_possible_row_fits_into_dynamodb(cloud: Cloud) -> None:
     """Leave room for error, history and follow-ups at their limits: no finish is refused."""
-    settings = config.settings()
     order = Order(
         owner="c" * 40,
         id=ids.new_id(),
         task="t" * 64,
-        input="i" * settings.max_input_bytes,
+        input="i" * config.MAX_INLINE_BYTES,
         status=Status.SUCCESS,
-        result="r" * settings.max_result_bytes,
+        result="r" * config.MAX_INLINE_BYTES,
         created_at=cloud.clock(),
         updated_at=cloud.clock(),
         run_at=cloud.clock(),
@@ -114,7 +113,7 @@ def test_the_largest_possible_row_fits_into_dynamodb(cloud: Cloud) -> None:
         ),
         follow_ups=tuple(ids.id_of(str(n)) for n in range(worker.MAX_FOLLOW_UPS)),
     )
-    others = size(encode_order(order)) - settings.max_input_bytes - settings.max_result_bytes
+    others = size(encode_order(order)) - 2 * config.MAX_INLINE_BYTES
 
     assert others <= config.ROW_RESERVE_BYTES
     assert others > config.ROW_RESERVE_BYTES * 0.9, "the reserve is much larger than needed"

@@ -70,9 +70,9 @@ BODIES = {
     "input a list": b'{"task": "cook_nuggets", "input": []}',
     "pieces true": b'{"task": "cook_nuggets", "input": {"pieces": true}}',
     "pieces half": b'{"task": "cook_nuggets", "input": {"pieces": 1.5}}',
-    "too large": b'{"task": "' + b"a" * 90000 + b'"}',
+    "too large": b'{"task": "' + b"a" * 1_100_000 + b'"}',
     "a large input": b'{"task": "process_email", "input": {"message": "'
-    + b"\xc3\xa4" * 32769
+    + b"\xc3\xa4" * 524_289
     + b'"}}',
 }
 IDS = [

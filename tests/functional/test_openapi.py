@@ -13,8 +13,8 @@ import pytest
 import app as orderline
 from chalicelib.execution.context import Context
 from chalicelib.tasks import task
-from chalicelib.web import headers, openapi, problems, views
-from chalicelib.web.views import api
+from chalicelib.web import headers, openapi, problems
+from chalicelib.web.operations import api
 from testkit import Cloud, Reply, template
 
 NUGGETS = {"task": "cook_nuggets", "input": {"pieces": 1}}
@@ -108,11 +108,12 @@ def test_a_task_and_its_types_may_have_the_names_of_our_own_schemas(cloud: Cloud
 
 
 def test_operation_ids_are_the_names_of_the_views(cloud: Cloud) -> None:
+    views_by_name = {operation.view.__name__ for operation in api.values()}
     for path, methods in _document(cloud)["paths"].items():
         for method, operation in methods.items():
             name = orderline.app.routes[path][method.upper()].view_name
             assert operation["operationId"] == name
-            assert callable(getattr(views, name))
+            assert name in views_by_name
 
 
 def test_a_path_declares_its_parameters() -> None:
@@ -241,7 +242,7 @@ def test_the_docs_page_shows_every_route_and_loads_nothing(cloud: Cloud) -> None
     reply = cloud.http("GET", "/docs", headers={"Authorization": ""})
 
     assert reply.headers["Content-Type"] == "text/html; charset=utf-8"
-    assert len(reply.body) < 30_000
+    assert len(reply.body) < 40_000
     for route in api:
         method, path = route.split()
         assert f"<b>{method}</b> {path}" in reply.body

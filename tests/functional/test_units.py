@@ -37,10 +37,21 @@ def test_the_size_of_an_order_costs_units_three_times_and_none_in_the_indexes(
     def weigh(text: str) -> int:
         return len(text)
 
-    cloud.place("weigh", {"text": "x" * 60 * KB})
+    cloud.place("weigh", {"text": "x" * 15 * KB})
     cloud.drain()
 
-    assert meter.writes == [61 + 2, 61, 61 + 1]
+    assert meter.writes == [16 + 2, 16, 16 + 1]
+
+
+def test_large_json_costs_the_units_of_a_small_order(cloud: Cloud, meter: Meter) -> None:
+    @tasks.task
+    def double(text: str) -> str:
+        return text * 2
+
+    cloud.place("double", {"text": "x" * 60 * KB})
+    cloud.drain()
+
+    assert meter.writes == [1 + 2, 1, 1 + 1]
 
 
 def test_a_poll_reads_one_unit(cloud: Cloud, meter: Meter) -> None:

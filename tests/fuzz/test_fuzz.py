@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from chalicelib.web.views import api
+from chalicelib.web.operations import api
 from tests.acceptance.conftest import stack
 from tests.acceptance.stack import ROOT, Stack
 

@@ -7,7 +7,8 @@ from dataclasses import fields
 import pytest
 
 from chalicelib import config
-from chalicelib.config import Settings, read, read_aws
+from chalicelib.config import Settings, read
+from chalicelib.endpoints import read_aws
 from testkit import template
 
 
@@ -44,11 +45,29 @@ def test_in_lambda_access_is_never_open() -> None:
     assert read({**function, "ACCESS": "token"}).access == "token"
 
 
-def test_input_and_result_must_fit_into_one_row_together() -> None:
-    most = config.MAX_ROW_BYTES - config.ROW_RESERVE_BYTES
-    assert read({"MAX_INPUT_BYTES": str(most - 65536)}).max_input_bytes == most - 65536
-    with pytest.raises(ValueError, match="both are in one row"):
-        read({"MAX_INPUT_BYTES": str(most - 65535)})
+def test_input_and_result_must_fit_into_one_response_together() -> None:
+    most = config.MAX_BODY_BYTES - Settings().max_result_bytes
+    assert read({"MAX_INPUT_BYTES": str(most)}).max_input_bytes == most
+    with pytest.raises(ValueError, match="both may be in one response"):
+        read({"MAX_INPUT_BYTES": str(most + 1)})
+
+
+def test_what_is_not_spilled_must_fit_into_a_row() -> None:
+    assert 2 * config.MAX_INLINE_BYTES <= config.MAX_ROW_BYTES - config.ROW_RESERVE_BYTES
+    with pytest.raises(ValueError, match="SPILL_BYTES=65537"):
+        read({"SPILL_BYTES": "65537"})
+
+
+def test_files_must_outlive_their_orders() -> None:
+    with pytest.raises(ValueError, match="must be at least 12, a day more"):
+        read({"FILE_DAYS": "11"})
+    with pytest.raises(ValueError, match="must be at least 13"):
+        read({"MAX_AGE_S": str(4 * 86400 + 1)})
+
+
+def test_a_file_is_one_upload() -> None:
+    with pytest.raises(ValueError, match="the most that S3 takes in one request"):
+        read({"MAX_FILE_BYTES": str(5 * 2**30 + 1)})
 
 
 def test_the_template_sets_only_variables_of_settings() -> None:

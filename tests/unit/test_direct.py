@@ -26,7 +26,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from chalicelib.aws import sigv4
-from chalicelib.config import Aws, Settings, read_aws
+from chalicelib.config import Settings
+from chalicelib.endpoints import Aws, read_aws
 from chalicelib.errors import CallFailed, CallRefused
 
 ENVIRON = {
@@ -151,18 +152,18 @@ def test_certificates_are_checked_and_a_tls_connection_is_kept(
     aws.answers = [(200, {"n": n}) for n in range(3)]
     tls = reached(AWS_ENDPOINT_URL=f"https://127.0.0.1:{aws.server_port}")
 
-    sigv4._ssl_context.cache_clear()
+    sigv4.ssl_context.cache_clear()
     with pytest.raises(CallFailed, match="SSLCertVerificationError"):
         sigv4.Client("dynamodb", tls).query()
 
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    sigv4._ssl_context.cache_clear()
+    sigv4.ssl_context.cache_clear()
     client = sigv4.Client("dynamodb", tls)
     before = aws.connections
     assert [client.query() for _ in range(3)] == [{"n": 0}, {"n": 1}, {"n": 2}]
     assert aws.connections == before + 1
     client._connection().close()
-    sigv4._ssl_context.cache_clear()
+    sigv4.ssl_context.cache_clear()
 
 
 def _certificate(path: Path) -> Path:

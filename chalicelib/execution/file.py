@@ -1,0 +1,235 @@
+"""Files in a task's type hints: bytes that are stored beside the order, not in it.
+
+def thumbnail(image: File) -> File:
+    return File.of(shrink(image.read()), name="small.png")
+
+In JSON a file is `{"file": "<SHA-256 of its bytes>", "name", "type", "size"}`. A small one may be
+sent inline instead: `{"base64": "...", "name": "cat.png"}`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+import typing
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Annotated, Any, Protocol
+
+from msgspec import Meta, Struct
+
+from chalicelib.errors import TaskMistake, pointer_to
+
+DEFAULT_TYPE = "application/octet-stream"
+_ID = re.compile(r"[0-9a-f]{64}")
+_TYPE = re.compile(r"[\w!#$&^.+-]{1,127}/[\w!#$&^.+-]{1,127}", re.ASCII)
+_KEY = "orderline"  # of our limits in a hint's metadata
+_CHUNK = 2**20
+
+
+class Store(Protocol):
+    """Where the bytes of an order's files are."""
+
+    def read(self, file_id: str) -> bytes:
+        """Return a file's bytes."""
+
+    def path(self, file_id: str) -> Path:
+        """Return a path with a file's bytes."""
+
+    def save(self, file: File) -> None:
+        """Store a new file; do nothing for another."""
+
+
+class File(Struct, forbid_unknown_fields=True, omit_defaults=True, dict=True):
+    """A file: the id of an uploaded one, or the bytes of a small one in base64."""
+
+    file: Annotated[str, Meta(pattern="^([0-9a-f]{64})?$")] = ""
+    """Id: the SHA-256 of the bytes, in hexadecimal. Empty only if the client sent `base64`."""
+    base64: str = ""
+    """The bytes of a file that is sent inline; always empty once it is decoded."""
+    name: Annotated[str, Meta(max_length=255)] = ""
+    """Name for people, such as cat.png; never a path. Empty: none."""
+    type: Annotated[str, Meta(max_length=255)] = ""
+    """Media type, such as image/png. Set when the order is placed, if the client did not."""
+    size: Annotated[int, Meta(ge=0)] = 0
+    """Size in bytes. Set when the order is placed."""
+
+    def __post_init__(self) -> None:
+        if bool(self.file) == bool(self.base64):
+            raise ValueError('a file has either "file", the id of an uploaded one, or "base64"')
+        if self.type and not is_media_type(self.type):
+            raise ValueError(f"{self.type!r} is not a media type, such as image/png")
+        self.content: bytes | Path | None = None
+        self.store: Store | None = None
+        if self.base64:
+            self.content = _decoded(self.base64)
+            self.size, self.file = measure(self.content)
+            self.base64 = ""
+            self.type = self.type or guessed_type(self.name)
+
+    @classmethod
+    def of(cls, content: bytes | Path, name: str = "", type: str = "") -> File:
+        """Return a new file, for a task to return. It is stored before the result is recorded.
+
+        Args:
+            content: the bytes, or a path with them
+            name: name of the download; empty: the path's name, if there is one
+            type: media type, such as image/png; empty: guessed from the name
+        """
+        if isinstance(content, Path):
+            name = name or content.name
+        size, digest = measure(content)
+        file = cls(digest, "", name, type or guessed_type(name), size)
+        file.content = content
+        return file
+
+    def read(self) -> bytes:
+        """Return the bytes. Raises FileUnavailable if they can't be read now."""
+        if isinstance(self.content, Path):
+            return self.content.read_bytes()
+        if self.content is None:
+            return self._stored().read(self.file)
+        return self.content
+
+    def path(self) -> Path:
+        """Return a path with the bytes, which is removed when the attempt ends.
+
+        Memory does not grow with the file's size. Raises FileUnavailable if they can't be read now.
+        """
+        if isinstance(self.content, Path):
+            return self.content
+        if self.content is not None:
+            raise TaskMistake("a file that was sent inline has no path: call read()")
+        return self._stored().path(self.file)
+
+    def _stored(self) -> Store:
+        if self.store is None:
+            raise TaskMistake(f"file {self.file} belongs to no running order; use File.of(...)")
+        return self.store
+
+
+class Limits(Struct, frozen=True):
+    """What a parameter's files may be; see `limits`."""
+
+    max_bytes: int | None = None
+    """Maximum size in bytes; None: only the setting MAX_FILE_BYTES applies."""
+    types: tuple[str, ...] = ()
+    """Accepted media types; `image/*` stands for all images. Empty: any."""
+
+    def reason_against(self, file: File) -> str | None:
+        """Return why a file is not accepted, or None if it is."""
+        if self.max_bytes is not None and file.size > self.max_bytes:
+            return f"the file has {file.size} bytes; the maximum is {self.max_bytes}"
+        if not self.types or any(_matches(file.type, accepted) for accepted in self.types):
+            return None
+        return f"the file's type is {file.type}; accepted: {', '.join(self.types)}"
+
+
+def limits(max_bytes: int | None = None, types: tuple[str, ...] = ()) -> Meta:
+    """Return limits for the files of a parameter; an order with another file is not accepted.
+
+    image: Annotated[File, limits(max_bytes=5_000_000, types=("image/*",))]
+
+    Args:
+        max_bytes: maximum size in bytes; None: only the setting MAX_FILE_BYTES applies
+        types: accepted media types; `image/*` stands for all images; empty: any
+    """
+    if isinstance(types, str):
+        raise TaskMistake(f"limits(types={types!r}): must be a tuple of media types")
+    schema: dict[str, Any] = {"x-media-types": list(types)} if types else {}
+    if max_bytes is not None:
+        schema["x-max-bytes"] = max_bytes
+    return Meta(extra={_KEY: Limits(max_bytes, types)}, extra_json_schema=schema)
+
+
+def limits_of(hint: Any) -> Limits:
+    """Return the limits in a type hint, or in one inside it."""
+    for inner in typing.get_args(hint):
+        if isinstance(inner, Meta) and inner.extra and _KEY in inner.extra:
+            limits: Limits = inner.extra[_KEY]
+            return limits
+        if (found := limits_of(inner)) != Limits():
+            return found
+    return Limits()
+
+
+def files_in(value: Any, pointer: str = "") -> Iterator[tuple[str, File]]:
+    """Yield each file in a value, with the JSON pointer (RFC 6901) to it."""
+    if isinstance(value, File):
+        yield pointer, value
+    for name, member in _members(value):
+        yield from files_in(member, pointer + pointer_to(str(name)))
+
+
+def _members(value: Any) -> Iterator[tuple[Any, Any]]:
+    if isinstance(value, Mapping):
+        yield from value.items()
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        yield from enumerate(value)
+    elif isinstance(value, Struct):
+        names = zip(value.__struct_encode_fields__, value.__struct_fields__, strict=True)
+        yield from ((encoded, getattr(value, name)) for encoded, name in names)
+    elif is_dataclass(value):
+        yield from ((field.name, getattr(value, field.name, None)) for field in fields(value))
+
+
+def complete(value: Any, found: Iterable[tuple[str, File, Limits]]) -> None:
+    """Write the types and sizes of files into the JSON that names them.
+
+    Args:
+        value: the input, as decoded JSON
+        found: pointer into {"input": value}, file and limits of each file
+    """
+    for pointer, file, _ in found:
+        member: Any = {"input": value}
+        for name in pointer.split("/")[1:]:
+            key = name.replace("~1", "/").replace("~0", "~")
+            member = member[int(key)] if isinstance(member, list) else member[key]
+        if "file" in member:
+            member |= {"type": file.type, "size": file.size}
+
+
+def is_file_id(text: str) -> bool:
+    """Return True if the text has the form of a file's id."""
+    return _ID.fullmatch(text) is not None
+
+
+def is_media_type(text: str) -> bool:
+    """Return True for a media type without parameters, such as image/png (RFC 6838)."""
+    return _TYPE.fullmatch(text) is not None
+
+
+def guessed_type(name: str) -> str:
+    """Guess the media type from a file's name."""
+    import mimetypes  # noqa: PLC0415  reads files, and few orders need it
+
+    return mimetypes.guess_type(name)[0] or DEFAULT_TYPE
+
+
+def measure(content: bytes | Path) -> tuple[int, str]:
+    """Return the size in bytes and the SHA-256 in hexadecimal."""
+    if isinstance(content, bytes):
+        return len(content), hashlib.sha256(content).hexdigest()
+    digest = hashlib.sha256()
+    size = 0
+    with content.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            size += len(chunk)
+            digest.update(chunk)
+    return size, digest.hexdigest()
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise ValueError(f"not valid base64: {error}") from None
+
+
+def _matches(media_type: str, accepted: str) -> bool:
+    if accepted.endswith("/*"):
+        return media_type.startswith(accepted[:-1])
+    return media_type == accepted

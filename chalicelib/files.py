@@ -1,0 +1,199 @@
+"""Files of orders: objects in the bucket, under their owner and the SHA-256 of their bytes.
+
+A file is stored before the row or the result that names it, and S3 deletes it some days after its
+last upload. An order is accepted only if its files will outlive it; see `lasts_until`.
+"""
+
+from __future__ import annotations
+
+import base64
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from time import gmtime  # bound here: a task may leave time.gmtime patched
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from msgspec import Struct
+
+from chalicelib import clock, config
+from chalicelib.aws.client import bucket, translated
+from chalicelib.clock import SECOND, Micros
+from chalicelib.errors import FileMissing, FileUnavailable, InvalidInput, Unavailable
+from chalicelib.execution.file import File, Limits
+
+if TYPE_CHECKING:
+    from chalicelib.aws.s3 import Stored
+
+URL_VALID_S = 900
+MAX_FILES = 10  # of an order's input: each costs a call when the order is placed
+DAY = 86_400 * SECOND
+# Types that browsers may show; others are downloaded, since a page could run scripts
+_SHOWN = ("image/png", "image/jpeg", "image/gif", "image/webp")
+_RESERVE = 3600 * SECOND  # between an upload and the order that names the file
+
+
+class SignedRequest(Struct, frozen=True):
+    """A request to S3 that anyone may send until it expires."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    """What the request must send, with these values."""
+    expires_at: Micros
+    """Time of its end."""
+
+
+def find(owner: str, file_id: str) -> Stored | None:
+    """Return what is stored of an owner's file; None if there is nothing. Raises Unavailable."""
+    with translated():
+        return bucket().head(_key(owner, file_id))
+
+
+def upload(owner: str, file_id: str, size: int, type: str) -> SignedRequest | None:
+    """Return the request that uploads a file; None if it is stored and fresh. Raises Unavailable.
+
+    S3 refuses other bytes than those of `file_id`, another size and another type.
+    """
+    stored = find(owner, file_id)
+    fresh = stored and lasts_until(clock.now() + _RESERVE, stored.modified_at)
+    if stored and fresh and stored.type == type:
+        return None
+    headers = {
+        "content-length": str(size),
+        "content-type": type,
+        "x-amz-checksum-sha256": base64.b64encode(bytes.fromhex(file_id)).decode(),
+    }
+    return _signed("PUT", _key(owner, file_id), headers, {})
+
+
+def download(owner: str, file_id: str, stored: Stored, name: str = "") -> SignedRequest:
+    """Return the request that downloads a stored file, under a name if there is one."""
+    shown = stored.type in _SHOWN
+    disposition = "inline" if shown else "attachment"
+    if name:
+        disposition += f"; filename*=UTF-8''{quote(name, safe='')}"
+    query = {
+        "response-content-type": stored.type,
+        "response-content-disposition": disposition,
+    }
+    return _signed("GET", _key(owner, file_id), {}, query)
+
+
+def check(owner: str, found: Iterable[tuple[str, File, Limits]], run_at: Micros) -> None:
+    """Check the files of an input, and set the type and size of each.
+
+    Raises InvalidInput or FileMissing, with the pointer to the file, and Unavailable.
+
+    Args:
+        owner: the owner of the order
+        found: pointer, file and limits of each file
+        run_at: the earliest time of the order's first attempt
+    """
+    stored: dict[str, Stored | None] = {}
+    for pointer, file, limits in found:
+        if file.content is None:
+            if file.file not in stored and len(stored) == MAX_FILES:
+                raise InvalidInput(f"an order may name at most {MAX_FILES} files", pointer)
+            if file.file not in stored:
+                stored[file.file] = find(owner, file.file)
+            _complete(file, stored[file.file], run_at, pointer)
+        max_bytes = config.settings().max_file_bytes
+        reason = limits.reason_against(file) or Limits(max_bytes).reason_against(file)
+        if reason:
+            raise InvalidInput(reason, pointer)
+
+
+def _complete(file: File, stored: Stored | None, run_at: Micros, pointer: str) -> None:
+    """Set a file's type and size from what is stored. Raises FileMissing."""
+    if stored is None:
+        raise FileMissing(f"file {file.file} is not stored; upload it with POST /files", pointer)
+    if not lasts_until(run_at, stored.modified_at):
+        raise FileMissing(
+            f"file {file.file} would be deleted before the order ends; upload it again with"
+            " POST /files (and if the order runs later, raise the setting FILE_DAYS)",
+            pointer,
+        )
+    file.type = stored.type
+    file.size = stored.size
+
+
+def lasts_until(run_at: Micros, modified_at: Micros | None = None) -> bool:
+    """Return True if a file lasts as long as an order that runs at `run_at`.
+
+    `modified_at` is the time of its upload; None: now.
+    """
+    settings = config.settings()
+    needed_until = run_at + (settings.max_age_s + settings.retention_s) * SECOND
+    return (modified_at or clock.now()) + settings.file_days * DAY >= needed_until
+
+
+class OrderFiles:
+    """The files of one attempt: the task reads them here, and its new ones are stored."""
+
+    def __init__(self, owner: str) -> None:
+        self._owner = owner
+        self._folder: Path | None = None
+
+    def read(self, file_id: str) -> bytes:
+        """Return a file's bytes. Raises FileUnavailable."""
+        return b"".join(self._download(file_id))
+
+    def path(self, file_id: str) -> Path:
+        """Return a path with a file's bytes. Raises FileUnavailable."""
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="orderline-"))
+        path = self._folder / file_id
+        if not path.exists():
+            partial = path.with_suffix(".partial")
+            with partial.open("wb") as stream:
+                stream.writelines(self._download(file_id))
+            partial.rename(path)
+        return path
+
+    def save(self, file: File) -> None:
+        """Store a file that the task made. Raises FileUnavailable; other files stay as they are."""
+        if file.content is None:
+            return
+        try:
+            with translated():
+                bucket().upload(_key(self._owner, file.file), file.content, file.file, file.type)
+        except Unavailable as error:
+            raise FileUnavailable(f"file {file.file} could not be stored: {error}") from error
+
+    def text(self, inline: str, file_id: str | None) -> str:
+        """Return an input's or a result's JSON text, wherever it is. Raises FileUnavailable."""
+        return self.read(file_id).decode() if file_id else inline
+
+    def save_text(self, text: str) -> str:
+        """Store a large JSON text, and return the file's id. Raises FileUnavailable."""
+        file = File.of(text.encode(), type="application/json")
+        self.save(file)
+        return file.file
+
+    def close(self) -> None:
+        """Remove the paths."""
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _download(self, file_id: str) -> Iterator[bytes]:
+        try:
+            with translated():
+                yield from bucket().download(_key(self._owner, file_id))
+        except Unavailable as error:
+            raise FileUnavailable(f"file {file_id} could not be read: {error}") from error
+
+
+def _key(owner: str, file_id: str) -> str:
+    """Return the key of an owner's file; the owner comes from the access token or the row alone."""
+    return f"{owner}/{file_id}"
+
+
+def _signed(method: str, key: str, headers: dict[str, str], query: dict[str, str]) -> SignedRequest:
+    from chalicelib.aws import s3  # noqa: PLC0415  few requests need it
+
+    aws = config.aws()
+    url = s3.object_url(aws, config.settings().files_bucket, key)
+    url = s3.presigned_url(aws, method, url, URL_VALID_S, headers, query, gmtime())
+    return SignedRequest(method, url, headers, clock.now() + URL_VALID_S * SECOND)

@@ -1,0 +1,347 @@
+"""Files: uploaded before the order, read and returned by its task, downloaded after it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+
+from chalicelib.errors import TaskMistake
+from chalicelib.tasks import Context, File, limits, task
+from testkit import Cloud
+
+PHOTO = b"\xff\xd8 a photo of 3 MB " * 100
+DAY = 86_400
+Picture = Annotated[File, limits(max_bytes=10, types=("image/*",))]
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+@pytest.fixture
+def size() -> None:
+    @task
+    def size(image: File) -> dict[str, Any]:
+        content = image.read()
+        assert image.path().read_bytes() == content
+        return {"bytes": len(content), "name": image.name, "type": image.type, "size": image.size}
+
+
+@pytest.fixture
+def reverse() -> None:
+    @task
+    def reverse(image: File) -> File:
+        return File.of(image.read()[::-1], name="mirror.png")
+
+
+@pytest.mark.usefixtures("size")
+def test_a_task_reads_the_uploaded_file(cloud: Cloud) -> None:
+    file_id = cloud.upload(PHOTO, "image/jpeg")
+    order = cloud.place("size", {"image": {"file": file_id, "name": "cat.jpg"}})
+    cloud.drain()
+
+    result = cloud.get(order["id"])["result"]
+
+    expected = {"bytes": len(PHOTO), "name": "cat.jpg", "type": "image/jpeg", "size": len(PHOTO)}
+    assert result == expected
+
+
+@pytest.mark.usefixtures("size")
+def test_a_small_file_is_sent_inline(cloud: Cloud) -> None:
+    @task
+    def inline(image: File) -> list[Any]:
+        return [image.read().decode(), image.file, image.type]
+
+    content = base64.b64encode(b"tiny").decode()
+    order = cloud.place("inline", {"image": {"base64": content, "name": "cat.png"}})
+    cloud.drain()
+
+    assert cloud.get(order["id"])["result"] == ["tiny", sha256(b"tiny"), "image/png"]
+
+
+@pytest.mark.usefixtures("reverse")
+def test_a_result_file_is_downloaded(cloud: Cloud) -> None:
+    order = cloud.place("reverse", {"image": {"file": cloud.upload(PHOTO)}})
+    cloud.drain()
+
+    result = cloud.get(order["id"])["result"]
+
+    mirrored = PHOTO[::-1]
+    expected = {"file": sha256(mirrored), "name": "mirror.png", "type": "image/png"}
+    assert result == {**expected, "size": len(PHOTO)}
+    assert cloud.download(result["file"]) == mirrored
+
+
+def test_a_file_in_a_list_in_a_result_is_stored(cloud: Cloud, tmp_path: Path) -> None:
+    path = tmp_path / "b.txt"
+    path.write_bytes(b"second")
+
+    @task
+    def two() -> dict[str, list[File]]:
+        return {"files": [File.of(b"first", name="a.txt"), File.of(path)]}
+
+    order = cloud.place("two")
+    cloud.drain()
+
+    first, second = cloud.get(order["id"])["result"]["files"]
+    assert (cloud.download(first["file"]), cloud.download(second["file"])) == (b"first", b"second")
+    assert (second["name"], second["type"]) == ("b.txt", "text/plain")
+
+
+@pytest.mark.usefixtures("reverse")
+def test_a_follow_up_gets_a_file_that_its_parent_made(cloud: Cloud) -> None:
+    @task
+    def parent(order: Context) -> str:
+        return order.place("reverse", {"image": File.of(b"abc")}, "mirror")
+
+    placed = cloud.place("parent")
+    cloud.drain()
+    cloud.drain()
+
+    child = cloud.get(cloud.get(placed["id"])["result"])
+    assert cloud.download(child["result"]["file"]) == b"cba"
+
+
+def refused(cloud: Cloud, task_name: str, value: Any, **more: Any) -> Any:
+    reply = cloud.http("POST", "/orders", {"task": task_name, "input": value, **more})
+    assert reply.status == 422, reply.body
+    assert not cloud.rows()
+    return reply.json
+
+
+@pytest.mark.usefixtures("size")
+def test_a_file_that_is_not_stored_is_named_by_its_pointer(cloud: Cloud) -> None:
+    problem = refused(cloud, "size", {"image": {"file": sha256(b"never uploaded")}})
+
+    assert problem["type"] == "/problems/file-missing"
+    assert problem["pointer"] == "/input/image"
+    assert "POST /files" in problem["detail"]
+
+
+@pytest.mark.usefixtures("size")
+def test_the_file_of_another_owner_is_missing(cloud: Cloud) -> None:
+    file_id = cloud.upload(PHOTO)
+    other = {"Authorization": f"Bearer {cloud.new_token('other')}"}
+
+    placed = cloud.http(
+        "POST", "/orders", {"task": "size", "input": {"image": {"file": file_id}}}, other
+    )
+    shown = cloud.http("GET", f"/files/{file_id}", headers=other)
+
+    assert placed.json["type"] == "/problems/file-missing"
+    assert (shown.status, shown.json["type"]) == (404, "/problems/not-found")
+
+
+@pytest.mark.usefixtures("size")
+@pytest.mark.parametrize(
+    ("value", "pointer", "part"),
+    [
+        ({}, "/input/image", "either"),
+        ({"file": sha256(b""), "base64": "YQ=="}, "/input/image", "either"),
+        ({"file": "abc"}, "/input/image/file", "regex"),
+        ({"base64": "a"}, "/input/image", "base64"),
+        ({"base64": "YQ==", "nope": 1}, "/input/image/nope", "nope"),
+        ({"base64": "YQ==", "type": "png"}, "/input/image", "media type"),
+        (7, "/input/image", "object"),
+    ],
+)
+def test_a_malformed_file_is_refused(cloud: Cloud, value: Any, pointer: str, part: str) -> None:
+    problem = refused(cloud, "size", {"image": value})
+
+    assert problem["type"] == "/problems/invalid-input"
+    assert problem["pointer"] == pointer
+    assert part in problem["detail"]
+
+
+def test_limits_are_checked_before_the_order_is_accepted(cloud: Cloud) -> None:
+    @task
+    def bounded(images: list[Picture]) -> int:
+        return len(images)
+
+    small = cloud.upload(b"small", "image/png")
+    large = cloud.upload(b"x" * 11, "image/png")
+    page = cloud.upload(b"<p>", "text/html")
+
+    too_large = refused(cloud, "bounded", {"images": [{"file": small}, {"file": large}]})
+    wrong_type = refused(cloud, "bounded", {"images": [{"file": page}]})
+
+    assert (too_large["pointer"], wrong_type["pointer"]) == ("/input/images/1", "/input/images/0")
+    assert "11 bytes; the maximum is 10" in too_large["detail"]
+    assert "text/html; accepted: image/*" in wrong_type["detail"]
+    assert cloud.place("bounded", {"images": [{"file": small}] * 2})["status"] == "PENDING"
+
+
+@pytest.mark.usefixtures("size")
+def test_a_file_must_outlive_its_order(cloud: Cloud) -> None:
+    file_id = cloud.upload(PHOTO)
+    value = {"image": {"file": file_id}}
+    assert cloud.place("size", value)
+    assert (
+        cloud.http("POST", "/orders", {"task": "size", "input": value, "delay_s": 2 * DAY}).json[
+            "type"
+        ]
+        == "/problems/file-missing"
+    )
+
+    cloud.clock.advance(1.1 * DAY)
+    late = cloud.http("POST", "/orders", {"task": "size", "input": value}).json
+    again = cloud.http("POST", "/files", {"sha256": file_id, "size": len(PHOTO), "type": "x/y"})
+
+    assert late["type"] == "/problems/file-missing"
+    assert again.json["upload"] is not None
+    cloud.upload(PHOTO)
+    assert cloud.place("size", value)["status"] == "PENDING"
+
+
+def test_a_retry_checks_the_files_again(cloud: Cloud) -> None:
+    @task(max_attempts=1)
+    def broken(image: File) -> None:
+        raise ValueError
+
+    file_id = cloud.upload(PHOTO)
+    order = cloud.place("broken", {"image": {"file": file_id}})
+    cloud.drain()
+    cloud.clock.advance(3 * DAY)
+
+    refusal = cloud.http("POST", f"/orders/{order['id']}/retry")
+    cloud.upload(PHOTO)
+    retried = cloud.http("POST", f"/orders/{order['id']}/retry")
+
+    assert (refusal.status, refusal.json["type"]) == (422, "/problems/file-missing")
+    assert retried.status == 202, retried.body
+
+
+@pytest.mark.usefixtures("size")
+def test_an_upload_twice_is_answered_without_a_url(cloud: Cloud) -> None:
+    file_id = cloud.upload(PHOTO, "image/jpeg")
+
+    reply = cloud.http(
+        "POST", "/files", {"sha256": file_id, "size": len(PHOTO), "type": "image/jpeg"}
+    )
+
+    assert reply.json == {"file": file_id, "upload": None}
+
+
+@pytest.mark.parametrize(
+    ("body", "part"),
+    [
+        ({}, "sha256"),
+        ({"sha256": "A" * 64, "size": 1}, "sha256"),
+        ({"sha256": "0" * 64, "size": -1}, "size"),
+        ({"sha256": "0" * 64, "size": 5 * 10**9}, "the maximum is 100000000"),
+        ({"sha256": "0" * 64, "size": 1, "type": "image/png; charset=x"}, "media type"),
+        ({"sha256": "0" * 64, "size": 1, "type": "x/y\r\nhost: evil"}, "media type"),
+        ({"sha256": "0" * 64, "size": 1, "name": "x"}, "name"),
+    ],
+)
+def test_a_malformed_upload_is_refused(cloud: Cloud, body: Any, part: str) -> None:
+    reply = cloud.http("POST", "/files", body)
+
+    assert (reply.status, reply.json["type"]) == (422, "/problems/invalid-file")
+    assert part in reply.json["detail"]
+
+
+@pytest.mark.parametrize("file_id", ["abc", "0" * 64, "..%2Fother%2F" + "0" * 64])
+def test_an_unknown_file_is_404(cloud: Cloud, file_id: str) -> None:
+    assert cloud.http("GET", f"/files/{file_id}").status == 404
+
+
+def test_only_pictures_are_shown_by_a_browser_and_a_name_is_quoted(cloud: Cloud) -> None:
+    page = cloud.upload(b"<script>", "text/html")
+    picture = cloud.upload(b"png", "image/png")
+
+    shown = {
+        file_id: cloud.http("GET", f"/files/{file_id}?name=a%22;%20b.html").headers["Location"]
+        for file_id in (page, picture)
+    }
+
+    name = "filename%2A%3DUTF-8%27%27a%2522%253B%2520b.html"
+    assert f"response-content-disposition=attachment%3B%20{name}&" in shown[page]
+    assert f"response-content-disposition=inline%3B%20{name}&" in shown[picture]
+
+
+def test_a_plain_function_takes_a_file_without_a_cloud() -> None:
+    def reverse(image: File) -> File:
+        return File.of(image.read()[::-1])
+
+    assert reverse(File.of(b"abc")).read() == b"cba"
+    with pytest.raises(TaskMistake, match="no running order"):
+        File(file="0" * 64).read()
+
+
+LARGE = "ü" * 100_000  # 200,000 bytes
+
+
+@pytest.fixture
+def echo() -> None:
+    @task(max_attempts=1)
+    def echo(text: str, fail: bool = False) -> str:
+        if fail:
+            raise ValueError
+        return text
+
+
+@pytest.mark.usefixtures("echo")
+def test_large_json_is_stored_beside_the_row(cloud: Cloud) -> None:
+    order = cloud.place("echo", {"text": LARGE})
+    cloud.drain()
+
+    row = cloud.order(order["id"])
+    reply = cloud.http("GET", f"/orders/{order['id']}?include=input")
+    known = cloud.http(
+        "GET", f"/orders/{order['id']}", headers={"If-None-Match": "W/x, " + reply.headers["ETag"]}
+    )
+
+    assert (row.input, row.result) == ("", None)
+    assert row.input_file
+    assert row.result_file
+    assert (reply.json["input"], reply.json["result"]) == ({"text": LARGE}, LARGE)
+    assert known.status in (200, 304)
+    assert cloud.http("GET", "/orders").json["items"][0]["id"] == order["id"]
+
+
+@pytest.mark.usefixtures("echo")
+def test_small_json_stays_in_the_row(cloud: Cloud) -> None:
+    order = cloud.place("echo", {"text": "x" * 16_000})
+    cloud.drain()
+
+    row = cloud.order(order["id"])
+
+    assert (row.input_file, row.result_file) == (None, None)
+    assert "Contents" not in cloud.s3.list_objects_v2(Bucket="orderline-dev-files")
+
+
+@pytest.mark.usefixtures("echo")
+def test_a_large_order_that_runs_late_stays_in_the_row(cloud: Cloud) -> None:
+    value = {"text": "x" * 60_000}
+    order = cloud.place("echo", value)
+    reply = cloud.http("POST", "/orders", {"task": "echo", "input": value, "delay_s": 30 * DAY})
+    too_large = {"task": "echo", "input": {"text": LARGE}, "delay_s": 30 * DAY}
+    refusal = cloud.http("POST", "/orders", too_large)
+
+    assert cloud.order(order["id"]).input_file
+    assert cloud.order(reply.json["id"]).input_file is None
+    assert (refusal.status, refusal.json["type"]) == (413, "/problems/too-large")
+    assert "FILE_DAYS" in refusal.json["detail"]
+
+
+@pytest.mark.usefixtures("echo")
+def test_a_retry_keeps_a_large_input_alive(cloud: Cloud) -> None:
+    order = cloud.place("echo", {"text": LARGE, "fail": True})
+    cloud.drain()
+    file_id = cloud.order(order["id"]).input_file
+    assert file_id
+    before = cloud.s3.head_object(Bucket="orderline-dev-files", Key=f"kit/{file_id}")
+    cloud.clock.advance(3 * DAY)
+
+    assert cloud.http("POST", f"/orders/{order['id']}/retry").status == 202
+
+    after = cloud.s3.head_object(Bucket="orderline-dev-files", Key=f"kit/{file_id}")
+    assert (after["LastModified"] - before["LastModified"]).days == 3
+    cloud.drain()
+    assert cloud.get(order["id"])["status"] == "FAILED"
+    assert cloud.order(order["id"]).result_file is None
