@@ -22,6 +22,14 @@ from moto.core.botocore_stubber import BotocoreStubber, MockRawResponse
 # The calls of Lambda's event source mapping, not of our code
 MAPPING = {"ReceiveMessage", "DeleteMessage"}
 ATTEMPTS = 3  # of botocore for each call, see chalicelib.aws
+# S3's requests name no operation
+_OBJECT_CALLS = {"HEAD": "HeadObject", "GET": "GetObject", "PUT": "PutObject"}
+# How S3 answers where the other services answer with this code
+_OBJECT_ERRORS = {
+    "ThrottlingException": (503, "SlowDown"),
+    "InternalServerError": (500, "InternalError"),
+    "AccessDeniedException": (403, "AccessDenied"),
+}
 
 Answer = Callable[[], AWSResponse]
 Fault = Callable[["Call", Answer], AWSResponse]
@@ -33,7 +41,10 @@ class Killed(BaseException):
 
 @dataclass(frozen=True)
 class Call:
-    """A request on the wire. `n` counts those of our own code from 0."""
+    """A request on the wire. `n` counts those of our own code from 0.
+
+    `request` is the decoded body, and empty for a call to S3.
+    """
 
     n: int
     operation: str
@@ -101,7 +112,9 @@ class Wire:
             return answer()
         if self.dead:
             raise Killed
-        call = Call(len(self.calls), operation, json.loads(request.body), request.url)
+        members = json.loads(request.body) if operation else {}
+        operation = operation or _OBJECT_CALLS[request.method]
+        call = Call(len(self.calls), operation, members, request.url)
         if self.gate:
             self.gate(call)
         self.calls.append(operation)
@@ -148,9 +161,19 @@ def denied(call: Call, answer: Answer) -> AWSResponse:
 
 
 def _refusal(call: Call, status: int, code: str) -> AWSResponse:
+    if call.operation in _OBJECT_CALLS.values():
+        return _object_refusal(call, *_OBJECT_ERRORS[code])
     body = json.dumps({"__type": code, "message": "a fault that a test put here"})
     return AWSResponse(
         call.url, status, {"Content-Type": "application/x-amz-json-1.0"}, MockRawResponse(body)
+    )
+
+
+def _object_refusal(call: Call, status: int, code: str) -> AWSResponse:
+    """Answer as S3 does: in XML, and without a body to HEAD."""
+    body = "" if call.operation == "HeadObject" else f"<Error><Code>{code}</Code></Error>"
+    return AWSResponse(
+        call.url, status, {"Content-Type": "application/xml"}, MockRawResponse(body)
     )
 
 
