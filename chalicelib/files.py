@@ -7,6 +7,7 @@ last upload. An order is accepted only if its files will outlive it; see `lasts_
 from __future__ import annotations
 
 import base64
+import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -153,12 +154,17 @@ class OrderFiles:
         return path
 
     def save(self, file: File) -> None:
-        """Store a file that the task made. Raises FileUnavailable; other files stay as they are."""
-        if file.content is None:
-            return
+        """Store a file that the task made; check that another one is stored.
+
+        Raises FileUnavailable. The files of the order's input were checked before.
+        """
         try:
-            with translated():
-                bucket().upload(_key(self._owner, file.file), file.content, file.file, file.type)
+            if file.content is not None:
+                with translated():
+                    key = _key(self._owner, file.file)
+                    bucket().upload(key, file.content, file.file, file.type)
+            elif file.store is None:
+                self._check(file)
         except Unavailable as error:
             raise FileUnavailable(f"file {file.file} could not be stored: {error}") from error
 
@@ -177,12 +183,27 @@ class OrderFiles:
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
 
+    def _check(self, file: File) -> None:
+        """Check a file that the task knows by its id alone, so that no result names a missing one.
+
+        Raises FileUnavailable and Unavailable.
+        """
+        stored = find(self._owner, file.file)
+        if stored is None or _expires_too_soon(stored, clock.now()):
+            raise FileUnavailable(f"file {file.file} is not stored; make it with File.of(...)")
+
     def _download(self, file_id: str) -> Iterator[bytes]:
+        """Yield a file's bytes. Raises FileUnavailable, also after the last piece."""
+        digest = hashlib.sha256()
         try:
             with translated():
-                yield from bucket().download(_key(self._owner, file_id))
+                for piece in bucket().download(_key(self._owner, file_id)):
+                    digest.update(piece)
+                    yield piece
         except Unavailable as error:
             raise FileUnavailable(f"file {file_id} could not be read: {error}") from error
+        if digest.hexdigest() != file_id:  # such as the first half, if the connection broke
+            raise FileUnavailable(f"file {file_id} could not be read: other bytes arrived")
 
 
 def _key(owner: str, file_id: str) -> str:

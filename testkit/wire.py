@@ -172,9 +172,7 @@ def _refusal(call: Call, status: int, code: str) -> AWSResponse:
 def _object_refusal(call: Call, status: int, code: str) -> AWSResponse:
     """Answer as S3 does: in XML, and without a body to HEAD."""
     body = "" if call.operation == "HeadObject" else f"<Error><Code>{code}</Code></Error>"
-    return AWSResponse(
-        call.url, status, {"Content-Type": "application/xml"}, MockRawResponse(body)
-    )
+    return AWSResponse(call.url, status, {"Content-Type": "application/xml"}, MockRawResponse(body))
 
 
 def _changed(response: AWSResponse, change: Callable[[Any], Any]) -> AWSResponse:

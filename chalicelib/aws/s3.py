@@ -13,7 +13,13 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from email.utils import parsedate_to_datetime
-from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from http.client import (
+    HTTPConnection,
+    HTTPException,
+    HTTPMessage,
+    HTTPResponse,
+    HTTPSConnection,
+)
 from pathlib import Path
 from time import gmtime  # bound here: a task may leave time.gmtime patched
 from typing import IO, Protocol
@@ -25,7 +31,7 @@ from chalicelib.aws.sigv4 import ATTEMPTS, CONNECT_TIMEOUT_S, signing_key, ssl_c
 from chalicelib.endpoints import Aws
 from chalicelib.errors import CallFailed, CallRefused
 
-READ_TIMEOUT_S = 20
+READ_TIMEOUT_S = {"HEAD": 5, "GET": 20, "PUT": 20}  # a client waits for HEAD
 MISSING = ("404", "403", "NoSuchKey", "AccessDenied")  # 403: without the right to list, AWS says so
 CHUNK = 2**20
 _UNSAFE = "-_.~"  # what AWS leaves unquoted, besides letters and digits
@@ -117,16 +123,13 @@ class SignedBucket:
         """Return what is stored under a key; None if there is nothing."""
         try:
             with closing(self._call("HEAD", key)) as response:
-                modified_at = parsedate_to_datetime(response.headers["Last-Modified"]).timestamp()
-                return Stored(
-                    size=int(response.headers["Content-Length"]),
-                    type=response.headers.get("Content-Type", ""),
-                    modified_at=int(modified_at * 1_000_000),
-                )
+                return _stored(response.headers)
         except CallRefused as refusal:
             if refusal.code in MISSING:
                 return None
             raise
+        except (TypeError, ValueError) as error:
+            raise CallFailed("malformed response") from error
 
     def download(self, key: str) -> Iterator[bytes]:
         """Yield the bytes of an object in pieces."""
@@ -193,10 +196,24 @@ class SignedBucket:
             if scheme == "http"
             else HTTPSConnection(netloc, timeout=CONNECT_TIMEOUT_S, context=ssl_context())
         )
-        connection.connect()
-        connection.sock.settimeout(READ_TIMEOUT_S)
-        connection.request(method, path, body or None, {**headers, "connection": "close"})
-        return connection.getresponse()
+        try:
+            connection.connect()
+            connection.sock.settimeout(READ_TIMEOUT_S[method])
+            connection.request(method, path, body or None, {**headers, "connection": "close"})
+            return connection.getresponse()
+        except BaseException:
+            connection.close()
+            raise
+
+
+def _stored(headers: HTTPMessage) -> Stored:
+    """Return what an answer to HEAD says. Raises TypeError or ValueError if it is malformed."""
+    modified_at = parsedate_to_datetime(headers.get("Last-Modified", "")).timestamp()
+    return Stored(
+        size=int(headers.get("Content-Length", "")),
+        type=headers.get("Content-Type", ""),
+        modified_at=int(modified_at * 1_000_000),
+    )
 
 
 def _signed_headers(

@@ -174,6 +174,8 @@ def _members(value: Any) -> Iterator[tuple[Any, Any]]:
         yield from ((encoded, getattr(value, name)) for encoded, name in names)
     elif is_dataclass(value):
         yield from ((field.name, getattr(value, field.name, None)) for field in fields(value))
+    elif attributes := getattr(type(value), "__attrs_attrs__", None):  # msgspec encodes these too
+        yield from ((field.name, getattr(value, field.name, None)) for field in attributes)
 
 
 def complete(value: Any, found: Iterable[tuple[str, File, Limits]]) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import attrs
 import pytest
 
+from chalicelib import config
 from chalicelib.errors import TaskMistake
 from chalicelib.tasks import Context, File, limits, task
 from testkit import Cloud
@@ -104,6 +107,67 @@ def test_a_follow_up_gets_a_file_that_its_parent_made(cloud: Cloud) -> None:
 
     child = cloud.get(cloud.get(placed["id"])["result"])
     assert cloud.download(child["result"]["file"]) == b"cba"
+
+
+def test_a_file_in_any_class_that_msgspec_encodes_is_stored(cloud: Cloud) -> None:
+    @dataclass
+    class Page:
+        image: File
+
+    @attrs.define
+    class Book:
+        pages: tuple[Page, ...]
+
+    @task
+    def scan() -> Any:
+        return Book((Page(File.of(b"first")),))
+
+    order = cloud.place("scan")
+    cloud.drain()
+
+    (page,) = cloud.get(order["id"])["result"]["pages"]
+    assert cloud.download(page["image"]["file"]) == b"first"
+
+
+def test_an_inline_file_that_is_the_result_is_stored(cloud: Cloud) -> None:
+    @task
+    def echo(image: File) -> File:
+        return image
+
+    inline = {"base64": base64.b64encode(b"tiny").decode()}
+    order = cloud.place("echo", {"image": inline})
+    cloud.drain()
+
+    assert cloud.download(cloud.get(order["id"])["result"]["file"]) == b"tiny"
+
+
+def test_a_result_can_not_name_a_file_that_is_not_stored(cloud: Cloud) -> None:
+    @task(max_attempts=1)
+    def invent(id: str) -> File:
+        return File(file=id)
+
+    invented = cloud.place("invent", {"id": sha256(b"nothing")})
+    known = cloud.place("invent", {"id": cloud.upload(PHOTO)})
+    cloud.drain()
+
+    assert cloud.get(invented["id"])["error"]["code"] == "file_unavailable"
+    assert cloud.get(known["id"])["result"]["file"] == sha256(PHOTO)
+
+
+@pytest.mark.usefixtures("size")
+def test_bytes_that_are_not_the_file_s_are_not_given_to_the_task(cloud: Cloud) -> None:
+    file_id = cloud.upload(PHOTO)
+    order = cloud.place("size", {"image": {"file": file_id}})
+    cloud.s3.put_object(
+        Bucket=config.settings().files_bucket, Key=f"kit/{file_id}", Body=PHOTO[:-1]
+    )
+    for _ in range(5):
+        cloud.drain()
+        cloud.clock.advance(60)
+
+    error = cloud.get(order["id"])["error"]
+    assert (error["code"], error["attempt"]) == ("file_unavailable", 5)
+    assert "other bytes" in error["message"]
 
 
 def refused(cloud: Cloud, task_name: str, value: Any, **more: Any) -> Any:
