@@ -142,7 +142,7 @@ class Cloud:
                 "content-type": type,
                 "x-amz-checksum-sha256": checksum,
             }
-            bucket, key = _location(upload["url"])
+            bucket, key = location(upload["url"])
             self.s3.put_object(
                 Bucket=bucket, Key=key, Body=content, ContentType=type, ChecksumSHA256=checksum
             )
@@ -152,7 +152,7 @@ class Cloud:
         """Download a file as a client does; a refusal fails the test."""
         reply = self.http("GET", f"/files/{file_id}")
         assert reply.status == 303, reply.body
-        bucket, key = _location(reply.json["url"])
+        bucket, key = location(reply.json["url"])
         content: bytes = self.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
         return content
 
@@ -262,7 +262,7 @@ def _client(service: str) -> Any:
     return boto3.client(service, region_name=REGION)
 
 
-def _location(url: str) -> tuple[str, str]:
+def location(url: str) -> tuple[str, str]:
     """Return the bucket and the key of an object's URL."""
     host, path = urlsplit(url)[1:3]
     return host.partition(".s3.")[0], unquote(path[1:])

@@ -8,6 +8,7 @@ from chalicelib import config
 from chalicelib.clock import SECOND
 from tests.faults.world import World
 
+DAY_S = 86_400
 Flow = Callable[[World, str], None]
 
 
@@ -90,6 +91,35 @@ def follow_up(world: World, kind: str) -> None:
     world.drain()
 
 
+def with_file(world: World, kind: str) -> None:
+    """Upload a file, and run a task that reads it and returns another."""
+    world.upload()
+    world.place_with_file(kind)
+    world.drain()
+
+
+def follow_up_with_file(world: World, kind: str) -> None:
+    """Run a task that places an order with a file of its own, beside an order of the kind."""
+    world.place_with_file("parent")
+    world.place_with_file(kind)
+    world.drain()
+
+
+def old_file_and_retry(world: World, kind: str) -> None:
+    """Name a file that must be uploaded again: for the order, and for its retry."""
+    world.upload()
+    world.advance(1.5 * DAY_S)
+    order_id = world.place_with_file(kind)
+    for _ in range(4):
+        world.drain()
+        world.advance(10)
+    world.advance(3 * DAY_S)
+    world.retry(order_id)
+    world.upload()
+    world.retry(order_id)
+    world.drain()
+
+
 FLOWS: dict[str, Flow] = {
     flow.__name__: flow
     for flow in (
@@ -103,6 +133,9 @@ FLOWS: dict[str, Flow] = {
         much_later,
         batch,
         follow_up,
+        with_file,
+        follow_up_with_file,
+        old_file_and_retry,
     )
 }
 KINDS = ("ok", "flaky", "failing")

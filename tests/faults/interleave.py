@@ -1,8 +1,9 @@
-"""Run actors step by step, in every order in which their calls to the table can happen.
+"""Run actors step by step, in every order in which these calls can happen.
 
-Each actor runs in a thread that stops before each of its calls to the table until the scheduler
-releases it. Calls to SQS are no steps: actors do not meet there. A schedule is a list of the actors
-in the order of their steps. `schedules` searches depth first until every choice was made once.
+Each actor runs in a thread that stops before each of its calls to the table or the bucket until
+the scheduler releases it. Calls to SQS are no steps: actors do not meet there. A schedule is a
+list of the actors in the order of their steps. `schedules` searches depth first until every choice
+was made once.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from dataclasses import dataclass, field
 from testkit.wire import Call, Wire
 
 Action = Callable[[], object]
-TABLE_CALLS = {"GetItem", "PutItem", "UpdateItem", "Query"}
+STEPS = {"GetItem", "PutItem", "UpdateItem", "Query", "HeadObject", "GetObject", "PutObject"}
 
 
 @dataclass
 class Actor:
-    """A thread that does one step when released: a call to the table and the code after it."""
+    """A thread that does one step when released: one of these calls and the code after it."""
 
     name: str
     action: Action
@@ -67,7 +68,7 @@ def interleaved(
 
     def gate(call: Call) -> None:
         actor = by_thread.get(threading.get_ident())
-        if actor and call.operation in TABLE_CALLS:
+        if actor and call.operation in STEPS:
             actor.gate()
 
     wire.gate = gate

@@ -6,9 +6,14 @@ own table, so neither can change alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from chalicelib import config
+from chalicelib.clock import SECOND
 from chalicelib.orders import Order, Status
 
 EDGES = {
@@ -26,6 +31,19 @@ EDGES = {
 }
 
 
+DAY = 86_400 * SECOND
+
+
+def lifetime() -> int:
+    """Return for how long S3 keeps a file after its last upload."""
+    return config.settings().file_days * DAY
+
+
+def named_files(text: str | None) -> list[str]:
+    """Return the ids of the files in the JSON of an input or a result."""
+    return re.findall(r'"file": ?"([0-9a-f]{64})"', text or "")
+
+
 @dataclass
 class Run:
     """One run of a task, and the time at which its lease ends."""
@@ -41,6 +59,8 @@ class InvariantChecker:
     """The last state of every order, its runs, and the invariants that were broken so far."""
 
     clock: Callable[[], int]
+    files: Callable[[], Mapping[str, int]]
+    """Ids of the stored files, and the times of their last uploads."""
     rows: dict[str, Order] = field(default_factory=dict)
     runs: dict[str, list[Run]] = field(default_factory=dict)
     cancelled_rounds: set[tuple[str, int]] = field(default_factory=set)
@@ -91,7 +111,37 @@ class InvariantChecker:
                     old,
                     row,
                 )
+            if old.status.final:
+                self._check_accepted_files(row)
+        else:
+            self._check_accepted_files(row)
+        self._check_files(row)
         self._check_attributes(row)
+
+    def _check_accepted_files(self, row: Order) -> None:
+        """Check that the files of an order that is accepted now will outlive it."""
+        settings = config.settings()
+        runs_at = max(self.clock(), row.run_at or 0)
+        needed_until = runs_at + (settings.max_age_s + settings.retention_s) * SECOND
+        for file in named_files(row.input):
+            self._must(
+                self.files().get(file, 0) + lifetime() >= needed_until,
+                "an accepted order's file outlives it",
+                row,
+            )
+
+    def _check_files(self, row: Order) -> None:
+        stored = self.files()
+        self._must(
+            all(file in stored for file in named_files(row.input)),
+            "the files of an order's input are stored",
+            row,
+        )
+        self._must(
+            all(file in stored for file in named_files(row.result)),
+            "the files of a result are stored before it is recorded",
+            row,
+        )
 
     def _check_attributes(self, row: Order) -> None:
         if row.status.final:
@@ -154,14 +204,12 @@ class InvariantChecker:
     def check_end(self, row: Order) -> None:
         """Check an order at the end of a scenario; raises AssertionError if anything was broken."""
         self._must(row.status.final, "every order ends", row)
+        if row.expires_at and row.expires_at > self.clock():
+            self._check_files(row)
         runs = [run for run in self.runs.get(row.key, []) if run.round == row.retry_round]
         self._must(len(runs) <= row.max_attempts, "a round runs at most max_attempts times", row)
         if row.status is Status.SUCCESS:
-            self._must(
-                row.result == f'"{row.retry_round}.{row.attempts}"',
-                "the result is the current attempt's",
-                row,
-            )
+            self._must(_is_result_of_last_attempt(row), "the result is the last attempt's", row)
             self._must(
                 (row.key, row.retry_round) not in self.cancelled_rounds,
                 "a cancelled order never succeeds",
@@ -176,3 +224,11 @@ class InvariantChecker:
         """
         if not holds:
             self.broken.append(f"broken: {invariant}: {' -> '.join(map(str, rows))}")
+
+
+def _is_result_of_last_attempt(row: Order) -> bool:
+    text = f"{row.retry_round}.{row.attempts}"
+    result = json.loads(row.result or "null")
+    if isinstance(result, dict):
+        return bool(result["file"] == hashlib.sha256(text.encode()).hexdigest())
+    return bool(result == text)

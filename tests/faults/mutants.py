@@ -27,6 +27,7 @@ LAYERS = {
         "tests/functional/test_tasks_that_place.py",
         "tests/functional/test_periodic.py",
         "tests/functional/test_polling.py",
+        "tests/functional/test_files.py",
     ],
     "faults": ["tests/faults/test_faults.py"],
     "interleavings": ["tests/faults/test_interleavings.py"],
@@ -265,6 +266,62 @@ MUTANTS = (
         "service.py",
         "str(parent.created_at), name)",
         "str(parent.version), name)",
+    ),
+    Mutant(
+        "a result is recorded before its file is stored",
+        (
+            (
+                "chalicelib/execution/registry.py",
+                "files.save(file)",
+                'vars(files).setdefault("late", []).append(file)',
+            ),
+            (
+                "chalicelib/functions/worker.py",
+                "updated = _record(order, outcome, backoff)",
+                "updated = _record(order, outcome, backoff)\n"
+                '        [files.save(file) for file in vars(files).get("late", [])]',
+            ),
+        ),
+    ),
+    _one("a follow-up's file is not stored", "functions/worker.py", "files.save(file)", "pass"),
+    _one(
+        "a missing file is accepted",
+        "files.py",
+        "if stored is None:\n        raise FileMissing(",
+        "if stored is None:\n        return\n    if not stored:\n        raise FileMissing(",
+    ),
+    _one(
+        "a file need not outlive its order",
+        "files.py",
+        "* DAY < needed_until",
+        "* DAY < run_at",
+    ),
+    _one(
+        "a retry does not check its files",
+        "service.py",
+        "owner, found, clock.now()",
+        "owner, (), 0",
+    ),
+    _one(
+        "a file's key lacks its owner", "files.py", 'return f"{owner}/{file_id}"', "return file_id"
+    ),
+    _one(
+        "a task gets other bytes than its file's",
+        "files.py",
+        "if digest.hexdigest() != file_id:",
+        "if not file_id:",
+    ),
+    _one(
+        "a result may name a file that is not stored",
+        "files.py",
+        "elif file.store is None:",
+        "elif file.store == 0:",
+    ),
+    _one(
+        "a file that can't be read ends its order at once",
+        "functions/worker.py",
+        "sentence = str(error)\n            transient = True",
+        "sentence = str(error)",
     ),
 )
 

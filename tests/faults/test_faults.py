@@ -10,6 +10,7 @@ import random
 
 import pytest
 
+from chalicelib.orders import Status
 from testkit import wire
 from testkit.wire import ATTEMPTS, Fault, Wire
 from tests.faults.flows import FLOWS, KINDS
@@ -61,6 +62,21 @@ def test_orders_survive_two_or_three_random_faults(world: World) -> None:
             for _ in range(dice.choice((2, 3)))
         }
         _scenario(world, dice.choice(list(FLOWS)), dice.choice(KINDS), plan)
+
+
+def test_an_order_whose_file_can_not_be_read_fails_after_its_attempts(world: World) -> None:
+    world.fresh()
+    world.upload()
+    order_id = world.place_with_file("ok")
+    world.wire.breaks("GetObject", 100)
+    world.settle()
+    world.check()
+
+    (order,) = world.rows()
+    assert (order.id, order.status, order.attempts) == (order_id, Status.FAILED, 3)
+    assert order.error is not None
+    assert order.error.code == "file_unavailable"
+    world.wire.breaks("GetObject", 0)
 
 
 def _scenario(world: World, flow: str, kind: str, plan: dict[int, str]) -> int:

@@ -1,4 +1,4 @@
-"""Every interleaving of two actors' calls to the table, with a jump of the clock at any point.
+"""Every interleaving of two actors' calls, with a jump of the clock at any point.
 
 PROOF=1 runs all of them; a plain run takes some of each pair by a seed that it prints.
 """
@@ -20,6 +20,7 @@ from tests.faults.interleave import Action, interleaved, schedules
 from tests.faults.world import OWNER, SEED, WHOLE, World
 
 SAMPLE = 2
+FILE_SCHEDULES = 100 if WHOLE else 1  # thrice as many; all of two workers would be 3 million
 JUMP_S = 125  # longer than a lease (60 s + 2 s) and than RESEND_AFTER_S (120 s)
 
 ACTORS = ("worker", "second worker", "cancel", "dead letter", "sweeper", "second sweeper", "retry")
@@ -46,22 +47,41 @@ def test_two_actors_keep_every_promise_in_any_order(
         _run_random_schedules(world, pair, beginning, dice)
 
 
+@pytest.mark.parametrize("beginning", BEGINNINGS)
+@pytest.mark.parametrize("other", [actor for actor in ACTORS if actor != "worker"])
+def test_a_worker_of_an_order_with_files_meets_another_actor(
+    world: World, other: str, beginning: str
+) -> None:
+    """Run a task that reads a file and returns one: two calls more for each worker."""
+    dice = random.Random(f"{SEED}{other}{beginning}")
+    for _ in range(FILE_SCHEDULES):
+        _run_random_schedules(world, ("worker", other), beginning, dice, with_file=True)
+
+
 def _run_random_schedules(
-    world: World, pair: tuple[str, str], beginning: str, dice: random.Random
+    world: World,
+    pair: tuple[str, str],
+    beginning: str,
+    dice: random.Random,
+    with_file: bool = False,
 ) -> None:
     """Run three schedules; each leaves the one before it at a random step."""
-    steps = _scenario(world, pair, beginning, [])
+    steps = _scenario(world, pair, beginning, [], with_file)
     for _ in range(2):
         n = dice.randrange(len(steps))
         schedule = [name for name, _ in steps[:n]] + [dice.choice(steps[n][1])]
-        steps = _scenario(world, pair, beginning, schedule)
+        steps = _scenario(world, pair, beginning, schedule, with_file)
 
 
 def _scenario(
-    world: World, pair: tuple[str, str], beginning: str, schedule: list[str]
+    world: World,
+    pair: tuple[str, str],
+    beginning: str,
+    schedule: list[str],
+    with_file: bool = False,
 ) -> list[tuple[str, list[str]]]:
     world.fresh()
-    record = _begin(world, beginning)
+    record = _begin(world, beginning, with_file)
     actions = {name: _action(world, name, record) for name in pair}
     actions["time"] = lambda: world.advance(JUMP_S)
     try:
@@ -75,12 +95,12 @@ def _scenario(
     return steps
 
 
-def _begin(world: World, beginning: str) -> dict[str, Any]:
+def _begin(world: World, beginning: str, with_file: bool) -> dict[str, Any]:
     """Bring an order to the point where the actors meet it; return its message as a record.
 
     The message stays in the queue too, so the record is a duplicate.
     """
-    order_id = world.place("ok")
+    order_id = world.place_with_file("ok") if with_file else world.place("ok")
     if beginning == "overdue":
         world.advance(config.settings().resend_after_s + 1)
     if beginning in ("held", "exhausted"):

@@ -48,6 +48,10 @@ class Orderline(RuleBasedStateMachine):
     def place_for_later(self, kind: str, seconds: int) -> str:
         return self.world.place(kind, run_at=self.world.cloud.clock() + seconds * SECOND)
 
+    @rule(target=placed, kind=st.sampled_from((*KINDS, "parent")))
+    def place_with_file(self, kind: str) -> str:
+        return self.world.place_with_file(kind)
+
     @rule(order_id=placed)
     def cancel(self, order_id: str) -> None:
         self.world.cancel(order_id)
@@ -83,7 +87,7 @@ class Orderline(RuleBasedStateMachine):
     def sweep(self) -> None:
         self.world.sweep()
 
-    @rule(seconds=st.sampled_from([1, 10, 63, 125, 400, 4000]))
+    @rule(seconds=st.sampled_from([1, 10, 63, 125, 400, 4000, 30 * 3600]))
     def time_passes(self, seconds: int) -> None:
         self.world.advance(seconds)
 

@@ -1,37 +1,46 @@
 """A world in which anything may fail: a client, the functions, the queue and time.
 
-An `InvariantChecker` looks at every write to the table and at every run of a task. After the faults
-`settle` delivers messages, advances the clock and sweeps until every order is final.
+A client places orders with files too, which S3 deletes when they are old. An `InvariantChecker`
+looks at every write to the table and at every run of a task. After the faults `settle` delivers
+messages, advances the clock and sweeps until every order is final.
 """
 
 from __future__ import annotations
 
+import base64
+import copy
+import hashlib
 import itertools
 import json
 import os
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime, timezone
 from typing import Any
 
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from moto.core.model_instances import reset_model_data
 from moto.dynamodb.models import dynamodb_backends
 from moto.dynamodb.models.dynamo_type import DynamoType
+from moto.s3.models import s3_backends
 from moto.sqs.models import sqs_backends
 
-from chalicelib import config, ids, orders, queue, service
-from chalicelib.errors import Refusal, Unavailable
+from chalicelib import config, files, ids, orders, queue, service
+from chalicelib.clock import SECOND
+from chalicelib.errors import FileMissing, Refusal, Unavailable
 from chalicelib.execution.context import Context
 from chalicelib.orders import Order, Status
 from chalicelib.table import transitions
 from chalicelib.table.items import decode_order
-from chalicelib.tasks import task
-from testkit.cloud import REGION, Cloud, running
+from chalicelib.tasks import File, task
+from testkit.cloud import REGION, Cloud, location, running
 from testkit.registry import restored
 from testkit.wire import Call, Killed, Wire, tapped
-from tests.faults.invariants import InvariantChecker, Run
+from tests.faults.invariants import InvariantChecker, Run, lifetime
 
 OWNER = "kit"
+PHOTO = b"the input file of every order with one"
 WHOLE = bool(os.environ.get("PROOF"))  # run every scenario, not a sample
 SEED = int(os.environ.get("SEED", random.randrange(10**6)))
 MAX_STEPS = 80
@@ -44,7 +53,7 @@ class World:
     def __init__(self, cloud: Cloud, wire: Wire) -> None:
         self.cloud = cloud
         self.wire = wire
-        self.checker = InvariantChecker(cloud.clock)
+        self.checker = InvariantChecker(cloud.clock, self.files)
         self.accepted: dict[str, str] = {}
         self.scenarios = 0
         self._keys = itertools.count()
@@ -59,6 +68,43 @@ class World:
         self.accepted[order_id] = kind
         self._repeat(lambda: service.place(OWNER, new_order))
         return order_id
+
+    def upload(self, content: bytes = PHOTO) -> str:
+        """Upload a file, unless it is stored; return its id."""
+        digest = hashlib.sha256(content)
+
+        def send() -> None:
+            request = files.upload(OWNER, digest.hexdigest(), len(content), "image/jpeg")
+            if request:
+                bucket, key = location(request.url)
+                self.cloud.s3.put_object(
+                    Bucket=bucket,
+                    Key=key,
+                    Body=content,
+                    ContentType="image/jpeg",
+                    ChecksumSHA256=base64.b64encode(digest.digest()).decode(),
+                )
+
+        self._repeat(send)
+        return digest.hexdigest()
+
+    def place_with_file(self, kind: str, **when: Any) -> str:
+        """Place an order of the task `filing`; if its file is missing, upload it and repeat."""
+        order_id = ids.id_of(OWNER, f"key-{next(self._keys)}")
+        value = {"kind": kind, "image": {"file": hashlib.sha256(PHOTO).hexdigest()}}
+
+        def send() -> None:
+            # The input is completed in place, and is part of the request's fingerprint
+            new_order = service.NewOrder("filing", copy.deepcopy(value), id=order_id, **when)
+            service.place(OWNER, new_order)
+
+        for _ in range(6):
+            with suppress(FileMissing):
+                self._repeat(send)
+                self.accepted[order_id] = kind
+                return order_id
+            self.upload()
+        raise AssertionError("the file is missing after each of six uploads")
 
     def cancel(self, order_id: str) -> None:
         """Cancel an order; once that is confirmed, it must never succeed in this round."""
@@ -125,10 +171,25 @@ class World:
 
     def body(self, order_id: str) -> str:
         """Return the body of an order's message."""
-        return json.dumps({"v": queue.VERSION, "pk": ids.key_of(OWNER, order_id), "task": "proof"})
+        key = ids.key_of(OWNER, order_id)
+        row = self._row(key)
+        assert row is not None
+        return json.dumps({"v": queue.VERSION, "pk": key, "task": row.task})
 
     def advance(self, seconds: float) -> None:
+        """Let time pass; S3 deletes the files that are too old then."""
         self.cloud.clock.advance(seconds)
+        now = self.cloud.clock()
+        for file, modified_at in self.files().items():
+            if modified_at + lifetime() < now:
+                self._objects().pop(f"{OWNER}/{file}")
+
+    def files(self) -> dict[str, int]:
+        """Return the ids of the stored files, and the times of their last uploads."""
+        return {
+            key.partition("/")[2]: _micros(stored.last_modified)
+            for key, stored in self._objects().items()
+        }
 
     # The end of a scenario.
 
@@ -173,6 +234,7 @@ class World:
         self.wire.requests.clear()
         self.wire.reborn()
         self._table().items.clear()
+        self._objects().clear()
         self.lose_messages()
         reset_model_data()  # moto lists everything it ever made: gigabytes in a full proof
 
@@ -199,7 +261,7 @@ class World:
                 return action()
             except Killed:
                 self.wire.reborn()
-            except Unavailable:
+            except (Unavailable, BotoCoreError, ClientError, HTTPClientError):
                 pass
             self.advance(1)
         raise AssertionError("no answer after six requests")
@@ -230,12 +292,20 @@ class World:
     def _table(self) -> Any:
         return dynamodb_backends["123456789012"][REGION].tables[config.settings().orders_table]
 
+    def _objects(self) -> Any:
+        return s3_backends["123456789012"]["aws"].buckets[config.settings().files_bucket].keys
+
+
+def _micros(time: datetime) -> int:
+    """Return microseconds since 1970 of a time in UTC that doesn't name it, as moto's."""
+    return int(time.replace(tzinfo=timezone.utc).timestamp() * SECOND)
+
 
 @contextmanager
 def proof_world() -> Iterator[World]:
-    """Make a world with the task `proof`.
+    """Make a world with the tasks `proof` and `filing`, which reads a file and returns one.
 
-    Its kinds are ok, flaky (fails once), failing (always), parent (places an order) and reporting
+    Their kinds are ok, flaky (fails once), failing (always), parent (places an order) and reporting
     (reports progress).
     """
     with running() as cloud, restored(), tapped() as wire:
@@ -247,16 +317,28 @@ def proof_world() -> Iterator[World]:
         def proof(context: Context, kind: str) -> str:
             retry_round, run = world.run(context)
             try:
-                return _behave(context, kind, f"{retry_round}.{context.attempt}")
+                result = f"{retry_round}.{context.attempt}"
+                return _behave(context, kind, result, "proof", {"kind": "ok"})
+            finally:
+                run.ended = True
+
+        @task(max_attempts=3, backoff_s=1)
+        def filing(context: Context, kind: str, image: File) -> File:
+            retry_round, run = world.run(context)
+            try:
+                assert image.read() == PHOTO
+                result = f"{retry_round}.{context.attempt}"
+                child = {"kind": "ok", "image": File.of(PHOTO, name="copy.jpg")}
+                return File.of(_behave(context, kind, result, "filing", child).encode())
             finally:
                 run.ended = True
 
         yield world
 
 
-def _behave(context: Context, kind: str, result: str) -> str:
+def _behave(context: Context, kind: str, result: str, task: str, child: Any) -> str:
     if kind == "parent":
-        context.place("proof", {"kind": "ok"}, "child")
+        context.place(task, child, "child")
     if kind == "reporting":
         context.progress(50, "half")
     if kind == "failing" or (kind == "flaky" and context.attempt == 1):
