@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import http.client
 import random
 import threading
 import time
+import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +21,7 @@ WEIGHTS = {
     "slow": 14,
     "flaky": 14,
     "placing": 8,
+    "filing": 14,
     "failing": 8,
     "crashing": 2,
     "sleeping": 4,
@@ -72,7 +75,10 @@ class Client(threading.Thread):
         task = self.dice.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
         number = len(self.known)
         key = {"Idempotency-Key": f"{self.name}-{number}"}
-        body = {"task": task, "input": {"number": number, "runs": self.runs}}
+        value: dict[str, Any] = {"number": number, "runs": self.runs}
+        if task == "filing":
+            value["image"] = {"file": self.upload(str(number).encode())}
+        body = {"task": task, "input": value}
         ids = {
             self._request("POST", "/orders", 202, body, key)["id"]
             for _ in range(self.dice.choice((1, 1, 1, 2)))
@@ -80,6 +86,17 @@ class Client(threading.Thread):
         self.known |= {order_id: KnownOrder(task, number) for order_id in ids}
         if len(ids) > 1:
             self.violations.append(f"the key {key} placed {len(ids)} orders")
+
+    def upload(self, content: bytes) -> str:
+        """Upload a file, unless it is stored, and return its id."""
+        file_id = hashlib.sha256(content).hexdigest()
+        request = self._request("POST", "/files", 200, {"sha256": file_id, "size": len(content)})
+        if upload := request["upload"]:
+            put = urllib.request.Request(
+                upload["url"], content, upload["headers"], method=upload["method"]
+            )
+            urllib.request.urlopen(put, timeout=30).close()
+        return file_id
 
     def read(self) -> None:
         if self.known:

@@ -95,7 +95,7 @@ def _soak(control: StackControl, seconds: float, seed: int) -> Soaked:
         client.read_all()
     orders = control.orders()
     runs = control.runs()
-    found = violations(clients, orders, runs)
+    found = violations(clients, orders, runs, control.files())
     if left := control.messages() + control.messages("dead"):
         found.append(f"the queues still hold {left} messages")
     return Soaked(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -72,9 +73,9 @@ class StackControl:
             environment["AWS_SECRET_ACCESS_KEY"],
             region_name=environment["AWS_REGION"],
         )
-        self.functions, self.sqs, self.dynamodb = (
+        self.functions, self.sqs, self.dynamodb, self.s3 = (
             session.client(name, endpoint_url=environment["AWS_ENDPOINT_URL"])
-            for name in ("lambda", "sqs", "dynamodb")
+            for name in ("lambda", "sqs", "dynamodb", "s3")
         )
         names = [
             function["FunctionName"] for function in self.functions.list_functions()["Functions"]
@@ -117,6 +118,21 @@ class StackControl:
         return decode_order(
             self.dynamodb.get_item(TableName=f"{NAME}-orders", Key=key, ConsistentRead=True)["Item"]
         )
+
+    def files(self) -> set[str]:
+        """Return the ids of the stored files, after a check that each has the bytes of its id."""
+        (bucket,) = (
+            found["Name"] for found in self.s3.list_buckets()["Buckets"] if "files" in found["Name"]
+        )
+        pages = self.s3.get_paginator("list_objects_v2").paginate(
+            Bucket=bucket, Prefix=f"{LOCAL_OWNER}/"
+        )
+        stored = set()
+        for key in (entry["Key"] for page in pages for entry in page.get("Contents", [])):
+            content = self.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+            stored.add(hashlib.sha256(content).hexdigest())
+            assert key == f"{LOCAL_OWNER}/{hashlib.sha256(content).hexdigest()}"
+        return stored
 
     def _url(self, queue: str) -> str:
         return str(self.sqs.get_queue_url(QueueName=f"{NAME}-{queue}")["QueueUrl"])

@@ -10,7 +10,7 @@ import os
 import time
 from typing import NoReturn
 
-from chalicelib.tasks import Context, task
+from chalicelib.tasks import Context, File, task
 
 
 def record(order: Context, runs: str, event: str) -> None:
@@ -57,6 +57,18 @@ def placing(number: int, runs: str, order: Context) -> int:
         order.place("steady", {"number": number, "runs": runs}, name)
     record(order, runs, "ended")
     return number * number
+
+
+@task(max_attempts=12, backoff_s=0.5)
+def filing(number: int, runs: str, image: File, order: Context) -> File:
+    """Read a file and return another; place an order with a third."""
+    record(order, runs, "began")
+    assert int(image.read()) == number
+    if image.name != "child":
+        child = File.of(str(number).encode() + b" ", name="child")
+        order.place("filing", {"number": number, "runs": runs, "image": child}, "child")
+    record(order, runs, "ended")
+    return File.of(str(number * number).encode())
 
 
 @task(max_attempts=3, backoff_s=0.5)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
@@ -9,7 +11,7 @@ from chalicelib.orders import Order
 from tests.soak.client import Client, KnownOrder
 from tests.soak.stack_control import Run
 
-SQUARING = ("steady", "slow", "flaky", "placing")
+SQUARING = ("steady", "slow", "flaky", "placing", "filing")
 CODES = {
     "failing": {"task_error", "attempts_exhausted"},
     "crashing": {"attempts_exhausted"},
@@ -17,8 +19,10 @@ CODES = {
 }
 
 
-def violations(clients: list[Client], orders: list[Order], runs: list[Run]) -> list[str]:
-    """Return a sentence for every broken promise."""
+def violations(
+    clients: list[Client], orders: list[Order], runs: list[Run], files: set[str]
+) -> list[str]:
+    """Return a sentence for every broken promise. `files` are the ids of the stored files."""
     known = {order_id: order for client in clients for order_id, order in client.known.items()}
     rows = {order.id: order for order in orders}
     return [
@@ -30,6 +34,7 @@ def violations(clients: list[Client], orders: list[Order], runs: list[Run]) -> l
             if order.id not in known and order.parent not in known
         ),
         *(text for order in orders for text in _check_order(order, known.get(order.id))),
+        *(text for order in orders for text in _check_files(order, files)),
         *_check_follow_ups(orders),
         *_check_runs(runs, rows),
     ]
@@ -47,7 +52,7 @@ def _check_order(order: Order, known: KnownOrder | None) -> Iterator[str]:
         yield f"{name} failed with {code}"
     if status == "SUCCESS" and order.task not in SQUARING:
         yield f"{name} can't have succeeded"
-    if status == "SUCCESS" and known and order.result != str(known.number**2):
+    if status == "SUCCESS" and known and not _is_square(order, known.number):
         yield f"{name}: the result is {order.result}, not the square of {known.number}"
     if order.attempts > order.max_attempts:
         yield f"{name} had {order.attempts} attempts of {order.max_attempts}"
@@ -55,11 +60,32 @@ def _check_order(order: Order, known: KnownOrder | None) -> Iterator[str]:
         yield f"changed: {name} was read as {known.final['status']}, and is {status}"
 
 
+def _is_square(order: Order, number: int) -> bool:
+    text = str(number**2)
+    if order.task != "filing":
+        return order.result == text
+    return hashlib.sha256(text.encode()).hexdigest() in _files_in(order.result)
+
+
+def _files_in(text: str | None) -> list[str]:
+    return re.findall(r'"file": ?"([0-9a-f]{64})"', text or "")
+
+
+def _check_files(order: Order, files: set[str]) -> Iterator[str]:
+    """Find files that an input or a result names, and that are not stored."""
+    for file in _files_in(order.input) + _files_in(order.result):
+        if file not in files:
+            yield f"{order.id} ({order.task}) names file {file}, which is not stored"
+    if order.task == "filing" and not _files_in(order.input):
+        yield f"{order.id} has no file"
+
+
 def _check_follow_ups(orders: Iterable[Order]) -> Iterator[str]:
     placed = Counter(order.parent for order in orders if order.parent)
     for order in orders:
-        if order.task == "placing" and order.status.value == "SUCCESS" and placed[order.id] != 2:
-            yield f"{order.id} placed {placed[order.id]} follow-ups, not 2"
+        expected = {"placing": 2, "filing": 0 if order.parent else 1}.get(order.task, 0)
+        if order.status.value == "SUCCESS" and placed[order.id] != expected:
+            yield f"{order.id} placed {placed[order.id]} follow-ups, not {expected}"
 
 
 def _check_runs(runs: list[Run], rows: dict[str, Order]) -> Iterator[str]:

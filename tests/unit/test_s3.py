@@ -193,7 +193,7 @@ def test_what_is_stored_is_read_from_the_headers(server: S3Server, bucket: s3.Si
 def test_a_malformed_answer_to_head_is_a_failed_call(
     server: S3Server, bucket: s3.SignedBucket, headers: dict[str, str]
 ) -> None:
-    server.answers = [answer(200, **headers)]
+    server.answers = [answer(200, b"", **headers)]
     with pytest.raises(CallFailed, match="malformed"):
         bucket.head("kit/a")
 
