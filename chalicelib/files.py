@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from time import gmtime  # bound here: a task may leave time.gmtime patched
@@ -143,6 +141,8 @@ class OrderFiles:
 
     def path(self, file_id: str) -> Path:
         """Return a path with a file's bytes. Raises FileUnavailable."""
+        import tempfile  # noqa: PLC0415  slow to import, and few tasks need it
+
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="orderline-"))
         path = self._folder / file_id
@@ -181,6 +181,8 @@ class OrderFiles:
     def close(self) -> None:
         """Remove the paths."""
         if self._folder:
+            import shutil  # noqa: PLC0415  slow to import, and few tasks need it
+
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def _check(self, file: File) -> None:
