@@ -68,9 +68,11 @@ def upload(owner: str, file_id: str, size: int, type: str) -> SignedRequest | No
 
 
 def download(owner: str, file_id: str, stored: Stored, name: str = "") -> SignedRequest:
-    """Return the request that downloads a stored file, under a name if there is one."""
-    shown = stored.type in _SHOWN
-    disposition = "inline" if shown else "attachment"
+    """Return the request for a stored file.
+
+    With a name a browser saves the file under it; without one it shows a picture.
+    """
+    disposition = "inline" if stored.type in _SHOWN and not name else "attachment"
     if name:
         disposition += f"; filename*=UTF-8''{quote(name, safe='')}"
     query = {
@@ -213,10 +215,21 @@ def _key(owner: str, file_id: str) -> str:
     return f"{owner}/{file_id}"
 
 
+def url_prefix() -> str:
+    """Return what the URLs of all files begin with: the URL of the bucket."""
+    return _object_url("")
+
+
+def _object_url(key: str) -> str:
+    from chalicelib.aws import s3  # noqa: PLC0415  few requests need it
+
+    return s3.object_url(config.aws(), config.settings().files_bucket, key)
+
+
 def _signed(method: str, key: str, headers: dict[str, str], query: dict[str, str]) -> SignedRequest:
     from chalicelib.aws import s3  # noqa: PLC0415  few requests need it
 
-    aws = config.aws()
-    url = s3.object_url(aws, config.settings().files_bucket, key)
-    url = s3.presigned_url(aws, method, url, URL_VALID_S, headers, query, gmtime())
+    url = s3.presigned_url(
+        config.aws(), method, _object_url(key), URL_VALID_S, headers, query, gmtime()
+    )
     return SignedRequest(method, url, headers, clock.now() + URL_VALID_S * SECOND)

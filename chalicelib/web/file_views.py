@@ -44,8 +44,11 @@ def upload_file(request: Request, owner: str) -> Response:
 @api.operation(
     "GET /files/{sha256}",
     scope=READ,
-    parameters=(parameters.FILE_ID, parameters.NAME),
-    answers={303: Answer("The file is at the URL in Location", bodies.FileDownload, ("Location",))},
+    parameters=(parameters.FILE_ID, parameters.NAME, parameters.ACCEPT),
+    answers={
+        303: Answer("The file is at the URL in Location", bodies.FileDownload, ("Location",)),
+        200: Answer("The same without a redirect, if Accept names JSON", bodies.FileDownload),
+    },
     problems=("invalid-parameter", "not-found"),
 )
 def download_file(request: Request, owner: str) -> Response:
@@ -54,11 +57,14 @@ def download_file(request: Request, owner: str) -> Response:
     name = parameters.single(request, "name") or ""
     stored = files.find(owner, file_id) if is_file_id(file_id) else None
     if stored is None:
-        raise NotFound("No file of yours has this SHA-256.")
+        raise NotFound("No file of yours has this SHA-256: it expired or was never uploaded.")
     signed = files.download(owner, file_id, stored, name[:255])
     body = bodies.FileDownload(
         file_id, stored.size, stored.type, signed.url, time_text(signed.expires_at)
     )
+    # A page's script can neither read a redirect nor follow it without its token
+    if "application/json" in request.headers.get("accept", "").lower():
+        return json_response(200, body)
     return json_response(303, body, {"Location": signed.url})
 
 

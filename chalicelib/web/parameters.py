@@ -45,7 +45,12 @@ FILE_ID = Parameter(
     "The SHA-256 of the file's bytes, in hexadecimal",
     {"type": "string", "minLength": 1},
 )
-NAME = Parameter("name", "query", "The name that the download gets", {"type": "string"})
+NAME = Parameter(
+    "name",
+    "query",
+    "Save the file under this name; without one a browser shows a picture",
+    {"type": "string"},
+)
 FILE = Parameter("file", "path", "A file of the board", {"type": "string", "minLength": 1})
 INCLUDE = Parameter(
     "include",
@@ -80,6 +85,12 @@ PREFER = Parameter(
     "header",
     "`wait=N`: wait up to N seconds for the order to finish (RFC 7240)",
     {"type": "string", "examples": ["wait=1"]},
+)
+ACCEPT = Parameter(
+    "Accept",
+    "header",
+    "`application/json`: answer 200 instead of 303, for scripts of web pages",
+    {"type": "string"},
 )
 IF_NONE_MATCH = Parameter(
     "If-None-Match", "header", "ETags that the client has", {"type": "string"}

@@ -314,18 +314,42 @@ def test_an_unknown_file_is_404(cloud: Cloud, file_id: str) -> None:
     assert cloud.http("GET", f"/files/{file_id}").status == 404
 
 
-def test_only_pictures_are_shown_by_a_browser_and_a_name_is_quoted(cloud: Cloud) -> None:
-    page = cloud.upload(b"<script>", "text/html")
-    picture = cloud.upload(b"png", "image/png")
+@pytest.mark.parametrize(
+    ("type", "query", "disposition"),
+    [
+        ("image/png", "", "inline"),
+        ("text/html", "", "attachment"),
+        ("image/svg+xml", "", "attachment"),
+        ("image/png", "?name=cat.png", "attachment%3B%20filename%2A%3DUTF-8%27%27cat.png"),
+        (
+            "text/html",
+            "?name=a%22;%20b.html",
+            "attachment%3B%20filename%2A%3DUTF-8%27%27a%2522%253B%2520b.html",
+        ),
+    ],
+)
+def test_a_browser_shows_only_pictures_and_saves_a_file_that_has_a_name(
+    cloud: Cloud, type: str, query: str, disposition: str
+) -> None:
+    file_id = cloud.upload(b"<script>", type)
 
-    shown = {
-        file_id: cloud.http("GET", f"/files/{file_id}?name=a%22;%20b.html").headers["Location"]
-        for file_id in (page, picture)
-    }
+    location = cloud.http("GET", f"/files/{file_id}{query}").headers["Location"]
 
-    name = "filename%2A%3DUTF-8%27%27a%2522%253B%2520b.html"
-    assert f"response-content-disposition=attachment%3B%20{name}&" in shown[page]
-    assert f"response-content-disposition=inline%3B%20{name}&" in shown[picture]
+    assert f"response-content-disposition={disposition}&" in location
+
+
+@pytest.mark.parametrize("accept", ["application/json", "text/plain, Application/JSON;q=0.5"])
+def test_a_script_that_accepts_json_gets_it_without_a_redirect(cloud: Cloud, accept: str) -> None:
+    file_id = cloud.upload(PHOTO, "image/jpeg")
+
+    reply = cloud.http("GET", f"/files/{file_id}", headers={"Accept": accept})
+
+    redirect = cloud.http("GET", f"/files/{file_id}", headers={"Accept": "*/*"})
+    assert (reply.status, redirect.status) == (200, 303)
+    assert "Location" not in reply.headers
+    assert set(reply.json) == set(redirect.json)
+    assert (reply.json["file"], reply.json["type"]) == (file_id, "image/jpeg")
+    assert redirect.headers["Location"] == redirect.json["url"]
 
 
 def test_a_plain_function_takes_a_file_without_a_cloud() -> None:
