@@ -34,7 +34,9 @@ def hosted(app: App, saver: Saver) -> App:
         headers = {
             name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
         }
-        if reason := guard.foreign_request(headers):
+        query = scope.get("query_string", b"").decode("latin-1")
+        reason = guard.foreign_request(headers, scope.get("method", ""), scope["path"], query)
+        if reason:
             await _refuse(scope, send, reason)
             return
         try:
