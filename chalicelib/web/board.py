@@ -9,7 +9,7 @@ import functools
 import hashlib
 from pathlib import Path
 
-from chalicelib import config
+from chalicelib import config, files
 from chalicelib.errors import NotFound
 from chalicelib.web import etag
 from chalicelib.web.http import Request, Response
@@ -22,23 +22,21 @@ TYPES = {
     ".svg": "image/svg+xml",
 }
 _KEEP_ATTRIBUTE = 'data-keep-s="300"'  # replaced in board.html by the setting BOARD_KEEP_S
-_HEADERS = {
-    # Only its own files and the API of its own origin; no inline scripts. CSP Level 3
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self';"
-    " connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none';"
-    " frame-ancestors 'none'",
-    "Cache-Control": "no-cache",
-}
+# Only its own files, the API of its own origin and the bucket's pictures; no inline scripts. CSP 3
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self';"
+    " img-src 'self' data: {bucket}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 
 
 def serve(name: str, request: Request) -> Response:
     """Return a file of the board, or 304 if the client has it. Raises NotFound."""
-    files = _files()
-    if name not in files:
+    if name not in _files():
         raise NotFound(f"the board has no file {name!r}")
-    text, tag = files[name]
+    text, tag = _files()[name]
     headers = {
-        **_HEADERS,
+        "Content-Security-Policy": _POLICY.format(bucket=files.url_prefix()),
+        "Cache-Control": "no-cache",
         "ETag": tag,
         "Content-Type": f"{TYPES[Path(name).suffix]}; charset=utf-8",
     }

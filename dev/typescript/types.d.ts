@@ -42,6 +42,23 @@ interface Problem {
   detail?: string;
 }
 
+/** A file in an order's input or result, as a task or client described it. */
+interface StoredFile {
+  file: string;
+  name?: unknown;
+  type?: unknown;
+  size?: unknown;
+  origin: string;
+}
+
+interface FileDownload {
+  file: string;
+  size: number;
+  type: string;
+  url: string;
+  expires_at: string;
+}
+
 /** An order on the screen. */
 interface Ticket {
   item: HTMLElement;
@@ -81,6 +98,7 @@ interface Elements {
   "action-error": HTMLElement;
   facts: HTMLElement;
   picture: HTMLElement;
+  files: HTMLElement;
   result: HTMLElement;
   attempts: HTMLElement;
   announcer: HTMLElement;
@@ -93,7 +111,7 @@ interface Document {
 interface ParentNode {
   // Those that page and tickets always have; any other selector may find nothing
   querySelector(
-    selectors: ".ref" | ".task" | ".age" | ".count" | "label" | "pre" | "tbody",
+    selectors: ".ref" | ".task" | ".age" | ".count" | "label" | "pre" | "tbody" | "ul",
   ): HTMLElement;
   querySelectorAll(selectors: "#screen .ref"): NodeListOf<HTMLElement>;
   querySelector(selectors: "img"): HTMLImageElement;
@@ -107,7 +125,11 @@ interface HTMLElement {
 interface ApiJs {
   cache: Map<string, { etag: string; value: any }>;
   useToken(text: string): void;
-  read<Path extends string>(path: Path): Promise<Path extends `orders/${string}` ? Order : Page>;
+  read<Path extends string>(
+    path: Path,
+  ): Promise<
+    Path extends `orders/${string}` ? Order : Path extends `files/${string}` ? FileDownload : Page
+  >;
   send(path: string): Promise<Order>;
   call(method: string, path: string, ownHeaders: Record<string, string>): Promise<Response>;
   adjustClock(text: string | null): void;
@@ -124,7 +146,9 @@ interface BoardJs {
 interface OrderJs {
   OPTIONAL: (keyof Elements)[];
   ACTIONS: ("cancel" | "retry")[];
+  SHOWN_TYPES: unknown[];
   displayed: Order | null;
+  displayedFiles: string;
   rows: [string, ...(string | Node)[]][];
   path(id: string): `orders/${string}`;
   refresh(id: string): Promise<boolean>;
@@ -138,7 +162,12 @@ interface OrderJs {
   ): void;
   facts(order: Order): void;
   link(url: string): HTMLAnchorElement;
+  parts(value: any): any[];
   picture(input: Order["input"]): void;
+  files(order: Order): void;
+  stored: StoredFile[];
+  fileItem(file: StoredFile, isPicture: boolean): HTMLElement;
+  withUrl(use: (url: string) => void): Promise<void>;
   attempt(entry: Attempt, index: number): HTMLElement;
 }
 
@@ -174,6 +203,7 @@ interface TextJs {
   ): HTMLElementTagNameMap[Name];
   write(node: Element, text: string): void;
   span(ms: number): string;
+  bytes(size: any): string;
   took(ms: number): string;
   clock(ms: number): string;
   moment(text: string): string;

@@ -70,6 +70,7 @@ def test_an_order_has_the_members_that_the_api_describes(schemas: Schemas) -> No
     assert set(interface("Attempt")) == schemas.members("Order", "history")
     for name in ("error", "progress", "links"):
         assert nested(order[name]) == schemas.members("Order", name)
+    assert set(interface("FileDownload")) == schemas.members("FileDownload")
     assert f"type Status = {' | '.join(json.dumps(name) for name in statuses)};" in TYPES
 
 

@@ -42,7 +42,7 @@ async function call(method, path, ownHeaders) {
   const headers = { ...ownHeaders };
   if (/^[!-~]+$/.test(token)) headers.Authorization = `Bearer ${token}`; // fetch throws for other characters
   const response = await fetch(new URL(path, new URL(".", location.href)), {
-    method, headers, cache: "no-store", credentials: "omit", redirect: "error",
+    method, headers: { Accept: "application/json", ...headers }, cache: "no-store", credentials: "omit", redirect: "error",
     signal: AbortSignal.timeout(TIMEOUT_MS),
   });
   adjustClock(response.headers.get("Date"));

@@ -1,12 +1,15 @@
 // An order's page: its status, attempts, result or error, and the buttons to cancel or retry it.
 
 import { RequestRejected, now, read, send } from "./api.js";
-import { byId, element, moment, took, write } from "./text.js";
+import { byId, bytes, element, moment, took, write } from "./text.js";
 
 const PICTURES = [["iVBORw0KGgo", "image/png"], ["/9j/", "image/jpeg"]]; // base64 of their first bytes
-const OPTIONAL = ["order-progress", "order-error", "cancel", "retry", "picture", "result", "attempts"];
+const OPTIONAL = ["order-progress", "order-error", "cancel", "retry", "picture", "files", "result", "attempts"];
+const SHOWN_TYPES = ["image/png", "image/jpeg", "image/gif", "image/webp"];
+const MAX_SHOWN = 12; // pictures: each costs a request to the API
 export const ACTIONS = ["cancel", "retry"];
 let displayed = null;
+let displayedFiles = "";
 
 export const path = (id) => `orders/${encodeURIComponent(id)}`;
 
@@ -19,6 +22,7 @@ export async function refresh(id) {
 
 export function open(id) {
   displayed = null;
+  displayedFiles = "";
   for (const part of OPTIONAL) byId(part).hidden = true;
   write(byId("order-title"), id.slice(-4));
   write(byId("order-status"), "");
@@ -56,6 +60,7 @@ function draw(order) {
   byId("retry").hidden = !["FAILED", "CANCELLED"].includes(order.status);
   facts(order);
   picture(order.input);
+  files(order);
   optional("result", order.status === "SUCCESS", (node) => write(node.querySelector("pre"), JSON.stringify(order.result, null, 2)));
   optional("attempts", order.history?.length ? order.history : null, (node, history) => node.querySelector("tbody").replaceChildren(...history.map(attempt)));
 }
@@ -85,11 +90,51 @@ function link(url) {
   return node;
 }
 
+// Return a JSON value and all values inside it.
+const parts = (value) => (value && typeof value === "object" ? [value, ...Object.values(value).flatMap(parts)] : [value]);
+
 // Show a picture in the order's input from its own bytes; nothing is fetched.
 function picture(input) {
-  const texts = Object.values(input ?? {}).filter((value) => typeof value === "string");
+  const texts = parts(input).filter((value) => typeof value === "string");
   const found = texts.flatMap((text) => PICTURES.filter(([start]) => text.startsWith(start)).map(([, type]) => `data:${type};base64,${text}`));
   optional("picture", found[0], (node, source) => { node.querySelector("img").src = source; });
+}
+
+// List the stored files that the order's input and result name.
+function files(order) {
+  const stored = Object.entries({ Input: order.input, Result: order.result }).flatMap(([origin, value]) =>
+    parts(value).filter((part) => /^[0-9a-f]{64}$/.test(part?.file)).map((part) => ({ ...part, origin })));
+  const text = JSON.stringify(stored);
+  if (text === displayedFiles) return; // loading pictures again would make them flicker
+  displayedFiles = text;
+  const pictures = stored.filter((file) => SHOWN_TYPES.includes(file.type)).slice(0, MAX_SHOWN);
+  optional("files", stored.length, (node) => node.querySelector("ul").replaceChildren(...stored.map((file) => fileItem(file, pictures.includes(file)))));
+}
+
+function fileItem({ file, name, size, origin }, isPicture) {
+  const title = String(name || file.slice(0, 8)).slice(0, 255);
+  const button = element("button", "", "Download");
+  const error = element("p", "error");
+  button.ariaLabel = `Download ${title}`;
+  error.role = "alert";
+  // URLs are valid for minutes, so each use gets its own
+  const withUrl = async (use) => {
+    write(error, "");
+    try {
+      use((await read(`files/${file}?${new URLSearchParams({ name: title })}`)).url);
+    } catch (failure) {
+      write(error, failure instanceof RequestRejected ? failure.message : "No response: try again.");
+    }
+  };
+  button.addEventListener("click", () => withUrl((url) => location.assign(url))); // an attachment: the page stays
+  const item = element("li", "", element("b", "", title), element("span", "", `${origin}, ${bytes(size)}`), button, error);
+  if (isPicture) {
+    const image = element("img", "");
+    image.alt = title;
+    image.addEventListener("error", () => { image.remove(); write(error, "This picture can't be shown."); });
+    withUrl((url) => { image.src = url; item.append(image); });
+  }
+  return item;
 }
 
 function attempt(entry, index) {

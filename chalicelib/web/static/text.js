@@ -25,6 +25,12 @@ export function took(ms) {
   return ms < 10_000 ? `${(ms / 1000).toFixed(2)} s` : span(ms);
 }
 
+export function bytes(size) {
+  if (!(size >= 1000)) return `${Number(size) || 0} B`;
+  const power = Math.min(Math.floor(Math.log10(size) / 3), 3);
+  return `${(size / 1000 ** power).toFixed(1)} ${"kMG"[power - 1]}B`;
+}
+
 export const clock = (ms) => new Date(ms).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 
 export const moment = (text) => new Date(text).toLocaleString([], { dateStyle: "medium", timeStyle: "medium" });
