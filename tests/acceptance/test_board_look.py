@@ -111,7 +111,7 @@ def test_every_field_is_shown_as_text(page: Page, stack: Stack, text: str) -> No
         "links": {"self": text, "parent": text, "follow_ups": [text]},
         "max_attempts": text,
         "input": {text: text, "image": f"/9j/{text}"},
-        "result": {text: text},
+        "result": {text: {"file": "0" * 64, "name": text, "type": text, "size": text}},
         "history": [{"started_at": text, "ended_at": text, "code": text}],
     }
     orders = [
@@ -124,6 +124,7 @@ def test_every_field_is_shown_as_text(page: Page, stack: Stack, text: str) -> No
     expect(page.locator("#problem .task")).to_have_text(text, use_inner_text=False)
     page.evaluate("text => { location.hash = new URLSearchParams({order: text}) }", text)
     expect(page.locator("#order-error")).to_contain_text(text[:20])
+    expect(page.locator("#files b")).to_have_text(text[:255], use_inner_text=False)
 
     assert page.evaluate("window.pwned") is None
     assert (

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from chalicelib import config
+from chalicelib.aws import s3
 from tests.acceptance.conftest import LocalCloud
+from tests.acceptance.test_board import PICTURE
 from tests.kit.raw import exchange
 
 if TYPE_CHECKING:
@@ -113,6 +118,78 @@ def test_a_request_from_this_machine_is_answered(local_cloud: LocalCloud, header
     )
 
     assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+FILE_SHOWN = """(url) => new Promise(done => {
+    const image = document.createElement("img");
+    image.onload = () => done("shown");
+    image.onerror = () => done("refused");
+    image.src = url;
+    document.body.append(image);
+})"""
+FILE_READ = """url => fetch(url).then(reply => reply.text(), error => error.name)"""
+
+
+@pytest.fixture(scope="module")
+def presigned(local_cloud: LocalCloud) -> Callable[..., str]:
+    """Store a picture, and return a function that signs its URL as the app does."""
+    client, key = local_cloud.client("s3"), f"local/{'0' * 64}"
+    client.create_bucket(Bucket="orderline-files")
+    client.put_object(Bucket="orderline-files", Key=key, Body=base64.b64decode(PICTURE))
+
+    def url(disposition: str = "attachment; filename=cat.png") -> str:
+        query = {
+            "response-content-type": "image/png",
+            "response-content-disposition": disposition,
+        }
+        aws = config.aws()
+        target = s3.object_url(aws, "orderline-files", key)
+        return s3.presigned_url(aws, "GET", target, 900, {}, query, time.gmtime())
+
+    return url
+
+
+def test_a_page_shows_a_file_by_its_presigned_url_but_can_not_read_it(
+    browser: Browser, presigned: Callable[..., str], other_origin: str
+) -> None:
+    page = browser.new_page()
+    page.goto(other_origin)
+    url = presigned()
+
+    assert page.evaluate(FILE_SHOWN, url) == "shown"
+    assert page.evaluate(FILE_READ, url) == "TypeError"
+    assert page.evaluate(FILE_SHOWN, f"{url[:-1]}{'1' if url[-1] == '0' else '0'}") == "refused"
+    assert page.evaluate(FILE_SHOWN, url.partition("?")[0]) == "refused"
+    assert page.evaluate(FILE_SHOWN, presigned("inline")) == "refused"
+    page.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda url: f"{url}0", b"SignatureDoesNotMatch"),
+        (lambda url: url.replace("cat.png", "dog.png"), b"SignatureDoesNotMatch"),
+        (lambda url: url.replace("0" * 64, "1" * 64), b"SignatureDoesNotMatch"),
+        (lambda url: url.replace("Expires=900", "Expires=0"), b"AccessDenied"),
+        (lambda url: url.replace("=local%2F", "=other%2F"), b"<Code>InvalidAccessKeyId"),
+        (lambda url: f"{url}&Action=ListQueues", b"Sec-Fetch-Site 'same-site'"),
+        (lambda url: url.replace("AWS4-HMAC-SHA256", "other"), b"Sec-Fetch-Site 'same-site'"),
+        (lambda url: url.partition("?")[0], b"Sec-Fetch-Site 'same-site'"),
+    ],
+)
+def test_a_page_gets_nothing_by_a_url_that_is_not_signed_for_it(
+    local_cloud: LocalCloud,
+    presigned: Callable[..., str],
+    change: Callable[[str], str],
+    reason: bytes,
+) -> None:
+    path = change(presigned()).removeprefix(f"http://127.0.0.1:{local_cloud.port}")
+    headers = f"Host: 127.0.0.1:{local_cloud.port}\r\nSec-Fetch-Site: same-site"
+
+    answer = exchange(local_cloud.port, f"GET {path}", headers)
+
+    assert answer.startswith(b"HTTP/1.1 403 ")
+    assert reason in answer
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
