@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import io
+import math
 import random
 import statistics
 import subprocess
@@ -12,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,9 +30,10 @@ POLL_S = 2
 ORDERS = 100
 NOTHING = "from chalicelib.tasks import task\n\n\n@task\ndef nothing() -> None:\n    pass\n"
 STAGED = '''
+import io
 import time
 
-from chalicelib.tasks import Context, task
+from chalicelib.tasks import Context, File, task
 
 
 @task
@@ -41,6 +44,18 @@ def bake_pie(order: Context, apples: int) -> str:
         order.progress(100 * step / apples, word)
         time.sleep(1)
     return f"a pie of {apples} apples"
+
+
+@task
+def shrink_photo(photo: File) -> File:
+    """Make a small grey copy of a photo."""
+    from PIL import Image
+
+    small = Image.open(io.BytesIO(photo.read())).convert("L")
+    small.thumbnail((160, 160))
+    content = io.BytesIO()
+    small.save(content, "PNG")
+    return File.of(content.getvalue(), name="small.png")
 '''
 SCENE = [
     "place cook_nuggets pieces=6 sauce=curry --wait",
@@ -50,6 +65,11 @@ SCENE = [
     "place cook_nuggets pieces=500",
     "place process_email message=hello --wait",
 ]
+STILL: dict[str, Any] = {"reduced_motion": "reduce"}  # no picture catches an animation
+PICTURES_LOADED = """() => {
+    const images = [...document.querySelectorAll("#files img")];
+    return images.length === 2 && images.every(image => image.complete && image.naturalWidth);
+}"""
 LONGEST_TASK = """new PerformanceObserver(list => {
   for (const task of list.getEntries())
     window.longest = Math.max(window.longest ?? 0, task.duration);
@@ -68,21 +88,27 @@ def main() -> None:
 
 
 def screenshots(stack: Stack, browser: Browser) -> None:
-    for name, size, scheme in (
-        ("light", WALL, "light"),
-        ("dark", WALL, "dark"),
-        ("phone", PHONE, "dark"),
-    ):
-        with opened(browser, size, color_scheme=scheme) as page:
+    with ExitStack() as pages:
+        views = {
+            name: pages.enter_context(opened(browser, size, color_scheme=scheme, **STILL))
+            for name, size, scheme in (
+                ("light", WALL, "light"),
+                ("dark", WALL, "dark"),
+                ("phone", PHONE, "dark"),
+            )
+        }
+        for page in views.values():
             _show(page, stack)
-            _stage(stack)
+        _stage(stack)
+        for name, page in views.items():
             page.wait_for_selector("#problem .ticket")
-            page.wait_for_timeout(1000)  # until the animations have ended
+            page.wait_for_selector("#preparing .task:text-is('kneading')")
             page.screenshot(path=DOCS / f"board-{name}.png")
-    order = stack.ended_order(stack.place("classify_image", {"image": _seven()})["id"])
-    with opened(browser, (1280, 1000), color_scheme="light") as page:
+    photo = {"file": stack.upload(_photo(), "image/jpeg"), "name": "sunset.jpg"}
+    order = stack.ended_order(stack.place("shrink_photo", {"photo": photo})["id"])
+    with opened(browser, (1280, 1340), color_scheme="light", **STILL) as page:
         _show(page, stack, f"&order={order['id']}")
-        page.wait_for_selector("#attempts td")
+        page.wait_for_function(PICTURES_LOADED)
         page.screenshot(path=DOCS / "order.png")
     (DOCS / "terminal.txt").write_text("\n".join(_transcript(stack, line) for line in SCENE))
 
@@ -140,12 +166,12 @@ def _show(page: Page, stack: Stack, parameters: str = "") -> None:
 
 def _stage(stack: Stack) -> None:
     """Place orders for a screenshot: some ready, one with a problem, some running, some waiting."""
-    ready = [stack.place("cook_nuggets", {"pieces": pieces}) for pieces in (4, 6, 3)]
+    ready = [stack.place("cook_nuggets", {"pieces": pieces}) for pieces in (4, 6, 3, 6, 5)]
     until(lambda: all(stack.get(order["id"])["done"] for order in ready), 30)
     stack.place("process_email", {"message": "hello"})
     for apples in (9, 7):
         stack.place("bake_pie", {"apples": apples})
-    for pieces in (24, 48, 60, 30):
+    for pieces in (24, 48, 60, 30, 36):
         stack.place("cook_nuggets", {"pieces": pieces})
 
 
@@ -171,11 +197,31 @@ def _transcript(stack: Stack, line: str) -> str:
     return f"$ orderline {line}\n{output}\n{code}"
 
 
-def _seven() -> str:
-    """Return a picture of a held-out digit 7."""
-    from tests.tasks.test_classify_image import held_out, picture  # noqa: PLC0415
+def _photo() -> bytes:
+    """Return a JPEG that looks like a photo of a sunset."""
+    from PIL import Image, ImageDraw, ImageFilter  # noqa: PLC0415 an optional library
 
-    return picture(next(page for page, digit in held_out() if digit == 7), "PNG", 1)
+    width, height = 3000, 1800
+    sky = Image.linear_gradient("L").resize((width, height))
+    photo = Image.merge(
+        "RGB", [sky.point(lambda y, top=top: top + y * 2 // 5) for top in (150, 70, 90)]
+    )
+    draw = ImageDraw.Draw(photo)
+    draw.ellipse((1900, 800, 2300, 1200), fill=(255, 236, 190))
+    for n, colour in enumerate([(120, 70, 90), (70, 50, 80), (30, 30, 50)]):
+        top = 1100 + 170 * n
+        draw.polygon(
+            [(0, height)]
+            + [
+                (x, top + 130 * math.sin(x / (330 + 90 * n) + 2 * n))
+                for x in range(0, width + 9, 10)
+            ]
+            + [(width, height)],
+            fill=colour,
+        )
+    content = io.BytesIO()
+    photo.filter(ImageFilter.GaussianBlur(3)).save(content, "JPEG", quality=92)
+    return content.getvalue()
 
 
 def _say(text: str) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import re
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,21 +42,9 @@ def files_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     running.stop()
 
 
-def upload(stack: Stack, content: bytes, type: str) -> str:
-    """Upload a file as a client does, and return its id."""
-    digest = hashlib.sha256(content).hexdigest()
-    reply = stack.http("POST", "/files", {"sha256": digest, "size": len(content), "type": type})
-    if upload := reply.json["upload"]:
-        request = urllib.request.Request(
-            upload["url"], content, upload["headers"], method=upload["method"]
-        )
-        urllib.request.urlopen(request, timeout=30).close()
-    return digest
-
-
 def ended(stack: Stack, content: bytes, type: str = "image/png", **input: Any) -> Any:
     """Place an order with an uploaded file, and return it once it has ended."""
-    image = {"file": upload(stack, content, type), "name": "cat.png"}
+    image = {"file": stack.upload(content, type), "name": "cat.png"}
     order = stack.ended_order(stack.place("stamp", {"image": image, **input})["id"])
     assert order["status"] == "SUCCESS", order
     return order

@@ -132,7 +132,7 @@ function fileItem({ file, name, size, origin }, isPicture) {
     const image = element("img", "");
     image.alt = title;
     image.addEventListener("error", () => { image.remove(); write(error, "This picture can't be shown."); });
-    withUrl((url) => { image.src = url; item.append(image); });
+    withUrl((url) => { image.src = url; item.append(element("p", "", image)); });
   }
   return item;
 }
