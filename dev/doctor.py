@@ -7,12 +7,28 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from botocore.exceptions import ClientError
+
+from chalicelib.config import Settings
 from dev import aws
-from dev.deploy import stack
+from dev.deploy import data, stack
 from dev.timings import Finding, Timings
 
 _QUEUES = {"OrderWorker": "OrdersQueue", "DeadLetters": "DeadQueue"}  # function -> its queue
+_BLOCKED = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
 _REDEPLOY = "deploy again: make deploy STAGE=..."
+
+
+@dataclass(frozen=True)
+class BucketState:
+    """State of the bucket of files."""
+
+    name: str
+    exists: bool
+    blocked: bool = False
+    """True if all public access is blocked."""
+    days: int | None = None
+    """Days after which S3 deletes a file; None: never."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +46,7 @@ class StackState:
     concurrency: int
     """Concurrent executions of the account that are not reserved for single functions."""
     alarms_without_a_topic: int = field(default=0)
+    bucket: BucketState | None = None
 
 
 def examine(name: str) -> list[Finding]:
@@ -41,6 +58,9 @@ def examine(name: str) -> list[Finding]:
         _open_access,
         _timings,
         _missing_dead_letter_queue,
+        _missing_bucket,
+        _public_bucket,
+        _lifecycle,
         _too_many_workers,
         _disabled_ttl,
         _missing_tokens,
@@ -73,6 +93,7 @@ def read_state(name: str) -> StackState:
         },
         concurrency=limits["UnreservedConcurrentExecutions"],
         alarms_without_a_topic=_count_alarms_without_topic(name),
+        bucket=_bucket(resources["FilesBucket"][1]),
     )
 
 
@@ -112,8 +133,10 @@ def _timings(state: StackState) -> Iterator[Finding]:
     dead = state.queues["DeadQueue"]
     worker = state.functions["OrderWorker"]
     receives = json.loads(orders.get("RedrivePolicy", "{}")).get("maxReceiveCount", 1000)
-    yield from Timings.of_stack(worker["Timeout"], orders, dead, int(receives)).findings()
-    variable = worker["Environment"]["Variables"].get("WORKER_TIMEOUT_S")
+    variables = worker["Environment"]["Variables"]
+    timings = Timings.of_stack(worker["Timeout"], variables, orders, dead, int(receives))
+    yield from timings.findings()
+    variable = variables.get("WORKER_TIMEOUT_S")
     if str(worker["Timeout"]) != variable:
         yield Finding(
             f"the worker's timeout is {worker['Timeout']} s,"
@@ -128,6 +151,46 @@ def _missing_dead_letter_queue(state: StackState) -> Iterator[Finding]:
             "the orders queue has no dead-letter queue: failing messages are redelivered until they"
             " expire",
             _REDEPLOY,
+        )
+
+
+def _missing_bucket(state: StackState) -> Iterator[Finding]:
+    if state.bucket and not state.bucket.exists:
+        yield Finding(
+            f"the bucket {state.bucket.name} does not exist: no file can be uploaded or read",
+            "make destroy STAGE=..., then make deploy STAGE=... ADOPT=1, which creates it; a stage"
+            " that retains its tables keeps its orders",
+        )
+
+
+def _public_bucket(state: StackState) -> Iterator[Finding]:
+    if state.bucket and state.bucket.exists and not state.bucket.blocked:
+        settings = ",".join(f"{name}=true" for name in _BLOCKED)
+        yield Finding(
+            f"the bucket {state.bucket.name} does not block public access",
+            f"aws s3api put-public-access-block --bucket {state.bucket.name}"
+            f" --public-access-block-configuration {settings}",
+        )
+
+
+def _lifecycle(state: StackState) -> Iterator[Finding]:
+    """Compare with FILE_DAYS, for which the app trusts that files exist."""
+    bucket = state.bucket
+    if bucket is None or not bucket.exists:
+        return
+    variables = state.functions["APIHandler"]["Environment"]["Variables"]
+    file_days = int(variables.get("FILE_DAYS", Settings.file_days))
+    fix = (
+        f"aws s3api put-bucket-lifecycle-configuration --bucket {bucket.name}"
+        f" --lifecycle-configuration '{json.dumps(data.lifecycle(file_days))}'"
+    )
+    if bucket.days is None:
+        yield Finding("files are stored, and billed, for ever: the bucket has no lifecycle", fix)
+    elif bucket.days < file_days:
+        yield Finding(
+            f"S3 deletes files after {bucket.days} days, but FILE_DAYS is {file_days}: accepted"
+            " orders lose their files",
+            fix,
         )
 
 
@@ -173,6 +236,20 @@ def _alarms_without_topic(state: StackState) -> Iterator[Finding]:
             f"{state.alarms_without_a_topic} alarms notify nobody",
             "make deploy STAGE=... SET=AlarmTopic=ARN",
         )
+
+
+def _bucket(name: str) -> BucketState:
+    if not data.bucket_exists(name):
+        return BucketState(name, exists=False)
+    try:
+        response = aws.client("s3").get_public_access_block(Bucket=name)
+        settings = response["PublicAccessBlockConfiguration"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "NoSuchPublicAccessBlockConfiguration":
+            raise
+        settings = {}
+    blocked = all(settings.get(each) for each in _BLOCKED)
+    return BucketState(name, exists=True, blocked=blocked, days=data.lifecycle_days(name))
 
 
 def _mapping(function: str) -> Any:

@@ -33,7 +33,7 @@ def package_stage(stage: str) -> None:
     "--adopt",
     is_flag=True,
     envvar="ADOPT",
-    help="Import the tables that a deleted stack retained.",
+    help="Import the tables and files that a deleted stack retained.",
 )
 @click.option(
     "--set",

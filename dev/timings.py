@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from chalicelib import tasks
+from chalicelib.config import Settings, read
+from chalicelib.errors import SettingMistake
 
 # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html#events-sqs-queueconfig
 VISIBILITY_FACTOR = 6
@@ -36,6 +38,9 @@ class Timings:
     max_receives: int
     retention_s: int
     dead_retention_s: int
+    file_days: int
+    max_age_s: int
+    order_retention_s: int
     most_attempts: int
     longest_task_s: float
 
@@ -66,6 +71,16 @@ class Timings:
                 "MessageRetentionPeriod of DeadQueue: 1209600, in .chalice/resources.yaml",
             )
 
+        variables = {
+            "FILE_DAYS": str(self.file_days),
+            "MAX_AGE_S": str(self.max_age_s),
+            "RETENTION_S": str(self.order_retention_s),
+        }
+        try:
+            read(variables)
+        except SettingMistake as error:
+            yield Finding(str(error), "a larger FileDays, or a smaller MAX_AGE_S or RETENTION_S")
+
     @classmethod
     def of_template(cls, template: Mapping[str, Any], parameters: Mapping[str, str]) -> Timings:
         """Return the timings of a stack made from this template with these parameters."""
@@ -84,6 +99,8 @@ class Timings:
             int(values["MaxReceives"]),
             retention("OrdersQueue"),
             retention("DeadQueue"),
+            int(values["FileDays"]),
+            *_order_s(resources["OrderWorker"]["Properties"]["Environment"]["Variables"]),
             *_of_tasks(),
         )
 
@@ -91,13 +108,15 @@ class Timings:
     def of_stack(
         cls,
         worker_timeout_s: int,
+        variables: Mapping[str, str],
         orders: Mapping[str, str],
         dead: Mapping[str, str],
         max_receives: int,
     ) -> Timings:
         """Return the timings of a running stack.
 
-        `orders` and `dead` are the attributes of the two queues, as SQS returns them.
+        `variables` are those of the worker's environment, `orders` and `dead` the attributes of the
+        two queues, as SQS returns them.
         """
         return cls(
             worker_timeout_s,
@@ -105,8 +124,16 @@ class Timings:
             max_receives,
             int(orders["MessageRetentionPeriod"]),
             int(dead["MessageRetentionPeriod"]),
+            int(variables.get("FILE_DAYS", Settings.file_days)),
+            *_order_s(variables),
             *_of_tasks(),
         )
+
+
+def _order_s(variables: Mapping[str, Any]) -> tuple[int, int]:
+    """Return MAX_AGE_S and RETENTION_S of an environment of functions."""
+    max_age_s = variables.get("MAX_AGE_S", Settings.max_age_s)
+    return int(max_age_s), int(variables.get("RETENTION_S", Settings.retention_s))
 
 
 def _of_tasks() -> tuple[int, float]:

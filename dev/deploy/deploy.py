@@ -11,11 +11,11 @@ import click
 from botocore.exceptions import BotoCoreError, ClientError
 
 from dev import aws
-from dev.deploy import bucket, stack
+from dev.deploy import bucket, data, stack
 from dev.deploy.formation import describe
 from dev.deploy.stack import Change, ChangeSet
 from dev.packaging.package import Package, package
-from dev.packaging.template import table_names
+from dev.packaging.template import data_names
 from dev.timings import Timings
 
 _SIGNS = {"Add": "+", "Modify": "~", "Remove": "-", "Import": "<"}
@@ -34,15 +34,15 @@ def deploy(stage: str, parameters: Mapping[str, str], yes: bool, adopt: bool) ->
         stage: dev, prod, or one with a file .chalice/<stage>.yaml.
         parameters: values for the template's parameters; missing ones have their defaults.
         yes: do not ask for confirmation.
-        adopt: import tables that an earlier stack of this name retained.
+        adopt: import tables and files that an earlier stack of this name retained.
     """
     began = time.monotonic()
     name = stack_name(stage)
     where = whereabouts()
     built = made_for_here(stage)
     _require_valid_parameters(built, parameters)
-    tables = _tables_to_adopt(name, built, adopt)
-    change_set = stack.plan(name, built, parameters, adopt=bool(tables))
+    adopts = _finds_data_to_adopt(name, built, adopt)
+    change_set = stack.plan(name, built, parameters, adopt=adopts)
     if change_set is None:
         click.echo(f"{name} in {where} is up to date: nothing to change")
     else:
@@ -55,22 +55,24 @@ def deploy(stage: str, parameters: Mapping[str, str], yes: bool, adopt: bool) ->
 
 
 def destroy(stage: str, yes: bool) -> None:
-    """Delete the stack and its code, and list the tables that the stage retains.
+    """Delete the stack and its code, and list the tables and the bucket that the stage retains.
 
     Raises DeployAborted if the user declines.
     """
     name = stack_name(stage)
     where = whereabouts()
-    question = f"Delete the stack {name} in {where} and its orders, unless the stage retains them?"
+    question = (
+        f"Delete the stack {name} in {where}, its orders and its files,"
+        " unless the stage retains them?"
+    )
     if not (yes or agreed(question)):
         raise DeployAborted("nothing was changed; to destroy without confirmation, set YES=1")
     stack.destroy(name, click.echo)
-    retained = [table for table in (f"{name}-orders", f"{name}-tokens") if table_exists(table)]
     click.echo(f"Deleted {name}")
-    if retained:
+    if retained := data.existing(name):
         click.echo(
-            f"Kept: the tables {', '.join(retained)}. To use them again: make deploy STAGE={stage}"
-            " ADOPT=1. To delete them for good, see docs/deploy.md."
+            f"Kept: {', '.join(retained)}. To use them again: make deploy STAGE={stage} ADOPT=1."
+            " To delete them for good, see docs/deploy.md."
         )
 
 
@@ -145,40 +147,32 @@ def _require_valid_parameters(built: Package, parameters: Mapping[str, str]) -> 
         )
 
 
-def _tables_to_adopt(name: str, built: Package, adopt: bool) -> list[str]:
-    """Return the tables that an earlier stack of this name retained.
+def _finds_data_to_adopt(name: str, built: Package, adopt: bool) -> bool:
+    """Return whether an earlier stack of this name retained tables or its bucket.
 
-    Raises DeployAborted if there are some and `adopt` is not set or the stage doesn't retain them.
+    Raises DeployAborted if so and `adopt` is not set or the stage doesn't retain them.
     """
     if not stack.is_new(name, describe(name)):
-        return []
+        return False
+    resources = built.template["Resources"]
     existing = {
-        logical: table
-        for logical, table in table_names(built.template, name).items()
-        if table_exists(table)
+        logical: data.described(resources[logical]["Type"], each)
+        for logical, each in data_names(built.template, data.pseudo_parameters(name)).items()
+        if data.exists(resources[logical]["Type"], each)
     }
     if existing and not adopt:
         raise DeployAborted(
-            f"the tables {', '.join(existing.values())} already exist, from a deleted stack; to use"
-            " them with their orders and tokens, repeat the command with ADOPT=1"
+            f"these exist already, from a deleted stack: {', '.join(existing.values())}; to use"
+            " them with their orders, tokens and files, repeat the command with ADOPT=1"
         )
-    for logical, table in existing.items():
-        if built.template["Resources"][logical]["DeletionPolicy"] == "Delete":
+    for logical, each in existing.items():
+        if resources[logical]["DeletionPolicy"] == "Delete":
             raise DeployAborted(
-                "CloudFormation imports only tables that the stack retains, and this stage does not"
-                f" retain {table}: set DeletionPolicy: Retain for the stage, as in"
+                "CloudFormation imports only what the stack retains, and this stage does not"
+                f" retain the {each}: set DeletionPolicy: Retain for the stage, as in"
                 " .chalice/prod.yaml"
             )
-    return list(existing.values())
-
-
-def table_exists(table: str) -> bool:
-    dynamodb = aws.client("dynamodb")
-    try:
-        dynamodb.describe_table(TableName=table)
-    except dynamodb.exceptions.ResourceNotFoundException:
-        return False
-    return True
+    return bool(existing)
 
 
 def agreed(question: str) -> bool:

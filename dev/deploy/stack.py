@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from dev import aws
-from dev.deploy import bucket
+from dev.deploy import bucket, data
 from dev.deploy.formation import Say, StackError, describe, settled, wait
 from dev.packaging.package import Package
-from dev.packaging.template import literal_names, located, numbered, table_names
+from dev.packaging.template import BUCKET, data_names, literal_names, located, numbered
 
 _CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
 
@@ -59,12 +59,14 @@ def plan(
 ) -> ChangeSet | None:
     """Upload the package and create a change set, or return None if nothing would change.
 
-    `adopt`: import tables that exist already. Raises StackError if CloudFormation rejects it.
+    `adopt`: import tables and a bucket that exist. Raises StackError if CloudFormation rejects it.
     """
     formation = aws.client("cloudformation")
     current = describe(name)
     new = is_new(name, current)
-    template = package.template if not adopt else literal_names(package.template, name)
+    template = package.template
+    if adopt:
+        template = literal_names(template, data.pseudo_parameters(name))
     if _endpoint():
         template = numbered(template, parameters)
     created = formation.create_change_set(
@@ -112,15 +114,20 @@ def carry_out(change_set: ChangeSet, say: Say = lambda _: None) -> dict[str, str
     aws.client("cloudformation").execute_change_set(ChangeSetName=change_set.change_set)
     wait(change_set.stack, ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE"), began, say)
     if _endpoint():
-        _enable_ttl(change_set.template, change_set.stack)
+        _set_expiry(change_set.template, change_set.stack)
     return outputs(change_set.stack)
 
 
 def destroy(name: str, say: Say = lambda _: None) -> None:
-    """Delete the stack, wait, then delete its code. Resources that the template retains stay."""
+    """Delete the stack, wait, then delete its code. Resources that the template retains stay.
+
+    Files are deleted first, since CloudFormation can't delete a bucket that is not empty.
+    """
     described = describe(name)
     if described:
         began = time.time()
+        for files in _deleted_buckets(name):
+            data.empty_bucket(files)
         aws.client("cloudformation").delete_stack(StackName=described["StackId"])
         wait(described["StackId"], ("DELETE_COMPLETE",), began, say)
     bucket.forget(name)
@@ -166,12 +173,28 @@ def _endpoint() -> str | None:
     return os.environ.get("AWS_ENDPOINT_URL")
 
 
-def _enable_ttl(template: Mapping[str, Any], name: str) -> None:
-    """Enable the tables' TTL, which the local cloud does not read from the template."""
-    for logical, table in table_names(template, name).items():
-        ttl = template["Resources"][logical]["Properties"].get("TimeToLiveSpecification")
-        if ttl:
-            aws.client("dynamodb").update_time_to_live(TableName=table, TimeToLiveSpecification=ttl)
+def _deleted_buckets(name: str) -> list[str]:
+    """Return the buckets that are deleted together with the stack."""
+    buckets = {logical: id for logical, (kind, id) in resources(name).items() if kind == BUCKET}
+    if not buckets:
+        return []
+    deployed = aws.client("cloudformation").get_template(StackName=name)["TemplateBody"]
+    return [
+        id
+        for logical, id in buckets.items()
+        if deployed["Resources"][logical].get("DeletionPolicy", "Delete") == "Delete"
+        and data.bucket_exists(id)
+    ]
+
+
+def _set_expiry(template: Mapping[str, Any], name: str) -> None:
+    """Set TTL and lifecycle, which the local cloud does not read from the template."""
+    for logical, each in data_names(template, data.pseudo_parameters(name)).items():
+        properties = template["Resources"][logical]["Properties"]
+        if ttl := properties.get("TimeToLiveSpecification"):
+            aws.client("dynamodb").update_time_to_live(TableName=each, TimeToLiveSpecification=ttl)
+        if lifecycle := properties.get("LifecycleConfiguration"):
+            data.set_lifecycle(each, lifecycle["Rules"][0]["ExpirationInDays"])
 
 
 def is_new(name: str, described: Mapping[str, Any] | None) -> bool:

@@ -14,6 +14,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from dev.local import snapshot
 from dev.packaging.package import ROOT
 
 HOST = "127.0.0.1"
@@ -46,6 +47,8 @@ def start(port: int, state: Path, log: Path) -> subprocess.Popen[bytes]:
     """
     require_free(port, "CLOUD_PORT")
     state.mkdir(parents=True, exist_ok=True)
+    if not (state / snapshot.NAME).exists():  # files without the stack that they belong to
+        shutil.rmtree(state / snapshot.FILES, ignore_errors=True)
     scratch = state.with_name("tmp")  # the functions' unzipped code; killed functions leave theirs
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
@@ -81,6 +84,8 @@ def _server_environment(port: int, state: Path, scratch: Path) -> dict[str, str]
         "GATEWAY_PORT": str(port),
         "PERSIST_STATE": "1",
         "STATE_DIR": str(state),
+        "S3_PERSIST": "1",
+        "S3_DATA_DIR": str(state / snapshot.FILES),
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",  # ministack would listen for both on all addresses
         "MINISTACK_REGION": REGION,

@@ -16,7 +16,7 @@ from typing import Any
 import boto3
 
 from chalicelib import auth
-from dev.deploy import stack
+from dev.deploy import bucket, data, stack
 from dev.local import cloud, snapshot
 from dev.packaging.package import ROOT, Package, package, refreshed
 from dev.tokens import Tokens
@@ -97,6 +97,8 @@ class LocalStack:
         os.environ.update(cloud.client_environment(self.options.cloud_port))
         parameters = self.options.parameters()
         outputs = stack.deploy(NAME, self.package, parameters)
+        bucket.forget(NAME)  # the functions have their code
+        data.delete_expired(outputs["FilesBucketName"])
         environment = self.environment(outputs)
         os.environ.update(environment)
         lines = [f"export {name}='{value}'" for name, value in environment.items()]

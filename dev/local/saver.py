@@ -142,10 +142,20 @@ def _write(folder: Path) -> None:
     remove_all_but = lambda_svc._prune_orphan_code_blobs
     lambda_svc._prune_orphan_code_blobs = code.update
     states = {name: state() for name, state in ministack._build_persistence_save_dict().items()}
+    _sync_files(folder)
     for digest in code:
         snapshot.sync(folder / "lambda-blobs" / f"{digest}.zip")
     snapshot.write(folder, json.dumps(states, default=persistence._json_default).encode())
     remove_all_but(code)  # only now, since the previous snapshot needed the others
+
+
+def _sync_files(folder: Path) -> None:
+    """Make the files since the previous snapshot durable, before the orders that name them."""
+    previous = folder / snapshot.NAME
+    since = previous.stat().st_mtime - WRITE_LIMIT_S if previous.exists() else 0
+    for path in (folder / snapshot.FILES).rglob("*"):
+        if path.stat().st_mtime >= since:
+            snapshot.sync(path)
 
 
 def _return_unchanged(value: object, *_: object) -> object:

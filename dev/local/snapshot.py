@@ -1,6 +1,7 @@
 """Read and write the local cloud's state: one file with a checksum, always replaced as a whole.
 
-Beside it, in lambda-blobs/, ministack keeps the code of the functions, each zip under its SHA-256.
+Beside it, in lambda-blobs/, ministack keeps the code of the functions, each zip under its SHA-256,
+and in files/ the objects of buckets, which it writes before it answers the upload.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import re
 from pathlib import Path
 
 NAME = "snapshot"
+FILES = "files"
 _CODE = re.compile(rb'"code_blob_ref": ?"([0-9a-f]{64})"')
 
 

@@ -22,6 +22,7 @@ from typing import Any
 import yaml
 
 from dev.bootstrap import NEWEST, OLDEST
+from dev.packaging.template import stage_mistake
 
 ROOT = Path(__file__).parents[2]
 # Packages that go into the zip beside our own files
@@ -84,10 +85,8 @@ def contents(zip: Path) -> str:
 
 def _packaged(stage: str, build: Path, wheels: Path | None) -> Path:
     """Run Chalice on a copy of our files. Return the folder of template.json and deployment.zip."""
-    if stage not in stages():
-        raise PackageError(
-            f"there is no stage {stage!r}, only {', '.join(stages())}; add .chalice/{stage}.yaml"
-        )
+    if reason := stage_mistake(stage, stages()):
+        raise PackageError(reason)
     shutil.rmtree(build, ignore_errors=True)
     source = build / "app"
     out = build / "out"

@@ -3,21 +3,47 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from typing import Any
 
+# Of the 63 characters of orderline-<stage>-files-<account>-<region>; us-isof-south-1 is the longest
+# region. https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+MAX_STAGE = 18
+_STAGE = re.compile(rf"[a-z0-9-]{{1,{MAX_STAGE}}}")
+TABLE = "AWS::DynamoDB::Table"
+BUCKET = "AWS::S3::Bucket"
+_NAMES = {TABLE: "TableName", BUCKET: "BucketName"}
 
-def table_names(template: Mapping[str, Any], name: str) -> dict[str, str]:
-    """Return the template's tables: logical name -> name in the stack called `name`."""
 
-    def resolve(table: Any) -> str:
-        text = str(table if isinstance(table, str) else table["Fn::Sub"])
-        return text.replace("${AWS::StackName}", name)
+def stage_mistake(stage: str, stages: Collection[str]) -> str:
+    """Return why this stage can't be packaged, or an empty text. `stages`: those that exist."""
+    if stage not in stages:
+        return f"there is no stage {stage!r}, only {', '.join(stages)}; add .chalice/{stage}.yaml"
+    if not _STAGE.fullmatch(stage):
+        return (
+            f"the stage {stage!r} must have at most {MAX_STAGE} lowercase letters, digits and"
+            " hyphens, since the name of its bucket contains it"
+        )
+    return ""
+
+
+def data_names(template: Mapping[str, Any], values: Mapping[str, str]) -> dict[str, str]:
+    """Return the template's tables and buckets: logical name -> name.
+
+    `values`: those of CloudFormation's pseudo parameters, such as AWS::StackName.
+    """
+
+    def resolve(name: Any) -> str:
+        text = str(name if isinstance(name, str) else name["Fn::Sub"])
+        for parameter, value in values.items():
+            text = text.replace(f"${{{parameter}}}", value)
+        return text
 
     return {
-        logical: resolve(resource["Properties"]["TableName"])
+        logical: resolve(resource["Properties"][_NAMES[resource["Type"]]])
         for logical, resource in template["Resources"].items()
-        if resource["Type"] == "AWS::DynamoDB::Table"
+        if resource["Type"] in _NAMES
     }
 
 
@@ -30,11 +56,12 @@ def located(template: dict[str, Any], location: Mapping[str, str]) -> dict[str, 
     return copied
 
 
-def literal_names(template: dict[str, Any], name: str) -> dict[str, Any]:
-    """Return the template with literal table names; CloudFormation imports no others."""
+def literal_names(template: dict[str, Any], values: Mapping[str, str]) -> dict[str, Any]:
+    """Return the template with literal names of `data_names`; CloudFormation imports no others."""
     copied = copy.deepcopy(template)
-    for logical, table in table_names(template, name).items():
-        copied["Resources"][logical]["Properties"]["TableName"] = table
+    for logical, name in data_names(template, values).items():
+        resource = copied["Resources"][logical]
+        resource["Properties"][_NAMES[resource["Type"]]] = name
     return copied
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 import urllib.request
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from dev.verify import aws_checks
-from dev.verify.visitor import PATIENCE_S, Visitor, eventually, seconds, send
+from dev.verify.visitor import PATIENCE_S, Visitor, eventually, is_success, seconds, send
 
 ORIGIN = "https://verify.example"
 # The throttle is low, so that a burst of 200 requests exceeds it
@@ -106,6 +107,19 @@ def _followed_up(visit: Visitor) -> bool:
     )
 
 
+def _files(visit: Visitor) -> bool:
+    order = visit.wait(visit.place("reverse", {"file": {"file": visit.upload(b"abc")}}).body["id"])
+    return is_success(order) and visit.download(order["result"]["file"]) == b"cba"
+
+
+def _other_bytes_refused(visit: Visitor) -> bool:
+    file_id = hashlib.sha256(b"announced").hexdigest()
+    visit.put(file_id, b"different")
+    assert visit.last is not None
+    refused = visit.last.status == 400
+    return refused and visit("GET", f"/files/{file_id}").status == 404
+
+
 def _no_second_stage(visit: Visitor) -> bool:
     api, _, _ = visit.api.rpartition("/")
     visit.last = send(urllib.request.Request(f"{api}/Stage/health"))
@@ -192,6 +206,10 @@ CHECKS = (
     Check("an attempt that failed is followed by another", _tried_again),
     Check("a task that can't succeed ends in FAILED at once", _fails),
     Check("a task's follow-up order runs", _followed_up),
+    Check(
+        "a file is uploaded, a task reads it, and the file that it returns is downloaded", _files
+    ),
+    Check("S3 refuses other bytes than those of the file", _other_bytes_refused),
     Check("the sweeper sends an order that has no message", aws_checks.swept),
     Check("the sweeper's schedule is enabled", aws_checks.scheduled),
     Check("a dead letter ends its order", aws_checks.settled),
@@ -223,6 +241,5 @@ AFTER_MEASURING = (
         None,
         "only tokens have a set, and nothing deletes from it",
     ),
-    Check("a file can be uploaded by a presigned PUT", None, "Orderline takes no uploads yet"),
     Check("doctor finds nothing wrong", aws_checks.healthy),
 )

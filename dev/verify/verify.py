@@ -15,18 +15,17 @@ from pathlib import Path
 import click
 
 from dev import aws
-from dev.deploy import stack
+from dev.deploy import data, stack
 from dev.deploy.deploy import (
     DeployAborted,
     agreed,
     made_for_here,
     summary,
-    table_exists,
     whereabouts,
 )
 from dev.deploy.stack import ChangeSet
 from dev.packaging.package import Package, extended
-from dev.packaging.template import table_names
+from dev.packaging.template import TABLE, data_names
 from dev.tokens import Tokens
 from dev.verify.aws_checks import NAME, OWNER
 from dev.verify.checks import AFTER_MEASURING, CHECKS, PARAMETERS, Check, ready
@@ -34,7 +33,6 @@ from dev.verify.visitor import Visitor, is_success, seconds
 
 ORDERS = 20
 _TASKS = Path(__file__).with_name("verify_tasks.py")
-_TABLES = (f"{NAME}-orders", f"{NAME}-tokens")
 _BILLED = re.compile(r"Billed Duration: (\d+) ms")
 _INIT = re.compile(r"Init Duration: ([\d.]+) ms")
 
@@ -63,7 +61,7 @@ def all_checks() -> tuple[Check, ...]:
         *CHECKS,
         Check(f"{ORDERS} orders one after the other, measured", measure),
         *AFTER_MEASURING,
-        Check("a destroyed stack's tables are adopted by the next (ADOPT=1)", _adopted),
+        Check("a destroyed stack's tables and files are adopted by the next (ADOPT=1)", _adopted),
     )
 
 
@@ -138,20 +136,24 @@ def _adopted(visit: Visitor) -> bool:
     """Whether the next stack serves what the one before it accepted, with the same token."""
     order_id = visit.place().body["id"]
     visit.wait(order_id)
+    file_id = visit.upload(b"kept")
     stack.destroy(NAME)
     planned = stack.plan(NAME, _package(), PARAMETERS, adopt=True)
     assert planned is not None
     visit.api = stack.carry_out(planned)["API"]
-    return ready(visit) and is_success(visit("GET", f"/orders/{order_id}").body)
+    return (
+        ready(visit)
+        and is_success(visit("GET", f"/orders/{order_id}").body)
+        and visit.download(file_id) == b"kept"
+    )
 
 
 def _plan() -> ChangeSet:
     """Return the change set of a new stack. Raises DeployAborted if the name is in use."""
-    there = [table for table in _TABLES if table_exists(table)]
-    if there:
+    if there := data.existing(NAME):
         raise DeployAborted(
-            f"the tables {', '.join(there)} already exist, and this command makes and deletes"
-            " its own: delete those first, as docs/deploy.md shows"
+            f"these exist already: {', '.join(there)}; this command makes and deletes its own:"
+            " delete those first, as docs/deploy.md shows"
         )
     planned = stack.plan(NAME, _package(), PARAMETERS)
     if planned is None or not planned.new:
@@ -171,21 +173,20 @@ def _deployed(planned: ChangeSet) -> Visitor:
 
 @functools.cache
 def _package() -> Package:
-    """Return the package of dev with more tasks, and with tables that outlive their stack."""
+    """Return the package of dev with more tasks, and with data that outlives its stack."""
     made = extended(made_for_here("dev"), {f"chalicelib/tasks/{_TASKS.name}": _TASKS.read_bytes()})
     template = copy.deepcopy(made.template)
-    for logical in table_names(template, NAME):
-        template["Resources"][logical]["DeletionPolicy"] = "Retain"
-        template["Resources"][logical]["Properties"]["DeletionProtectionEnabled"] = (
-            False  # we delete them at the end
-        )
+    for logical in data_names(template, {}):
+        resource = template["Resources"][logical]
+        resource["DeletionPolicy"] = "Retain"
+        if resource["Type"] == TABLE:
+            resource["Properties"]["DeletionProtectionEnabled"] = False  # deleted at the end
     return replace(made, template=template)
 
 
 def _remove() -> None:
-    """Destroy the stack, and the tables that it would keep."""
+    """Destroy the stack, and the tables and the bucket that it would keep."""
     try:
         stack.destroy(NAME)
     finally:
-        for table in filter(table_exists, _TABLES):
-            aws.client("dynamodb").delete_table(TableName=table)
+        data.delete(NAME)

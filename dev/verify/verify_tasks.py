@@ -5,7 +5,7 @@ verify.py adds this file to its zip as chalicelib/tasks/verify_tasks.py. Here it
 
 from __future__ import annotations
 
-from chalicelib.tasks import Context, task
+from chalicelib.tasks import Context, File, task
 
 
 @task(backoff_s=0.5)
@@ -14,6 +14,12 @@ def fail_once(order: Context) -> int:
     if order.attempt == 1:
         raise RuntimeError("The first attempt fails on purpose.")
     return order.attempt
+
+
+@task
+def reverse(file: File) -> File:
+    """Return a file with the bytes of another in reverse order."""
+    return File.of(file.read()[::-1])
 
 
 @task

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import hashlib
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -24,6 +26,7 @@ WORKER = "OrderWorker"
 DEAD = "DeadLetters"
 SWEEPER = "OrderSweeper"
 NUGGETS = {"pieces": 1}
+FILE = hashlib.sha256(b"abc").hexdigest()
 
 
 def fail() -> None:
@@ -35,6 +38,10 @@ def busy(order: tasks.Context) -> str:
     return order.place("cook_nuggets", NUGGETS)
 
 
+def reverse(file: tasks.File) -> tasks.File:
+    return tasks.File.of(file.read()[::-1])
+
+
 def tick() -> None: ...
 
 
@@ -43,6 +50,7 @@ def registered_tasks() -> Iterator[None]:
     with patch.dict(registry._registry):
         tasks.task(max_attempts=2)(fail)
         tasks.task(busy)
+        tasks.task(reverse)
         tasks.task(every_s=60)(tick)
         yield
 
@@ -67,6 +75,27 @@ def http(cloud: Cloud, recorder: Recorder) -> None:
             ("POST", f"/orders/{order}/retry"),
         ):
             cloud.http(method, path)
+
+
+def transfer(cloud: Cloud, recorder: Recorder) -> None:
+    """Get the URLs of an upload and a download, and use them as their signer could."""
+    content = {"sha256": FILE, "size": 3, "type": "text/plain"}
+    with recorder.of(API):
+        if upload := cloud.http("POST", "/files", content).json.get("upload"):
+            recorder.use(upload["method"], upload["url"])
+    cloud.upload(b"abc", "text/plain")
+    with recorder.of(API):
+        if url := cloud.http("GET", f"/files/{FILE}").json.get("url"):
+            recorder.use("GET", url)
+        cloud.http("POST", "/orders", {"task": "reverse", "input": {"file": {"file": FILE}}})
+
+
+def work_on_files(cloud: Cloud, recorder: Recorder) -> None:
+    """Run a task that reads a file and returns another."""
+    cloud.upload(b"abc", "text/plain")
+    cloud.place("reverse", {"file": {"file": FILE}})
+    with recorder.of(WORKER):
+        cloud.drain()
 
 
 def work(cloud: Cloud, recorder: Recorder) -> None:
@@ -124,7 +153,16 @@ def sweep(cloud: Cloud, recorder: Recorder) -> None:
             cloud.sweep()
 
 
-SCENARIOS = (http, work, refused_work, dead_letter, last_dead_letter, sweep)
+SCENARIOS = (
+    http,
+    transfer,
+    work,
+    work_on_files,
+    refused_work,
+    dead_letter,
+    last_dead_letter,
+    sweep,
+)
 
 
 @functools.cache
@@ -203,7 +241,7 @@ def _resource_name(resource: Any) -> str:
         return resource
     if "Fn::GetAtt" in resource:
         return str(resource["Fn::GetAtt"][0])
-    return str(resource["Fn::Sub"]).replace("${OrdersTable.Arn}", "OrdersTable")
+    return re.sub(r"\$\{(\w+)\.Arn\}", r"\1", str(resource["Fn::Sub"]))
 
 
 @pytest.mark.parametrize("stage", ["dev", "prod"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import io
 import json
@@ -16,6 +17,7 @@ import pytest
 
 from chalicelib import config, metrics, tasks
 from dev.packaging import package
+from dev.packaging.template import MAX_STAGE, data_names, stage_mistake
 from dev.timings import Timings
 
 STAGES = ("dev", "prod")
@@ -110,12 +112,98 @@ def test_the_longest_run_and_the_longest_backoff_are_within_sqs_twelve_hours(
         ({"max_receives": 5, "most_attempts": 5}, "MaxReceives="),
         ({"longest_task_s": 60}, "WorkerTimeout"),
         ({"dead_retention_s": 345600}, "DeadQueue"),
+        ({"file_days": 11}, "FileDays"),
+        ({"max_age_s": 5 * 86400}, "FileDays"),
+        ({"order_retention_s": 7 * 86400 + 1}, "FileDays"),
     ],
 )
 def test_a_broken_relation_is_found_and_has_a_hint(values: dict[str, int], message: str) -> None:
     broken = replace(Timings.of_template(template("dev"), {}), **values)
     (finding,) = broken.findings()
     assert message in finding.fix
+
+
+def test_a_stages_own_limits_of_orders_are_compared_with_the_days_of_files() -> None:
+    longer = copy.deepcopy(template("dev"))
+    worker = longer["Resources"]["OrderWorker"]["Properties"]
+    worker["Environment"]["Variables"]["RETENTION_S"] = "2592000"
+    (finding,) = Timings.of_template(longer, {}).findings()
+    assert "FILE_DAYS=12: must be at least 35" in finding.problem
+    assert list(Timings.of_template(longer, {"FileDays": "35"}).findings()) == []
+
+
+@each_stage
+def test_the_bucket_is_private_encrypted_and_owned_by_the_account_alone(stage: str) -> None:
+    (bucket,) = resources(stage, "AWS::S3::Bucket").values()
+    properties = bucket["Properties"]
+    assert properties["PublicAccessBlockConfiguration"] == {
+        "BlockPublicAcls": True,
+        "BlockPublicPolicy": True,
+        "IgnorePublicAcls": True,
+        "RestrictPublicBuckets": True,
+    }
+    assert properties["OwnershipControls"] == {
+        "Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]
+    }
+    (rule,) = properties["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    # Each call of KMS would be billed
+    assert rule == {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+
+
+@each_stage
+def test_the_bucket_refuses_requests_without_tls(stage: str) -> None:
+    (policy,) = resources(stage, "AWS::S3::BucketPolicy").values()
+    assert policy["Properties"]["Bucket"] == {"Ref": "FilesBucket"}
+    (deny,) = policy["Properties"]["PolicyDocument"]["Statement"]
+    assert deny == {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:*",
+        "Resource": [
+            {"Fn::GetAtt": ["FilesBucket", "Arn"]},
+            {"Fn::Sub": "${FilesBucket.Arn}/*"},
+        ],
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
+
+
+@each_stage
+def test_files_are_deleted_after_the_days_that_the_functions_know(stage: str) -> None:
+    (bucket,) = resources(stage, "AWS::S3::Bucket").values()
+    (rule,) = bucket["Properties"]["LifecycleConfiguration"]["Rules"]
+    assert rule == {
+        "Id": "expire",
+        "Status": "Enabled",
+        "ExpirationInDays": {"Ref": "FileDays"},
+        "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
+    }
+    for name, function in functions(stage).items():
+        variables = function["Environment"]["Variables"]
+        assert variables["FILE_DAYS"] == {"Ref": "FileDays"}, name
+        assert variables["BUCKET"] == {"Ref": "FilesBucket"}, name
+
+
+def test_prod_keeps_its_files_and_dev_deletes_them() -> None:
+    for stage, policy in (("dev", "Delete"), ("prod", "Retain")):
+        (bucket,) = resources(stage, "AWS::S3::Bucket").values()
+        assert bucket["DeletionPolicy"] == policy
+        assert bucket["UpdateReplacePolicy"] == "Retain"
+
+
+def test_the_bucket_of_the_longest_stage_and_region_has_63_characters() -> None:
+    values = {
+        "AWS::StackName": f"orderline-{'s' * MAX_STAGE}",
+        "AWS::AccountId": "123456789012",
+        "AWS::Region": "us-isof-south-1",
+    }
+    name = data_names(template("dev"), values)["FilesBucket"]
+    assert (len(name), name.islower()) == (63, True)
+
+
+@pytest.mark.parametrize("stage", ["s" * 19, "Test", "my_stage"])
+def test_a_stage_that_gives_no_name_of_a_bucket_is_refused(stage: str) -> None:
+    assert "at most 18 lowercase letters" in stage_mistake(stage, [stage])
+    assert stage_mistake("s" * 18, ["s" * 18]) == ""
 
 
 @each_stage

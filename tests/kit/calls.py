@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
+from urllib.parse import urlsplit
 
 from botocore.exceptions import ClientError
 
@@ -20,6 +21,9 @@ from chalicelib.aws import boto, client
 SOURCE = Path(chalicelib.__file__).parent
 Way = tuple[tuple[str, int], ...]  # (file, line), the calling line first
 _NOT_IN_LAMBDA = "GetQueueUrl"  # not called in Lambda: the template sets the queue's address
+# https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html
+_ACTIONS = {"s3:HeadObject": "s3:GetObject"}
+_ACTION_OF_METHOD = {"GET": "s3:GetObject", "PUT": "s3:PutObject"}
 
 
 @dataclass(frozen=True)
@@ -51,12 +55,20 @@ class Recorder:
         service = model.service_model.service_name
         if not self.function or model.name == _NOT_IN_LAMBDA:
             return
-        self.calls.append(Call(self.function, f"{service}:{model.name}", _resource(params)))
+        action = f"{service}:{model.name}"
+        self.calls.append(Call(self.function, _ACTIONS.get(action, action), _resource(params)))
         self.paths.append(_path())
-        if len(self.calls) > self.fail_from:
+        if len(self.paths) > self.fail_from:
             raise ClientError(
                 {"Error": {"Code": "ThrottlingException", "Message": "made by a test"}}, model.name
             )
+
+    def use(self, method: str, url: str) -> None:
+        """Record the use of a presigned URL, which has its signer's rights, as a call."""
+        host, path = urlsplit(url)[1:3]
+        bucket = host.partition(".s3.")[0]
+        resource = _resource({"Bucket": bucket, "Key": path[1:]})
+        self.calls.append(Call(self.function, _ACTION_OF_METHOD[method], resource))
 
 
 @contextmanager
@@ -64,18 +76,26 @@ def recorded() -> Iterator[Recorder]:
     """Record the calls of every client that the app creates."""
     recorder = Recorder()
     session = boto.session()
-    client._client.cache_clear()  # only clients that are created after `register` call `note`
+    _forget_clients()  # only clients that are created after `register` call `note`
     session.register("provide-client-params.*.*", recorder.note)
     try:
         with patch.dict("os.environ", AWS_TRANSPORT="botocore"):  # whose clients have events
             yield recorder
     finally:
         session.unregister("provide-client-params.*.*", recorder.note)
-        client._client.cache_clear()
+        _forget_clients()
+
+
+def _forget_clients() -> None:
+    client._client.cache_clear()
+    client._bucket.cache_clear()
 
 
 def call_sites() -> set[tuple[str, int]]:
-    """Return every line of the package with a call to AWS: `client("dynamodb").get_item(...)`."""
+    """Return every line of the package with a call to AWS.
+
+    They look like `client("dynamodb").get_item(...)` or `bucket().head(...)`.
+    """
     sites = set()
     for path in SOURCE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -84,7 +104,7 @@ def call_sites() -> set[tuple[str, int]]:
                 if (
                     isinstance(inner, ast.Call)
                     and isinstance(inner.func, ast.Name)
-                    and inner.func.id == "client"
+                    and inner.func.id in ("client", "bucket")
                 ):
                     sites.add((path.name, node.lineno))
     return sites
@@ -109,6 +129,9 @@ def _resource(params: dict[str, Any]) -> str:
     if "QueueUrl" in params:
         queues = {settings.orders_queue: "OrdersQueue", settings.dead_queue: "DeadQueue"}
         return queues[params["QueueUrl"].split("/")[-1]]
+    if "Bucket" in params:
+        assert (params["Bucket"], bool(params["Key"])) == (settings.files_bucket, True)
+        return "FilesBucket/*"
     (table,) = params.get("RequestItems", [params.get("TableName")])
     name = {settings.orders_table: "OrdersTable", settings.tokens_table: "TokensTable"}[table]
     return f"{name}/index/{params['IndexName']}" if "IndexName" in params else name
