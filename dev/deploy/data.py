@@ -24,7 +24,7 @@ def existing(stack: str) -> list[str]:
 
     It finds those too that a deleted stack retained.
     """
-    names = {f"{stack}-orders": TABLE, f"{stack}-tokens": TABLE, bucket_name(stack): BUCKET}
+    names = {bucket_name(stack): BUCKET, f"{stack}-orders": TABLE, f"{stack}-tokens": TABLE}
     return [described(kind, name) for name, kind in names.items() if exists(kind, name)]
 
 

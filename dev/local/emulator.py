@@ -12,6 +12,7 @@ from typing import Any
 
 from ministack import app as ministack
 from ministack.services import lambda_svc
+from ministack.services.cloudformation import provisioners
 
 from dev.local import guard
 from dev.local.cloud import follow
@@ -85,6 +86,8 @@ def main(parent: int, folder: Path) -> None:
     # After an order the event source mapping polls once more, finds nothing and would then sleep
     # for 50 ms: half the latency of an order that is placed meanwhile
     lambda_svc._ESM_IDLE_WAKE_GAP_SECONDS = 0.005
+    # It would refuse an adopted bucket too; a taken name of a new one is still refused, later
+    provisioners.s3_bucket_name_conflict = lambda _: None
     ministack.app = hosted(ministack.app, saver)
     ministack._load_persisted_state = lambda: _restore(saver)
     ministack.save_all = lambda _: None  # the saver has saved already

@@ -30,6 +30,7 @@ class LocalCloud:
     port: int
     log: Path
     pid: int
+    state: Path
 
     @property
     def environment(self) -> dict[str, str]:
@@ -47,7 +48,7 @@ def local_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud
     variables = environment(**cloud.client_environment(port))
     try:
         with patch.dict(os.environ, variables, clear=True):
-            yield LocalCloud(port, folder / "cloud.log", process.pid)
+            yield LocalCloud(port, folder / "cloud.log", process.pid, folder / "state")
     finally:
         cloud.stop(process)
 

@@ -15,7 +15,7 @@ import boto3
 import pytest
 
 from chalicelib import auth
-from dev.deploy import stack
+from dev.deploy import data, stack
 from dev.deploy.formation import describe
 from dev.packaging.package import ROOT, package
 from tests.acceptance.conftest import LocalCloud
@@ -76,7 +76,7 @@ def until_done(api: str, token: str, order_id: str) -> Any:
 
 @pytest.fixture
 def clean(local_cloud: LocalCloud) -> Iterator[LocalCloud]:
-    """Remove everything that a test leaves behind, retained tables too."""
+    """Remove everything that a test leaves behind, retained tables and files too."""
     yield local_cloud
     dynamodb = local_cloud.client("dynamodb")
     for stage in ("dev", "prod"):
@@ -84,7 +84,7 @@ def clean(local_cloud: LocalCloud) -> Iterator[LocalCloud]:
         for table in dynamodb.list_tables()["TableNames"]:
             if table.startswith(f"orderline-{stage}-"):
                 dynamodb.update_table(TableName=table, DeletionProtectionEnabled=False)
-                dynamodb.delete_table(TableName=table)
+        data.delete(f"orderline-{stage}")
 
 
 def test_dev_is_deployed_runs_orders_and_is_destroyed_without_a_trace(clean: LocalCloud) -> None:
@@ -99,6 +99,8 @@ def test_dev_is_deployed_runs_orders_and_is_destroyed_without_a_trace(clean: Loc
     assert api in done.stdout
     order = call(f"{api}/orders", token, {"task": "cook_nuggets", "input": {"pieces": 1}})
     assert until_done(api, token, order["id"])["status"] == "SUCCESS"
+    (bucket,) = buckets_of("orderline-dev")
+    put(bucket, "owner/file")
 
     again = typed(
         "deploy", "--stage", "dev", "--yes", "--set", "WorkerTimeout=10", "--set", "Visibility=60"
@@ -115,6 +117,17 @@ def test_dev_is_deployed_runs_orders_and_is_destroyed_without_a_trace(clean: Loc
     destroyed = typed("destroy", "--stage", "dev", "--yes")
     assert destroyed.returncode == 0, destroyed.stderr
     assert left_of(clean, "orderline-dev") == []
+    # An object without its bucket would come back with the next bucket of this name
+    assert not list(clean.state.rglob("*file*.meta.json"))
+
+
+def buckets_of(name: str) -> list[str]:
+    buckets = boto3.resource("s3").buckets.all()
+    return [bucket.name for bucket in buckets if bucket.name.startswith(name)]
+
+
+def put(bucket: str, key: str) -> None:
+    boto3.client("s3").put_object(Bucket=bucket, Key=key, Body=b"a file")
 
 
 def left_of(cloud: LocalCloud, name: str) -> list[str]:
@@ -133,12 +146,13 @@ def left_of(cloud: LocalCloud, name: str) -> list[str]:
     alarms = cloud.client("cloudwatch").describe_alarms()["MetricAlarms"]
     found += [alarm["AlarmName"] for alarm in alarms]
     found += [topic["TopicArn"] for topic in cloud.client("sns").list_topics()["Topics"]]
+    found += buckets_of(name)
     buckets = boto3.resource("s3").buckets.all()
     found += [file.key for bucket in buckets for file in bucket.objects.all()]
     return [text for text in found if name in text]
 
 
-def test_prod_keeps_its_tables_and_the_next_deploy_adopts_them(clean: LocalCloud) -> None:
+def test_prod_keeps_its_tables_and_files_and_the_next_deploy_adopts_them(clean: LocalCloud) -> None:
     quick = (
         "--stage",
         "prod",
@@ -158,17 +172,26 @@ def test_prod_keeps_its_tables_and_the_next_deploy_adopts_them(clean: LocalCloud
         f"{api}/orders", token, {"task": "cook_nuggets", "input": {"pieces": 1}, "delay_s": 5}
     )
 
+    (bucket,) = buckets_of("orderline-prod")
+    put(bucket, "deployed/file")
+
     destroyed = typed("destroy", "--stage", "prod", "--yes")
-    assert "Kept: the tables orderline-prod-orders, orderline-prod-tokens" in destroyed.stdout
-    assert left_of(clean, "orderline-prod") == ["orderline-prod-orders", "orderline-prod-tokens"]
+    kept = f"bucket {bucket}, table orderline-prod-orders, table orderline-prod-tokens"
+    assert f"Kept: {kept}. To use them again" in destroyed.stdout
+    names = ["orderline-prod-orders", "orderline-prod-tokens", bucket]
+    assert left_of(clean, "orderline-prod") == names
 
     refused = typed("deploy", *quick)
     assert refused.returncode == 1
+    assert f"these exist already, from a deleted stack: {kept}" in refused.stderr
     assert "ADOPT=1" in refused.stderr
 
     adopted = typed("deploy", *quick, "--adopt")
     assert adopted.returncode == 0, adopted.stderr
     assert "< OrdersTable" in adopted.stdout
+    assert "< FilesBucket" in adopted.stdout
+    assert boto3.client("s3").get_object(Bucket=bucket, Key="deployed/file")["Body"].read()
+    assert data.lifecycle_days(bucket) == 12
     api = stack.outputs("orderline-prod")["API"]
     assert call(f"{api}/orders/{first['id']}", token)["status"] == "SUCCESS"
     # The message of the waiting order went with the queue; the sweeper finds its row
@@ -232,6 +255,7 @@ def test_without_a_region_or_credentials_deploy_stops_at_once(
         (("--yes", "--set", "Visibilty=9"), "no parameter Visibilty"),
         (("--yes", "--set", "Visibility=60"), "set Visibility=360"),
         (("--yes", "--set", "MaxReceives=5"), "set MaxReceives="),
+        (("--yes", "--set", "FileDays=11"), "set a larger FileDays"),
         (("--yes", "--set", "WorkerTimeout"), "NAME=VALUE"),
         ((), "YES=1"),
     ],

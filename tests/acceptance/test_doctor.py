@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from chalicelib import auth
-from dev.deploy import stack
+from dev.deploy import data, stack
 from dev.doctor import examine
 from dev.packaging.package import ROOT, package
 from tests.acceptance.conftest import LocalCloud
@@ -27,6 +27,7 @@ class BrokenStack:
         topic = cloud.client("sns").create_topic(Name="alarms")["TopicArn"]
         stack.deploy(NAME, package("dev", this_machine=True), {"AlarmTopic": topic})
         self.resources = stack.resources(NAME)
+        self.bucket = self.resources["FilesBucket"][1]
         self.aws = cloud.client
         _, token = auth.issue("owner")
         self.token = auth.encode(token)
@@ -77,6 +78,32 @@ class BrokenStack:
             self.aws("logs").delete_retention_policy(logGroupName=group)
         else:
             self.aws("logs").put_retention_policy(logGroupName=group, retentionInDays=days)
+
+    def public_access(self, blocked: bool) -> None:
+        names = (
+            "BlockPublicAcls",
+            "IgnorePublicAcls",
+            "BlockPublicPolicy",
+            "RestrictPublicBuckets",
+        )
+        settings = {**dict.fromkeys(names, True), "BlockPublicPolicy": blocked}
+        self.aws("s3").put_public_access_block(
+            Bucket=self.bucket, PublicAccessBlockConfiguration=settings
+        )
+
+    def no_lifecycle(self) -> None:
+        self.aws("s3").delete_bucket_lifecycle(Bucket=self.bucket)
+
+    def lifecycle(self, days: int) -> None:
+        data.set_lifecycle(self.bucket, days)
+
+    def no_bucket(self) -> None:
+        self.aws("s3").delete_bucket(Bucket=self.bucket)
+
+    def create_bucket(self) -> None:
+        self.aws("s3").create_bucket(Bucket=self.bucket)
+        self.public_access(True)
+        self.lifecycle(12)
 
     def alarm(self, on: bool) -> None:
         client = self.aws("cloudwatch")
@@ -154,6 +181,31 @@ def test_a_healthy_stack_has_no_findings(broken_stack: BrokenStack) -> None:
             lambda broken: broken.queue("DeadQueue", MessageRetentionPeriod="3600"),
             lambda broken: broken.queue("DeadQueue", MessageRetentionPeriod="1209600"),
             "no longer than",
+        ),
+        (
+            lambda broken: broken.public_access(False),
+            lambda broken: broken.public_access(True),
+            "does not block public access",
+        ),
+        (
+            lambda broken: broken.lifecycle(11),
+            lambda broken: broken.lifecycle(12),
+            "S3 deletes files after 11 days, but FILE_DAYS is 12",
+        ),
+        (
+            lambda broken: broken.no_lifecycle(),
+            lambda broken: broken.lifecycle(12),
+            "files are stored, and billed, for ever",
+        ),
+        (
+            lambda broken: broken.worker(FILE_DAYS="11"),
+            lambda broken: broken.worker(FILE_DAYS="12"),
+            "FILE_DAYS=11: must be at least 12",
+        ),
+        (
+            lambda broken: broken.no_bucket(),
+            lambda broken: broken.create_bucket(),
+            "does not exist: no file can be uploaded",
         ),
         (lambda broken: broken.ttl(False), lambda broken: broken.ttl(True), "TTL is off"),
         (lambda broken: broken.take_token(), lambda broken: broken.give_token(), "no access token"),

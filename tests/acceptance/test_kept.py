@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 
+from chalicelib import config
 from dev.local import snapshot
 from tests.acceptance.stack import Stack, environment, free_port, until
 
@@ -66,6 +71,50 @@ def test_a_killed_cloud_loses_at_most_the_last_two_seconds(own: Stack) -> None:
     assert own.ended_order(later["id"])["status"] == "SUCCESS"
     assert own.stop() == 0
     assert "orders are saved in .local/" in own.output
+
+
+def test_a_file_survives_a_killed_cloud_and_a_restart_until_its_days_are_over(own: Stack) -> None:
+    photo = os.urandom(3_000_000)
+    file_id = upload(own, photo)
+    saved = own.project / ".local" / "state"
+    until((saved / snapshot.NAME).exists, 10)
+    assert photo not in (snapshot.read(saved) or b""), "saving would take longer with each file"
+
+    os.kill(own.processes("dev.local.emulator")[0], signal.SIGKILL)
+    until(lambda: own.ended is not None, 10)
+    own.start()
+    assert download(own, file_id) == photo
+    assert own.stop() == 0
+
+    own.start()
+    assert download(own, file_id) == photo
+    assert own.stop() == 0
+
+    (sidecar,) = (saved / snapshot.FILES).rglob(f"{file_id}.meta.json")
+    metadata = json.loads(sidecar.read_text())
+    uploaded_at = datetime.now(timezone.utc) - timedelta(days=config.Settings.file_days, hours=1)
+    sidecar.write_text(json.dumps({**metadata, "last_modified": uploaded_at.isoformat()}))
+    own.start()
+    assert own.http("GET", f"/files/{file_id}").status == 404
+    assert not list((saved / snapshot.FILES).rglob(f"{file_id}*"))
+
+
+def upload(stack: Stack, content: bytes) -> str:
+    file_id = hashlib.sha256(content).hexdigest()
+    file = {"sha256": file_id, "size": len(content), "type": "text/plain"}
+    signed = stack.http("POST", "/files", file).json["upload"]
+    request = urllib.request.Request(signed["url"], content, signed["headers"], method="PUT")
+    with urllib.request.urlopen(request, timeout=30):
+        return file_id
+
+
+def download(stack: Stack, file_id: str) -> bytes:
+    """Return a file's bytes; urllib follows the redirect to the local cloud."""
+    headers = {"Authorization": f"Bearer {stack.token}"}
+    request = urllib.request.Request(f"{stack.url}/files/{file_id}", headers=headers)
+    with urllib.request.urlopen(request, timeout=30) as response:
+        content: bytes = response.read()
+    return content
 
 
 def test_a_full_disk_is_reported_at_once_and_at_the_end(project: Path) -> None:
