@@ -157,6 +157,10 @@ def _count_costs(results: Results) -> None:
     for name, usd in dollars.items():
         say(f"  {name:14}{usd:6.2f}  {100 * usd / total:3.0f} %")
     results["usd_by_service"] = dollars
+    photo = costs.photo_dollars(costs.photo_requests())
+    results["usd_of_a_photo_by_service"] = photo
+    for name, usd in photo.items():
+        say(f"  with a photo: {name:14}{usd:6.2f}")
     results["growth"] = [
         *(_count_calls(rows, 0) for rows in ROWS),
         *(_count_calls(0, messages) for messages in MESSAGES),

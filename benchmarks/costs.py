@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,7 @@ from chalicelib.table.items import encode_order
 from testkit.cloud import REGION, Cloud, LambdaContext, running
 from testkit.registry import restored
 from testkit.wire import Wire, tapped
+from tests.kit.calls import recorded
 from tests.kit.units import Meter
 
 # Prices in us-east-1, November 2025, in dollars for a million
@@ -28,13 +30,19 @@ PRICES = {
     "sqs_request": 0.40,  # https://aws.amazon.com/sqs/pricing/ (standard)
     "write_unit": 0.625,  # https://aws.amazon.com/dynamodb/pricing/on-demand/
     "read_unit": 0.125,
+    "s3_put": 5.00,  # https://aws.amazon.com/s3/pricing/ (standard)
+    "s3_get": 0.40,  # also HEAD
+    "s3_gb_month": 23_000.0,
+    "transfer_gb": 90_000.0,  # from AWS to the internet; into AWS it is free
     "log_gb": 500_000.0,  # https://aws.amazon.com/cloudwatch/pricing/
 }
 # Assumed, not measured on AWS: billed durations at 512 MB, and Lambda's own log lines of a run
 BILLED_S = {"POST": 0.025, "worker": 0.025, "poll": 0.012}
+READ_PHOTO_S = 0.05  # added to a run of the worker
 MEMORY_GB = 0.5
 PLATFORM_LOG_BYTES = 350
 LARGE = "x" * 60 * 1024
+PHOTO_BYTES = 3_000_000
 
 
 @dataclass(frozen=True)
@@ -142,6 +150,50 @@ def flow(text: str = "", rows: int = 0, messages: int = 0) -> Flow:
         if messages:
             mocked.wait(messages)
         return mocked.flow(text)
+
+
+def count_bytes(photo: tasks.File) -> int:
+    return len(photo.read())
+
+
+def photo_requests() -> Counter[str]:
+    """Count the requests to S3 for a photo that is uploaded, ordered and read, by IAM action."""
+    content = bytes(PHOTO_BYTES)
+    with (
+        redirect_stdout(io.StringIO()),
+        restored(),
+        running() as cloud,
+        recorded() as recorder,
+    ):
+        tasks.task(count_bytes)
+        with recorder.of("photo"):
+            file_id = cloud.upload(content)
+            recorder.use("PUT", f"https://{config.settings().files_bucket}.s3./kit/{file_id}")
+            order = cloud.place("count_bytes", {"photo": {"file": file_id}})
+            cloud.drain()
+        assert cloud.get(order["id"])["result"] == PHOTO_BYTES
+    return Counter(call.action for call in recorder.calls if call.action.startswith("s3:"))
+
+
+def photo_dollars(requests: Counter[str]) -> dict[str, float]:
+    """Return the dollars that a million orders cost more if each has a photo of its own.
+
+    The last member, `one download`, is added if a client downloads a file as large.
+    """
+    gb = PHOTO_BYTES / 1e9
+    billed_s = BILLED_S["POST"] + READ_PHOTO_S
+    return {
+        "S3 requests": requests["s3:PutObject"] * PRICES["s3_put"]
+        + requests["s3:GetObject"] * PRICES["s3_get"],
+        "S3 storage": gb * config.Settings.file_days / 30 * PRICES["s3_gb_month"],
+        "API Gateway": PRICES["api_gateway_request"],
+        "Lambda": PRICES["lambda_request"] + billed_s * MEMORY_GB * PRICES["lambda_gb_s"],
+        "one download": gb * PRICES["transfer_gb"]
+        + 2 * PRICES["s3_get"]
+        + PRICES["api_gateway_request"]
+        + PRICES["lambda_request"]
+        + BILLED_S["poll"] * MEMORY_GB * PRICES["lambda_gb_s"],
+    }
 
 
 def dollars(flow: Flow) -> dict[str, float]:
