@@ -50,12 +50,15 @@ def find(owner: str, file_id: str) -> Stored | None:
         return bucket().head(_key(owner, file_id))
 
 
-def upload(owner: str, file_id: str, size: int, type: str) -> SignedRequest | None:
+def upload(
+    owner: str, file_id: str, size: int, type: str, renew: bool = False
+) -> SignedRequest | None:
     """Return the request that uploads a file; None if it is stored and fresh. Raises Unavailable.
 
-    S3 refuses other bytes than those of `file_id`, another size and another type.
+    S3 refuses other bytes than those of `file_id`, another size and another type. With `renew` the
+    file is uploaded again in any case, which an order for later may need.
     """
-    stored = find(owner, file_id)
+    stored = None if renew else find(owner, file_id)
     fresh = stored and lasts_until(clock.now() + _RESERVE, stored.modified_at)
     if stored and fresh and stored.type == type:
         return None
@@ -113,7 +116,7 @@ def _complete(file: File, stored: Stored | None, run_at: Micros, pointer: str) -
     if not lasts_until(run_at, stored.modified_at):
         raise FileMissing(
             f"file {file.file} would be deleted before the order ends; upload it again with"
-            " POST /files (and if the order runs later, raise the setting FILE_DAYS)",
+            ' POST /files and "renew": true (or raise the setting FILE_DAYS)',
             pointer,
         )
     file.type = stored.type

@@ -145,6 +145,9 @@ class NewFile(Struct, forbid_unknown_fields=True):
     sha256: FileId
     size: Annotated[int, Meta(ge=0, description="In bytes")]
     type: Annotated[str, Meta(description="Media type, such as image/png")] = DEFAULT_TYPE
+    renew: Annotated[
+        bool, Meta(description="Upload it even if it is stored, so that it stays for longer")
+    ] = False
 
 
 class Upload(Struct):

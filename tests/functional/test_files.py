@@ -261,6 +261,22 @@ def test_a_file_must_outlive_its_order(cloud: Cloud) -> None:
     assert cloud.place("size", value)["status"] == "PENDING"
 
 
+@pytest.mark.usefixtures("size")
+def test_a_fresh_file_is_renewed_for_an_order_that_runs_later(cloud: Cloud) -> None:
+    file = {"sha256": cloud.upload(PHOTO), "size": len(PHOTO), "renew": True}
+    later = {"task": "size", "input": {"image": {"file": file["sha256"]}}, "delay_s": 0.9 * DAY}
+    cloud.clock.advance(0.5 * DAY)
+
+    refusal = cloud.http("POST", "/orders", later)
+    fresh = cloud.http("POST", "/files", {**file, "renew": False})
+    renewed = cloud.http("POST", "/files", file)
+
+    assert refusal.json["type"] == "/problems/file-missing"
+    assert '"renew": true' in refusal.json["detail"]
+    assert fresh.json["upload"] is None
+    assert renewed.json["upload"]["method"] == "PUT"
+
+
 def test_a_retry_checks_the_files_again(cloud: Cloud) -> None:
     @task(max_attempts=1)
     def broken(image: File) -> None:
