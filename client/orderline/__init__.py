@@ -7,10 +7,20 @@
     print(orderline.wait(order["id"])["result"])
 
 Orders are dicts as the API returns them. All errors derive from CallError: NotReachable (no answer;
-the call may have taken effect), RequestRejected and NotDone (still running).
+the call may have taken effect), RequestRejected, NotDone (still running) and TransferFailed (a file
+was not uploaded or downloaded).
 """
 
 from orderline.calls import CallError, NotReachable, RequestRejected
 from orderline.client import NotDone, Order, Orderline
+from orderline.transfer import TransferFailed
 
-__all__ = ["CallError", "NotDone", "NotReachable", "Order", "Orderline", "RequestRejected"]
+__all__ = [
+    "CallError",
+    "NotDone",
+    "NotReachable",
+    "Order",
+    "Orderline",
+    "RequestRejected",
+    "TransferFailed",
+]

@@ -15,6 +15,7 @@ PAUSES_S = (0.2, 0.4, 0.8, 1.6)  # between tries; the last one repeats
 RESPONSE_TIMEOUT_S = 30  # API Gateway itself times out after 29
 MAX_CACHED = 64
 RETRYABLE = {429, 500, 502, 503, 504}
+NO_ERRORS = {303, 304}  # a file's URL, which is in the body too; an unchanged resource
 
 
 class CallError(Exception):
@@ -63,7 +64,7 @@ class Calls:
         self.url = url.rstrip("/")
         self._token = token
         self._patience_s = patience_s
-        self._open = urllib.request.build_opener(_NoRedirect).open
+        self._open = urllib.request.build_opener(NoRedirect).open
         self._cache: dict[str, tuple[str, Any]] = {}  # path -> (ETag, value), the latest last
 
     def get(self, path: str, wait_s: float = 0) -> tuple[Any, float]:
@@ -118,7 +119,7 @@ class Calls:
             if time.monotonic() + pause_s > deadline:
                 raise NotReachable(f"{self.url} does not answer: {reason}")
             time.sleep(pause_s)
-        if reply.status >= 300 and reply.status != 304:
+        if reply.status >= 300 and reply.status not in NO_ERRORS:
             raise RequestRejected(reply.status, reply.value)
         return reply
 
@@ -149,7 +150,7 @@ class Calls:
             return None, str(getattr(error, "reason", "")) or str(error) or type(error).__name__
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
+class NoRedirect(urllib.request.HTTPRedirectHandler):
     """Handler that follows no redirect, which would send the token to another host."""
 
     def redirect_request(self, *_: Any) -> None:

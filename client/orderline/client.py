@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import time
 import urllib.parse
 import uuid
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeAlias
+from os import PathLike
+from pathlib import Path
+from typing import IO, Any, TypeAlias, overload
 
+from orderline import transfer
 from orderline.calls import CallError, Calls, RequestRejected
+from orderline.files import FileReference, Prepared, Source, label_of, written
+from orderline.transfer import Progress
 
 WAIT_S = 20  # longest wait to ask of the server in one request: Prefer: wait, RFC 7240
 REFERENCE_AMONG = 100  # latest orders among which a short reference is looked up
@@ -44,27 +50,41 @@ class Orderline:
         delay_s: float | None = None,
         run_at: str | None = None,
         key: str | None = None,
+        progress: Progress | None = None,
     ) -> Order:
         """Place an order; it is durable once this returns.
 
         Args:
             task: name of the task.
-            input: the task's input, a dict; default: empty.
+            input: the task's input, a dict; default: empty. A Path or bytes in it stand for a file:
+                small ones are sent inline, others uploaded before.
             delay_s: seconds to wait before the first attempt.
             run_at: time of the first attempt, RFC 3339.
             key: Idempotency-Key: the same key and request give the same order, however often they
                 are sent. Default: a new key for this call.
+            progress: called with a file's name, the bytes uploaded, and its size.
         """
+        prepared = Prepared({} if input is None else input)
+        for pointer, source in prepared.uploads.items():
+            self._store(source, progress, pointer)
         members = {
             "task": task,
-            "input": {} if input is None else input,
+            "input": prepared.value,
             "delay_s": delay_s,
             "run_at": run_at,
         }
         body = {name: value for name, value in members.items() if value is not None}
         headers = {"Idempotency-Key": key or uuid.uuid4().hex}
-        order: Order = self._calls.call("POST", "/orders", body, headers).value
-        return order
+        while True:
+            try:
+                order: Order = self._calls.call("POST", "/orders", body, headers).value
+                return order
+            except RequestRejected as error:
+                pointer = _missing_file(error)
+                if pointer not in prepared.uploads:
+                    raise
+            # Once for each file: it was deleted meanwhile, or must be stored for longer
+            self._store(prepared.uploads.pop(pointer), progress, pointer, renew=True)
 
     def get(self, order_id: str, include: Sequence[str] = ()) -> Order:
         """Return the order. `include` adds members: `input`, `history`."""
@@ -159,6 +179,97 @@ class Orderline:
         """
         return self._calls.call("POST", f"{_path(order_id)}/retry", retry=False).value  # type: ignore[no-any-return]
 
+    def upload(
+        self,
+        content: bytes | str | PathLike[str],
+        name: str | None = None,
+        type: str | None = None,
+        progress: Progress | None = None,
+    ) -> FileReference:
+        """Upload a file, unless it is stored, and return what an order's input names it by.
+
+        Safe to repeat. Raises OSError if the file can't be read.
+
+        Args:
+            content: the bytes, or a path; a large file is read in pieces.
+            name: name for people, such as cat.png. Default: the path's name.
+            type: media type, such as image/png. Default: guessed from the name.
+            progress: called with the file's name, the bytes uploaded, and its size.
+        """
+        source = Source.of(content, name, type)
+        self._store(source, progress)
+        return source.reference
+
+    @overload
+    def download(
+        self, file: str | FileReference, target: None = None, progress: Progress | None = None
+    ) -> bytes: ...
+
+    @overload
+    def download(
+        self,
+        file: str | FileReference,
+        target: str | PathLike[str],
+        progress: Progress | None = None,
+    ) -> Path: ...
+
+    def download(
+        self,
+        file: str | FileReference,
+        target: str | PathLike[str] | None = None,
+        progress: Progress | None = None,
+    ) -> bytes | Path:
+        """Return the bytes of a file, or write them to a path and return it; they are checked.
+
+        Raises OSError if the path can't be written; then, and after any error, it is as before.
+
+        Args:
+            file: an id, or a file as a result names it.
+            target: the path to write, which is replaced if it exists. Default: return the bytes.
+            progress: called with the file's name, the bytes downloaded, and its size.
+        """
+        if target is None:
+            buffer = io.BytesIO()
+            self._fetch(file, buffer, progress)
+            return buffer.getvalue()
+        path = Path(target)
+        with written(path) as stream:
+            self._fetch(file, stream, progress)
+        return path
+
+    def _store(
+        self, source: Source, progress: Progress | None, pointer: str = "", renew: bool = False
+    ) -> None:
+        file: dict[str, Any] = {"sha256": source.sha256, "size": source.size, "type": source.type}
+        if renew:
+            file["renew"] = True
+
+        def store() -> None:
+            upload = self._calls.call("POST", "/files", file).value["upload"]
+            if upload is not None:
+                transfer.upload(upload, source, progress)
+
+        try:
+            transfer.retried(store)
+        except RequestRejected as error:
+            if pointer:
+                error.problem.setdefault("pointer", pointer)
+            raise
+
+    def _fetch(
+        self, file: str | FileReference, stream: IO[bytes], progress: Progress | None
+    ) -> None:
+        file = {"file": file} if isinstance(file, str) else file
+        file_id = file["file"]
+        label = label_of(file)
+
+        def fetch() -> None:
+            # Its 303 is not followed: that request would carry the access token
+            found = self._calls.call("GET", f"/files/{_quote(file_id)}").value
+            transfer.download(found["url"], file_id, found["size"], label, stream, progress)
+
+        transfer.retried(fetch)
+
     def tasks(self) -> Tasks:
         """Return the available tasks.
 
@@ -167,6 +278,16 @@ class Orderline:
         return self._calls.get("/tasks")[0]["items"]  # type: ignore[no-any-return]
 
 
+def _missing_file(error: RequestRejected) -> str:
+    """Return the pointer to a file that is not stored; empty for any other problem."""
+    missing = error.problem.get("type") == "/problems/file-missing"
+    return str(error.problem.get("pointer", "")) if missing else ""
+
+
 def _path(order_id: str, include: Sequence[str] = ()) -> str:
     query = f"?include={','.join(include)}" if include else ""
-    return f"/orders/{urllib.parse.quote(order_id, safe='')}{query}"
+    return f"/orders/{_quote(order_id)}{query}"
+
+
+def _quote(text: str) -> str:
+    return urllib.parse.quote(text, safe="")

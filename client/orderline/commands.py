@@ -10,11 +10,12 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
 
-from orderline import NotReachable, Order, Orderline, connect, inputs
+from orderline import NotReachable, Order, Orderline, connect, files, inputs, terminal
 
 FAILED = 1
 WATCH_S = 2
@@ -60,10 +61,22 @@ def place(
 ) -> None:
     """Place an order for TASK.
 
-    VALUE is parsed as JSON if it is valid JSON, else it is text: pieces=6 sauce=curry. Use @FILE
-    for the content of a file, which is encoded in base64 unless it is text: image=@digit.png.
+    VALUE is parsed as JSON if it is valid JSON, else it is text: pieces=6 sauce=curry.
+
+    Use @FILE for a file: image=@photo.jpg. If the task takes a file there, it is sent or uploaded
+    as it is; repeat KEY=@FILE for a list of files. Otherwise the value is the file's content, in
+    base64 unless it is text.
     """
-    order = client.place(task, inputs.read(members, text), delay_s=delay_s, key=key)
+
+    def input_schema() -> inputs.Schema:
+        schemas: dict[str, inputs.Schema] = {
+            each["name"]: each["input_schema"] for each in client.tasks()
+        }
+        return schemas.get(task, {})
+
+    input = inputs.read(members, text, input_schema)
+    with terminal.file_errors(), terminal.transfers() as progress:
+        order = client.place(task, input, delay_s=delay_s, key=key, progress=progress)
     if wait:
         _follow(client, order, as_json)
     else:
@@ -153,6 +166,40 @@ def retry(client: Orderline, reference: str, wait: bool, as_json: bool) -> None:
         _show(order, as_json)
 
 
+@main.command("get-file")
+@click.argument("reference", metavar="ORDER_OR_FILE_ID")
+@click.option(
+    "-o",
+    "--output",
+    metavar="PATH",
+    help="Where to save: a file, a folder, or - for standard output. [default: this folder]",
+)
+@click.option("--force", is_flag=True, help="Replace files that exist.")
+@connect.client
+def get_file(client: Orderline, reference: str, output: str | None, force: bool) -> None:
+    """Save the files of an order's result, or one file by its id.
+
+    Files get the names of the result, without any folders in them.
+    """
+    found = _files_of(client, reference)
+    if output == "-":
+        if len(found) > 1:
+            raise click.UsageError(f"the result has {len(found)} files; save them in a folder")
+        click.echo(client.download(found[0]), nl=False)
+        return
+    targets = _targets(found, output)
+    if (
+        existing := []
+        if force
+        else [path for path in targets if path.exists() or path.is_symlink()]
+    ):
+        raise click.UsageError(f"{existing[0]} exists; use --force to replace it")
+    for file, target in zip(found, targets, strict=True):
+        with terminal.file_errors(), terminal.transfers() as progress:
+            client.download(file, target, progress)
+        click.echo(str(target))
+
+
 @main.command()
 @_AS_JSON
 @connect.client
@@ -165,6 +212,31 @@ def tasks(client: Orderline, as_json: bool) -> None:
     from orderline import show
 
     show.tasks(available)
+
+
+def _files_of(client: Orderline, reference: str) -> list[files.FileReference]:
+    """Return the distinct files of an order's result, or the file with this id."""
+    if files.is_file_id(reference.lower()):
+        return [{"file": reference.lower()}]
+    order = client.get(client.find(reference))
+    found: list[files.FileReference] = []
+    for file in files.references(order.get("result")):
+        if file not in found:
+            found.append(file)
+    if not found:
+        reason = "has no files in its result" if order["done"] else "has no result yet"
+        raise click.UsageError(f"order {order['id']} {reason}; its status is {order['status']}")
+    return found
+
+
+def _targets(found: list[files.FileReference], output: str | None) -> list[Path]:
+    """Return the path to which to save each file."""
+    folder = Path(output or ".")
+    if folder.is_dir():
+        return [folder / name for name in files.names(found)]
+    if len(found) > 1:
+        raise click.UsageError(f"the result has {len(found)} files; {output} is not a folder")
+    return [folder]
 
 
 def _follow(client: Orderline, order: Order, as_json: bool) -> None:

@@ -6,16 +6,27 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import Any
 
 from rich.console import Console
 from rich.live import Live
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TransferSpeedColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
 from orderline import Order
+from orderline.files import references
+from orderline.transfer import Progress as Report
 
 WATCH_S = 2
 STYLES = {"SUCCESS": "green", "FAILED": "red", "CANCELLED": "dim", "RUNNING": "cyan"}
@@ -33,6 +44,29 @@ def order(order: Order) -> None:
         out.print(Text(plain(line), style="red"))
     if order["status"] == "SUCCESS":
         out.print(Text(json.dumps(order.get("result"), indent=2)))
+        _print_files(out, order)
+
+
+def _print_files(out: Console, order: Order) -> None:
+    files = list(references(order.get("result")))
+    if not files:
+        return
+    rows = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for file in files:
+        name = Text(plain(str(file.get("name") or file["file"])), style="bold")
+        rows.add_row(name, plain(str(file.get("type", ""))), size_text(file.get("size")))
+    out.print(rows)
+    out.print(Text(f"To save: orderline get-file {order['id']}", style="dim"))
+
+
+def size_text(size: Any) -> str:
+    """Return a number of bytes in a unit that fits."""
+    if not isinstance(size, int):
+        return ""
+    for unit, bytes_in_it in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if size >= bytes_in_it:
+            return f"{size / bytes_in_it:.1f} {unit}"
+    return f"{size} bytes"
 
 
 def table(orders: Iterable[Order]) -> None:
@@ -77,6 +111,26 @@ def progress(changes: Iterator[Order], order: Order) -> Order:
                 completed=percent or 0,
             )
     return last
+
+
+@contextmanager
+def transfer_bars() -> Iterator[Report]:
+    """Show a bar for each file on standard error, until the block ends."""
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        rows: dict[str, Any] = {}
+
+        def report(name: str, done: int, size: int) -> None:
+            if name not in rows:
+                rows[name] = bars.add_task(plain(name), total=size)
+            bars.update(rows[name], completed=done)
+
+        yield report
 
 
 def watch(read: Callable[[], list[Order]]) -> None:

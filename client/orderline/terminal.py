@@ -1,0 +1,44 @@
+"""What commands show about files: progress bars and errors."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import click
+
+from orderline.transfer import Progress
+
+BAR_BYTES = 2_000_000  # smaller files get no bar
+
+
+@contextmanager
+def transfers() -> Iterator[Progress | None]:
+    """Show a bar for each large file on standard error if it is a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    with ExitStack() as stack:
+        bars: Progress | None = None
+
+        def report(name: str, done: int, size: int) -> None:
+            nonlocal bars
+            if size < BAR_BYTES:
+                return
+            if bars is None:
+                from orderline import show
+
+                bars = stack.enter_context(show.transfer_bars())
+            bars(name, done, size)
+
+        yield report
+
+
+@contextmanager
+def file_errors() -> Iterator[None]:
+    """Report a file that can't be read or written as wrong usage."""
+    try:
+        yield
+    except OSError as error:
+        raise click.UsageError(f"{error.filename}: {error.strerror}") from None
