@@ -1,22 +1,29 @@
-"""The client uploads and downloads files at the local cloud, which checks signed URLs as S3 does."""
+"""The client uploads and downloads files at the local cloud, which checks URLs as S3 does."""
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import http.client
+import io
+import json
+import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
-from urllib.parse import urlsplit
 
+import boto3
 import pytest
 from click.testing import CliRunner, Result
 from orderline import Orderline, RequestRejected, TransferFailed, transfer
 from orderline.commands import main
+from orderline.files import PIECE, written
 
-from tests.acceptance.stack import Stack
+from dev.local import cloud
+from tests.acceptance.stack import Stack, copy_of_the_project
 
 pytestmark = pytest.mark.local
 
@@ -48,11 +55,13 @@ TASKS = '''
 
 
 @pytest.fixture(scope="module")
-def served(_own: Stack) -> Stack:
-    """Return a stack with tasks that take files."""
-    path = _own.project / "chalicelib" / "tasks" / "of_files.py"
-    path.write_text(textwrap.dedent(TASKS))
-    return _own
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Start a stack with tasks that take files."""
+    project = copy_of_the_project(tmp_path_factory.mktemp("files"))
+    (project / "chalicelib" / "tasks" / "of_files.py").write_text(textwrap.dedent(TASKS))
+    running = Stack(project).start()
+    yield running
+    running.stop()
 
 
 @pytest.fixture
@@ -68,39 +77,47 @@ def photo(tmp_path: Path) -> Path:
 
 
 class Sent:
-    """The bytes that this process sends over HTTP, by (host, port)."""
+    """What this process sends over HTTP: the port, and a request's bytes but a file's."""
 
-    def __init__(self) -> None:
+    def __init__(self, stack: Stack) -> None:
         self.requests: list[tuple[int, bytes]] = []
-        self.break_uploads = 0
+        self.breaks = 0
+        """How many uploads to cut."""
+        self.before_order: Callable[[], None] | None = None
+        """What to do before the next order is placed."""
+        self._s3_port = int(stack.options["CLOUD_PORT"])
 
     @property
     def to_s3(self) -> list[bytes]:
-        return [data for port, data in self.requests if port == self.s3_port]
+        return [data for port, data in self.requests if port == self._s3_port]
 
-    s3_port = 0
+    @contextmanager
+    def recording(self) -> Iterator[Sent]:
+        send = http.client.HTTPConnection.send
+
+        def recorded(connection: http.client.HTTPConnection, data: Any) -> None:
+            assert connection.port is not None
+            if data.startswith(b"POST /orders ") and (action := self.before_order):
+                self.before_order = None
+                action()
+            self.requests.append((connection.port, data[:4096]))
+            if self.breaks and connection.port == self._s3_port and not data.startswith(b"PUT "):
+                self.breaks -= 1
+                raise ConnectionResetError("cut by the test")
+            send(connection, data)
+
+        with patch.object(http.client.HTTPConnection, "send", recorded):
+            yield self
+
+    @property
+    def puts(self) -> int:
+        return sum(data.startswith(b"PUT ") for data in self.to_s3)
 
 
 @pytest.fixture
 def sent(served: Stack) -> Iterator[Sent]:
-    """Record what http.client sends, and cut some connections within an upload."""
-    record = Sent()
-    record.s3_port = int(served.options["CLOUD_PORT"])
-    send = http.client.HTTPConnection.send
-
-    def recorded(connection: http.client.HTTPConnection, data: Any) -> None:
-        assert connection.port is not None
-        if not isinstance(data, bytes):  # the body of an upload
-            if record.break_uploads:
-                record.break_uploads -= 1
-                send(connection, data.read(1000))
-                raise ConnectionResetError("cut by the test")
-        else:
-            record.requests.append((connection.port, data))
-        send(connection, data)
-
-    with patch.object(http.client.HTTPConnection, "send", recorded):
-        yield record
+    with Sent(served).recording() as sent:
+        yield sent
 
 
 def sha256(content: bytes) -> str:
@@ -133,8 +150,8 @@ def test_the_access_token_is_never_sent_to_the_bucket(
 ) -> None:
     orderline.download(orderline.upload(unique("secret")))
 
-    heads = [data.split(b"\r\n\r\n")[0].lower() for data in sent.to_s3]
-    assert [head.split()[0] for head in heads] == [b"put", b"get"]
+    heads = [data.lower() for data in sent.to_s3 if data.startswith((b"PUT ", b"GET "))]
+    assert len(heads) == 2
     assert not any(b"authorization:" in head or b"bearer" in head for head in heads)
     assert not any(served.token.encode() in data for data in sent.to_s3)
     assert any(served.token.encode() in data for _, data in sent.requests)
@@ -145,43 +162,173 @@ def test_a_file_that_is_stored_is_not_sent_again(orderline: Orderline, sent: Sen
     files = [orderline.upload(content) for _ in range(2)]
 
     assert files[0] == files[1] == {"file": sha256(content)}
-    assert len(sent.to_s3) == 1
+    assert sent.puts == 1
 
 
 @pytest.mark.parametrize("breaks", [1, 2])
 def test_an_upload_whose_connection_breaks_is_repeated(
     orderline: Orderline, sent: Sent, breaks: int
 ) -> None:
-    sent.break_uploads = breaks
+    sent.breaks = breaks
     content = unique(f"broken {breaks}")
 
-    assert orderline.download(orderline.upload(content)) == content
-    assert len(sent.to_s3) == breaks + 2
+    file = orderline.upload(content)
+
+    assert sent.puts == breaks + 1
+    assert orderline.download(file) == content
 
 
 def test_an_upload_that_always_breaks_ends_with_an_error(orderline: Orderline, sent: Sent) -> None:
-    sent.break_uploads = 99
-    with pytest.raises(TransferFailed, match=r"^cat\.jpg was not uploaded: .* does not answer"):
+    sent.breaks = 99
+    with pytest.raises(TransferFailed, match=r"^cat\.jpg was not uploaded: .* cut by the test"):
         orderline.upload(unique("always"), name="cat.jpg")
+    assert sent.puts == transfer.TRIES
 
 
 def test_place_uploads_paths_and_bytes(orderline: Orderline, photo: Path, sent: Sent) -> None:
     images = [photo, b"", b"tiny", unique("bytes"), photo]
     order = orderline.wait(orderline.place("sizes", {"images": images})["id"], timeout_s=30)
 
-    assert order["result"]["sizes"] == [len(PHOTO), 0, 4, len(images[3]), len(PHOTO)]  # type: ignore[arg-type]
-    assert not any(b"tiny" in data for data in sent.to_s3)
+    sizes = [len(PHOTO), 0, 4, len(unique("bytes")), len(PHOTO)]
+    assert order["result"]["sizes"] == sizes
+    assert base64.b64encode(b"tiny") in b"".join(data for _, data in sent.requests)
 
 
-def test_place_uploads_again_what_was_deleted_meanwhile(
-    served: Stack, orderline: Orderline, photo: Path, sent: Sent
+def test_place_uploads_a_file_again_that_was_deleted_meanwhile(
+    served: Stack, orderline: Orderline, tmp_path: Path, sent: Sent
 ) -> None:
-    """A day's delay needs a file that was uploaded just now; the client renews it."""
-    orderline.upload(photo)
-    sent.requests.clear()
-    delay_s = 86_400 - 5
-    served.age_files(seconds=60)
+    path = tmp_path / "cat.jpg"
+    path.write_bytes(unique("deleted"))
+    sent.before_order = lambda: delete_files(served)
 
-    order = orderline.place("mirror", {"image": photo}, delay_s=delay_s)
+    order = orderline.wait(orderline.place("mirror", {"image": path})["id"], timeout_s=30)
 
-    assert order["status"] == "PENDING"
+    assert order["status"] == "SUCCESS"
+    assert sent.puts == 2
+
+
+def test_place_can_not_upload_a_file_that_it_knows_by_id_only(
+    served: Stack, orderline: Orderline, photo: Path
+) -> None:
+    file = orderline.upload(unique("by id"))
+    delete_files(served)
+    with pytest.raises(RequestRejected, match="POST /files") as error:
+        orderline.place("sizes", {"images": [photo, file]})
+    assert error.value.problem["pointer"] == "/input/images/1"
+
+
+def test_a_file_that_changes_during_its_upload_is_refused(
+    orderline: Orderline, tmp_path: Path
+) -> None:
+    path = tmp_path / "log.txt"
+
+    def change(content: bytes) -> Callable[..., Any]:
+        return lambda *_: path.write_bytes(content)
+
+    path.write_bytes(b"a" * 3 * PIECE)
+    with pytest.raises(TransferFailed, match=r"log\.txt became shorter"):
+        orderline.upload(path, progress=change(b""))
+    path.write_bytes(b"a" * 3 * PIECE)
+    with pytest.raises(TransferFailed, match=r"log.txt .* 400 BadDigest.*changed meanwhile"):
+        orderline.upload(path, progress=change(b"b" * 3 * PIECE))
+
+
+def test_an_expired_url_is_an_error_that_a_new_url_may_fix(orderline: Orderline) -> None:
+    file_id = orderline.upload(unique("expired"))["file"]
+    url = orderline._calls.call("GET", f"/files/{file_id}").value["url"]
+    expired = re.sub(r"X-Amz-Date=2\d+", "X-Amz-Date=20200101", url)
+
+    with pytest.raises(TransferFailed, match=r"^cat\.jpg was not downloaded: S3 answered 403") as e:
+        transfer.download(expired, file_id, 1, "cat.jpg", io.BytesIO(), None)
+    assert e.value.again
+
+
+def test_a_download_has_the_right_bytes_or_none(orderline: Orderline, tmp_path: Path) -> None:
+    file_id = orderline.upload(unique("right"))["file"]
+    url = orderline._calls.call("GET", f"/files/{file_id}").value["url"]
+    target = tmp_path / "old"
+    target.write_bytes(b"old")
+
+    with (
+        pytest.raises(TransferFailed, match="not its own"),
+        written(target) as stream,
+    ):
+        transfer.download(url, sha256(b"other"), 1, "cat.jpg", stream, None)
+
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("old", b"old")]
+
+
+def run(stack: Stack, *words: str, stdin: bytes | None = None) -> Result:
+    environment = {"ORDERLINE_URL": stack.url, "ORDERLINE_TOKEN": stack.token, "COLUMNS": "120"}
+    return CliRunner().invoke(main, words, env=environment, input=stdin)
+
+
+def test_the_command_sends_a_photo_and_saves_the_result(
+    served: Stack, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    placed = run(served, "place", "mirror", "image=@cat.jpg", "--wait")
+    order_id = placed.stdout.split()[0]
+    saved = run(served, "get-file", order_id)
+    again = run(served, "get-file", order_id)
+    forced = run(served, "get-file", order_id, "--force")
+    by_id = run(served, "get-file", sha256(PHOTO), "-o", "same.jpg")
+    piped = run(served, "get-file", sha256(PHOTO), "-o", "-")
+
+    assert placed.exit_code == 0, placed.output
+    assert re.search(r"mirror-cat\.jpg +image/jpeg +3\.1 MB", placed.stdout), placed.stdout
+    assert f"orderline get-file {order_id}" in placed.stdout
+    assert (saved.exit_code, saved.stdout) == (0, "mirror-cat.jpg\n"), saved.output
+    assert (tmp_path / "mirror-cat.jpg").read_bytes() == PHOTO[::-1]
+    assert (again.exit_code, forced.exit_code) == (2, 0)
+    assert "mirror-cat.jpg exists; use --force" in again.output
+    assert by_id.exit_code == 0, by_id.output
+    assert (tmp_path / "same.jpg").read_bytes() == PHOTO == piped.stdout_bytes
+
+
+def test_the_command_takes_lists_of_files_and_never_leaves_the_folder(
+    served: Stack, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "a" / "b"
+    folder.mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    two = (f"images=@{photo}", f"images=@{photo}")
+    placed = run(served, "place", "sizes", *two, "--wait", "--json")
+    order = json.loads(placed.stdout)
+    saved = run(served, "get-file", order["id"][-8:])
+
+    assert order["result"]["sizes"] == [len(PHOTO)] * 2
+    assert saved.stdout.split() == ["a.txt", "a-2.txt"], saved.output
+    assert (folder / "a-2.txt").read_bytes() == b"two"
+    assert not (tmp_path / "a.txt").exists()
+
+
+def test_errors_of_the_command_name_the_file_or_the_member(
+    served: Stack, photo: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    large = tmp_path / "large"
+    with large.open("wb") as stream:
+        stream.truncate(100_000_001)
+    no_files = run(served, "place", "cook_nuggets", "pieces=1", "--wait", "--json").stdout
+    cases = [
+        (("place", "mirror", "image=@nowhere.jpg"), 2, "nowhere.jpg: No such file"),
+        (("place", "mirror", f"image=@{tmp_path}"), 2, "Is a directory"),
+        (("place", "mirror", f"image=@{large}"), 3, "maximum is 100000000"),
+        (("place", "mirror", f"image=@{large}"), 3, "(at /input/image)"),
+        (("place", "small", f"image=@{photo}"), 3, "the maximum is 1000 (at /input/image)"),
+        (("place", "mirror", "image=cat.jpg"), 3, "(at /input/image)"),
+        (("get-file", "0" * 64), 3, "SHA-256"),
+        (("get-file", json.loads(no_files)["id"]), 2, "no files in its result"),
+        (("get-file", sha256(PHOTO), "-o", "/no/such/folder"), 2, "No such file or directory"),
+    ]
+    for words, exit_code, message in cases:
+        result = run(served, *words)
+        assert (result.exit_code, message in result.output) == (exit_code, True), result.output
+
+
+def delete_files(stack: Stack) -> None:
+    with patch.dict("os.environ", cloud.client_environment(int(stack.options["CLOUD_PORT"]))):
+        s3 = boto3.client("s3")
+    (bucket,) = [each["Name"] for each in s3.list_buckets()["Buckets"] if "files" in each["Name"]]
+    for item in s3.list_objects_v2(Bucket=bucket).get("Contents", ()):
+        s3.delete_object(Bucket=bucket, Key=item["Key"])

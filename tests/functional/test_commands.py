@@ -22,6 +22,7 @@ from orderline.commands import main
 
 from chalicelib.orders import Progress
 from chalicelib.table import transitions
+from chalicelib.tasks import task
 from testkit import Cloud
 from tests.acceptance.stack import until
 from tests.kit.front import Front, serving
@@ -131,13 +132,17 @@ def test_an_input_comes_from_arguments_an_option_or_stdin(
 def test_an_argument_from_a_file_is_its_text_or_its_base64(
     cloud: Cloud, terminal: Terminal, tmp_path: Path
 ) -> None:
+    @task
+    def shout(words: str) -> str:
+        return words.upper()
+
     (tmp_path / "mail").write_text("From: a@example.org\n\nHé")
     (tmp_path / "picture").write_bytes(b"\x89PNG\xff")
-    email = terminal.json("place", "process_email", f"message=@{tmp_path / 'mail'}")
-    image = terminal.json("place", "classify_image", f"image=@{tmp_path / 'picture'}")
+    email = terminal.json("place", "shout", f"words=@{tmp_path / 'mail'}")
+    image = terminal.json("place", "shout", f"words=@{tmp_path / 'picture'}")
 
-    assert json.loads(cloud.order(email["id"]).input)["message"] == "From: a@example.org\n\nHé"
-    assert base64.b64decode(json.loads(cloud.order(image["id"]).input)["image"]) == b"\x89PNG\xff"
+    assert json.loads(cloud.order(email["id"]).input)["words"] == "From: a@example.org\n\nHé"
+    assert base64.b64decode(json.loads(cloud.order(image["id"]).input)["words"]) == b"\x89PNG\xff"
 
 
 @pytest.mark.parametrize(
