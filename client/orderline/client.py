@@ -9,11 +9,11 @@ import uuid
 from collections.abc import Iterator, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import IO, Any, TypeAlias, overload
+from typing import Any, TypeAlias, overload
 
 from orderline import transfer
 from orderline.calls import CallError, Calls, RequestRejected
-from orderline.files import FileReference, Prepared, Source, label_of, written
+from orderline.files import FileReference, Prepared, Source, written
 from orderline.transfer import Progress
 
 WAIT_S = 20  # longest wait to ask of the server in one request: Prefer: wait, RFC 7240
@@ -66,7 +66,7 @@ class Orderline:
         """
         prepared = Prepared({} if input is None else input)
         for pointer, source in prepared.uploads.items():
-            self._store(source, progress, pointer)
+            transfer.store(self._calls, source, progress, pointer)
         members = {
             "task": task,
             "input": prepared.value,
@@ -74,17 +74,23 @@ class Orderline:
             "run_at": run_at,
         }
         body = {name: value for name, value in members.items() if value is not None}
-        headers = {"Idempotency-Key": key or uuid.uuid4().hex}
+        return self._place(body, key or uuid.uuid4().hex, prepared.uploads, progress)
+
+    def _place(
+        self, body: Any, key: str, uploads: dict[str, Source], progress: Progress | None
+    ) -> Order:
+        """Place an order. Upload each of its files again if it was deleted meanwhile, once."""
         while True:
             try:
-                order: Order = self._calls.call("POST", "/orders", body, headers).value
+                order: Order = self._calls.call(
+                    "POST", "/orders", body, {"Idempotency-Key": key}
+                ).value
                 return order
             except RequestRejected as error:
                 pointer = _missing_file(error)
-                if pointer not in prepared.uploads:
+                if pointer not in uploads:
                     raise
-            # Once for each file: it was deleted meanwhile, or must be stored for longer
-            self._store(prepared.uploads.pop(pointer), progress, pointer, renew=True)
+            transfer.store(self._calls, uploads.pop(pointer), progress, pointer, renew=True)
 
     def get(self, order_id: str, include: Sequence[str] = ()) -> Order:
         """Return the order. `include` adds members: `input`, `history`."""
@@ -197,7 +203,7 @@ class Orderline:
             progress: called with the file's name, the bytes uploaded, and its size.
         """
         source = Source.of(content, name, type)
-        self._store(source, progress)
+        transfer.store(self._calls, source, progress)
         return source.reference
 
     @overload
@@ -230,45 +236,12 @@ class Orderline:
         """
         if target is None:
             buffer = io.BytesIO()
-            self._fetch(file, buffer, progress)
+            transfer.fetch(self._calls, file, buffer, progress)
             return buffer.getvalue()
         path = Path(target)
         with written(path) as stream:
-            self._fetch(file, stream, progress)
+            transfer.fetch(self._calls, file, stream, progress)
         return path
-
-    def _store(
-        self, source: Source, progress: Progress | None, pointer: str = "", renew: bool = False
-    ) -> None:
-        file: dict[str, Any] = {"sha256": source.sha256, "size": source.size, "type": source.type}
-        if renew:
-            file["renew"] = True
-
-        def store() -> None:
-            upload = self._calls.call("POST", "/files", file).value["upload"]
-            if upload is not None:
-                transfer.upload(upload, source, progress)
-
-        try:
-            transfer.retried(store)
-        except RequestRejected as error:
-            if pointer:
-                error.problem.setdefault("pointer", pointer)
-            raise
-
-    def _fetch(
-        self, file: str | FileReference, stream: IO[bytes], progress: Progress | None
-    ) -> None:
-        file = {"file": file} if isinstance(file, str) else file
-        file_id = file["file"]
-        label = label_of(file)
-
-        def fetch() -> None:
-            # Its 303 is not followed: that request would carry the access token
-            found = self._calls.call("GET", f"/files/{_quote(file_id)}").value
-            transfer.download(found["url"], file_id, found["size"], label, stream, progress)
-
-        transfer.retried(fetch)
 
     def tasks(self) -> Tasks:
         """Return the available tasks.

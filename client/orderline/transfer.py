@@ -1,4 +1,4 @@
-"""Send files to S3 and get them, by signed URLs. These requests never carry the access token."""
+"""Send files to S3 and get them, by signed URLs. Those requests never carry the access token."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import http.client
 import re
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from typing import IO, Any, TypeAlias
 
-from orderline.calls import PAUSES_S, CallError, NoRedirect
-from orderline.files import PIECE, Source, label_of
+from orderline.calls import PAUSES_S, CallError, Calls, NoRedirect, RequestRejected
+from orderline.files import PIECE, FileReference, Source, label_of
 
 TIMEOUT_S = 30  # without any progress
 TRIES = 3
@@ -29,18 +30,71 @@ class TransferFailed(CallError):
         self.again = again
 
 
-def retried(transfer: Callable[[], None]) -> None:
-    """Call a function until it succeeds, a few times. It gets a new URL each time."""
+def store(
+    calls: Calls, source: Source, progress: Progress | None, pointer: str = "", renew: bool = False
+) -> None:
+    """Upload a file, unless it is stored. Raises RequestRejected, NotReachable, TransferFailed.
+
+    Args:
+        calls: the API
+        source: the file
+        progress: called with the file's name, the bytes uploaded, and its size
+        pointer: JSON pointer to the file in an order, for errors
+        renew: upload it even if it is stored, so that it stays for longer
+    """
+    file: dict[str, Any] = {"sha256": source.sha256, "size": source.size, "type": source.type}
+    if renew:
+        file["renew"] = True
+
+    def attempt() -> None:
+        request = calls.call("POST", "/files", file).value["upload"]
+        if request is not None:
+            upload(request, source, progress)
+
+    try:
+        _retried(attempt)
+    except RequestRejected as error:
+        if pointer:
+            error.problem.setdefault("pointer", pointer)
+        raise
+
+
+def fetch(
+    calls: Calls, file: str | FileReference, target: IO[bytes], progress: Progress | None
+) -> None:
+    """Write a file's bytes to a stream. Raises RequestRejected, NotReachable, TransferFailed.
+
+    Args:
+        calls: the API
+        file: an id, or a file as a result names it
+        target: where to write; what is there already is overwritten
+        progress: called with the file's name, the bytes downloaded, and its size
+    """
+    reference = {"file": file} if isinstance(file, str) else file
+    file_id = reference["file"]
+
+    def attempt() -> None:
+        # Its 303 is not followed: that request would carry the access token
+        found = calls.call("GET", f"/files/{urllib.parse.quote(file_id, safe='')}").value
+        target.seek(0)
+        target.truncate()
+        download(found["url"], file_id, found["size"], label_of(reference), target, progress)
+
+    _retried(attempt)
+
+
+def _retried(attempt: Callable[[], None]) -> None:
+    """Call a function until it succeeds, a few times; it gets a new URL each time."""
     for pause_s in PAUSES_S[: TRIES - 1]:
         try:
-            transfer()
+            attempt()
         except TransferFailed as error:
             if not error.again:
                 raise
             time.sleep(pause_s)
         else:
             return
-    transfer()
+    attempt()
 
 
 def upload(request: dict[str, Any], source: Source, progress: Progress | None) -> None:
@@ -63,11 +117,9 @@ def download(
         file_id: SHA-256 that the bytes must have
         size: size in bytes
         label: name of the file in progress and errors
-        target: where to write; what is there already is overwritten
+        target: where to write
         progress: called with the label, the bytes transferred and the size
     """
-    target.seek(0)
-    target.truncate()
     digest = hashlib.sha256()
     failure = f"{label} was not downloaded"
     with _send(urllib.request.Request(_http(url)), failure) as response:
