@@ -8,6 +8,7 @@ import http.client
 import io
 import json
 import re
+import shlex
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ from orderline.commands import main
 from orderline.files import PIECE, written
 
 from dev.local import cloud
-from tests.acceptance.stack import Stack, copy_of_the_project
+from tests.acceptance.stack import ROOT, Stack, copy_of_the_project
 
 pytestmark = pytest.mark.local
 
@@ -58,7 +59,9 @@ TASKS = '''
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Start a stack with tasks that take files."""
     project = copy_of_the_project(tmp_path_factory.mktemp("files"))
-    (project / "chalicelib" / "tasks" / "of_files.py").write_text(textwrap.dedent(TASKS))
+    tasks = project / "chalicelib" / "tasks"
+    (tasks / "of_files.py").write_text(textwrap.dedent(TASKS))
+    (tasks / "stamp.py").write_text(snippets("python")[0])
     running = Stack(project).start()
     yield running
     running.stop()
@@ -324,6 +327,30 @@ def test_errors_of_the_command_name_the_file_or_the_member(
     for words, exit_code, message in cases:
         result = run(served, *words)
         assert (result.exit_code, message in result.output) == (exit_code, True), result.output
+
+
+def test_the_lines_of_the_page_run(
+    served: Stack, orderline: Orderline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    letter = tmp_path / "letter.txt"
+    letter.write_bytes(b"Dear Ada")
+    names = {"orderline": orderline}
+    for snippet in snippets("python")[1:3]:
+        exec(snippet, names)
+    place, get_file = (shlex.split(line)[1:] for line in snippets("sh")[0].splitlines())
+    placed = run(served, *place)
+    saved = run(served, *get_file[:-1], placed.stdout.split()[0][-5:])
+
+    assert (tmp_path / "stamped.txt").read_bytes() == b"Dear Ada\nSEEN\n"
+    assert saved.stdout == "stamped-letter.txt\n", saved.output
+    assert (tmp_path / "stamped-letter.txt").read_bytes() == b"Dear Ada\nSEEN\n"
+
+
+def snippets(language: str) -> list[str]:
+    """Return the snippets of docs/files.md."""
+    page = (ROOT / "docs" / "files.md").read_text()
+    return re.findall(rf"^```{language}\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
 
 
 def delete_files(stack: Stack) -> None:

@@ -49,16 +49,16 @@ class OtherProject:
 def test_the_library_is_enough_for_the_lines_of_python(stack: Stack, tmp_path: Path) -> None:
     library, _ = blocks("sh")[0].splitlines()
     project = OtherProject(tmp_path, stack, library)
-    (code,) = blocks("python")
-
-    lines = project.run("python", "-c", code)
+    lines = project.run("python", "-c", "".join(blocks("python")))
     command = project.run("orderline", "tasks")
 
     assert lines.returncode == 0, lines.stderr
-    placed, result, refused = lines.stdout.splitlines()
+    placed, result, refused, subject = lines.stdout.splitlines()
     assert placed.endswith(" PENDING")
     assert "'pieces': 6" in result
     assert "120" in refused
+    assert subject == "Tea"
+    assert (project.folder / "copy.eml").read_text().endswith("At 4?\n")
     assert (command.returncode, command.stderr) == (
         1,
         "orderline: the command needs more packages: pip install click rich\n",
@@ -68,6 +68,7 @@ def test_the_library_is_enough_for_the_lines_of_python(stack: Stack, tmp_path: P
 def test_with_its_extra_the_command_places_orders(stack: Stack, tmp_path: Path) -> None:
     _, command = blocks("sh")[0].splitlines()
     project = OtherProject(tmp_path, stack, command)
+    (project.folder / "tea.eml").write_text("Subject: Tea\n\nAt 4?")
     pasted = blocks("sh")[1].replace("http://127.0.0.1:8000", stack.url)
 
     with_variables = project.run("sh", "-ec", pasted.replace("ol_...", stack.token))
@@ -76,5 +77,6 @@ def test_with_its_extra_the_command_places_orders(stack: Stack, tmp_path: Path) 
 
     assert with_variables.returncode == 0, with_variables.stderr
     assert '"sauce": "curry"' in with_variables.stdout
+    assert '"subject": "Tea"' in with_variables.stdout
     assert with_options.returncode == 0, with_options.stderr
     assert '"pieces": 6' in with_options.stdout

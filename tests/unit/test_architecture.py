@@ -20,6 +20,7 @@ PAGES = (
     "CONTRIBUTING.md",
     "docs/architecture.md",
     "docs/deploy.md",
+    "docs/files.md",
     "docs/from-celery.md",
     "docs/glossary.md",
     "docs/http.md",
