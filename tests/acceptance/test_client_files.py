@@ -10,9 +10,11 @@ import json
 import re
 import shlex
 import textwrap
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -24,7 +26,8 @@ from orderline.commands import main
 from orderline.files import PIECE, written
 
 from dev.local import cloud
-from tests.acceptance.stack import ROOT, Stack, copy_of_the_project
+from tests.acceptance.stack import ROOT, Stack, copy_of_the_project, until
+from tests.functional.test_commands import at_a_screen
 
 pytestmark = pytest.mark.local
 
@@ -210,6 +213,21 @@ def test_place_uploads_a_file_again_that_was_deleted_meanwhile(
     assert sent.puts == 2
 
 
+def test_place_renews_a_file_for_an_order_that_runs_later(
+    orderline: Orderline, photo: Path, sent: Sent
+) -> None:
+    """By default a file lasts for an order that runs within a day of its upload."""
+    photo.write_bytes(b"y" + PHOTO)
+    orderline.upload(photo)
+    uploaded_at = time.time()
+    until(lambda: time.time() > uploaded_at + 6, 20)
+
+    order = orderline.place("mirror", {"image": photo}, delay_s=86_400 - 5)
+
+    assert order["status"] == "PENDING"
+    assert sent.puts == 2
+
+
 def test_place_can_not_upload_a_file_that_it_knows_by_id_only(
     served: Stack, orderline: Orderline, photo: Path
 ) -> None:
@@ -261,9 +279,12 @@ def test_a_download_has_the_right_bytes_or_none(orderline: Orderline, tmp_path: 
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("old", b"old")]
 
 
-def run(stack: Stack, *words: str, stdin: bytes | None = None) -> Result:
-    environment = {"ORDERLINE_URL": stack.url, "ORDERLINE_TOKEN": stack.token, "COLUMNS": "120"}
-    return CliRunner().invoke(main, words, env=environment, input=stdin)
+def run(stack: Stack, *words: str) -> Result:
+    return CliRunner().invoke(main, words, env=variables(stack))
+
+
+def variables(stack: Stack) -> dict[str, str]:
+    return {"ORDERLINE_URL": stack.url, "ORDERLINE_TOKEN": stack.token, "COLUMNS": "120"}
 
 
 def test_the_command_sends_a_photo_and_saves_the_result(
@@ -287,6 +308,25 @@ def test_the_command_sends_a_photo_and_saves_the_result(
     assert "mirror-cat.jpg exists; use --force" in again.output
     assert by_id.exit_code == 0, by_id.output
     assert (tmp_path / "same.jpg").read_bytes() == PHOTO == piped.stdout_bytes
+
+
+def test_a_terminal_shows_a_bar_for_a_large_file_only(
+    served: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "large.bin").write_bytes(PHOTO * 5)
+    (tmp_path / "small.bin").write_bytes(PHOTO[:100_000])
+    terminal: Any = SimpleNamespace(
+        environment=variables(served) | {"PYTHONPATH": f"{ROOT}/client"}
+    )
+    shown = []
+    for name in ("large.bin", "small.bin"):
+        command = ("place", "mirror", f"image=@{tmp_path / name}", "--json")
+        with at_a_screen(terminal, *command) as screen:
+            screen.reads('"task": "mirror"')
+        shown.append(screen.text)
+
+    assert re.search(r"large\.bin .*/15\.4 MB", shown[0]), shown[0]
+    assert "small.bin" not in shown[1]
 
 
 def test_the_command_takes_lists_of_files_and_never_leaves_the_folder(
