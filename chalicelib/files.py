@@ -10,6 +10,7 @@ import base64
 import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from threading import Lock
 from time import gmtime  # bound here: a task may leave time.gmtime patched
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -19,7 +20,13 @@ from msgspec import Struct
 from chalicelib import clock, config
 from chalicelib.aws.client import bucket, translated
 from chalicelib.clock import SECOND, Micros
-from chalicelib.errors import FileMissing, FileUnavailable, InvalidInput, Unavailable
+from chalicelib.errors import (
+    FileMissing,
+    FileUnavailable,
+    InvalidInput,
+    TaskMistake,
+    Unavailable,
+)
 from chalicelib.execution.file import File, Limits
 
 if TYPE_CHECKING:
@@ -139,6 +146,9 @@ class OrderFiles:
     def __init__(self, owner: str) -> None:
         self._owner = owner
         self._folder: Path | None = None
+        self._lock = Lock()  # a task may read files in threads
+        self._saved: set[tuple[str, str]] = set()
+        self._closed = False
 
     def read(self, file_id: str) -> bytes:
         """Return a file's bytes. Raises FileUnavailable."""
@@ -148,30 +158,47 @@ class OrderFiles:
         """Return a path with a file's bytes. Raises FileUnavailable."""
         import tempfile  # noqa: PLC0415  slow to import, and few tasks need it
 
-        if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="orderline-"))
-        path = self._folder / file_id
-        if not path.exists():
-            partial = path.with_suffix(".partial")
-            with partial.open("wb") as stream:
-                stream.writelines(self._download(file_id))
-            partial.rename(path)
-        return path
+        self._require_open()
+        with self._lock:
+            if self._folder is None:
+                self._folder = Path(tempfile.mkdtemp(prefix="orderline-"))
+            path = self._folder / file_id
+            if not path.exists():
+                partial = path.with_suffix(".partial")
+                with partial.open("wb") as stream:
+                    stream.writelines(self._download(file_id))
+                partial.rename(path)
+            return path
 
     def save(self, file: File) -> None:
-        """Store a file that the task made; check that another one is stored.
+        """Store a file that the task made, once; check that another one is stored.
 
-        Raises FileUnavailable. The files of the order's input were checked before.
+        Raises FileUnavailable; TaskMistake if it is too large or its path has changed. The files of
+        the order's input were checked before.
         """
-        try:
-            if file.content is not None:
-                with translated():
-                    key = _key(self._owner, file.file)
-                    bucket().upload(key, file.content, file.file, file.type)
-            elif file.store is None:
+        content = file.content
+        if (file.file, file.type) in self._saved:
+            return
+        if content is None:
+            if file.store is None:
                 self._check(file)
+            return
+        max_bytes = config.settings().max_file_bytes
+        if reason := Limits(max_bytes).reason_against(file):
+            raise TaskMistake(f"{reason} (MAX_FILE_BYTES)")
+        if isinstance(content, Path) and not (
+            content.is_file() and content.stat().st_size == file.size
+        ):
+            raise TaskMistake(
+                f"{content} was removed or changed before it was stored: leave it until the task"
+                " has returned, or return File.of(path.read_bytes())"
+            )
+        try:
+            with translated():
+                bucket().upload(_key(self._owner, file.file), content, file.file, file.type)
         except Unavailable as error:
             raise FileUnavailable(f"file {file.file} could not be stored: {error}") from error
+        self._saved.add((file.file, file.type))
 
     def text(self, inline: str, file_id: str | None) -> str:
         """Return an input's or a result's JSON text, wherever it is. Raises FileUnavailable."""
@@ -184,11 +211,16 @@ class OrderFiles:
         return file.file
 
     def close(self) -> None:
-        """Remove the paths."""
+        """Remove the paths; files can't be read any more."""
+        self._closed = True
         if self._folder:
             import shutil  # noqa: PLC0415  slow to import, and few tasks need it
 
             shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise TaskMistake("a file can't be read after its attempt has ended")
 
     def _check(self, file: File) -> None:
         """Check a file that the task knows by its id alone, so that no result names a missing one.
@@ -196,11 +228,12 @@ class OrderFiles:
         Raises FileUnavailable and Unavailable.
         """
         stored = find(self._owner, file.file)
-        if stored is None or _expires_too_soon(stored, clock.now()):
+        if stored is None or not lasts_until(clock.now(), stored.modified_at):
             raise FileUnavailable(f"file {file.file} is not stored; make it with File.of(...)")
 
     def _download(self, file_id: str) -> Iterator[bytes]:
-        """Yield a file's bytes. Raises FileUnavailable, also after the last piece."""
+        """Yield a file's bytes. Raises FileUnavailable, at the end if they are not the file's."""
+        self._require_open()
         digest = hashlib.sha256()
         try:
             with translated():
@@ -209,8 +242,8 @@ class OrderFiles:
                     yield piece
         except Unavailable as error:
             raise FileUnavailable(f"file {file_id} could not be read: {error}") from error
-        if digest.hexdigest() != file_id:  # such as the first half, if the connection broke
-            raise FileUnavailable(f"file {file_id} could not be read: other bytes arrived")
+        if digest.hexdigest() != file_id:  # http.client does not notice a connection that broke
+            raise FileUnavailable(f"file {file_id} could not be read completely: try again")
 
 
 def _key(owner: str, file_id: str) -> str:

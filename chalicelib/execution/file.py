@@ -12,21 +12,24 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import os
 import re
-import typing
+import tempfile
+import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from chalicelib.errors import TaskMistake, pointer_to
+from chalicelib.errors import TaskMistake
 
 DEFAULT_TYPE = "application/octet-stream"
 _ID = re.compile(r"[0-9a-f]{64}")
 _TYPE = re.compile(r"[\w!#$&^.+-]{1,127}/[\w!#$&^.+-]{1,127}", re.ASCII)
-_KEY = "orderline"  # of our limits in a hint's metadata
+_MAX_BYTES = "x-max-bytes"  # of our limits in a hint's metadata, and in its JSON Schema
+_MEDIA_TYPES = "x-media-types"
 _CHUNK = 2**20
 
 
@@ -43,32 +46,37 @@ class Store(Protocol):
         """Store a new file; do nothing for another."""
 
 
-class File(Struct, forbid_unknown_fields=True, omit_defaults=True, dict=True):
+class File(Struct, forbid_unknown_fields=True, omit_defaults=True, dict=True, weakref=True):
     """A file: the id of an uploaded one, or the bytes of a small one in base64."""
 
     file: Annotated[str, Meta(pattern="^([0-9a-f]{64})?$")] = ""
     """Id: the SHA-256 of the bytes, in hexadecimal. Empty only if the client sent `base64`."""
-    base64: str = ""
-    """The bytes of a file that is sent inline; always empty once it is decoded."""
+    base64: str | UnsetType = UNSET
+    """The bytes of a file that is sent inline; always unset once it is decoded."""
     name: Annotated[str, Meta(max_length=255)] = ""
     """Name for people, such as cat.png; never a path. Empty: none."""
     type: Annotated[str, Meta(max_length=255)] = ""
     """Media type, such as image/png. Set when the order is placed, if the client did not."""
-    size: Annotated[int, Meta(ge=0)] = 0
+    # A default_factory, since a default is omitted, and an empty file has a size too
+    size: Annotated[int, Meta(ge=0)] = field(default_factory=int)
     """Size in bytes. Set when the order is placed."""
 
     def __post_init__(self) -> None:
-        if bool(self.file) == bool(self.base64):
+        if bool(self.file) == (self.base64 is not UNSET):
             raise ValueError('a file has either "file", the id of an uploaded one, or "base64"')
         if self.type and not is_media_type(self.type):
             raise ValueError(f"{self.type!r} is not a media type, such as image/png")
         self.content: bytes | Path | None = None
+        self.content_path: Path | None = None
         self.store: Store | None = None
-        if self.base64:
+        if self.base64 is not UNSET:
             self.content = _decoded(self.base64)
             self.size, self.file = measure(self.content)
-            self.base64 = ""
+            self.base64 = UNSET
             self.type = self.type or guessed_type(self.name)
+
+    def __hash__(self) -> int:
+        return hash(self.file)
 
     @classmethod
     def of(cls, content: bytes | Path, name: str = "", type: str = "") -> File:
@@ -82,7 +90,7 @@ class File(Struct, forbid_unknown_fields=True, omit_defaults=True, dict=True):
         if isinstance(content, Path):
             name = name or content.name
         size, digest = measure(content)
-        file = cls(digest, "", name, type or guessed_type(name), size)
+        file = cls(digest, UNSET, name, type or guessed_type(name), size)
         file.content = content
         return file
 
@@ -99,11 +107,19 @@ class File(Struct, forbid_unknown_fields=True, omit_defaults=True, dict=True):
 
         Memory does not grow with the file's size. Raises FileUnavailable if they can't be read now.
         """
-        if isinstance(self.content, Path):
-            return self.content
-        if self.content is not None:
-            raise TaskMistake("a file that was sent inline has no path: call read()")
-        return self._stored().path(self.file)
+        if isinstance(self.content, bytes):
+            self.content_path = self.content_path or self._written(self.content)
+            return self.content_path
+        return self.content or self._stored().path(self.file)
+
+    def _written(self, content: bytes) -> Path:
+        """Return the path of a new file with the content, which is removed with this object."""
+        descriptor, name = tempfile.mkstemp(prefix="orderline-")
+        path = Path(name)
+        weakref.finalize(self, path.unlink, missing_ok=True)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+        return path
 
     def _stored(self) -> Store:
         if self.store is None:
@@ -118,6 +134,10 @@ class Limits(Struct, frozen=True):
     """Maximum size in bytes; None: only the setting MAX_FILE_BYTES applies."""
     types: tuple[str, ...] = ()
     """Accepted media types; `image/*` stands for all images. Empty: any."""
+
+    def narrowed(self, extra: Mapping[str, Any]) -> Limits:
+        """Return these limits with those of an inner type hint's metadata, which come first."""
+        return Limits(extra.get(_MAX_BYTES, self.max_bytes), extra.get(_MEDIA_TYPES, self.types))
 
     def reason_against(self, file: File) -> str | None:
         """Return why a file is not accepted, or None if it is."""
@@ -139,43 +159,33 @@ def limits(max_bytes: int | None = None, types: tuple[str, ...] = ()) -> Meta:
     """
     if isinstance(types, str):
         raise TaskMistake(f"limits(types={types!r}): must be a tuple of media types")
-    schema: dict[str, Any] = {"x-media-types": list(types)} if types else {}
+    extra: dict[str, Any] = {}
+    if types:
+        extra[_MEDIA_TYPES] = types
     if max_bytes is not None:
-        schema["x-max-bytes"] = max_bytes
-    return Meta(extra={_KEY: Limits(max_bytes, types)}, extra_json_schema=schema)
+        extra[_MAX_BYTES] = max_bytes
+    return Meta(extra=extra, extra_json_schema=extra)
 
 
-def limits_of(hint: Any) -> Limits:
-    """Return the limits in a type hint, or in one inside it."""
-    for inner in typing.get_args(hint):
-        if isinstance(inner, Meta) and inner.extra and _KEY in inner.extra:
-            limits: Limits = inner.extra[_KEY]
-            return limits
-        if (found := limits_of(inner)) != Limits():
-            return found
-    return Limits()
-
-
-def files_in(value: Any, pointer: str = "") -> Iterator[tuple[str, File]]:
-    """Yield each file in a value, with the JSON pointer (RFC 6901) to it."""
+def files_in(value: Any) -> Iterator[File]:
+    """Yield each file in a value."""
     if isinstance(value, File):
-        yield pointer, value
-    for name, member in _members(value):
-        yield from files_in(member, pointer + pointer_to(str(name)))
+        yield value
+    for member in _members(value):
+        yield from files_in(member)
 
 
-def _members(value: Any) -> Iterator[tuple[Any, Any]]:
+def _members(value: Any) -> Iterable[Any]:
     if isinstance(value, Mapping):
-        yield from value.items()
-    elif isinstance(value, (list, tuple, set, frozenset)):
-        yield from enumerate(value)
-    elif isinstance(value, Struct):
-        names = zip(value.__struct_encode_fields__, value.__struct_fields__, strict=True)
-        yield from ((encoded, getattr(value, name)) for encoded, name in names)
-    elif is_dataclass(value):
-        yield from ((field.name, getattr(value, field.name, None)) for field in fields(value))
-    elif attributes := getattr(type(value), "__attrs_attrs__", None):  # msgspec encodes these too
-        yield from ((field.name, getattr(value, field.name, None)) for field in attributes)
+        return value.values()
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return value
+    if isinstance(value, Struct):
+        return (getattr(value, name) for name in value.__struct_fields__)
+    if is_dataclass(value):
+        return (getattr(value, field.name, None) for field in fields(value))
+    # attrs, which msgspec can encode too
+    return (getattr(value, field.name) for field in getattr(value, "__attrs_attrs__", ()))
 
 
 def complete(value: Any, found: Iterable[tuple[str, File, Limits]]) -> None:

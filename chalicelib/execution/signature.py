@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+import msgspec.inspect
 
 from chalicelib.errors import InvalidInput, NoJSON, TaskMistake, pointer_to
 from chalicelib.execution.context import Context
-from chalicelib.execution.file import File, Limits, Store, files_in, limits_of
+from chalicelib.execution.file import File, Limits, Store, files_in
+from chalicelib.execution.file_hints import files_of_input
 from chalicelib.execution.json_depth import MAX_DEPTH, too_deep
 
 
@@ -26,8 +28,8 @@ class Signature:
     """A struct with a field for each parameter but the context."""
     context_name: str | None
     """Name of the parameter that gets the context; None: there is none."""
-    file_limits: dict[str, Limits]
-    """Limits of the files of each parameter that may have some."""
+    file_hints: msgspec.inspect.Type | None
+    """The struct as msgspec describes it, to find files by; None if no parameter may have some."""
 
     @classmethod
     def of(cls, function: Callable[..., Any]) -> Signature:
@@ -56,9 +58,8 @@ class Signature:
                 f" {error}"
             ) from error
         has_files = f'"{File.__name__}"' in schema
-        names = input_type.__struct_fields__ if has_files else ()
-        file_limits = {name: limits_of(hints[name]) for name in names}
-        return cls(input_type, contexts[0] if contexts else None, file_limits)
+        file_hints = msgspec.inspect.type_info(input_type) if has_files else None
+        return cls(input_type, contexts[0] if contexts else None, file_hints)
 
     def schema(self) -> dict[str, Any]:
         """Return the input's JSON Schema 2020-12: an object with a member for each parameter."""
@@ -73,19 +74,17 @@ class Signature:
         Raises InvalidInput, with a pointer to the wrong member, if it doesn't fit.
         """
         try:
-            fields = msgspec.convert(value, self.input_type, str_keys=True)
+            msgspec.convert(value, self.input_type, str_keys=True)
         except msgspec.ValidationError as error:
             raise _invalid_input(str(error)) from None
-        return [
-            (pointer, file, limits)
-            for name, limits in self.file_limits.items()
-            for pointer, file in files_in(getattr(fields, name), f"/input{pointer_to(name)}")
-        ]
+        if self.file_hints is None:
+            return []
+        return list(files_of_input(value, self.file_hints, "/input", Limits()))
 
     def files(self, text: str) -> list[tuple[str, File, Limits]]:
         """Return the files in an input's JSON text, as `check` does; none if it no longer fits."""
         try:
-            return self.check(json.loads(text)) if self.file_limits else []
+            return self.check(json.loads(text)) if self.file_hints else []
         except InvalidInput:
             return []
 
@@ -107,9 +106,8 @@ class Signature:
         except msgspec.ValidationError as error:
             raise _invalid_input(str(error)) from None
         arguments = {name: getattr(fields, name) for name in self.input_type.__struct_fields__}
-        for name in self.file_limits:
-            for _, file in files_in(arguments[name]):
-                file.store = store
+        for file in files_in(fields) if self.file_hints else ():
+            file.store = store
         if self.context_name:
             arguments[self.context_name] = context
         return arguments

@@ -23,6 +23,7 @@ from chalicelib.errors import (
     InvalidInput,
     InvalidOrder,
     NoJSON,
+    TaskMistake,
     Unavailable,
     UnknownTask,
 )
@@ -149,7 +150,7 @@ def _build_context(
             raise InvalidOrder(
                 f"an order places at most {MAX_FOLLOW_UPS} others; let one of them place the rest"
             )
-        for _, file in files_in(value):
+        for file in files_in(value):
             files.save(file)
         order_id = service.follow_up(order, task, value, name).id
         new_follow_ups.append(order_id)
@@ -202,6 +203,9 @@ def _failure(order: Order, task: Task, limit_s: float, error: BaseException) -> 
         case InvalidInput():
             code = "invalid_input"
             sentence = f"{error} ({error.pointer})"
+        case TaskMistake():
+            code = "task_error"
+            sentence = _describe(error)
         case _:
             code = "task_error"
             sentence = _describe(error)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple, TypedDict
 
 import attrs
 import pytest
+from msgspec import Struct
+from msgspec.structs import replace
 
 from chalicelib import config
 from chalicelib.errors import TaskMistake
@@ -205,6 +210,7 @@ def test_the_file_of_another_owner_is_missing(cloud: Cloud) -> None:
     ("value", "pointer", "part"),
     [
         ({}, "/input/image", "either"),
+        ({"file": ""}, "/input/image", "either"),
         ({"file": sha256(b""), "base64": "YQ=="}, "/input/image", "either"),
         ({"file": "abc"}, "/input/image/file", "regex"),
         ({"base64": "a"}, "/input/image", "base64"),
@@ -449,3 +455,272 @@ def test_a_retry_keeps_a_large_input_alive(cloud: Cloud) -> None:
     cloud.drain()
     assert cloud.get(order["id"])["status"] == "FAILED"
     assert cloud.order(order["id"]).result_file is None
+
+
+class Album(Struct, rename="camel"):
+    cover_page: Picture
+    more_pages: dict[str, Picture] = {}
+
+
+class Row(Struct, array_like=True):
+    number: int
+    scan: Picture
+
+
+class Scan(Struct, tag="scan"):
+    page: Picture
+
+
+class Fax(Struct, tag="fax"):
+    page: File
+
+
+class Page(TypedDict):
+    scan: Picture
+
+
+class Pair(NamedTuple):
+    number: int
+    scan: Picture
+
+
+@dataclass
+class Book:
+    pages: list[Picture] = field(default_factory=list)
+
+
+@pytest.mark.parametrize(
+    ("hint", "pack", "pointer"),
+    [
+        (Picture | None, lambda file: file, ""),
+        (Picture | str, lambda file: file, ""),
+        (Annotated[File | str, limits(max_bytes=10)], lambda file: file, ""),
+        (Annotated[File, limits(max_bytes=10), limits(types=("image/*",))], lambda file: file, ""),
+        (Annotated[list[File], limits(max_bytes=10)], lambda file: [file], "/0"),
+        (list[Picture | None], lambda file: [None, file], "/1"),
+        (tuple[File, Picture], lambda file: [file, file], "/1"),
+        (set[Picture], lambda file: [file], "/0"),
+        (dict[str, Picture], lambda file: {"a/b~": file}, "/a~1b~0"),
+        (Album, lambda file: {"coverPage": file}, "/coverPage"),
+        (Row, lambda file: [1, file], "/1"),
+        (Scan | Fax, lambda file: {"type": "scan", "page": file}, "/page"),
+        (Page, lambda file: {"scan": file}, "/scan"),
+        (Pair, lambda file: [1, file], "/1"),
+        (Book, lambda file: {"pages": [file]}, "/pages/0"),
+    ],
+)
+def test_limits_and_pointers_reach_a_file_however_deep_it_is(
+    cloud: Cloud, hint: Any, pack: Callable[[Any], Any], pointer: str
+) -> None:
+    def look(value: Any) -> int:
+        return len(str(value))
+
+    look.__annotations__["value"] = hint
+    task(look)
+    large = pack({"file": cloud.upload(b"x" * 11, "image/png")})
+    small = pack({"file": cloud.upload(b"small", "image/png")})
+
+    problem = refused(cloud, "look", {"value": large})
+    order = cloud.place("look", {"value": small})
+    cloud.drain()
+
+    assert (problem["pointer"], problem["type"]) == (f"/input/value{pointer}", INVALID)
+    assert "the maximum is 10" in problem["detail"]
+    assert cloud.get(order["id"])["status"] == "SUCCESS"
+
+
+INVALID = "/problems/invalid-input"
+
+
+def test_the_limits_of_a_unions_other_type_do_not_apply(cloud: Cloud) -> None:
+    @task
+    def either(value: Scan | Fax) -> str:
+        return type(value).__name__
+
+    page = {"file": cloud.upload(b"x" * 11)}
+    order = cloud.place("either", {"value": {"type": "fax", "page": page}})
+    cloud.drain()
+
+    assert cloud.get(order["id"])["result"] == "Fax"
+
+
+def test_a_file_is_described_by_the_schema_with_its_limits(cloud: Cloud) -> None:
+    @task
+    def shrink(image: Picture, more: set[File], album: Album) -> File:
+        return image
+
+    listed = cloud.http("GET", "/tasks").json["items"]
+    schema = next(entry["input_schema"] for entry in listed if entry["name"] == "shrink")
+
+    assert schema["properties"]["image"] == {
+        "$ref": "#/$defs/File",
+        "x-max-bytes": 10,
+        "x-media-types": ["image/*"],
+    }
+    assert schema["$defs"]["File"]["properties"]["base64"] == {"type": "string"}
+    assert cloud.http("GET", "/openapi.json").status == 200
+
+
+def ended(cloud: Cloud, name: str, value: Any = None) -> Any:
+    order = cloud.place(name, value or {})
+    cloud.drain()
+    return cloud.get(order["id"])
+
+
+@pytest.mark.parametrize("inline", [True, False])
+def test_a_path_has_the_bytes_until_the_attempt_ends(cloud: Cloud, inline: bool) -> None:
+    paths: list[Path] = []
+
+    @task
+    def look(image: File) -> str:
+        paths.extend((image.path(), image.path()))
+        return image.path().read_text()
+
+    text = base64.b64encode(b"tiny").decode()
+    order = ended(
+        cloud, "look", {"image": {"base64": text} if inline else {"file": cloud.upload(b"tiny")}}
+    )
+
+    assert order["result"] == "tiny"
+    assert paths[0] == paths[1]
+    assert not paths[0].exists()
+
+
+def test_a_file_can_not_be_read_after_its_attempt(cloud: Cloud) -> None:
+    files: list[File] = []
+
+    @task
+    def keep(image: File) -> None:
+        image.path()
+        files.append(image)
+
+    ended(cloud, "keep", {"image": {"file": cloud.upload(PHOTO)}})
+
+    for read in (files[0].read, files[0].path):
+        with pytest.raises(TaskMistake, match="after its attempt has ended"):
+            read()
+
+
+def test_threads_of_a_task_read_its_files(cloud: Cloud) -> None:
+    @task
+    def total(images: list[File]) -> int:
+        with ThreadPoolExecutor(8) as pool:
+            paths = pool.map(File.path, images * 8)
+            return sum(path.stat().st_size for path in paths)
+
+    files = [{"file": cloud.upload(PHOTO)}, {"file": cloud.upload(b"small")}]
+
+    assert ended(cloud, "total", {"images": files})["result"] == 8 * (len(PHOTO) + 5)
+
+
+@pytest.mark.parametrize("content", [b"", b"small"])
+def test_a_file_of_any_size_goes_in_and_out(cloud: Cloud, content: bytes) -> None:
+    @task
+    def same(image: File) -> list[File]:
+        return [image, image, File.of(image.read(), type="image/png")]
+
+    text = base64.b64encode(content).decode()
+    by_id = ended(cloud, "same", {"image": {"file": cloud.upload(content)}})
+    inline = ended(cloud, "same", {"image": {"base64": text}})
+
+    for first, again, new in (by_id["result"], inline["result"]):
+        assert first == again == {**new, "type": "application/octet-stream"}
+        assert (new["size"], cloud.download(new["file"])) == (len(content), content)
+
+
+def test_files_of_a_result_are_found_in_any_type(cloud: Cloud) -> None:
+    @task
+    def nested() -> dict[str, Any]:
+        return {
+            "struct": Album(File.of(b"1"), {"a": File.of(b"2")}),
+            "dataclass": Book([File.of(b"3")]),
+            "tuple": Pair(1, File.of(b"4")),
+            "set": {File.of(b"5")},
+        }
+
+    result = ended(cloud, "nested")["result"]
+
+    assert cloud.download(result["struct"]["coverPage"]["file"]) == b"1"
+    assert cloud.download(result["struct"]["morePages"]["a"]["file"]) == b"2"
+    assert cloud.download(result["dataclass"]["pages"][0]["file"]) == b"3"
+    assert cloud.download(result["tuple"][1]["file"]) == b"4"
+    assert cloud.download(result["set"][0]["file"]) == b"5"
+
+
+def foreign(image: File) -> File:
+    return File(image.file)
+
+
+def replaced(image: File) -> File:
+    return replace(File.of(b"new"), name="b.txt")
+
+
+def removed(image: File) -> File:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "report.pdf"
+        path.write_bytes(b"%PDF")
+        return File.of(path)
+
+
+def too_large(image: File) -> File:
+    return File.of(b"x" * 2000)
+
+
+@pytest.mark.parametrize(
+    ("mistake", "message"),
+    [
+        (foreign, "nor made by File.of"),
+        (replaced, "nor made by File.of"),
+        (removed, "leave it until the task has returned"),
+        (too_large, "the file has 2000 bytes; the maximum is 1000 (MAX_FILE_BYTES)"),
+    ],
+)
+def test_a_result_that_could_name_a_missing_file_fails_at_once(
+    cloud: Cloud,
+    monkeypatch: pytest.MonkeyPatch,
+    mistake: Callable[[File], File],
+    message: str,
+) -> None:
+    monkeypatch.setenv("MAX_FILE_BYTES", "1000")
+    task(mistake)
+
+    order = ended(cloud, mistake.__name__, {"image": {"file": cloud.upload(b"small")}})
+
+    assert (order["status"], order["attempts"]) == ("FAILED", 1)
+    assert order["error"]["message"].startswith("TaskMistake: ")
+    assert message in order["error"]["message"]
+
+
+def test_a_download_that_breaks_off_is_attempted_again(cloud: Cloud) -> None:
+    @task
+    def look(image: File) -> int:
+        return len(image.read())
+
+    order = cloud.place("look", {"image": {"file": cloud.upload(PHOTO)}})
+    [stored] = cloud.s3.list_objects_v2(Bucket="orderline-dev-files")["Contents"]
+    cloud.s3.put_object(Bucket="orderline-dev-files", Key=stored["Key"], Body=PHOTO[:-1])
+    cloud.drain()
+
+    assert cloud.order(order["id"]).error.code == "file_unavailable"  # type: ignore[union-attr]
+
+
+def test_a_periodic_task_makes_a_file(cloud: Cloud) -> None:
+    @task(every_s=60)
+    def report(old: File | None = None) -> File:
+        return File.of(b"empty", name="report.pdf") if old is None else old
+
+    for _ in range(2):  # the first sweep only notes the time
+        cloud.clock.advance(60)
+        cloud.sweep()
+    cloud.drain()
+
+    [order] = [row for row in cloud.rows() if row.task == "report"]
+    assert '"name": "report.pdf"' in str(order.result)
+
+
+def test_a_plain_function_gets_a_path() -> None:
+    file = File.of(b"abc", name="a.txt")
+    path = file.path()
+    assert (path, path.read_bytes()) == (file.path(), b"abc")
+    del file
+    assert not path.exists()
