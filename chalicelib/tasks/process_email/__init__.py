@@ -1,4 +1,4 @@
-"""Process an email: sender, recipients, subject, date, text and a list of its attachments."""
+"""Process an email: sender, recipients, subject, date, text and its attachments as files."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ import json
 import re
 from bisect import bisect_right
 from email.message import Message
-from typing import Literal, TypedDict, TypeVar, cast
+from itertools import islice
+from typing import Annotated, Literal, TypedDict, TypeVar, cast
 
-from chalicelib.tasks import task
+from msgspec import to_builtins
+
+from chalicelib.tasks import File, limits, task
 from chalicelib.tasks.process_email.charsets import decode
 from chalicelib.tasks.process_email.mail import (
     Address,
@@ -20,10 +23,13 @@ from chalicelib.tasks.process_email.mail import (
     html_text,
     line,
     parameter,
-    parsed,
 )
+from chalicelib.tasks.process_email.parts import Parser
 
 _KIB = 1024
+MAX_BYTES = 40_000_000  # of a message; mail servers take 25 to 35 MB
+MAX_TEXT = 512 * _KIB  # bytes that are read for the text, whose HTML may hold 16 times its length
+MAX_ATTACHMENTS = 100
 # The first one that a message has is used; RFC 5322 requires From
 _SENDERS = ("From", "Sender", "Resent-From")
 _KNOWN_HEADERS = (*_SENDERS, "To", "Cc", "Subject", "Date", "Message-ID", "Received")
@@ -32,18 +38,6 @@ _MBOX_LINE = re.compile(rb"\A>?From (?![ \t]*:)[^\r\n]*[\r\n]+")
 
 class NotAMessage(ValueError):
     """The text is not an email; the message says why and how to fix it."""
-
-
-class Attachment(TypedDict):
-    """A file, an inline picture or a forwarded message.
-
-    `size` is in decoded bytes. As in mail programs, a text with a file name is both listed here and
-    part of the email's text, unless its disposition is `attachment`.
-    """
-
-    name: str | None
-    type: str
-    size: int
 
 
 Email = TypedDict(
@@ -56,45 +50,66 @@ Email = TypedDict(
         "date": str | None,
         "text": str,
         "truncated": bool,
-        "attachments": list[Attachment],
+        "attachments": list[File],
     },
 )
-_Cut = TypeVar("_Cut", str, list[Address], list[Attachment])
+_Cut = TypeVar("_Cut", str, list[Address], list[File])
 
 
 @task(no_retry_on=(NotAMessage,))
-def process_email(message: str, encoding: Literal["text", "base64"] = "text") -> Email:
-    """Read an email: sender, recipients, subject, date, text and a list of its attachments.
+def process_email(
+    message: Annotated[File | str, limits(max_bytes=MAX_BYTES)],
+    encoding: Literal["text", "base64"] = "text",
+) -> Email:
+    """Read an email: sender, recipients, subject, date, text and its attachments as files.
 
-    `message` is the raw message, headers first (.eml). With `encoding` "base64" it is the base64 of
-    the message's bytes, so that 8-bit text in charsets other than UTF-8 arrives intact. `truncated`
-    is true if something was cut to its limit.
+    `message` is the raw message, headers first: a file (.eml), whose bytes are read as they are, or
+    a text. For a text only, `encoding` "base64" says that it is the base64 of the message's bytes,
+    so that 8-bit text in charsets other than UTF-8 arrives intact.
+
+    Attachments are files, inline pictures and forwarded messages. As in mail programs, a text with
+    a file name is both attached and part of the email's text, unless its disposition is
+    `attachment`. `truncated` is true if something was cut to its limit; attachments over the limit
+    are not stored.
     """
     # From here on, each character stands for a byte
-    root = parsed(_octets(message, encoding).decode("latin-1"))
+    parser = Parser(_octets(message, encoding).decode("latin-1"))
+    root = parser.parsed()
     if not any(name in root for name in _KNOWN_HEADERS):
         raise NotAMessage(
             "The message must begin with header lines (`Name: value`), one of them "
             f"{', '.join(_KNOWN_HEADERS)}: send an email's whole source, headers first."
         )
+    cut = parser.cut
+    del parser  # and the message's source, which its parts hold too
+    return _email(root, cut)
+
+
+def _email(root: Message, cut: bool) -> Email:
+    """Return a parsed message as a result; `cut` is True if it is incomplete already."""
     senders = (addresses(root, header) for header in _SENDERS)
+    text = _Text()
     email: Email = {
         "from": next(filter(None, senders), []),
         "to": addresses(root, "To"),
         "cc": addresses(root, "Cc"),
         "subject": line(root.get("Subject", "")),
         "date": date_of(root.get("Date", "")),
-        "text": _text(root),
+        "text": text.of(root),
         "truncated": False,
-        "attachments": [_attachment(part) for part in root.walk() if _is_attachment(part)],
+        "attachments": [],
     }
     # Some charsets, such as utf-7, decode to lone surrogates, which UTF-8 can't encode
-    return _bounded(json.loads(json.dumps(email, ensure_ascii=False).encode("utf-8", "replace")))
+    email = json.loads(json.dumps(email, ensure_ascii=False).encode("utf-8", "replace"))
+    parts = filter(_is_attachment, root.walk())
+    email["attachments"] = [_attachment(part) for part in islice(parts, MAX_ATTACHMENTS)]
+    more = next(parts, None) is not None
+    return _bounded(email, cut or text.cut or more)
 
 
-def _octets(message: str, encoding: str) -> bytes:
-    octets = message.encode("utf-8", "replace")
-    if encoding == "base64":
+def _octets(message: File | str, encoding: str) -> bytes:
+    octets = message.encode("utf-8", "replace") if isinstance(message, str) else message.read()
+    if isinstance(message, str) and encoding == "base64":
         try:
             octets = base64.b64decode(b"".join(octets.split()), validate=True)
         except binascii.Error:
@@ -107,10 +122,11 @@ def _octets(message: str, encoding: str) -> bytes:
 
 
 def _name(part: Message) -> str:
-    return line(
+    name = line(
         parameter(part, "Content-Disposition", "filename")
         or parameter(part, "Content-Type", "name")
-    )[:255]
+    )
+    return name[:255].encode("utf-8", "replace").decode()
 
 
 def _is_text(part: Message) -> bool:
@@ -124,37 +140,58 @@ def _is_attachment(part: Message) -> bool:
     return not part.is_multipart() and (not _is_text(part) or _name(part) != "")
 
 
-def _attachment(part: Message) -> Attachment:
-    return {
-        "name": _name(part) or None,
-        "type": part.get_content_type()[:255],
-        "size": len(content(part)),
-    }
-
-
-def _text(entity: Message) -> str:
-    if not entity.is_multipart():
-        return _read(entity) if _is_text(entity) else ""
-    parts = cast("list[Message]", entity.get_payload())
-    if entity.get_content_subtype() != "alternative":
-        return "\n\n".join(filter(None, map(_text, parts)))
-    parts = sorted(parts, key=lambda part: part.get_content_type() != "text/plain")
-    return next(filter(None, map(_text, parts)), "")
-
-
-def _read(part: Message) -> str:
+def _attachment(part: Message) -> File:
     octets = content(part)
-    charset = parameter(part, "Content-Type", "charset")
-    raw = not charset or octets == str(part.get_payload()).encode("latin-1")
-    text = decode(octets, charset or "cp1252", raw)
-    text = html_text(text) if part.get_content_subtype() == "html" else text
-    return re.sub(r"\r\n?", "\n", text).rstrip().lstrip("\n")
+    part.set_payload("")  # so that the message is not held twice
+    try:
+        return File.of(octets, _name(part), part.get_content_type())
+    except ValueError:  # not a media type
+        return File.of(octets, _name(part))
 
 
-def _bounded(email: Email) -> Email:
+class _Text:
+    """Reads the texts of a message. `cut` is True once MAX_TEXT left out some of them."""
+
+    def __init__(self) -> None:
+        self.cut = False
+        self._left = MAX_TEXT
+
+    def of(self, entity: Message) -> str:
+        """Return the text of a part and of the parts in it."""
+        if not entity.is_multipart():
+            return self._read(entity) if _is_text(entity) else ""
+        parts = cast("list[Message]", entity.get_payload())
+        if entity.get_content_subtype() != "alternative":
+            return "\n\n".join(filter(None, map(self.of, parts)))
+        parts = sorted(parts, key=lambda part: part.get_content_type() != "text/plain")
+        return next(filter(None, map(self.of, parts)), "")
+
+    def _read(self, part: Message) -> str:
+        octets = content(part)
+        charset = parameter(part, "Content-Type", "charset")
+        raw = not charset or octets == str(part.get_payload()).encode("latin-1")
+        if len(octets) > self._left:
+            self.cut = True
+            octets = _whole_characters(octets, self._left)
+        self._left -= len(octets)
+        text = decode(octets, charset or "cp1252", raw)
+        text = html_text(text) if part.get_content_subtype() == "html" else text
+        return re.sub(r"\r\n?", "\n", text).rstrip().lstrip("\n")
+
+
+def _whole_characters(octets: bytes, size: int) -> bytes:
+    """Return the first bytes, at most `size`, without a part of a character in UTF-8."""
+    end = size
+    while size - end < 4 and end and octets[end] & 0xC0 == 0x80:  # not the first of a character
+        end -= 1
+    return octets[:end]
+
+
+def _bounded(email: Email, cut: bool) -> Email:
     """Cut an email to 63 KiB of JSON, since results over 64 KiB are rejected.
 
-    The text is cut last, to the size that the other fields leave.
+    The text is cut last, to the size that the other fields leave. `cut` is True if the email is
+    incomplete already.
     """
     bounded: Email = {
         "from": _cut(email["from"], 100, 3 * _KIB),
@@ -164,10 +201,10 @@ def _bounded(email: Email) -> Email:
         "date": email["date"],
         "text": "",
         "truncated": False,
-        "attachments": _cut(email["attachments"], 100, 8 * _KIB),
+        "attachments": _cut(email["attachments"], MAX_ATTACHMENTS, 16 * _KIB),
     }
     bounded["text"] = _cut(email["text"], 32_768, min(40 * _KIB, 63 * _KIB - _size(bounded)))
-    bounded["truncated"] = bounded != email
+    bounded["truncated"] = cut or bounded != email
     return bounded
 
 
@@ -177,4 +214,4 @@ def _cut(value: _Cut, length: int, octets: int) -> _Cut:
 
 
 def _size(value: object) -> int:
-    return len(json.dumps(value, ensure_ascii=False).encode())
+    return len(json.dumps(to_builtins(value), ensure_ascii=False).encode())

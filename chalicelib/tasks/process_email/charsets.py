@@ -84,6 +84,8 @@ def _codec(label: str) -> str:
         codec = codecs.lookup(_CODECS.get(label, label)).name
     except (LookupError, ValueError):
         return label
+    if codec in ("idna", "punycode"):  # of host names, not of texts; they take quadratic time
+        return f"not-{codec}"
     return _SUPERSETS.get(codec, codec)
 
 

@@ -1,6 +1,6 @@
-"""Parse real-world mail: RFC 5322 headers, RFC 2045-2047 bodies and words, RFC 2231 parameters.
+"""Read the headers and contents of real-world mail: RFC 5322, RFC 2045-2047 and RFC 2231.
 
-Parsing takes linear time and never fails; what can't be parsed is skipped. Python's
+Reading takes linear time and never fails; what can't be read is skipped. Python's
 `policy.default` parses these headers in quadratic time, raises a RecursionError at nested comments
 and loses addresses, so it is not used.
 """
@@ -9,25 +9,21 @@ from __future__ import annotations
 
 import binascii
 import re
+import string
 from datetime import timezone
 from email.base64mime import header_encode
 from email.errors import HeaderParseError
 from email.header import decode_header
 from email.message import Message
-from email.parser import HeaderParser
-from email.policy import Compat32
 from email.utils import parsedate_to_datetime
 from html import unescape
 from html.parser import HTMLParser
-from io import StringIO
 from typing import TypedDict
 
 from chalicelib.tasks.process_email.charsets import decode
 
-# Characters. Python parses a header's parameters in quadratic time; a long file name takes 3000
-MAX_MIME_HEADER = 4096
-_MAX_DEPTH = 20  # multiparts in multiparts; real mail has five
-_FIELD = re.compile(r"([!-9;-~]+)[ \t]*:")
+_BASE64 = string.ascii_letters + string.digits + "+/"
+_NOT_BASE64 = bytes({*range(256)} - {*_BASE64.encode()})
 # Repeats end at 998, RFC 5322's longest line: many unclosed words would take quadratic time
 _WORD = r"=\?[^?\s]{1,998}\?[bBqQ]\?(?:[^?]|\?(?!=)){0,998}\?="
 _WORDS = re.compile(rf"{_WORD}(?:\s{{1,998}}{_WORD})*")
@@ -53,53 +49,6 @@ class Address(TypedDict):
     address: str
 
 
-class _Headers(Compat32):
-    """Decode raw 8-bit headers (RFC 6532), which compat32 blanks, and cut those with parameters."""
-
-    def header_fetch_parse(self, name: str, value: str) -> str:
-        text = decode(value.encode("latin-1"), "cp1252", raw=True)
-        return text[:MAX_MIME_HEADER] if name.lower().startswith("content-") else text
-
-
-def parsed(source: str, depth: int = 0) -> Message:
-    """Parse a message, or a part of one. Enclosed messages stay unparsed: they are attachments."""
-    entity = HeaderParser(policy=_Headers()).parsestr(_repair_headers(source))
-    if entity.get_content_maintype() != "multipart":
-        return entity
-    boundary = parameter(entity, "Content-Type", "boundary")
-    delimiter = rf"(?:\r\n|\n|\r|(?<![^\r\n]))--{re.escape(boundary)}(--)?[ \t]*(?:\r\n|\n|\r|\Z)"
-    _, *pieces = re.split(delimiter, str(entity.get_payload()))
-    if boundary and pieces and depth < _MAX_DEPTH:
-        pairs = zip(pieces[::2], pieces[1::2], strict=True)
-        entity.set_payload([parsed(part, depth + 1) for end, part in pairs if not end])
-    else:
-        del entity["Content-Type"]  # plain text by default, RFC 2045 5.2
-    return entity
-
-
-def _repair_headers(source: str) -> str:
-    """Rewrite the headers so that HeaderParser, which stops at an invalid line, parses them all.
-
-    As in other mail readers a space may precede the colon (RFC 5322, A.6.3), an invalid line
-    between two headers is skipped, and a boundary ends the headers.
-    """
-    lines = StringIO(source, newline="")
-    headers: list[str] = []
-    strays: list[str] = []  # the start of the body, unless another header follows
-    for line in lines:
-        if _FIELD.match(line):
-            headers.append(_FIELD.sub(r"\1:", line, count=1))
-            strays = []
-        elif headers and not strays and line[0] in " \t":
-            headers.append(line)
-        else:
-            strays.append(line)
-            if not headers or line[0] in "\r\n" or line.startswith("--"):
-                break
-    body = strays[1:] if strays and strays[0][0] in "\r\n" else strays
-    return "".join([*headers, "\n", *body, lines.read()])
-
-
 def parameter(entity: Message, header: str, name: str) -> str:
     """Return a header's parameter, or "" if it is missing or invalid."""
     try:
@@ -116,7 +65,8 @@ def content(part: Message) -> bytes:
     """Return a part's decoded bytes, as far as its transfer encoding can be decoded."""
     octets = str(part.get_payload()).encode("latin-1")
     if part.get("Content-Transfer-Encoding", "").strip().lower() == "base64":
-        digits = re.sub(rb"[^A-Za-z0-9+/]", b"", octets)
+        digits = octets.translate(None, _NOT_BASE64)
+        del octets  # it may have 30 MB
         # The digits may be cut off anywhere; a single one left over holds no byte
         return binascii.a2b_base64(digits[: len(digits) - (len(digits) % 4 == 1)] + b"==")
     try:
@@ -198,22 +148,25 @@ def date_of(value: str) -> str | None:
 
 
 class _Page(HTMLParser):
-    """Collects the visible text of an HTML page."""
+    """Collects the visible text of an HTML page, in pieces."""
 
-    text = ""
     hidden = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pieces: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: object) -> None:
         self.hidden = tag in ("script", "style", "title")
-        self.text += _BREAKS.get(tag, "")
+        self.pieces.append(_BREAKS.get(tag, ""))
 
     def handle_endtag(self, tag: str) -> None:
         self.hidden = False
         if tag != "br":  # HTMLParser reports <br/> as two tags, but it is one break
-            self.text += _BREAKS.get(tag, "")
+            self.pieces.append(_BREAKS.get(tag, ""))
 
     def handle_data(self, data: str) -> None:
-        self.text += "" if self.hidden else re.sub(r"\s+", " ", data)
+        self.pieces.append("" if self.hidden else re.sub(r"\s+", " ", data))
 
 
 def html_text(html: str) -> str:
@@ -229,5 +182,6 @@ def html_text(html: str) -> str:
     page.handle_data(unescape(tail))
     gaps = re.compile(r" ?\n[ \n]*")
     return gaps.sub(
-        lambda gap: "\n\n" if gap[0].count("\n") > 2 else "\n", re.sub(" +", " ", page.text)
+        lambda gap: "\n\n" if gap[0].count("\n") > 2 else "\n",
+        re.sub(" +", " ", "".join(page.pieces)),
     ).strip()
