@@ -15,11 +15,20 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from chalicelib.tasks import task
+from chalicelib.tasks import File, limits, task
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 SIDE = 8  # the network sees the digit as 8 x 8 shades
-MAX_PIXELS = 4_000_000  # a small file may decompress to a picture that fills the memory
+MAX_BYTES = 30_000_000
+# A small file may decompress to a picture that fills the memory
+MAX_PIXELS = 20_000_000
+MAX_JPEG_PIXELS = 80_000_000  # a JPEG is scaled down while it is read, unless it is progressive
+FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF")
+SMALL = 512  # pixels; larger pictures are scaled down to one to two times this before other steps
 THUMBNAIL = 64
 MIN_CONTRAST = 16  # of 255; a picture with less contrast counts as empty
 INK = 0.2  # of 1; the minimum darkness of the digit when its bounding box is computed
@@ -27,7 +36,7 @@ Grid = list[list[float]]
 
 
 class NotReadable(ValueError):
-    """The image is not a PNG or JPEG in base64, too large, or an empty page."""
+    """The image is not a picture of a known format, too large, or an empty page."""
 
 
 class PillowMissing(RuntimeError):
@@ -43,49 +52,98 @@ class Reading:
 
 
 @task(no_retry_on=(NotReadable, PillowMissing))
-def classify_image(image: str) -> Reading:
-    """Read a handwritten digit from a PNG or JPEG in base64: dark on light or light on dark."""
+def classify_image(
+    image: Annotated[File | str, limits(max_bytes=MAX_BYTES, types=("image/*",))],
+) -> Reading:
+    """Read a handwritten digit from a picture: dark on light or light on dark.
+
+    `image` is a file, or a text: base64 of the file. Formats: PNG, JPEG, GIF, WebP, BMP and TIFF,
+    up to 20 megapixels, and 80 for a JPEG that is not progressive. The digit should stand alone and
+    upright on an evenly lit page; a shadow or the page's edge may be taken for ink.
+    """
     return read(shades(image))
 
 
-def shades(image: str) -> Grid:
+def shades(image: File | str) -> Grid:
     """Return the picture as rows of grey, 0 black to 255 white, no larger than a thumbnail.
 
     Raises NotReadable, or PillowMissing.
     """
     try:
-        from PIL import Image, ImageOps  # noqa: PLC0415 only this task pays for the import
+        import PIL.Image  # noqa: PLC0415 only this task pays for the import
     except ImportError:
         raise PillowMissing(
             "classify_image needs Pillow, which this package lacks: build it with"
             " LOCK=requirements/image.txt, as in `make run LOCK=requirements/image.txt`"
         ) from None
+    octets = _octets(image)
     try:
-        file = Image.open(
-            io.BytesIO(base64.b64decode(image, validate=True)), formats=("PNG", "JPEG")
-        )
-        if file.width * file.height > MAX_PIXELS:
-            raise Image.DecompressionBombError
-        upright = ImageOps.exif_transpose(file)  # phones store the orientation as metadata
-        if upright.mode.startswith("I"):  # 16-bit grey, which Pillow would clip to 8 bits
-            upright = upright.convert("I").point(lambda shade: shade / 256).convert("L")
-        picture = Image.alpha_composite(
-            Image.new("RGBA", upright.size, "white"), upright.convert("RGBA")
-        ).convert("L")
-    except Image.DecompressionBombError:
-        raise NotReadable(
-            f"the picture is too large: scale it down to at most {MAX_PIXELS:,} pixels"
-        ) from None
+        with PIL.Image.open(io.BytesIO(octets), formats=FORMATS) as file:
+            _require_size(file)
+            picture = _grey(file)
+    except NotReadable:
+        raise
+    except PIL.Image.DecompressionBombError:
+        raise NotReadable(_TOO_LARGE) from None
     except Exception as error:  # Pillow raises many kinds of errors for a broken file
-        raise NotReadable(
-            "the image is not a PNG or JPEG in base64, or it is damaged: send the whole file"
-        ) from error
+        raise NotReadable(_hint(octets)) from error
     picture.thumbnail((THUMBNAIL, THUMBNAIL))
     pixels = picture.tobytes()
     return [
         [float(shade) for shade in pixels[row * picture.width : (row + 1) * picture.width]]
         for row in range(picture.height)
     ]
+
+
+_TOO_LARGE = (
+    f"the picture is too large: scale it down to at most {MAX_PIXELS:,} pixels"
+    f" ({MAX_JPEG_PIXELS:,} for a JPEG that is not progressive)"
+)
+
+
+def _octets(image: File | str) -> bytes:
+    if isinstance(image, File):
+        return image.read()
+    try:
+        return base64.b64decode(image, validate=True)
+    except ValueError as error:
+        raise NotReadable("the image is not valid base64: send the whole file") from error
+
+
+def _hint(octets: bytes) -> str:
+    """Return the message for a file that can't be read."""
+    if octets[4:8] == b"ftyp":  # the container of HEIC and AVIF
+        return "HEIC and AVIF pictures can't be read: save it as JPEG or PNG"
+    return f"the image is not a {', '.join(FORMATS)}, or it is damaged: send the whole file"
+
+
+def _require_size(file: Image) -> None:
+    """Raise NotReadable if the picture would need too much memory."""
+    streamed = file.format in ("JPEG", "MPO") and not file.info.get("progressive")
+    if file.width * file.height > (MAX_JPEG_PIXELS if streamed else MAX_PIXELS):
+        raise NotReadable(_TOO_LARGE)
+
+
+def _grey(file: Image) -> Image:
+    """Return the picture upright and in grey, on white, a few hundred pixels large."""
+    from PIL import Image, ImageOps  # noqa: PLC0415 only this task pays for the import
+
+    file.draft("L", (SMALL, SMALL))  # only a JPEG does it
+    picture: Image.Image = file
+    if picture.mode.startswith("I"):  # 16-bit grey
+        picture = picture.convert("I")
+    elif picture.mode in ("1", "P", "PA"):  # which can't be scaled well
+        picture = picture.convert("L" if picture.mode == "1" else "RGBA")
+    factor = min(picture.size) // SMALL
+    if factor > 1:
+        picture = picture.reduce(factor)
+    upright = ImageOps.exif_transpose(picture)  # phones store the orientation as metadata
+    if upright.mode == "I":  # which Pillow would clip to 8 bits
+        upright = upright.point(lambda shade: shade / 256).convert("L")
+    if upright.mode == "CMYK":
+        upright = upright.convert("RGB")
+    white = Image.new("RGBA", upright.size, "white")
+    return Image.alpha_composite(white, upright.convert("RGBA")).convert("L")
 
 
 def read(picture: Grid) -> Reading:

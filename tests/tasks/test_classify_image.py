@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import struct
+import subprocess
 import sys
 import zlib
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from chalicelib.tasks import File
 from chalicelib.tasks import classify_image as digits
 from chalicelib.tasks.classify_image import Grid, NotReadable, classify_image
 from testkit import Cloud
@@ -109,17 +111,17 @@ def test_sixteen_bits_of_grey_read_as_eight() -> None:
         (lambda: "no base64!", "send the whole file"),
         (lambda: "é", "send the whole file"),
         (lambda: base64.b64encode(b"no picture").decode(), "send the whole file"),
-        (lambda: picture(held_out()[0][0], "GIF", 1), "send the whole file"),
+        (lambda: base64.b64encode(b"\0\0\0 ftypheic\0\0").decode(), "save it as JPEG or PNG"),
         (lambda: picture(held_out()[0][0], "PNG", 9)[:400], "send the whole file"),
         (lambda: picture(held_out()[0][0], "JPEG", 9)[:800], "send the whole file"),
         (
             lambda: crafted(96, 96, b"zTXt", b"a\0\0" + zlib.compress(b"a" * 20_000_000)),
             "send the whole file",
         ),
-        (lambda: blank(3000, 3000), "at most 4,000,000 pixels"),
+        (lambda: blank(5000, 4001), "at most 20,000,000 pixels"),
         (
             lambda: crafted(100_000, 100_000, b"IDAT", zlib.compress(b"\0" * 1000)),
-            "at most 4,000,000 pixels",
+            "at most 20,000,000 pixels",
         ),
     ],
     ids=[
@@ -128,7 +130,7 @@ def test_sixteen_bits_of_grey_read_as_eight() -> None:
         "no base64",
         "no ascii",
         "no picture",
-        "GIF",
+        "HEIC",
         "PNG cut off",
         "JPEG cut off",
         "text bomb",
@@ -150,6 +152,114 @@ def test_an_unreadable_picture_fails_at_its_first_attempt(
 
 
 @pytest.mark.local
+@pytest.mark.parametrize(
+    ("kind", "mode", "options"),
+    [
+        ("GIF", "P", {}),
+        ("WEBP", "RGB", {}),
+        ("BMP", "RGB", {}),
+        ("TIFF", "RGB", {"compression": "tiff_lzw"}),
+        ("JPEG", "RGB", {"progressive": True}),
+        ("JPEG", "CMYK", {}),
+        ("PNG", "P", {}),
+        ("PNG", "LA", {}),
+        ("PNG", "1", {}),
+        ("PNG", "I;16", {}),
+    ],
+)
+@pytest.mark.parametrize("scale", [8, 120])
+def test_every_usual_format_is_read_small_or_large(
+    kind: str, mode: str, options: dict[str, Any], scale: int
+) -> None:
+    from PIL import Image  # noqa: PLC0415 an optional library
+
+    pages = held_out()[:5]
+    right = 0
+    for page, digit in pages:
+        image = Image.open(io.BytesIO(base64.b64decode(picture(page, "PNG", scale))))
+        if mode == "I;16":
+            image = image.convert("I").point(lambda shade: shade * 257)
+        content = base64.b64decode(encoded(image.convert(mode), kind, **options))
+        right += classify_image(File.of(content)).digit == digit
+    assert right == 5
+
+
+@pytest.mark.local
+def test_a_photo_of_3_mb_is_read_through_the_cloud(cloud: Cloud) -> None:
+    page, digit = held_out()[0]
+    content = photo(page, 4032, 3024)
+    assert 3_000_000 < len(content) < 8_000_000
+    file = {"file": cloud.upload(content, "image/jpeg"), "name": "photo.jpg"}
+
+    order = cloud.place("classify_image", {"image": file})
+    cloud.drain()
+
+    ended = cloud.get(order["id"])
+    assert (ended["status"], ended["result"]["digit"]) == ("SUCCESS", digit)
+
+
+@pytest.mark.local
+def test_photos_of_a_digit_on_paper_are_read() -> None:
+    pages = held_out()[:12]
+    right = sum(
+        classify_image(File.of(photo(page, 1600, 1200))).digit == digit for page, digit in pages
+    )
+    assert right >= 11
+
+
+def test_another_type_of_file_is_not_accepted(cloud: Cloud) -> None:
+    file_id = cloud.upload(b"%PDF", "application/pdf")
+
+    refusal = cloud.http(
+        "POST", "/orders", {"task": "classify_image", "input": {"image": {"file": file_id}}}
+    )
+
+    assert (refusal.status, refusal.json["pointer"]) == (422, "/input/image")
+    assert "accepted: image/*" in refusal.json["detail"]
+
+
+IN_LITTLE_MEMORY = """
+import resource, sys
+from pathlib import Path
+from chalicelib.tasks import File
+from chalicelib.tasks.classify_image import classify_image
+resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[2]) * 2**20,) * 2)
+print(classify_image(File.of(Path(sys.argv[1]))).digit)
+"""
+
+
+@pytest.mark.local
+@pytest.mark.skipif(sys.platform != "linux", reason="macOS does not limit memory")
+def test_a_photo_of_50_megapixels_is_read_in_little_memory(tmp_path: Path) -> None:
+    page, digit = held_out()[0]
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(photo(page, 8160, 6144))
+
+    command = [sys.executable, "-c", IN_LITTLE_MEMORY, str(path), "250"]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert (run.stdout.strip(), run.stderr) == (str(digit), "")
+
+
+@pytest.mark.local
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "JPEG", "TIFF"])
+def test_a_large_picture_is_rotated_too(kind: str) -> None:
+    from PIL import Image  # noqa: PLC0415 an optional library
+
+    page, _ = held_out()[0]
+    upright = Image.open(io.BytesIO(base64.b64decode(picture(page, "PNG", 120))))
+    exif = Image.Exif()
+    exif[EXIF_ORIENTATION] = 6
+    turned = upright.transpose(Image.Transpose.ROTATE_90).convert("RGB")
+    expected = classify_image(encoded(upright, "PNG"))
+
+    reading = classify_image(encoded(turned, kind, exif=exif))
+
+    assert reading.digit == expected.digit
+    assert abs(reading.probability - expected.probability) < 0.05
+
+
+@pytest.mark.local
 def test_a_digit_drawn_on_transparency_reads_as_on_white() -> None:
     from PIL import Image  # noqa: PLC0415 an optional library
 
@@ -165,6 +275,22 @@ def picture(page: Grid, kind: str, scale: int) -> str:
 
     image = Image.frombytes("L", (12, 12), bytes(round(shade) for row in page for shade in row))
     return encoded(image.resize((12 * scale, 12 * scale), Image.Resampling.BICUBIC), kind)
+
+
+def photo(page: Grid, width: int, height: int) -> bytes:
+    """Return a JPEG with the grain of a camera: dark ink on grey paper, turned by its metadata."""
+    from PIL import Image, ImageChops  # noqa: PLC0415 an optional library
+
+    ink = Image.frombytes("L", (12, 12), bytes(round(shade) for row in page for shade in row))
+    side = round(height * 0.8)
+    paper = Image.new("L", (height, width), 205)  # upright, as the digit is
+    shades = ink.resize((side, side), Image.Resampling.BICUBIC).point(lambda ink: 205 - ink * 0.6)
+    paper.paste(shades, ((height - side) // 2, (width - side) // 2))
+    grain = Image.effect_noise(paper.size, 30)
+    exif = Image.Exif()
+    exif[EXIF_ORIENTATION] = 6
+    turned = ImageChops.add(paper, grain, offset=-128).transpose(Image.Transpose.ROTATE_90)
+    return base64.b64decode(encoded(turned.convert("RGB"), "JPEG", quality=75, exif=exif))
 
 
 def blank(width: int, height: int) -> str:

@@ -8,6 +8,7 @@ import base64
 import random
 import re
 import time
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -638,6 +639,8 @@ def test_several_texts_are_joined_and_html_replaces_an_empty_one() -> None:
         ("read<![if broken", "read<![if broken"),
         ("<td>a</td><td>b</td> <td> c   \n d", "a b c d"),
         ("open <b <i <u", "open <b <i <u"),
+        ("a<!-- > -->b<!-->c<!--->d", "abcd"),
+        ("a<!-- <p>b", "a"),
     ],
 )
 def test_html_becomes_text(html: str, text: str) -> None:
@@ -939,3 +942,138 @@ def test_a_mutated_message_is_read_or_refused(seed: int) -> None:
             checked(process_email(message, encoding))  # type: ignore[arg-type]
         except NotAMessage as error:
             assert str(error)  # noqa: PT017
+
+
+BYTES = bytes(range(256))
+PICTURE = b"\x89PNG\r\n\x1a\n" + random.Random(1).randbytes(1_000_000)
+CONTRACT = b"%PDF-1.7\r\n" + random.Random(2).randbytes(500_000)
+
+
+def part(type: str, name: str, encoding: str, content: bytes) -> bytes:
+    head = (
+        f'Content-Type: {type}; name="{name}"\r\nContent-Disposition: attachment\r\n'
+        f"Content-Transfer-Encoding: {encoding}\r\n\r\n"
+    )
+    return head.encode() + content
+
+
+def eml(*parts: bytes, boundary: bytes = b"=_b") -> bytes:
+    head = b"From: a@example.org\r\nTo: b@example.org\r\nSubject: =?utf-8?q?Caf=C3=A9?=\r\n"
+    head += b'Content-Type: multipart/mixed; boundary="%s"\r\n\r\n' % boundary
+    body = b"".join(b"--%s\r\n%s\r\n" % (boundary, part) for part in parts)
+    return head + body + b"--%s--\r\n" % boundary
+
+
+def test_a_whole_eml_file_and_its_attachments_come_through_the_cloud(cloud: Cloud) -> None:
+    message = eml(
+        b"Content-Type: text/plain; charset=latin-1\r\n\r\nGr\xfc\xdfe",
+        part("image/png", "caf\xe9.png", "base64", base64.encodebytes(PICTURE)),
+        part("application/pdf", "contract.pdf", "base64", base64.b64encode(CONTRACT)),
+        part("application/x-empty", "nothing.txt", "7bit", b""),
+    )
+    assert len(message) > 2_000_000
+    file_id = cloud.upload(message, "message/rfc822")
+
+    order = cloud.place("process_email", {"message": {"file": file_id, "name": "mail.eml"}})
+    cloud.drain()
+
+    ended = cloud.get(order["id"])
+    assert ended["status"] == "SUCCESS"
+    email = ended["result"]
+    assert (email["subject"], email["text"], email["truncated"]) == ("Café", "Grüße", False)
+    picture, contract, nothing = email["attachments"]
+    assert (picture["name"], picture["type"]) == ("café.png", "image/png")
+    assert cloud.download(picture["file"]) == PICTURE
+    assert cloud.download(contract["file"]) == CONTRACT
+    assert (nothing["size"], cloud.download(nothing["file"])) == (0, b"")
+
+
+def test_the_attachments_of_a_text_are_stored(cloud: Cloud) -> None:
+    order = cloud.place("process_email", {"message": GMAIL})
+    cloud.drain()
+
+    [attachment] = cloud.get(order["id"])["result"]["attachments"]
+    assert cloud.download(attachment["file"]) == base64.b64decode(PDF)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "encode"),
+    [
+        ("base64", base64.encodebytes),
+        ("quoted-printable", lambda octets: b"".join(b"=%02X" % octet for octet in octets)),
+        ("8bit", bytes),
+        ("binary", bytes),
+    ],
+)
+@pytest.mark.parametrize("content", [BYTES, b"", b"\r\n", b"\n", b"--=_b", b"x\r\n--=_bb\r\n\r\n"])
+def test_attached_bytes_stay_the_same(encoding: str, encode: Any, content: bytes) -> None:
+    if encoding != "base64" and content == b"--=_b":
+        content = b"x--=_b"  # at the start of a line it would be a boundary
+    message = eml(part("x/y", "a.bin", encoding, encode(content)))
+
+    [attachment] = process_email(File.of(message))["attachments"]
+
+    assert attachment.read() == content
+
+
+def test_a_file_is_read_as_it_is_whatever_the_encoding() -> None:
+    octets = "From: a@example.org\nSubject: Été\n\nGrüße".encode("latin-1")
+
+    for email in (process_email(File.of(octets)), process_email(File.of(octets), "base64")):
+        assert (email["subject"], email["text"]) == ("Été", "Grüße")
+
+
+def test_a_forwarded_message_and_an_inline_picture_are_stored_as_they_are() -> None:
+    inner = eml(part("x/y", "inner.bin", "base64", base64.b64encode(BYTES)), boundary=b"inner")
+    picture = b'Content-Type: image/png\r\nContent-Disposition: inline; filename="a.png"\r\n\r\nPNG'
+    message = eml(b"Content-Type: message/rfc822\r\n\r\n" + inner, picture)
+
+    forwarded, inline = process_email(File.of(message))["attachments"]
+
+    assert (forwarded.read(), inline.read()) == (inner, b"PNG")
+    assert process_email(forwarded)["attachments"][0].read() == BYTES
+
+
+def test_attachments_over_the_limit_are_not_stored(cloud: Cloud) -> None:
+    parts = [part("x/y", f"{number}.bin", "8bit", b"%d" % number) for number in range(150)]
+
+    order = cloud.place("process_email", {"message": {"file": cloud.upload(eml(*parts))}})
+    cloud.drain()
+
+    email = cloud.get(order["id"])["result"]
+    stored = cloud.s3.list_objects_v2(Bucket="orderline-dev-files")["KeyCount"]
+    assert (len(email["attachments"]), email["truncated"]) == (100, True)
+    assert stored == len(email["attachments"]) + 1  # and the message
+
+
+@pytest.mark.parametrize(
+    "unit", ["<p>", "<!--", "--b\n", "--b\n\n", "x--b\n", "a:b\n", "x\n", "\r", "=41"]
+)
+@pytest.mark.parametrize("type", ["text/html", "multipart/mixed; boundary=b"])
+def test_a_message_of_2_mb_is_cut_to_its_limits(unit: str, type: str) -> None:
+    body = unit * (2_000_000 // len(unit))
+    email = process_email(File.of(plain(f"{body}>", f"Content-Type: {type}", QUOTED).encode()))
+    assert checked(email)
+    assert email["truncated"]
+
+
+def test_a_long_text_is_cut_between_two_characters() -> None:
+    head = plain("", "Content-Type: text/html; charset=utf-8").encode()
+    for shift in range(4):
+        html = b"<p>" + b"x" * shift + b"<!--" + b"y" * 520_000 + b"-->" + "🐢".encode() * 2000
+        text = process_email(File.of(head + html))["text"]
+        assert re.fullmatch("x*🐢+", text)
+
+
+def test_20_mb_are_read_with_bounded_memory() -> None:
+    attachment = base64.encodebytes(random.Random(3).randbytes(7_000_000))
+    message = File.of(eml(*[part("x/y", "a.bin", "base64", attachment)] * 2))
+    assert message.size > 18_000_000
+
+    tracemalloc.start()
+    email = process_email(message)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert [file.size for file in email["attachments"]] == [7_000_000] * 2
+    assert peak < 3.5 * message.size
