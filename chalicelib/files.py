@@ -173,8 +173,8 @@ class OrderFiles:
     def save(self, file: File) -> None:
         """Store a file that the task made, once; check that another one is stored.
 
-        Raises FileUnavailable; TaskMistake if it is too large or its path has changed. The files of
-        the order's input were checked before.
+        Raises FileUnavailable; TaskMistake if it is too large, its path has changed, or it is not
+        stored. The files of the order's input were checked before.
         """
         content = file.content
         if (file.file, file.type) in self._saved:
@@ -225,11 +225,14 @@ class OrderFiles:
     def _check(self, file: File) -> None:
         """Check a file that the task knows by its id alone, so that no result names a missing one.
 
-        Raises FileUnavailable and Unavailable.
+        Raises TaskMistake and Unavailable.
         """
         stored = find(self._owner, file.file)
         if stored is None or not lasts_until(clock.now(), stored.modified_at):
-            raise FileUnavailable(f"file {file.file} is not stored; make it with File.of(...)")
+            raise TaskMistake(
+                f"the result names file {file.file}, which is not stored, or not for long enough;"
+                " return File.of(...)"
+            )
 
     def _download(self, file_id: str) -> Iterator[bytes]:
         """Yield a file's bytes. Raises FileUnavailable, at the end if they are not the file's."""

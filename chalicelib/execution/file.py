@@ -14,8 +14,6 @@ import binascii
 import hashlib
 import os
 import re
-import tempfile
-import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -114,6 +112,9 @@ class File(Struct, forbid_unknown_fields=True, omit_defaults=True, dict=True, we
 
     def _written(self, content: bytes) -> Path:
         """Return the path of a new file with the content, which is removed with this object."""
+        import tempfile  # noqa: PLC0415  slow to import, and few tasks need them
+        import weakref  # noqa: PLC0415
+
         descriptor, name = tempfile.mkstemp(prefix="orderline-")
         path = Path(name)
         weakref.finalize(self, path.unlink, missing_ok=True)

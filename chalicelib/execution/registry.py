@@ -51,18 +51,12 @@ class Task:
     def run(self, text: str, context: Context, files: Store | None = None) -> str:
         """Call the function with the JSON text of an input; return its result as JSON text.
 
-        Its new files are stored first. Raises whatever the function raises, and FileUnavailable;
-        TaskMistake for a file that is neither new nor of this order.
+        Its new files are stored first. Raises whatever the function raises, and FileUnavailable.
         """
         result = self.function(**self.signature.arguments(text, context, files))
         text = as_json(result)
         if files and '"file"' in text:  # most results have none, and are not searched for files
             for file in files_in(result):
-                if file.content is None and file.store is not files:
-                    raise TaskMistake(
-                        f"the result names file {file.file}, which is neither of the order's input"
-                        " nor made by File.of(...)"
-                    )
                 files.save(file)
         return text
 

@@ -21,7 +21,8 @@ import boto3
 import pytest
 
 from chalicelib.aws import s3
-from chalicelib.config import Aws, Settings, read_aws
+from chalicelib.config import Settings
+from chalicelib.endpoints import Aws, read_aws
 from dev.local import cloud
 from testkit.cloud import Reply
 from tests.acceptance.stack import Stack, copy_of_the_project

@@ -20,7 +20,8 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from chalicelib.aws import s3
-from chalicelib.config import Aws, Settings, read_aws
+from chalicelib.config import Settings
+from chalicelib.endpoints import Aws, read_aws
 from chalicelib.errors import CallFailed, CallRefused, FileUnavailable
 from chalicelib.files import OrderFiles
 
