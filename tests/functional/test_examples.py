@@ -164,3 +164,20 @@ def test_a_task_gets_a_pointer_and_returns_one(
         cloud.http("POST", "/orders", {"task": "count_words", "input": {"key": "private/x"}}).status
         == 422
     )
+
+
+def test_the_receipt_is_a_pdf_to_download(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    load_task("receipt", monkeypatch)
+    lines = ["12 nuggets (crisp)", "1 curry sauce: 5 €"]
+    order = cloud.place("receipt", {"title": "Receipt", "lines": lines})
+    cloud.drain()
+
+    file = cloud.get(order["id"])["result"]
+    content = cloud.download(file["file"])
+
+    assert (file["name"], file["type"]) == ("receipt.pdf", "application/pdf")
+    assert rb"(12 nuggets \(crisp\)) '" in content
+    table = int(content.split()[-2])
+    assert content[table:].startswith(b"xref")
+    for number, offset in enumerate(re.findall(rb"(\d{10}) 00000 n", content), 1):
+        assert content[int(offset) :].startswith(b"%d 0 obj" % number)

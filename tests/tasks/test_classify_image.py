@@ -176,9 +176,7 @@ def test_every_usual_format_is_read_small_or_large(
     pages = held_out()[:5]
     right = 0
     for page, digit in pages:
-        image: Image.Image = Image.open(
-            io.BytesIO(base64.b64decode(picture(page, "PNG", scale)))
-        )
+        image: Image.Image = Image.open(io.BytesIO(base64.b64decode(picture(page, "PNG", scale))))
         if mode == "I;16":
             image = image.convert("I").point(lambda shade: shade * 257)
         content = base64.b64decode(encoded(image.convert(mode), kind, **options))
