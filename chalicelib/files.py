@@ -154,15 +154,15 @@ class OrderFiles:
         """Return a file's bytes. Raises FileUnavailable."""
         return b"".join(self._download(file_id))
 
-    def path(self, file_id: str) -> Path:
-        """Return a path with a file's bytes. Raises FileUnavailable."""
+    def path(self, file_id: str, suffix: str = "") -> Path:
+        """Return a path with a file's bytes, that ends with a suffix. Raises FileUnavailable."""
         import tempfile  # noqa: PLC0415  slow to import, and few tasks need it
 
         self._require_open()
         with self._lock:
             if self._folder is None:
                 self._folder = Path(tempfile.mkdtemp(prefix="orderline-"))
-            path = self._folder / file_id
+            path = self._folder / f"{file_id}{suffix}"
             if not path.exists():
                 partial = path.with_suffix(".partial")
                 with partial.open("wb") as stream:

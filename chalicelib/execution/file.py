@@ -26,6 +26,7 @@ from chalicelib.errors import TaskMistake
 DEFAULT_TYPE = "application/octet-stream"
 _ID = re.compile(r"[0-9a-f]{64}")
 _TYPE = re.compile(r"[\w!#$&^.+-]{1,127}/[\w!#$&^.+-]{1,127}", re.ASCII)
+_SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,10}\Z")
 _MAX_BYTES = "x-max-bytes"  # of our limits in a hint's metadata, and in its JSON Schema
 _MEDIA_TYPES = "x-media-types"
 _CHUNK = 2**20
@@ -37,8 +38,8 @@ class Store(Protocol):
     def read(self, file_id: str) -> bytes:
         """Return a file's bytes."""
 
-    def path(self, file_id: str) -> Path:
-        """Return a path with a file's bytes."""
+    def path(self, file_id: str, suffix: str) -> Path:
+        """Return a path with a file's bytes, that ends with a suffix."""
 
     def save(self, file: File) -> None:
         """Store a new file; do nothing for another."""
@@ -103,19 +104,25 @@ class File(Struct, forbid_unknown_fields=True, omit_defaults=True, dict=True, we
     def path(self) -> Path:
         """Return a path with the bytes, which is removed when the attempt ends.
 
-        Memory does not grow with the file's size. Raises FileUnavailable if they can't be read now.
+        It ends as the name does, such as with .png. Memory does not grow with the file's size.
+        Raises FileUnavailable if the bytes can't be read now.
         """
         if isinstance(self.content, bytes):
             self.content_path = self.content_path or self._written(self.content)
             return self.content_path
-        return self.content or self._stored().path(self.file)
+        return self.content or self._stored().path(self.file, self._suffix())
+
+    def _suffix(self) -> str:
+        """Return the end of the name that some libraries go by; the name itself is not trusted."""
+        found = _SUFFIX.search(self.name)
+        return found[0] if found else ""
 
     def _written(self, content: bytes) -> Path:
         """Return the path of a new file with the content, which is removed with this object."""
         import tempfile  # noqa: PLC0415  slow to import, and few tasks need them
         import weakref  # noqa: PLC0415
 
-        descriptor, name = tempfile.mkstemp(prefix="orderline-")
+        descriptor, name = tempfile.mkstemp(self._suffix(), "orderline-")
         path = Path(name)
         weakref.finalize(self, path.unlink, missing_ok=True)
         with os.fdopen(descriptor, "wb") as stream:
@@ -153,6 +160,9 @@ def limits(max_bytes: int | None = None, types: tuple[str, ...] = ()) -> Meta:
     """Return limits for the files of a parameter; an order with another file is not accepted.
 
     image: Annotated[File, limits(max_bytes=5_000_000, types=("image/*",))]
+
+    Put it around a union, as in Annotated[File | None, limits(...)]: inside one it is enforced too,
+    but msgspec leaves it out of the JSON Schema, so that clients do not see it.
 
     Args:
         max_bytes: maximum size in bytes; None: only the setting MAX_FILE_BYTES applies

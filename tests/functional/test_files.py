@@ -586,6 +586,20 @@ def test_a_path_has_the_bytes_until_the_attempt_ends(cloud: Cloud, inline: bool)
     assert not paths[0].exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "suffix"),
+    [("cat.PNG", ".PNG"), ("a.tar.gz", ".gz"), ("cat", ""), ("a./../b", ""), ("x.\0", "")],
+)
+def test_a_path_ends_as_the_name_does(cloud: Cloud, name: str, suffix: str) -> None:
+    @task
+    def suffixes(images: list[File]) -> list[str]:
+        return [image.path().suffix for image in images]
+
+    images = [{"file": cloud.upload(b"x"), "name": name}, {"base64": "eA==", "name": name}]
+
+    assert ended(cloud, "suffixes", {"images": images})["result"] == [suffix] * 2
+
+
 def test_a_file_can_not_be_read_after_its_attempt(cloud: Cloud) -> None:
     files: list[File] = []
 
@@ -611,6 +625,18 @@ def test_threads_of_a_task_read_its_files(cloud: Cloud) -> None:
     files = [{"file": cloud.upload(PHOTO)}, {"file": cloud.upload(b"small")}]
 
     assert ended(cloud, "total", {"images": files})["result"] == 8 * (len(PHOTO) + 5)
+
+
+def test_a_file_that_is_returned_twice_is_stored_once(cloud: Cloud) -> None:
+    @task
+    def twice() -> list[File]:
+        return [File.of(b"same"), File.of(b"same", name="copy")]
+
+    bucket = "orderline-dev-files"
+    cloud.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+
+    assert ended(cloud, "twice")["status"] == "SUCCESS"
+    assert len(cloud.s3.list_object_versions(Bucket=bucket)["Versions"]) == 1
 
 
 @pytest.mark.parametrize("content", [b"", b"small"])
