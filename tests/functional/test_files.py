@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from chalicelib import config
 from chalicelib.errors import TaskMistake
 from chalicelib.tasks import Context, File, limits, task
-from testkit import Cloud
+from testkit import Cloud, Wire
 
 PHOTO = b"\xff\xd8 a photo of 3 MB " * 100
 DAY = 86_400
@@ -173,6 +173,39 @@ def test_bytes_that_are_not_the_file_s_are_not_given_to_the_task(cloud: Cloud) -
     error = cloud.get(order["id"])["error"]
     assert (error["code"], error["attempt"]) == ("file_unavailable", 5)
     assert "not be read completely" in error["message"]
+
+
+@pytest.mark.usefixtures("reverse")
+def test_no_request_moves_bytes_and_each_file_costs_one_call(cloud: Cloud, wire: Wire) -> None:
+    """Read and write files in the worker alone; see test_calls.py for orders without any."""
+    file_id = cloud.upload(PHOTO)
+    again = {"sha256": file_id, "size": len(PHOTO)}
+    wire.calls.clear()
+
+    cloud.http("POST", "/files", again)
+    cloud.http("GET", f"/files/{file_id}")
+    assert wire.calls == ["HeadObject", "HeadObject"]
+
+    wire.calls.clear()
+    cloud.place("reverse", {"image": {"file": file_id}})
+    assert wire.calls == ["HeadObject", "PutItem", "SendMessage"]
+
+    wire.calls.clear()
+    cloud.drain()
+    assert wire.calls == ["UpdateItem", "GetObject", "PutObject", "UpdateItem"]
+
+
+def test_a_file_that_is_named_twice_is_looked_up_once(cloud: Cloud, wire: Wire) -> None:
+    @task
+    def many(images: list[File]) -> int:
+        return len(images)
+
+    first, second = cloud.upload(b"first"), cloud.upload(b"second")
+    wire.calls.clear()
+
+    cloud.place("many", {"images": [{"file": file_id} for file_id in (first, second, first)]})
+
+    assert wire.calls == ["HeadObject", "HeadObject", "PutItem", "SendMessage"]
 
 
 def refused(cloud: Cloud, task_name: str, value: Any, **more: Any) -> Any:
