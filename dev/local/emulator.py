@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ministack import app as ministack
-from ministack.services import lambda_svc
+from ministack.services import lambda_svc, s3
 from ministack.services.cloudformation import provisioners
 
 from dev.local import guard
@@ -88,6 +88,7 @@ def main(parent: int, folder: Path) -> None:
     lambda_svc._ESM_IDLE_WAKE_GAP_SECONDS = 0.005
     # It would refuse an adopted bucket too; a taken name of a new one is still refused, later
     provisioners.s3_bucket_name_conflict = lambda _: None
+    s3._persist_object = _persisting(s3._persist_object)
     ministack.app = hosted(ministack.app, saver)
     ministack._load_persisted_state = lambda: _restore(saver)
     ministack.save_all = lambda _: None  # the saver has saved already
@@ -99,6 +100,21 @@ def main(parent: int, folder: Path) -> None:
             " free disk space, start again and place them again"
         )
         sys.exit(1)
+
+
+def _persisting(persist: Callable[[str, str, Any], None]) -> Callable[[str, str, Any], None]:
+    """Return ministack's function that writes an object to the disk, which hides errors.
+
+    The upload fails if the object could not be written: else it would be lost at the next start.
+    """
+
+    def persist_or_fail(bucket: str, key: str, stored: Any) -> None:
+        persist(bucket, key, stored)
+        if stored["body"] is not None:
+            del s3._buckets[bucket]["objects"][key]
+            raise OSError(f"{key} could not be written")
+
+    return persist_or_fail
 
 
 def _restore(saver: Saver) -> None:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -124,8 +125,12 @@ def test_a_full_disk_is_reported_at_once_and_at_the_end(project: Path) -> None:
     file = project / ".local" / "state" / snapshot.NAME
     until(lambda: small["id"].encode() in file.read_bytes(), MAX_LOSS_S)
 
-    for _ in range(20):
-        stack.place("process_email", {"message": "Subject: large\r\n\r\n" + "x" * 60_000})
+    photo = os.urandom(3_000_000)
+    with pytest.raises(urllib.error.HTTPError, match="500"):
+        upload(stack, photo)
+    assert stack.http("GET", f"/files/{hashlib.sha256(photo).hexdigest()}").status == 404
+    for _ in range(80):
+        stack.place("process_email", {"message": "Subject: large\r\n\r\n" + "x" * 15_000})
 
     until(lambda: "orders can't be saved (File too large): free disk space" in stack.output, 10)
     assert stack.stop() == 1
