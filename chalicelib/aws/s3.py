@@ -198,9 +198,12 @@ class SignedBucket:
         )
         try:
             connection.connect()
-            connection.sock.settimeout(READ_TIMEOUT_S[method])
+            sock = connection.sock
+            sock.settimeout(READ_TIMEOUT_S[method])
             connection.request(method, path, body or None, {**headers, "connection": "close"})
-            return connection.getresponse()
+            response = connection.getresponse()
+            sock.close()  # takes effect when the response is closed
+            return response
         except BaseException:
             connection.close()
             raise

@@ -110,22 +110,26 @@ class S3Server:
     def __init__(self) -> None:
         self.answers: list[bytes | None] = []
         self.requests: list[tuple[str, bytes]] = []
+        self._closing = False
         self._listening = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
+        self._address = self._listening.getsockname()
+        self.url = f"http://127.0.0.1:{self._address[1]}"
         self._thread = Thread(target=self._serve)
         self._thread.start()
 
     def close(self) -> None:
-        self._listening.shutdown(socket.SHUT_RDWR)
+        self._closing = True
+        socket.create_connection(self._address).close()  # ends the wait for the next one
         self._thread.join()
         self._listening.close()
 
     def _serve(self) -> None:
-        with suppress(OSError):
-            while True:
-                connection, _ = self._listening.accept()
-                with connection, connection.makefile("rb") as stream:
-                    self._answer(connection, stream)
+        while True:
+            connection, _ = self._listening.accept()
+            with connection, connection.makefile("rb") as stream:
+                if self._closing:
+                    return
+                self._answer(connection, stream)
 
     def _answer(self, connection: socket.socket, stream: Any) -> None:
         request_line = stream.readline().decode()
