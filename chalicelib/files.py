@@ -193,12 +193,19 @@ class OrderFiles:
                 f"{content} was removed or changed before it was stored: leave it until the task"
                 " has returned, or return File.of(path.read_bytes())"
             )
-        try:
-            with translated():
-                bucket().upload(_key(self._owner, file.file), content, file.file, file.type)
-        except Unavailable as error:
-            raise FileUnavailable(f"file {file.file} could not be stored: {error}") from error
+        self._upload(file, content, file.type)
         self._saved.add((file.file, file.type))
+
+    def pass_on(self, file: File) -> None:
+        """Store a file for a follow-up: a new one, or one of this order that would end too early.
+
+        Raises FileUnavailable and Unavailable.
+        """
+        self.save(file)
+        if file.content is None and file.store is self:
+            stored = find(self._owner, file.file)
+            if stored and not lasts_until(clock.now() + _RESERVE, stored.modified_at):
+                self._upload(file, self.path(file.file), stored.type)
 
     def text(self, inline: str, file_id: str | None) -> str:
         """Return an input's or a result's JSON text, wherever it is. Raises FileUnavailable."""
@@ -217,6 +224,13 @@ class OrderFiles:
             import shutil  # noqa: PLC0415  slow to import, and few tasks need it
 
             shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _upload(self, file: File, content: bytes | Path, type: str) -> None:
+        try:
+            with translated():
+                bucket().upload(_key(self._owner, file.file), content, file.file, type)
+        except Unavailable as error:
+            raise FileUnavailable(f"file {file.file} could not be stored: {error}") from error
 
     def _require_open(self) -> None:
         if self._closed:

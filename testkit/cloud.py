@@ -10,32 +10,26 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
-import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import Any
 from unittest.mock import patch
 from urllib.parse import unquote, urlsplit
 
 import boto3
-from botocore.awsrequest import AWSPreparedRequest
-from botocore.compat import HTTPHeaders
-from botocore.exceptions import HTTPClientError
 from chalice.test import Client
 from moto import mock_aws
-from moto.core.models import botocore_stubber
 
 import app as orderline
 from chalicelib import auth, config, queue
-from chalicelib.aws import s3, sigv4
 from chalicelib.clock import SECOND
 from chalicelib.ids import key_of
 from chalicelib.orders import Order
 from chalicelib.table import transitions
 from chalicelib.table.items import decode_order
-from testkit import template
+from testkit import signed, template
 from testkit.clock import Clock
 
 REGION = "us-east-1"
@@ -293,48 +287,5 @@ def running(**parameters: int) -> Iterator[Cloud]:
     environment = {"AWS_ENDPOINT_URL": "", "AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}
     with patch.dict("os.environ", environment), mock_aws(), clock.installed():
         auth.forget()
-        with (
-            patch.object(sigv4.Client, "_exchange", _moto),
-            patch.object(s3.SignedBucket, "_exchange", _moto_object),
-        ):
+        with signed.installed():
             yield Cloud(clock, **parameters)
-
-
-class _ObjectResponse(io.BytesIO):
-    """A response of S3, as http.client returns it."""
-
-    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        super().__init__(body)
-        self.status = status
-        self.headers = HTTPHeaders.from_pairs(headers.items())
-
-
-def _moto_object(
-    bucket: s3.SignedBucket,
-    method: str,
-    url: str,
-    headers: Mapping[str, str],
-    body: bytes | IO[bytes],
-) -> _ObjectResponse:
-    """Let moto answer a call to the bucket that the app signed."""
-    content = body if isinstance(body, bytes) else body.read()
-    request = AWSPreparedRequest(
-        method, url, HTTPHeaders.from_pairs(headers.items()), content, False
-    )
-    try:
-        answer: Any = botocore_stubber("before-send", request)
-    except HTTPClientError as error:
-        raise TimeoutError from error
-    return _ObjectResponse(answer.status_code, dict(answer.headers), answer.content)
-
-
-def _moto(client: sigv4.Client, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
-    """Let moto answer a call that the app signed, with the wire's faults as for botocore's."""
-    request = AWSPreparedRequest(
-        "POST", f"{client.url}/", HTTPHeaders.from_pairs(headers.items()), body, False
-    )
-    try:
-        answer: Any = botocore_stubber("before-send", request)
-    except HTTPClientError as error:
-        raise TimeoutError from error
-    return answer.status_code, answer.content

@@ -293,8 +293,8 @@ MUTANTS = (
     _one(
         "a file need not outlive its order",
         "files.py",
-        "* DAY < needed_until",
-        "* DAY < run_at",
+        "* DAY >= needed_until",
+        "* DAY >= run_at",
     ),
     _one(
         "a retry does not check its files",

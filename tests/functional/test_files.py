@@ -208,6 +208,23 @@ def test_a_file_that_is_named_twice_is_looked_up_once(cloud: Cloud, wire: Wire) 
     assert wire.calls == ["HeadObject", "HeadObject", "PutItem", "SendMessage"]
 
 
+@pytest.mark.usefixtures("reverse")
+def test_a_follow_up_gets_an_old_file_of_its_parent(cloud: Cloud) -> None:
+    @task
+    def hand_on(image: File, order: Context) -> str:
+        return order.place("reverse", {"image": image}, "mirror")
+
+    value = {"image": {"file": cloud.upload(PHOTO)}}
+    cloud.clock.advance(0.9 * DAY)
+    parent = cloud.place("hand_on", value)
+    cloud.clock.advance(0.5 * DAY)
+    cloud.drain()
+    cloud.drain()
+
+    child = cloud.get(cloud.get(parent["id"])["result"])
+    assert cloud.download(child["result"]["file"]) == PHOTO[::-1]
+
+
 def refused(cloud: Cloud, task_name: str, value: Any, **more: Any) -> Any:
     reply = cloud.http("POST", "/orders", {"task": task_name, "input": value, **more})
     assert reply.status == 422, reply.body
