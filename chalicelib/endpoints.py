@@ -58,7 +58,7 @@ class Aws:
         This protects real accounts from accidents: outside Lambda, either an endpoint is configured
         (the local cloud) or the credentials can't be those of an account (moto). Profiles are never
         read. Access keys of real accounts begin with AKIA or ASIA:
-        https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-unique-ids
+        https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html
         """
         fake = self.key_id and not self.key_id.startswith(("AKIA", "ASIA"))
         if self.in_lambda or self.endpoint(service) or fake:

@@ -86,7 +86,7 @@ def presigned_url(
         aws: region and credentials; if they are temporary, the URL ends with them
         method: PUT or GET
         url: the object's URL
-        valid_s: seconds for which the URL is valid
+        valid_s: how long it is valid, in seconds
         headers: what the request must send, by names in lower case
         query: further parameters, such as response-content-type
         now: the current time in UTC
@@ -103,13 +103,18 @@ def presigned_url(
     }
     if aws.session_token:
         parameters["X-Amz-Security-Token"] = aws.session_token
-    text = "&".join(
+    text = _query(parameters)
+    payload = "UNSIGNED-PAYLOAD"
+    signature = _signature(aws, method, urlsplit(url).path, text, signed, payload, timestamp)
+    return f"{url}?{text}&X-Amz-Signature={signature}"
+
+
+def _query(parameters: Mapping[str, str]) -> str:
+    """Return a query as AWS signs it: sorted, and quoted more than browsers do."""
+    return "&".join(
         f"{quote(name, safe=_UNSAFE)}={quote(value, safe=_UNSAFE)}"
         for name, value in sorted(parameters.items())
     )
-    path = urlsplit(url).path
-    signature = _signature(aws, method, path, text, signed, "UNSIGNED-PAYLOAD", timestamp)
-    return f"{url}?{text}&X-Amz-Signature={signature}"
 
 
 class SignedBucket:

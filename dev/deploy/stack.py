@@ -64,11 +64,7 @@ def plan(
     formation = aws.client("cloudformation")
     current = describe(name)
     new = is_new(name, current)
-    template = package.template
-    if adopt:
-        template = literal_names(template, data.pseudo_parameters(name))
-    if _endpoint():
-        template = numbered(template, parameters)
+    template = _adapted(package.template, name, parameters, adopt)
     created = formation.create_change_set(
         StackName=name,
         ChangeSetName=f"orderline-{time.time_ns()}",
@@ -95,6 +91,15 @@ def plan(
         template,
         _changed_parameters(None if new else current, template, parameters),
     )
+
+
+def _adapted(
+    template: dict[str, Any], name: str, parameters: Mapping[str, str], adopt: bool
+) -> dict[str, Any]:
+    """Return the template as an adoption, or the local cloud, needs it."""
+    if adopt:
+        template = literal_names(template, data.pseudo_parameters(name))
+    return numbered(template, parameters) if _endpoint() else template
 
 
 def drop(change_set: ChangeSet) -> None:
