@@ -283,7 +283,7 @@ MUTANTS = (
             ),
         ),
     ),
-    _one("a follow-up's file is not stored", "functions/worker.py", "files.save(file)", "pass"),
+    _one("a follow-up's file is not stored", "functions/worker.py", "files.pass_on(file)", "pass"),
     _one(
         "a missing file is accepted",
         "files.py",
@@ -314,8 +314,8 @@ MUTANTS = (
     _one(
         "a result may name a file that is not stored",
         "files.py",
-        "elif file.store is None:",
-        "elif file.store == 0:",
+        "if file.store is None:",
+        "if file.store == 0:",
     ),
     _one(
         "a file that can't be read ends its order at once",
