@@ -22,9 +22,10 @@ MAX_WAIT_S = 25
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
 MAX_ROW_BYTES = 409_600
 MAX_INLINE_BYTES = 65_536  # of an input, and of a result, in a row
-# A response of Lambda has at most 6 MB, of which JSON in JSON may take a part twice
+# A response of Lambda has at most 6 MB. It holds our JSON as a JSON string, in which a character
+# may take three times its bytes
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
-MAX_BODY_BYTES = 4 * 2**20
+MAX_BODY_BYTES = 2_000_000
 # Room in a row for the links to follow-ups (94,500 bytes), the history and the error
 ROW_RESERVE_BYTES = 106_496
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/upload-objects.html
@@ -49,9 +50,9 @@ class Settings:
     """`token`: requests need a token; `open`: they don't. Set by the template and `make run`."""
     public_url: str = ""
     """Base URL of links; empty: taken from the request's Host. Set by the operator."""
-    max_input_bytes: int = 1_048_576
+    max_input_bytes: int = 1_000_000
     """Maximum size of an order's input as JSON, in bytes. Set by the template."""
-    max_result_bytes: int = 1_048_576
+    max_result_bytes: int = 1_000_000
     """Maximum size of a task's result as JSON, in bytes. Set by the operator."""
     spill_bytes: int = 16_384
     """Size of JSON above which an input or a result is stored in the bucket. Set by the operator.

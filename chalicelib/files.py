@@ -52,9 +52,12 @@ class SignedRequest(Struct, frozen=True):
 
 
 def find(owner: str, file_id: str) -> Stored | None:
-    """Return what is stored of an owner's file; None if there is nothing. Raises Unavailable."""
-    with translated():
-        return bucket().head(_key(owner, file_id))
+    """Return what is stored of an owner's file, or None. Raises FileUnavailable."""
+    try:
+        with translated():
+            return bucket().head(_key(owner, file_id))
+    except Unavailable as error:
+        raise FileUnavailable(f"file {file_id} could not be found: {error}") from error
 
 
 def upload(
@@ -109,25 +112,39 @@ def check(owner: str, found: Iterable[tuple[str, File, Limits]], run_at: Micros)
                 raise InvalidInput(f"an order may name at most {MAX_FILES} files", pointer)
             if file.file not in stored:
                 stored[file.file] = find(owner, file.file)
-            _complete(file, stored[file.file], run_at, pointer)
+            _complete(owner, file, stored[file.file], run_at, pointer)
         max_bytes = config.settings().max_file_bytes
         reason = limits.reason_against(file) or Limits(max_bytes).reason_against(file)
         if reason:
             raise InvalidInput(reason, pointer)
 
 
-def _complete(file: File, stored: Stored | None, run_at: Micros, pointer: str) -> None:
-    """Set a file's type and size from what is stored. Raises FileMissing."""
+def _complete(owner: str, file: File, stored: Stored | None, run_at: Micros, pointer: str) -> None:
+    """Set a file's type and size from what is stored, and renew it if it would end too early.
+
+    Raises FileMissing.
+    """
     if stored is None:
         raise FileMissing(f"file {file.file} is not stored; upload it with POST /files", pointer)
-    if not lasts_until(run_at, stored.modified_at):
+    if not lasts_until(run_at):
         raise FileMissing(
-            f"file {file.file} would be deleted before the order ends; upload it again with"
-            ' POST /files and "renew": true (or raise the setting FILE_DAYS)',
+            f"file {file.file} would be deleted before the order ends: place the order later, or"
+            " raise the setting FILE_DAYS",
             pointer,
         )
+    if not lasts_until(run_at, stored.modified_at):
+        renew(owner, file.file, stored)
     file.type = stored.type
     file.size = stored.size
+
+
+def renew(owner: str, file_id: str, stored: Stored) -> None:
+    """Let a stored file begin its days again. Raises FileUnavailable."""
+    try:
+        with translated():
+            bucket().renew(_key(owner, file_id), stored.type)
+    except Unavailable as error:
+        raise FileUnavailable(f"file {file_id} could not be renewed: {error}") from error
 
 
 def lasts_until(run_at: Micros, modified_at: Micros | None = None) -> bool:
@@ -156,18 +173,21 @@ class OrderFiles:
 
     def path(self, file_id: str, suffix: str = "") -> Path:
         """Return a path with a file's bytes, that ends with a suffix. Raises FileUnavailable."""
-        import tempfile  # noqa: PLC0415  slow to import, and few tasks need it
-
         self._require_open()
         with self._lock:
-            if self._folder is None:
-                self._folder = Path(tempfile.mkdtemp(prefix="orderline-"))
-            path = self._folder / f"{file_id}{suffix}"
-            if not path.exists():
-                partial = path.with_suffix(".partial")
-                with partial.open("wb") as stream:
-                    stream.writelines(self._download(file_id))
-                partial.rename(path)
+            try:
+                self._folder = self._folder or _new_folder()
+                path = self._folder / f"{file_id}{suffix}"
+                if not path.exists():
+                    partial = self._folder / f".{file_id}"
+                    with partial.open("wb") as stream:
+                        stream.writelines(self._download(file_id))
+                    partial.rename(path)
+            except OSError as error:
+                raise FileUnavailable(
+                    f"file {file_id} could not be written to the disk ({error.strerror});"
+                    " a function's EphemeralStorage has 512 MB by default"
+                ) from error
             return path
 
     def save(self, file: File) -> None:
@@ -196,17 +216,6 @@ class OrderFiles:
         self._upload(file, content, file.type)
         self._saved.add((file.file, file.type))
 
-    def pass_on(self, file: File) -> None:
-        """Store a file for a follow-up: a new one, or one of this order that would end too early.
-
-        Raises FileUnavailable and Unavailable.
-        """
-        self.save(file)
-        if file.content is None and file.store is self:
-            stored = find(self._owner, file.file)
-            if stored and not lasts_until(clock.now() + _RESERVE, stored.modified_at):
-                self._upload(file, self.path(file.file), stored.type)
-
     def text(self, inline: str, file_id: str | None) -> str:
         """Return an input's or a result's JSON text, wherever it is. Raises FileUnavailable."""
         return self.read(file_id).decode() if file_id else inline
@@ -214,7 +223,7 @@ class OrderFiles:
     def save_text(self, text: str) -> str:
         """Store a large JSON text, and return the file's id. Raises FileUnavailable."""
         file = File.of(text.encode(), type="application/json")
-        self.save(file)
+        self._upload(file, text.encode(), file.type)
         return file.file
 
     def close(self) -> None:
@@ -239,14 +248,15 @@ class OrderFiles:
     def _check(self, file: File) -> None:
         """Check a file that the task knows by its id alone, so that no result names a missing one.
 
-        Raises TaskMistake and Unavailable.
+        Raises TaskMistake and FileUnavailable.
         """
         stored = find(self._owner, file.file)
-        if stored is None or not lasts_until(clock.now(), stored.modified_at):
+        if stored is None:
             raise TaskMistake(
-                f"the result names file {file.file}, which is not stored, or not for long enough;"
-                " return File.of(...)"
+                f"the result names file {file.file}, which is not stored; return File.of(...)"
             )
+        if not lasts_until(clock.now(), stored.modified_at):
+            renew(self._owner, file.file, stored)
 
     def _download(self, file_id: str) -> Iterator[bytes]:
         """Yield a file's bytes. Raises FileUnavailable, at the end if they are not the file's."""
@@ -261,6 +271,17 @@ class OrderFiles:
             raise FileUnavailable(f"file {file_id} could not be read: {error}") from error
         if digest.hexdigest() != file_id:  # http.client does not notice a connection that broke
             raise FileUnavailable(f"file {file_id} could not be read completely: try again")
+
+
+def _new_folder() -> Path:
+    """Return a new temporary folder, and remove those of attempts that Lambda has killed."""
+    import shutil  # noqa: PLC0415  slow to import, and few tasks need them
+    import tempfile  # noqa: PLC0415
+
+    if config.aws().in_lambda:  # where attempts run one at a time
+        for left in Path(tempfile.gettempdir()).glob("orderline-*"):
+            shutil.rmtree(left, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix="orderline-"))
 
 
 def _key(owner: str, file_id: str) -> str:

@@ -17,6 +17,8 @@ from chalicelib import clock, config, files, ids, logs, orders, queue
 from chalicelib.clock import SECOND, Micros
 from chalicelib.errors import (
     ConditionFailed,
+    FileMissing,
+    FileUnavailable,
     InvalidInput,
     KeyReused,
     NoJSON,
@@ -72,7 +74,12 @@ def place(owner: str, new_order: NewOrder, parent: Order | None = None) -> Place
     An input with files takes a call more for each. Raises UnknownTask, InvalidInput, FileMissing,
     TooLarge, KeyReused; Unavailable if it is unknown whether the row was written.
     """
-    order, dispatch = _build_order(owner, new_order, parent)
+    try:
+        order, dispatch = _build_order(owner, new_order, parent)
+    except (FileMissing, FileUnavailable):
+        if accepted := _accepted_before(owner, new_order):
+            return accepted
+        raise
     stored = transitions.insert(order)
     replayed = stored.fence != order.fence
     if not replayed:
@@ -81,6 +88,14 @@ def place(owner: str, new_order: NewOrder, parent: Order | None = None) -> Place
     elif stored.fingerprint != order.fingerprint:
         raise KeyReused(KeyReused.__doc__)
     return Placed(stored, replayed)
+
+
+def _accepted_before(owner: str, new_order: NewOrder) -> Placed | None:
+    """Return the order that an earlier, equal request placed: its files may be gone by now."""
+    stored = transitions.get(owner, new_order.id) if new_order.id else None
+    if stored is None or stored.fingerprint != new_order.fingerprint():
+        return None
+    return Placed(stored, replayed=True)
 
 
 def follow_up_id(parent: Order, name: str) -> str:
@@ -171,11 +186,12 @@ def _build_order(owner: str, new_order: NewOrder, parent: Order | None) -> tuple
     now = clock.now()
     run_at = now + int(new_order.delay_s * SECOND) if new_order.delay_s else new_order.run_at
     run_at = run_at if run_at and run_at > now else None
-    fingerprint = new_order.fingerprint()  # of the request as it was sent
-    if found := task.signature.check(new_order.input):
+    value = new_order.input
+    if found := task.signature.check(value):
         files.check(owner, found, run_at or now)
-        complete(new_order.input, found)
-    text = json.dumps(new_order.input, ensure_ascii=False, separators=(",", ":"))
+        value = json.loads(json.dumps(value))  # a copy: the fingerprint is of what was sent
+        complete(value, found)
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     input_file = _spill(owner, text, run_at or now)
     order_id = new_order.id or ids.new_id()
     depth = parent.depth + 1 if parent else 0
@@ -196,7 +212,7 @@ def _build_order(owner: str, new_order: NewOrder, parent: Order | None) -> tuple
         updated_at=now,
         run_at=run_at,
         max_attempts=task.max_attempts,
-        fingerprint=fingerprint,
+        fingerprint=new_order.fingerprint(),
         fence=ids.new_fence(),
         check_at=dispatch.check_at,
         check_shard=dispatch.check_shard,
@@ -213,10 +229,10 @@ def _spill(owner: str, text: str, run_at: Micros) -> str | None:
     """
     settings = config.settings()
     size = len(text.encode())
-    if size <= settings.spill_bytes:
-        return None
     if size > settings.max_input_bytes:
         raise TooLarge(f"{settings.max_input_bytes} bytes of JSON (the setting MAX_INPUT_BYTES)")
+    if size <= settings.spill_bytes:
+        return None
     if files.lasts_until(run_at):
         return files.OrderFiles(owner).save_text(text)
     if size > config.MAX_INLINE_BYTES:
@@ -228,13 +244,13 @@ def _spill(owner: str, text: str, run_at: Micros) -> str | None:
 
 
 def _renew_files(order: Order, task: Task) -> None:
-    """Make sure that the files of an order will outlive another round. Raises FileMissing."""
+    """Make the files of an order outlive another round. Raises FileMissing if one is gone."""
     store = files.OrderFiles(order.owner)
     text = store.text(order.input, order.input_file)
     if order.input_file:
         store.save_text(text)
     if found := task.signature.files(text):
-        files.check(order.owner, found, clock.now())
+        files.check(order.owner, found, max(clock.now(), order.run_at or 0))
 
 
 def _dispatch(order_id: str, now: Micros, run_at: Micros | None) -> Dispatch:

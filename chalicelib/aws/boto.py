@@ -103,3 +103,13 @@ class Bucket:
             return
         with content.open("rb") as stream:
             self._client.put_object(Body=stream, **members)
+
+    def renew(self, key: str, type: str) -> None:
+        """Let an object's age begin again, by a copy onto itself."""
+        self._client.copy_object(
+            Bucket=self._name,
+            Key=key,
+            CopySource={"Bucket": self._name, "Key": key},
+            MetadataDirective="REPLACE",
+            ContentType=type,
+        )

@@ -21,7 +21,7 @@ from http.client import (
     HTTPSConnection,
 )
 from pathlib import Path
-from time import gmtime  # bound here: a task may leave time.gmtime patched
+from time import gmtime, monotonic  # bound here: a task may leave them patched
 from typing import IO, Protocol
 from urllib.parse import quote, urlsplit
 
@@ -31,7 +31,8 @@ from chalicelib.aws.sigv4 import ATTEMPTS, CONNECT_TIMEOUT_S, signing_key, ssl_c
 from chalicelib.endpoints import Aws
 from chalicelib.errors import CallFailed, CallRefused
 
-READ_TIMEOUT_S = {"HEAD": 5, "GET": 20, "PUT": 20}  # a client waits for HEAD
+READ_TIMEOUT_S = {"HEAD": 5, "GET": 10, "PUT": 10}  # without a byte; a client waits for HEAD
+_RETRY_WITHIN_S = 6
 MISSING = ("404", "403", "NoSuchKey", "AccessDenied")  # 403: without the right to list, AWS says so
 CHUNK = 2**20
 _UNSAFE = "-_.~"  # what AWS leaves unquoted, besides letters and digits
@@ -59,6 +60,9 @@ class Bucket(Protocol):
 
     def upload(self, key: str, content: bytes | Path, sha256: str, type: str) -> None:
         """Store an object, if its bytes have this SHA-256 (in hexadecimal)."""
+
+    def renew(self, key: str, type: str) -> None:
+        """Let an object's age begin again."""
 
 
 def object_url(aws: Aws, bucket: str, key: str) -> str:
@@ -155,6 +159,17 @@ class SignedBucket:
         }
         self._call("PUT", key, headers, content, sha256).close()
 
+    def renew(self, key: str, type: str) -> None:
+        """Let an object's age begin again, by a copy onto itself; no bytes are transferred."""
+        headers = {
+            "content-type": type,
+            "x-amz-copy-source": quote(f"/{self._name}/{key}", safe="/" + _UNSAFE),
+            "x-amz-metadata-directive": "REPLACE",
+        }
+        with closing(self._call("PUT", key, headers)) as response:
+            if b"<Error>" in response.read(CHUNK):  # a copy may fail after its status was sent
+                raise CallFailed("the copy failed")
+
     def _call(
         self,
         method: str,
@@ -165,7 +180,10 @@ class SignedBucket:
     ) -> HTTPResponse:
         """Return a response of status 200, whose body is still to be read."""
         error: CallRefused | CallFailed = CallFailed("no attempt")
+        started = monotonic()
         for attempt in range(ATTEMPTS):
+            if attempt and monotonic() - started > _RETRY_WITHIN_S:
+                break  # the HTTP function has 29 s for all its calls
             if attempt:
                 time.sleep(random.uniform(0, 2 ** (attempt - 1)))
             try:

@@ -48,7 +48,7 @@ class Store(Protocol):
 class File(Struct, forbid_unknown_fields=True, omit_defaults=True, dict=True, weakref=True):
     """A file: the id of an uploaded one, or the bytes of a small one in base64."""
 
-    file: Annotated[str, Meta(pattern="^([0-9a-f]{64})?$")] = ""
+    file: Annotated[str, Meta(pattern="^([0-9a-f]{64})?$", max_length=64)] = ""
     """Id: the SHA-256 of the bytes, in hexadecimal. Empty only if the client sent `base64`."""
     base64: str | UnsetType = UNSET
     """The bytes of a file that is sent inline; always unset once it is decoded."""
@@ -86,6 +86,11 @@ class File(Struct, forbid_unknown_fields=True, omit_defaults=True, dict=True, we
             name: name of the download; empty: the path's name, if there is one
             type: media type, such as image/png; empty: guessed from the name
         """
+        if not isinstance(content, (bytes, Path)):
+            raise TypeError(
+                f"File.of takes bytes or a Path, not {content.__class__.__name__}:"
+                " encode a text, as in File.of(text.encode())"
+            )
         if isinstance(content, Path):
             name = name or content.name
         size, digest = measure(content)
@@ -168,8 +173,12 @@ def limits(max_bytes: int | None = None, types: tuple[str, ...] = ()) -> Meta:
         max_bytes: maximum size in bytes; None: only the setting MAX_FILE_BYTES applies
         types: accepted media types; `image/*` stands for all images; empty: any
     """
-    if isinstance(types, str):
-        raise TaskMistake(f"limits(types={types!r}): must be a tuple of media types")
+    if isinstance(types, str) or not all(map(is_media_type, _without_stars(types))):
+        raise TaskMistake(
+            f"limits(types={types!r}): must be a tuple of media types, such as image/png or image/*"
+        )
+    if max_bytes is not None and max_bytes < 1:
+        raise TaskMistake(f"limits(max_bytes={max_bytes}): must be at least 1")
     extra: dict[str, Any] = {}
     if types:
         extra[_MEDIA_TYPES] = types
@@ -229,7 +238,8 @@ def guessed_type(name: str) -> str:
     """Guess the media type from a file's name."""
     import mimetypes  # noqa: PLC0415  reads files, and few orders need it
 
-    return mimetypes.guess_type(name)[0] or DEFAULT_TYPE
+    guess = mimetypes.guess_type(name)[0] or ""
+    return guess if is_media_type(guess) else DEFAULT_TYPE  # a name may be a hostile data: URL
 
 
 def measure(content: bytes | Path) -> tuple[int, str]:
@@ -250,6 +260,10 @@ def _decoded(text: str) -> bytes:
         return base64.b64decode(text, validate=True)
     except binascii.Error as error:
         raise ValueError(f"not valid base64: {error}") from None
+
+
+def _without_stars(types: tuple[str, ...]) -> list[str]:
+    return [each.removesuffix("/*") + "/any" if each.endswith("/*") else each for each in types]
 
 
 def _matches(media_type: str, accepted: str) -> bool:

@@ -151,7 +151,7 @@ def _build_context(
                 f"an order places at most {MAX_FOLLOW_UPS} others; let one of them place the rest"
             )
         for file in files_in(value):
-            files.pass_on(file)
+            files.save(file)
         order_id = service.follow_up(order, task, value, name).id
         new_follow_ups.append(order_id)
         known_ids.add(order_id)

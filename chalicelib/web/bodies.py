@@ -22,7 +22,12 @@ LATEST_S = 10 * 366 * 86400  # maximum delay: ten years; a longer one is probabl
 
 Id = Annotated[str, Meta(pattern="^[0-9A-Z]{26}$")]
 FileId = Annotated[
-    str, Meta(pattern="^[0-9a-f]{64}$", description="SHA-256 of the bytes, in hexadecimal")
+    str,
+    Meta(
+        pattern="^[0-9a-f]{64}$",
+        max_length=64,
+        description="SHA-256 of the bytes, in hexadecimal",
+    ),
 ]
 Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 Url = Annotated[str, Meta(extra_json_schema={"format": "uri"})]

@@ -384,11 +384,11 @@ def test_a_result_over_the_limit_fails_at_once_with_its_size(cloud: Cloud) -> No
     def give(bytes: int) -> str:
         return "é" * (bytes // 2 - 1)
 
-    assert order_after_delivery(cloud, "give", {"bytes": 1_048_576})["status"] == "SUCCESS"
+    assert order_after_delivery(cloud, "give", {"bytes": 1_000_000})["status"] == "SUCCESS"
 
-    order = order_after_delivery(cloud, "give", {"bytes": 1_048_578})
+    order = order_after_delivery(cloud, "give", {"bytes": 1_000_002})
     assert (order["status"], order["error"]["code"]) == ("FAILED", "result_too_large")
-    assert "1048578 bytes; the maximum is 1048576" in order["error"]["message"]
+    assert "1000002 bytes; the maximum is 1000000" in order["error"]["message"]
 
 
 def test_an_input_that_no_longer_fits_after_a_deploy_fails_at_once(cloud: Cloud) -> None:

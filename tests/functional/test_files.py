@@ -18,12 +18,17 @@ from msgspec.structs import replace
 
 from chalicelib import config
 from chalicelib.errors import TaskMistake
+from chalicelib.orders import Status
 from chalicelib.tasks import Context, File, limits, task
 from testkit import Cloud, Wire
 
 PHOTO = b"\xff\xd8 a photo of 3 MB " * 100
 DAY = 86_400
 Picture = Annotated[File, limits(max_bytes=10, types=("image/*",))]
+
+
+def stored(cloud: Cloud, file_id: str) -> Any:
+    return cloud.s3.head_object(Bucket=config.settings().files_bucket, Key=f"kit/{file_id}")
 
 
 def sha256(content: bytes) -> str:
@@ -296,44 +301,65 @@ def test_limits_are_checked_before_the_order_is_accepted(cloud: Cloud) -> None:
 
 
 @pytest.mark.usefixtures("size")
-def test_a_file_must_outlive_its_order(cloud: Cloud) -> None:
-    file_id = cloud.upload(PHOTO)
+def test_a_file_is_renewed_if_it_would_not_outlive_its_order(cloud: Cloud) -> None:
+    file_id = cloud.upload(PHOTO, "image/jpeg")
     value = {"image": {"file": file_id}}
-    assert cloud.place("size", value)
-    assert (
-        cloud.http("POST", "/orders", {"task": "size", "input": value, "delay_s": 2 * DAY}).json[
-            "type"
-        ]
-        == "/problems/file-missing"
-    )
-
+    uploaded_at = stored(cloud, file_id)["LastModified"]
     cloud.clock.advance(1.1 * DAY)
-    late = cloud.http("POST", "/orders", {"task": "size", "input": value}).json
-    again = cloud.http("POST", "/files", {"sha256": file_id, "size": len(PHOTO), "type": "x/y"})
 
-    assert late["type"] == "/problems/file-missing"
-    assert again.json["upload"] is not None
-    cloud.upload(PHOTO)
     assert cloud.place("size", value)["status"] == "PENDING"
+
+    renewed = stored(cloud, file_id)
+    assert (renewed["LastModified"] - uploaded_at).days == 1
+    assert (renewed["ContentType"], renewed["ContentLength"]) == ("image/jpeg", len(PHOTO))
+    cloud.drain()
+    assert cloud.rows()[0].status is Status.SUCCESS
 
 
 @pytest.mark.usefixtures("size")
-def test_a_fresh_file_is_renewed_for_an_order_that_runs_later(cloud: Cloud) -> None:
-    file = {"sha256": cloud.upload(PHOTO), "size": len(PHOTO), "renew": True}
-    later = {"task": "size", "input": {"image": {"file": file["sha256"]}}, "delay_s": 0.9 * DAY}
-    cloud.clock.advance(0.5 * DAY)
+def test_an_order_that_runs_after_the_end_of_any_file_is_refused(cloud: Cloud) -> None:
+    value = {"image": {"file": cloud.upload(PHOTO)}}
 
-    refusal = cloud.http("POST", "/orders", later)
-    fresh = cloud.http("POST", "/files", {**file, "renew": False})
-    renewed = cloud.http("POST", "/files", file)
+    problem = refused(cloud, "size", value, delay_s=2 * DAY)
 
-    assert refusal.json["type"] == "/problems/file-missing"
-    assert '"renew": true' in refusal.json["detail"]
-    assert fresh.json["upload"] is None
-    assert renewed.json["upload"]["method"] == "PUT"
+    assert problem["type"] == "/problems/file-missing"
+    assert "FILE_DAYS" in problem["detail"]
 
 
-def test_a_retry_checks_the_files_again(cloud: Cloud) -> None:
+@pytest.mark.usefixtures("size")
+def test_a_replay_is_answered_though_the_file_has_gone(cloud: Cloud) -> None:
+    file_id = cloud.upload(PHOTO)
+    headers = {"Idempotency-Key": "once"}
+    order = cloud.place("size", {"image": {"file": file_id}}, headers)
+    cloud.drain()
+    cloud.s3.delete_object(Bucket=config.settings().files_bucket, Key=f"kit/{file_id}")
+
+    replay = cloud.place("size", {"image": {"file": file_id}}, headers)
+    body = {"task": "size", "input": {"image": {"file": file_id, "name": "other"}}}
+    other = cloud.http("POST", "/orders", body, headers)
+
+    assert (replay["id"], replay["status"]) == (order["id"], "SUCCESS")
+    assert other.json["type"] == "/problems/file-missing"
+
+
+def test_a_retry_renews_the_files(cloud: Cloud) -> None:
+    @task(max_attempts=1)
+    def broken(image: File) -> None:
+        raise ValueError
+
+    file_id = cloud.upload(PHOTO)
+    order = cloud.place("broken", {"image": {"file": file_id}})
+    uploaded_at = stored(cloud, file_id)["LastModified"]
+    cloud.drain()
+    cloud.clock.advance(3 * DAY)
+
+    retried = cloud.http("POST", f"/orders/{order['id']}/retry")
+
+    assert retried.status == 202, retried.body
+    assert (stored(cloud, file_id)["LastModified"] - uploaded_at).days == 3
+
+
+def test_a_retry_without_its_file_is_refused(cloud: Cloud) -> None:
     @task(max_attempts=1)
     def broken(image: File) -> None:
         raise ValueError
@@ -341,14 +367,11 @@ def test_a_retry_checks_the_files_again(cloud: Cloud) -> None:
     file_id = cloud.upload(PHOTO)
     order = cloud.place("broken", {"image": {"file": file_id}})
     cloud.drain()
-    cloud.clock.advance(3 * DAY)
+    cloud.s3.delete_object(Bucket=config.settings().files_bucket, Key=f"kit/{file_id}")
 
     refusal = cloud.http("POST", f"/orders/{order['id']}/retry")
-    cloud.upload(PHOTO)
-    retried = cloud.http("POST", f"/orders/{order['id']}/retry")
 
     assert (refusal.status, refusal.json["type"]) == (422, "/problems/file-missing")
-    assert retried.status == 202, retried.body
 
 
 @pytest.mark.usefixtures("size")
@@ -795,3 +818,45 @@ def test_a_plain_function_gets_a_path() -> None:
     assert (path, path.read_bytes()) == (file.path(), b"abc")
     del file
     assert not path.exists()
+
+
+def test_a_body_over_the_limit_is_refused_even_below_the_spill(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, echo: None
+) -> None:
+    monkeypatch.setenv("MAX_INPUT_BYTES", "1000")
+
+    reply = cloud.http("POST", "/orders", {"task": "echo", "input": {"text": "x" * 2000}})
+
+    assert (reply.status, reply.json["type"]) == (413, "/problems/too-large")
+
+
+def test_the_limit_of_files_does_not_bound_large_json(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, echo: None
+) -> None:
+    monkeypatch.setenv("MAX_FILE_BYTES", "20000")
+    order = cloud.place("echo", {"text": LARGE})
+    cloud.drain()
+
+    assert cloud.get(order["id"])["result"] == LARGE
+
+
+@pytest.mark.parametrize("name", ["data:text/html\r\nX: y,z", "data:a b/c,d.png"])
+def test_a_hostile_name_gives_no_type(name: str) -> None:
+    assert File.of(b"x", name=name).type == "application/octet-stream"
+
+
+def test_an_id_with_a_newline_is_refused(cloud: Cloud) -> None:
+    reply = cloud.http("POST", "/files", {"sha256": "0" * 64 + "\n", "size": 1})
+
+    assert reply.json["type"] == "/problems/invalid-file"
+
+
+def test_a_text_is_not_a_file() -> None:
+    with pytest.raises(TypeError, match="encode a text"):
+        File.of("hello")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("options", [{"max_bytes": 0}, {"types": ("text",)}, {"types": "text/*"}])
+def test_limits_that_can_not_be_met_are_refused_at_import(options: Any) -> None:
+    with pytest.raises(TaskMistake):
+        limits(**options)
