@@ -299,7 +299,7 @@ MUTANTS = (
     _one(
         "a retry does not check its files",
         "service.py",
-        "owner, found, clock.now()",
+        "owner, found, max(clock.now(), order.run_at or 0)",
         "owner, (), 0",
     ),
     _one(

@@ -88,6 +88,9 @@ def transfer(cloud: Cloud, recorder: Recorder) -> None:
         if url := cloud.http("GET", f"/files/{FILE}").json.get("url"):
             recorder.use("GET", url)
         cloud.http("POST", "/orders", {"task": "reverse", "input": {"file": {"file": FILE}}})
+    cloud.clock.advance(1.1 * 86_400)
+    with recorder.of(API):  # renews the file
+        cloud.http("POST", "/orders", {"task": "reverse", "input": {"file": {"file": FILE}}})
 
 
 def work_on_files(cloud: Cloud, recorder: Recorder) -> None:
