@@ -283,7 +283,7 @@ MUTANTS = (
             ),
         ),
     ),
-    _one("a follow-up's file is not stored", "functions/worker.py", "files.pass_on(file)", "pass"),
+    _one("a follow-up's file is not stored", "functions/worker.py", "files.save(file)", "pass"),
     _one(
         "a missing file is accepted",
         "files.py",
