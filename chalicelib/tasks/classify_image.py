@@ -26,9 +26,10 @@ SIDE = 8  # the network sees the digit as 8 x 8 shades
 MAX_BYTES = 30_000_000
 # A small file may decompress to a picture that fills the memory
 MAX_PIXELS = 20_000_000
-MAX_JPEG_PIXELS = 80_000_000  # a JPEG is scaled down while it is read, unless it is progressive
+MAX_JPEG_PIXELS = 80_000_000  # of a JPEG that is scaled down while it is read
+MAX_SIDE = 20_000  # a thin picture is not scaled down while it is read
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF")
-SMALL = 512  # pixels; larger pictures are scaled down to one to two times this before other steps
+SMALL = 512  # pixels; a longer side is scaled down to one to two times this before other steps
 THUMBNAIL = 64
 MIN_CONTRAST = 16  # of 255; a picture with less contrast counts as empty
 INK = 0.2  # of 1; the minimum darkness of the digit when its bounding box is computed
@@ -58,8 +59,9 @@ def classify_image(
     """Read a handwritten digit from a picture: dark on light or light on dark.
 
     `image` is a file, or a text: base64 of the file. Formats: PNG, JPEG, GIF, WebP, BMP and TIFF,
-    up to 20 megapixels, and 80 for a JPEG that is not progressive. The digit should stand alone and
-    upright on an evenly lit page; a shadow or the page's edge may be taken for ink.
+    up to 20 megapixels, and 80 for a JPEG with a single scan, as cameras write it; a side has at
+    most 20,000 pixels. The digit should stand alone and upright on an evenly lit page; a shadow or
+    the page's edge may be taken for ink.
     """
     return read(shades(image))
 
@@ -79,7 +81,7 @@ def shades(image: File | str) -> Grid:
     octets = _octets(image)
     try:
         with PIL.Image.open(io.BytesIO(octets), formats=FORMATS) as file:
-            _require_size(file)
+            _require_size(file, octets)
             picture = _grey(file)
     except NotReadable:
         raise
@@ -97,8 +99,15 @@ def shades(image: File | str) -> Grid:
 
 _TOO_LARGE = (
     f"the picture is too large: scale it down to at most {MAX_PIXELS:,} pixels"
-    f" ({MAX_JPEG_PIXELS:,} for a JPEG that is not progressive)"
+    f" ({MAX_JPEG_PIXELS:,} for a JPEG with a single scan), and {MAX_SIDE:,} a side"
 )
+
+
+# https://www.w3.org/Graphics/JPEG/itu-t81.pdf, table B.1
+_MARKER = 0xFF
+_START_OF_SCAN = 0xDA
+_SEQUENTIAL_FRAMES = (0xC0, 0xC1)
+_SKIPPED_SEGMENTS = (0xC4, 0xDB, 0xDD, *range(0xE0, 0xF0), 0xFE)  # tables and metadata
 
 
 def _octets(image: File | str) -> bytes:
@@ -117,11 +126,31 @@ def _hint(octets: bytes) -> str:
     return f"the image is not a {', '.join(FORMATS)}, or it is damaged: send the whole file"
 
 
-def _require_size(file: Image) -> None:
+def _require_size(file: Image, octets: bytes) -> None:
     """Raise NotReadable if the picture would need too much memory."""
-    streamed = file.format in ("JPEG", "MPO") and not file.info.get("progressive")
-    if file.width * file.height > (MAX_JPEG_PIXELS if streamed else MAX_PIXELS):
+    streamed = file.format in ("JPEG", "MPO") and _has_single_scan(octets)
+    max_pixels = MAX_JPEG_PIXELS if streamed else MAX_PIXELS
+    if file.width * file.height > max_pixels or max(file.size) > MAX_SIDE:
         raise NotReadable(_TOO_LARGE)
+
+
+def _has_single_scan(jpeg: bytes) -> bool:
+    """Return True if the first scan of a JPEG has all components and all of their detail.
+
+    For any other JPEG libjpeg holds the whole picture in memory, however small it is asked for.
+    """
+    components = 0
+    start = 2
+    while start + 10 <= len(jpeg) and jpeg[start] == _MARKER:
+        kind = jpeg[start + 1]
+        if kind == _START_OF_SCAN:
+            return jpeg[start + 4] == components
+        if kind in _SEQUENTIAL_FRAMES:
+            components = jpeg[start + 9]
+        elif kind not in _SKIPPED_SEGMENTS:
+            return False
+        start += 2 + int.from_bytes(jpeg[start + 2 : start + 4], "big")
+    return False
 
 
 def _grey(file: Image) -> Image:
@@ -134,7 +163,7 @@ def _grey(file: Image) -> Image:
         picture = picture.convert("I")
     elif picture.mode in ("1", "P", "PA"):  # which can't be scaled well
         picture = picture.convert("L" if picture.mode == "1" else "RGBA")
-    factor = min(picture.size) // SMALL
+    factor = max(picture.size) // SMALL
     if factor > 1:
         picture = picture.reduce(factor)
     upright = ImageOps.exif_transpose(picture)  # phones store the orientation as metadata

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from chalicelib.clock import ceil_div
 from chalicelib.tasks import File
 from chalicelib.tasks import classify_image as digits
 from chalicelib.tasks.classify_image import Grid, NotReadable, classify_image
@@ -222,9 +223,12 @@ IN_LITTLE_MEMORY = """
 import resource, sys
 from pathlib import Path
 from chalicelib.tasks import File
-from chalicelib.tasks.classify_image import classify_image
+from chalicelib.tasks.classify_image import NotReadable, classify_image
 resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[2]) * 2**20,) * 2)
-print(classify_image(File.of(Path(sys.argv[1]))).digit)
+try:
+    print(classify_image(File.of(Path(sys.argv[1]))).digit)
+except NotReadable as error:
+    print(error)
 """
 
 
@@ -235,10 +239,71 @@ def test_a_photo_of_50_megapixels_is_read_in_little_memory(tmp_path: Path) -> No
     path = tmp_path / "photo.jpg"
     path.write_bytes(photo(page, 8160, 6144))
 
-    command = [sys.executable, "-c", IN_LITTLE_MEMORY, str(path), "250"]
-    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert read_in_memory(path, 250) == str(digit)
 
-    assert (run.stdout.strip(), run.stderr) == (str(digit), "")
+
+@pytest.mark.local
+@pytest.mark.skipif(sys.platform != "linux", reason="macOS does not limit memory")
+@pytest.mark.parametrize(
+    ("interleaved", "message"), [(True, "almost no contrast"), (False, "too large")]
+)
+def test_a_jpeg_with_a_scan_for_each_component_is_no_larger_than_other_formats(
+    tmp_path: Path, interleaved: bool, message: str
+) -> None:
+    path = tmp_path / "flat.jpg"
+    path.write_bytes(flat_jpeg(8900, interleaved))
+
+    assert message in read_in_memory(path, 250)
+
+
+@pytest.mark.local
+@pytest.mark.skipif(sys.platform != "linux", reason="macOS does not limit memory")
+def test_a_thin_picture_is_scaled_down_before_it_is_copied(tmp_path: Path) -> None:
+    from PIL import Image  # noqa: PLC0415 an optional library
+
+    path = tmp_path / "thin.png"
+    drawn = Image.new("RGBA", (20_000, 1000), "white")
+    drawn.paste("black", (9000, 100, 11_000, 900))
+    drawn.save(path, compress_level=1)
+
+    assert read_in_memory(path, 350).isdigit()
+
+
+@pytest.mark.local
+def test_a_side_of_more_than_20000_pixels_is_refused() -> None:
+    from PIL import Image  # noqa: PLC0415 an optional library
+
+    with pytest.raises(NotReadable, match="20,000 a side"):
+        classify_image(encoded(Image.new("1", (20_001, 9)), "PNG"))
+
+
+def read_in_memory(path: Path, megabytes: int) -> str:
+    """Return the digit or the error of classify_image in a process of limited memory."""
+    command = [sys.executable, "-c", IN_LITTLE_MEMORY, str(path), str(megabytes)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.stderr == ""
+    return run.stdout.strip()
+
+
+def flat_jpeg(side: int, interleaved: bool) -> bytes:
+    """Return a grey square in three components, in one scan or in one for each.
+
+    Its Huffman tables have one code each, the bit 0: no difference and the end of the block.
+    """
+
+    def segment(kind: int, content: bytes) -> bytes:
+        return struct.pack(">BBH", 0xFF, kind, 2 + len(content)) + content
+
+    def scan(*components: int) -> bytes:
+        header = bytes([len(components)]) + b"".join(bytes([each, 0]) for each in components)
+        blocks = ceil_div(side, 8) ** 2 * len(components)
+        return segment(0xDA, header + bytes([0, 63, 0])) + bytes(ceil_div(2 * blocks, 8))
+
+    frame = struct.pack(">BHHB", 8, side, side, 3) + bytes([1, 17, 0, 2, 17, 0, 3, 17, 0])
+    tables = b"".join(bytes([table, 1]) + bytes(16) for table in (0x00, 0x10))
+    scans = scan(1, 2, 3) if interleaved else scan(1) + scan(2) + scan(3)
+    head = segment(0xDB, b"\0" + b"\1" * 64) + segment(0xC0, frame) + segment(0xC4, tables)
+    return b"\xff\xd8" + head + scans + b"\xff\xd9"
 
 
 @pytest.mark.local
