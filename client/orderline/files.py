@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
-INLINE_BYTES = 32 * 1024  # of all inline files of an input, which may have 64 KiB of JSON
+INLINE_BYTES = 32 * 1024  # of all inline files of an input; base64 adds a third to each
 DEFAULT_TYPE = "application/octet-stream"
 MAX_NAME_BYTES = 255  # of the usual file systems
 PIECE = 2**18
 FileReference: TypeAlias = "dict[str, Any]"
 _ID = re.compile(r"[0-9a-f]{64}")
+_MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]{1,127}/[\w!#$&^.+-]{1,127}", re.ASCII)
 _MEMBERS = {"file", "name", "type", "size"}
 
 
@@ -53,7 +54,7 @@ class Source:
                 size += len(piece)
                 digest.update(piece)
         name = name or ""
-        type = type or mimetypes.guess_type(name)[0] or DEFAULT_TYPE
+        type = type or _guessed_type(name)
         return cls(content, name, type, size, digest.hexdigest())
 
     @property
@@ -179,6 +180,11 @@ def written(target: Path) -> Iterator[IO[bytes]]:
 
 def _opened(content: bytes | Path) -> IO[bytes]:
     return io.BytesIO(content) if isinstance(content, bytes) else content.open("rb")
+
+
+def _guessed_type(name: str) -> str:
+    guess = mimetypes.guess_type(name)[0] or ""  # anything, for a name like the URL data:a b/c,d
+    return guess if _MEDIA_TYPE.fullmatch(guess) else DEFAULT_TYPE
 
 
 def _printable(text: str) -> str:

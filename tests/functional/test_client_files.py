@@ -113,6 +113,11 @@ def test_a_pipe_is_read_once() -> None:
     assert (source.content, source.size, source.type) == (b"from a pipe", 11, "image/png")
 
 
+def test_a_guess_from_a_hostile_name_is_a_media_type() -> None:
+    """Python takes the name for a URL, which states its type."""
+    assert Source.of(b"x", name="data:a b/c,d.png").type == "application/octet-stream"
+
+
 @pytest.mark.parametrize(
     ("name", "safe"),
     [
