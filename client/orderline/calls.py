@@ -15,7 +15,6 @@ PAUSES_S = (0.2, 0.4, 0.8, 1.6)  # between tries; the last one repeats
 RESPONSE_TIMEOUT_S = 30  # API Gateway itself times out after 29
 MAX_CACHED = 64
 RETRYABLE = {429, 500, 502, 503, 504}
-NO_ERRORS = {303, 304}  # a file's URL, which is in the body too; an unchanged resource
 
 
 class CallError(Exception):
@@ -119,7 +118,7 @@ class Calls:
             if time.monotonic() + pause_s > deadline:
                 raise NotReachable(f"{self.url} does not answer: {reason}")
             time.sleep(pause_s)
-        if reply.status >= 300 and reply.status not in NO_ERRORS:
+        if _is_error(reply.status, path):
             raise RequestRejected(reply.status, reply.value)
         return reply
 
@@ -140,14 +139,17 @@ class Calls:
     ) -> tuple[HttpReply | None, str]:
         """Return the reply, None without a response, and the reason of a failure, else empty."""
         try:
-            with self._open(request, timeout=timeout_s) as response:
-                body = json.loads(response.read())
-                return HttpReply(response.status, response.headers, body), ""
-        except urllib.error.HTTPError as error:
-            reply = HttpReply(error.code, error.headers, _decode_problem(error.read()))
-            return reply, f"HTTP status {error.code}"
+            reply = self._send(request, timeout_s)
         except (OSError, http.client.HTTPException, ValueError) as error:
             return None, str(getattr(error, "reason", "")) or str(error) or type(error).__name__
+        return reply, f"HTTP status {reply.status}" if reply.status >= 300 else ""
+
+    def _send(self, request: urllib.request.Request, timeout_s: float) -> HttpReply:
+        try:
+            with self._open(request, timeout=timeout_s) as response:
+                return HttpReply(response.status, response.headers, json.loads(response.read()))
+        except urllib.error.HTTPError as error:
+            return HttpReply(error.code, error.headers, _decode_problem(error.read()))
 
 
 class NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -155,6 +157,16 @@ class NoRedirect(urllib.request.HTTPRedirectHandler):
 
     def redirect_request(self, *_: Any) -> None:
         return None
+
+
+def _is_error(status: int, path: str) -> bool:
+    """Return False for a success, an unchanged resource, and the redirect to a file.
+
+    The body of that redirect has the URL too.
+    """
+    if status == 303:
+        return not path.startswith("/files/")
+    return status >= 300 and status != 304
 
 
 def _encode(method: str, body: Any) -> bytes | None:

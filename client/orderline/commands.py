@@ -188,11 +188,8 @@ def get_file(client: Orderline, reference: str, output: str | None, force: bool)
         click.echo(client.download(found[0]), nl=False)
         return
     targets = _targets(found, output)
-    if (
-        existing := []
-        if force
-        else [path for path in targets if path.exists() or path.is_symlink()]
-    ):
+    existing = [path for path in targets if path.exists() or path.is_symlink()]
+    if existing and not force:
         raise click.UsageError(f"{existing[0]} exists; use --force to replace it")
     for file, target in zip(found, targets, strict=True):
         with terminal.file_errors(), terminal.transfers() as progress:

@@ -1,4 +1,4 @@
-"""What commands show about files: progress bars and errors."""
+"""Show progress bars and file errors."""
 
 from __future__ import annotations
 
@@ -41,4 +41,6 @@ def file_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise click.UsageError(f"{error.filename}: {error.strerror}") from None
+        reason = error.strerror or str(error)
+        message = f"{error.filename}: {reason}" if error.filename else reason
+        raise click.UsageError(message) from None

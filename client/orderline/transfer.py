@@ -129,7 +129,9 @@ def download(
             if progress:
                 progress(label, target.tell(), size)
     if digest.hexdigest() != file_id:
-        raise TransferFailed(f"{failure}: the connection ended early, or the bytes are not its own")
+        raise TransferFailed(
+            f"{failure}: the connection ended early, or the bytes don't match its SHA-256"
+        )
 
 
 class _Body:
@@ -147,7 +149,7 @@ class _Body:
         piece = self._stream.read(min(PIECE, left))
         self._sent += len(piece)
         if left and not piece:
-            raise TransferFailed(f"{self._label} became shorter meanwhile", again=False)
+            raise TransferFailed(f"{self._label} is shorter than when it was hashed", again=False)
         if piece and self._progress:
             self._progress(self._label, self._sent, self._size)
         return piece
@@ -163,7 +165,7 @@ def _send(request: urllib.request.Request, failure: str) -> http.client.HTTPResp
         raise TransferFailed(f"{failure}: {request.host} does not answer: {reason}") from error
 
 
-def _read(response: http.client.HTTPResponse, failure: str) -> bytes:
+def _read(response: http.client.HTTPResponse | urllib.error.HTTPError, failure: str) -> bytes:
     try:
         return response.read(PIECE)
     except (OSError, http.client.HTTPException) as error:
@@ -171,8 +173,8 @@ def _read(response: http.client.HTTPResponse, failure: str) -> bytes:
 
 
 def _refused(error: urllib.error.HTTPError, failure: str) -> TransferFailed:
-    """Return the error for S3's response, which is XML."""
-    body = error.read(PIECE).decode(errors="replace")
+    """Return the error for S3's response, which is XML. Raises TransferFailed if it breaks off."""
+    body = _read(error, failure).decode(errors="replace")
     code, message = (
         "".join(re.findall(f"<{name}>([^<]*)</{name}>", body)[:1]) for name in ("Code", "Message")
     )

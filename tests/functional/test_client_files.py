@@ -6,13 +6,24 @@ import base64
 import io
 import json
 import os
+import socketserver
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner, Result
-from orderline import Orderline, RequestRejected, TransferFailed, transfer
+from orderline import (
+    NotReachable,
+    Orderline,
+    RequestRejected,
+    TransferFailed,
+    terminal,
+    transfer,
+)
 from orderline.commands import main
 from orderline.files import INLINE_BYTES, Prepared, Source, names, references, safe_name, written
 
@@ -181,6 +192,47 @@ def test_a_download_that_fails_leaves_the_target_as_it_was(tmp_path: Path) -> No
 def test_only_urls_of_the_web_are_opened(url: str) -> None:
     with pytest.raises(TransferFailed, match="https"):
         transfer.download(url, ID, 1, "cat.jpg", io.BytesIO(), None)
+
+
+@contextmanager
+def answering(answer: bytes) -> Iterator[str]:
+    """Answer each request with the same bytes; yield the server's URL."""
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            while self.rfile.readline().strip():
+                pass
+            self.wfile.write(answer)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_an_error_response_that_breaks_off_is_an_error_of_the_client() -> None:
+    broken = b"HTTP/1.1 503 Slow Down\r\nTransfer-Encoding: chunked\r\n\r\nnot a chunk\r\n"
+    with answering(broken) as url:
+        with pytest.raises(TransferFailed, match=r"^cat\.jpg was not downloaded") as error:
+            transfer.download(url, ID, 1, "cat.jpg", io.BytesIO(), None)
+        with pytest.raises(NotReachable):
+            Orderline(url, "token", patience_s=0).tasks()
+    assert error.value.again
+
+
+def test_only_the_path_of_a_file_may_redirect() -> None:
+    redirect = b"HTTP/1.1 303 See Other\r\nLocation: /x\r\nContent-Length: 2\r\n\r\n{}"
+    with answering(redirect) as url, pytest.raises(RequestRejected, match="303"):
+        Orderline(url, "token", patience_s=0).get("x")
+
+
+def test_an_error_without_a_path_is_shown_by_its_reason() -> None:
+    with pytest.raises(click.UsageError, match=r"^timed out$"), terminal.file_errors():
+        raise TimeoutError("timed out")
 
 
 def run(front: Front, *words: str) -> Result:
