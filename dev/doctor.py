@@ -42,11 +42,12 @@ class StackState:
     ttl: str
     tokens: int
     retentions: dict[str, int | None]
-    """Days that the log of each function is retained; None: for ever."""
+    """Days that the log of each function is retained; None: forever."""
     concurrency: int
     """Concurrent executions of the account that are not reserved for single functions."""
     alarms_without_a_topic: int = field(default=0)
     bucket: BucketState | None = None
+    """None: a version without files deployed the stack."""
 
 
 def examine(name: str) -> list[Finding]:
@@ -93,7 +94,7 @@ def read_state(name: str) -> StackState:
         },
         concurrency=limits["UnreservedConcurrentExecutions"],
         alarms_without_a_topic=_count_alarms_without_topic(name),
-        bucket=_bucket(resources["FilesBucket"][1]),
+        bucket=_bucket(resources["FilesBucket"][1]) if "FilesBucket" in resources else None,
     )
 
 
@@ -155,7 +156,9 @@ def _missing_dead_letter_queue(state: StackState) -> Iterator[Finding]:
 
 
 def _missing_bucket(state: StackState) -> Iterator[Finding]:
-    if state.bucket and not state.bucket.exists:
+    if state.bucket is None:
+        yield Finding("the stack has no bucket: no order can have a file", _REDEPLOY)
+    elif not state.bucket.exists:
         yield Finding(
             f"the bucket {state.bucket.name} does not exist: no file can be uploaded or read",
             "make destroy STAGE=..., then make deploy STAGE=... ADOPT=1, which creates it; a stage"
@@ -185,7 +188,7 @@ def _lifecycle(state: StackState) -> Iterator[Finding]:
         f" --lifecycle-configuration '{json.dumps(data.lifecycle(file_days))}'"
     )
     if bucket.days is None:
-        yield Finding("files are stored, and billed, for ever: the bucket has no lifecycle", fix)
+        yield Finding("files are stored, and billed, forever: the bucket has no lifecycle", fix)
     elif bucket.days < file_days:
         yield Finding(
             f"S3 deletes files after {bucket.days} days, but FILE_DAYS is {file_days}: accepted"
@@ -210,7 +213,7 @@ def _too_many_workers(state: StackState) -> Iterator[Finding]:
 def _disabled_ttl(state: StackState) -> Iterator[Finding]:
     if state.ttl not in ("ENABLED", "ENABLING"):
         yield Finding(
-            "the orders table's TTL is off: final orders are stored, and billed, for ever",
+            "the orders table's TTL is off: final orders are stored, and billed, forever",
             f"aws dynamodb update-time-to-live --table-name {state.name}-orders"
             " --time-to-live-specification Enabled=true,AttributeName=expires_at",
         )
@@ -227,7 +230,7 @@ def _missing_tokens(state: StackState) -> Iterator[Finding]:
 def _unlimited_logs(state: StackState) -> Iterator[Finding]:
     for logical, days in state.retentions.items():
         if days is None:
-            yield Finding(f"the log of {logical} is stored, and billed, for ever", _REDEPLOY)
+            yield Finding(f"the log of {logical} is stored, and billed, forever", _REDEPLOY)
 
 
 def _alarms_without_topic(state: StackState) -> Iterator[Finding]:

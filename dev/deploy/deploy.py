@@ -118,6 +118,9 @@ def summary(change_set: ChangeSet, where: str) -> str:
         f"  parameter {name} = {after}" + (f", was {before}" if before is not None else "")
         for name, (before, after) in change_set.parameters.items()
     ]
+    before, after = change_set.parameters.get("FileDays", (None, ""))
+    if before is not None and int(after) < int(before):
+        lines.append("  WARNING: S3 deletes older files too, also those of accepted orders")
     return "\n".join(lines)
 
 
@@ -162,7 +165,7 @@ def _finds_data_to_adopt(name: str, built: Package, adopt: bool) -> bool:
     }
     if existing and not adopt:
         raise DeployAborted(
-            f"these exist already, from a deleted stack: {', '.join(existing.values())}; to use"
+            f"these already exist, from a deleted stack: {', '.join(existing.values())}; to use"
             " them with their orders, tokens and files, repeat the command with ADOPT=1"
         )
     for logical, each in existing.items():

@@ -183,7 +183,7 @@ def test_prod_keeps_its_tables_and_files_and_the_next_deploy_adopts_them(clean: 
 
     refused = typed("deploy", *quick)
     assert refused.returncode == 1
-    assert f"these exist already, from a deleted stack: {kept}" in refused.stderr
+    assert f"these already exist, from a deleted stack: {kept}" in refused.stderr
     assert "ADOPT=1" in refused.stderr
 
     adopted = typed("deploy", *quick, "--adopt")

@@ -13,11 +13,12 @@ import pytest
 from chalicelib import auth
 from dev.deploy import data, stack
 from dev.doctor import examine
-from dev.packaging.package import ROOT, package
+from dev.packaging.package import ROOT, Package, package
 from tests.acceptance.conftest import LocalCloud
 
 pytestmark = pytest.mark.local
 NAME = "orderline-broken"
+WITHOUT_FILES = "orderline-older"
 
 
 class BrokenStack:
@@ -195,7 +196,7 @@ def test_a_healthy_stack_has_no_findings(broken_stack: BrokenStack) -> None:
         (
             lambda broken: broken.no_lifecycle(),
             lambda broken: broken.lifecycle(12),
-            "files are stored, and billed, for ever",
+            "files are stored, and billed, forever",
         ),
         (
             lambda broken: broken.worker(FILE_DAYS="11"),
@@ -228,6 +229,28 @@ def test_each_misconfiguration_is_the_only_finding_until_it_is_repaired(
     finally:
         repair(broken_stack)
     assert examine(NAME) == []
+
+
+def test_a_stack_of_a_version_without_files_has_to_be_deployed_again(
+    local_cloud: LocalCloud,
+) -> None:
+    stack.deploy(WITHOUT_FILES, without_files(package("dev", this_machine=True)), {})
+    try:
+        problems = [finding.problem for finding in examine(WITHOUT_FILES)]
+    finally:
+        stack.destroy(WITHOUT_FILES)
+    assert "the stack has no bucket: no order can have a file" in problems
+
+
+def without_files(built: Package) -> Package:
+    """Return the package without its bucket."""
+    text = json.dumps(built.template)
+    text = text.replace('{"Ref": "FilesBucket"}', '"none"')
+    text = text.replace('{"Fn::Sub": "${FilesBucket.Arn}/*"}', '"arn:aws:s3:::none/*"')
+    template = json.loads(text)
+    del template["Resources"]["FilesBucket"]
+    del template["Resources"]["FilesBucketOverTLSOnly"]
+    return Package(template, built.zip)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 
 from chalicelib import config, metrics, tasks
+from dev.deploy.deploy import summary
+from dev.deploy.stack import ChangeSet
 from dev.packaging import package
 from dev.packaging.template import MAX_STAGE, data_names, stage_mistake
 from dev.timings import Timings
@@ -372,3 +374,9 @@ def test_executable_files_stay_executable(tmp_path: Path) -> None:
 def modes(file: Any) -> set[int]:
     with zipfile.ZipFile(file) as opened:
         return {(entry.external_attr >> 16) & 0o777 for entry in opened.infolist()}
+
+
+@pytest.mark.parametrize(("before", "warns"), [("30", True), ("12", False), (None, False)])
+def test_the_summary_warns_that_fewer_days_delete_files(before: str | None, warns: bool) -> None:
+    changes = ChangeSet("s", "c", before is None, (), {}, {"FileDays": (before, "12")})
+    assert ("S3 deletes older files" in summary(changes, "here")) is warns
