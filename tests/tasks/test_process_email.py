@@ -276,7 +276,7 @@ def mixed(*parts: str) -> str:
 
 
 def checked(email: Any) -> bytes:
-    """Return the result's JSON, which must be UTF-8 and at most the 64 KiB that a row holds."""
+    """Return the result's JSON, which must be UTF-8 and at most 64 KiB."""
     octets = as_json(email).encode()
     assert len(octets) <= 65536
     return octets

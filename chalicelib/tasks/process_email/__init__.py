@@ -188,10 +188,10 @@ def _whole_characters(octets: bytes, size: int) -> bytes:
 
 
 def _bounded(email: Email, cut: bool) -> Email:
-    """Cut an email to 63 KiB of JSON, since results over 64 KiB are rejected.
+    """Cut an email to 63 KiB of JSON, far below the limit of a result.
 
-    The text is cut last, to the size that the other fields leave. `cut` is True if the email is
-    incomplete already.
+    A sender must not decide how much every reader of the order has to load. The text is cut last,
+    to the size that the other fields leave. `cut` is True if the email is incomplete already.
     """
     bounded: Email = {
         "from": _cut(email["from"], 100, 3 * _KIB),
