@@ -1016,6 +1016,18 @@ def test_attached_bytes_stay_the_same(encoding: str, encode: Any, content: bytes
     assert attachment.read() == content
 
 
+def test_an_invalid_type_with_a_name_that_states_another_is_not_an_error() -> None:
+    """Python takes the name for a URL, which states its type."""
+    part = (
+        "Content-Type: im(age/png\n"
+        'Content-Disposition: attachment; filename="data:a b/c,d.png"\n\nx'
+    )
+
+    email = process_email(mixed(part))
+
+    assert listed(email) == [("data:a b/c,d.png", "application/octet-stream", 1)]
+
+
 def test_a_file_is_read_as_it_is_whatever_the_encoding() -> None:
     octets = "From: a@example.org\nSubject: Été\n\nGrüße".encode("latin-1")
 
