@@ -120,6 +120,43 @@ def old_file_and_retry(world: World, kind: str) -> None:
     world.drain()
 
 
+def large(world: World, kind: str) -> None:
+    """Run a task whose input and result are too large for the row."""
+    world.upload()
+    world.place_large(kind)
+    world.drain()
+
+
+def large_follow_up(world: World, kind: str) -> None:
+    """Run a task that places an order with a large input, beside a large order of the kind."""
+    world.place_large("parent")
+    world.place_large(kind)
+    world.drain()
+
+
+def large_and_retry(world: World, kind: str) -> None:
+    """Retry a large order so late that its input must be stored again."""
+    order_id = world.place_large(kind)
+    for _ in range(4):
+        world.drain()
+        world.advance(10)
+    world.advance(3 * DAY_S)
+    world.upload()
+    world.retry(order_id)
+    world.drain()
+
+
+def large_and_late(world: World, kind: str) -> None:
+    """Place a large order that runs so late that its input stays in the row."""
+    world.place_large_text(kind, run_at=world.cloud.clock() + 5 * DAY_S * SECOND)
+    for _ in range(5):
+        world.advance(DAY_S)
+        world.sweep()
+    world.advance(15 * 60)
+    world.sweep()
+    world.drain()
+
+
 FLOWS: dict[str, Flow] = {
     flow.__name__: flow
     for flow in (
@@ -136,6 +173,10 @@ FLOWS: dict[str, Flow] = {
         with_file,
         follow_up_with_file,
         old_file_and_retry,
+        large,
+        large_follow_up,
+        large_and_retry,
+        large_and_late,
     )
 }
 KINDS = ("ok", "flaky", "failing")

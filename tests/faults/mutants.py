@@ -283,6 +283,44 @@ MUTANTS = (
             ),
         ),
     ),
+    Mutant(
+        "the row is written before its large input is stored",
+        (
+            (
+                "chalicelib/service.py",
+                "return files.OrderFiles(owner).save_text(text)",
+                "return hashlib.sha256(text.encode()).hexdigest()",
+            ),
+            (
+                "chalicelib/service.py",
+                "    stored = transitions.insert(order)\n",
+                "    stored = transitions.insert(order)\n"
+                "    if order.input_file:\n"
+                "        text = json.dumps(\n"
+                '            new_order.input, ensure_ascii=False, separators=(",", ":")\n'
+                "        )\n"
+                "        files.OrderFiles(owner).save_text(text)\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "a large result is recorded before it is stored",
+        (
+            (
+                "chalicelib/functions/worker.py",
+                "Success(None, files.save_text(result))",
+                "Success(result, __import__('hashlib').sha256(result.encode()).hexdigest())",
+            ),
+            (
+                "chalicelib/functions/worker.py",
+                "        updated = _record(order, outcome, backoff)\n",
+                "        updated = _record(order, outcome, backoff)\n"
+                '        if getattr(outcome, "result_file", None):\n'
+                '            OrderFiles(order.owner).save_text(outcome.result or "")\n',
+            ),
+        ),
+    ),
+    _one("a retry does not renew its large input", "service.py", "store.save_text(text)", "pass"),
     _one("a follow-up's file is not stored", "functions/worker.py", "files.save(file)", "pass"),
     _one(
         "a missing file is accepted",

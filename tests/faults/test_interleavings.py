@@ -49,13 +49,17 @@ def test_two_actors_keep_every_promise_in_any_order(
 
 @pytest.mark.parametrize("beginning", BEGINNINGS)
 @pytest.mark.parametrize("other", [actor for actor in ACTORS if actor != "worker"])
+@pytest.mark.parametrize("task", ["filing", "large"])
 def test_a_worker_of_an_order_with_files_meets_another_actor(
-    world: World, other: str, beginning: str
+    world: World, task: str, other: str, beginning: str
 ) -> None:
-    """Run a task that reads a file and returns one: two calls more for each worker."""
-    dice = random.Random(f"{SEED}{other}{beginning}")
+    """Run a task that reads a file and returns one: two calls more for each worker.
+
+    A large input and a large result are two calls more again.
+    """
+    dice = random.Random(f"{SEED}{task}{other}{beginning}")
     for _ in range(FILE_SCHEDULES):
-        _run_random_schedules(world, ("worker", other), beginning, dice, with_file=True)
+        _run_random_schedules(world, ("worker", other), beginning, dice, task)
 
 
 def _run_random_schedules(
@@ -63,14 +67,14 @@ def _run_random_schedules(
     pair: tuple[str, str],
     beginning: str,
     dice: random.Random,
-    with_file: bool = False,
+    task: str = "proof",
 ) -> None:
     """Run three schedules; each leaves the one before it at a random step."""
-    steps = _scenario(world, pair, beginning, [], with_file)
+    steps = _scenario(world, pair, beginning, [], task)
     for _ in range(2):
         n = dice.randrange(len(steps))
         schedule = [name for name, _ in steps[:n]] + [dice.choice(steps[n][1])]
-        steps = _scenario(world, pair, beginning, schedule, with_file)
+        steps = _scenario(world, pair, beginning, schedule, task)
 
 
 def _scenario(
@@ -78,10 +82,10 @@ def _scenario(
     pair: tuple[str, str],
     beginning: str,
     schedule: list[str],
-    with_file: bool = False,
+    task: str = "proof",
 ) -> list[tuple[str, list[str]]]:
     world.fresh()
-    record = _begin(world, beginning, with_file)
+    record = _begin(world, beginning, task)
     actions = {name: _action(world, name, record) for name in pair}
     actions["time"] = lambda: world.advance(JUMP_S)
     try:
@@ -95,12 +99,17 @@ def _scenario(
     return steps
 
 
-def _begin(world: World, beginning: str, with_file: bool) -> dict[str, Any]:
+def _begin(world: World, beginning: str, task: str) -> dict[str, Any]:
     """Bring an order to the point where the actors meet it; return its message as a record.
 
     The message stays in the queue too, so the record is a duplicate.
     """
-    order_id = world.place_with_file("ok") if with_file else world.place("ok")
+    place = {
+        "proof": world.place,
+        "filing": world.place_with_file,
+        "large": world.place_large,
+    }[task]
+    order_id = place("ok")
     if beginning == "overdue":
         world.advance(config.settings().resend_after_s + 1)
     if beginning in ("held", "exhausted"):

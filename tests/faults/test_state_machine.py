@@ -52,6 +52,10 @@ class Orderline(RuleBasedStateMachine):
     def place_with_file(self, kind: str) -> str:
         return self.world.place_with_file(kind)
 
+    @rule(target=placed, kind=st.sampled_from((*KINDS, "parent")))
+    def place_large(self, kind: str) -> str:
+        return self.world.place_large(kind)
+
     @rule(order_id=placed)
     def cancel(self, order_id: str) -> None:
         self.world.cancel(order_id)

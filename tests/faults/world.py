@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from typing import Any
+from unittest.mock import patch
 
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from moto.core.model_instances import reset_model_data
@@ -42,6 +43,8 @@ from tests.faults.invariants import InvariantChecker, Run, lifetime
 OWNER = "kit"
 PHOTO = b"the input file of every order with one"
 COPY = b"the file that a task makes for its follow-up"
+SPILL_BYTES = 1000  # more than the JSON of an order without a large text
+LARGE = "large " * 200
 WHOLE = bool(os.environ.get("PROOF"))  # run every scenario, not a sample
 SEED = int(os.environ.get("SEED", random.randrange(10**6)))
 MAX_STEPS = 80
@@ -54,7 +57,7 @@ class World:
     def __init__(self, cloud: Cloud, wire: Wire) -> None:
         self.cloud = cloud
         self.wire = wire
-        self.checker = InvariantChecker(cloud.clock, self.files)
+        self.checker = InvariantChecker(cloud.clock, self.files, self.read_text)
         self.accepted: dict[str, str] = {}
         self.scenarios = 0
         self._keys = itertools.count()
@@ -91,18 +94,38 @@ class World:
 
     def place_with_file(self, kind: str, **when: Any) -> str:
         """Place an order of the task `filing`; if its file is missing, upload it and repeat."""
+        return self._place_with_file("filing", {"kind": kind}, **when)
+
+    def place_large(self, kind: str, **when: Any) -> str:
+        """Place an order of the task `large`, with a file; its input is too large for the row."""
+        return self._place_with_file("large", {"kind": kind, "text": self._large_text()}, **when)
+
+    def place_large_text(self, kind: str, **when: Any) -> str:
+        """Place an order of the task `large` without a file."""
         order_id = ids.id_of(OWNER, f"key-{next(self._keys)}")
-        value = {"kind": kind, "image": {"file": hashlib.sha256(PHOTO).hexdigest()}}
+        value = {"kind": kind, "text": self._large_text()}
+        new_order = service.NewOrder("large", value, id=order_id, **when)
+        self.accepted[order_id] = kind
+        self._repeat(lambda: service.place(OWNER, new_order))
+        return order_id
+
+    def _large_text(self) -> str:
+        """Return a text that no other order has, so that its file is the order's own."""
+        return f"{LARGE}{next(self._keys)}"
+
+    def _place_with_file(self, task: str, value: dict[str, Any], **when: Any) -> str:
+        order_id = ids.id_of(OWNER, f"key-{next(self._keys)}")
+        value["image"] = {"file": hashlib.sha256(PHOTO).hexdigest()}
 
         def send() -> None:
             # The input is completed in place, and is part of the request's fingerprint
-            new_order = service.NewOrder("filing", copy.deepcopy(value), id=order_id, **when)
+            new_order = service.NewOrder(task, copy.deepcopy(value), id=order_id, **when)
             service.place(OWNER, new_order)
 
         for _ in range(6):
             with suppress(FileMissing):
                 self._repeat(send)
-                self.accepted[order_id] = kind
+                self.accepted[order_id] = value["kind"]
                 return order_id
             self.upload()
         raise AssertionError("the file is missing after each of six uploads")
@@ -191,6 +214,11 @@ class World:
             key.partition("/")[2]: _micros(stored.last_modified)
             for key, stored in self._objects().items()
         }
+
+    def read_text(self, file: str) -> str:
+        """Return the text of a stored file; empty if the file is not stored."""
+        stored = self._objects().get(f"{OWNER}/{file}")
+        return stored.value.decode() if stored else ""
 
     # The end of a scenario.
 
@@ -304,12 +332,14 @@ def _micros(time: datetime) -> int:
 
 @contextmanager
 def proof_world() -> Iterator[World]:
-    """Make a world with the tasks `proof` and `filing`, which reads a file and returns one.
+    """Make a world with the tasks `proof`, `filing` and `large`.
 
-    Their kinds are ok, flaky (fails once), failing (always), parent (places an order) and reporting
-    (reports progress).
+    `filing` reads a file and returns one. `large` has an input and a result that are too large for
+    the row. Their kinds are ok, flaky (fails once), failing (always), parent (places an order) and
+    reporting (reports progress).
     """
-    with running() as cloud, restored(), tapped() as wire:
+    environment = patch.dict("os.environ", SPILL_BYTES=str(SPILL_BYTES))
+    with running() as cloud, restored(), tapped() as wire, environment:
         with wire.unseen():
             queue.url()
         world = World(cloud, wire)
@@ -331,6 +361,21 @@ def proof_world() -> Iterator[World]:
                 result = f"{retry_round}.{context.attempt}"
                 child = {"kind": "ok", "image": File.of(COPY)}
                 return File.of(_behave(context, kind, result, "filing", child).encode())
+            finally:
+                run.ended = True
+
+        @task(max_attempts=3, backoff_s=1)
+        def large(
+            context: Context, kind: str, text: str, image: File | None = None
+        ) -> tuple[File, str]:
+            retry_round, run = world.run(context)
+            try:
+                assert text.startswith(LARGE)
+                assert image is None or image.read() in (PHOTO, COPY)
+                result = f"{retry_round}.{context.attempt}"
+                child = {"kind": "ok", "text": f"{text} child", "image": File.of(COPY)}
+                result = _behave(context, kind, result, "large", child)
+                return File.of(result.encode()), f"{text} {result}"
             finally:
                 run.ended = True
 
