@@ -22,11 +22,13 @@ WEIGHTS = {
     "flaky": 14,
     "placing": 8,
     "filing": 14,
+    "large": 8,
     "failing": 8,
     "crashing": 2,
     "sleeping": 4,
 }
 PATIENCE_S = 60
+LARGE = "large " * 3000  # longer than SPILL_BYTES
 
 
 @dataclass
@@ -78,6 +80,8 @@ class Client(threading.Thread):
         value: dict[str, Any] = {"number": number, "runs": self.runs}
         if task == "filing":
             value["image"] = {"file": self.upload(str(number).encode())}
+        if task == "large":
+            value["text"] = f"{LARGE}{self.name} {number}"
         body = {"task": task, "input": value}
         ids = {
             self._request("POST", "/orders", 202, body, key)["id"]

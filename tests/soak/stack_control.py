@@ -119,19 +119,20 @@ class StackControl:
             self.dynamodb.get_item(TableName=f"{NAME}-orders", Key=key, ConsistentRead=True)["Item"]
         )
 
-    def files(self) -> set[str]:
-        """Return the ids of the stored files, after a check that each has the bytes of its id."""
+    def files(self) -> dict[str, bytes]:
+        """Return the stored files by id, after a check that each has the bytes of its id."""
         (bucket,) = (
             found["Name"] for found in self.s3.list_buckets()["Buckets"] if "files" in found["Name"]
         )
         pages = self.s3.get_paginator("list_objects_v2").paginate(
             Bucket=bucket, Prefix=f"{LOCAL_OWNER}/"
         )
-        stored = set()
+        stored = {}
         for key in (entry["Key"] for page in pages for entry in page.get("Contents", [])):
             content = self.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
-            stored.add(hashlib.sha256(content).hexdigest())
-            assert key == f"{LOCAL_OWNER}/{hashlib.sha256(content).hexdigest()}"
+            file_id = hashlib.sha256(content).hexdigest()
+            assert key == f"{LOCAL_OWNER}/{file_id}"
+            stored[file_id] = content
         return stored
 
     def _url(self, queue: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ctypes
 import os
 import time
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from chalicelib.tasks import Context, File, task
 
@@ -69,6 +69,18 @@ def filing(number: int, runs: str, image: File, order: Context) -> File:
         order.place("filing", {"number": number, "runs": runs, "image": child}, "child")
     record(order, runs, "ended")
     return File.of(str(number * number).encode())
+
+
+@task(max_attempts=12, backoff_s=0.5)
+def large(number: int, runs: str, text: str, order: Context) -> list[Any]:
+    """Return a result that is too large for the row, as the input is; place an order like it."""
+    record(order, runs, "began")
+    assert text.endswith(str(number))
+    if not text.startswith("child"):
+        child = {"number": number, "runs": runs, "text": f"child {text}"}
+        order.place("large", child, "child")
+    record(order, runs, "ended")
+    return [number * number, text]
 
 
 @task(max_attempts=3, backoff_s=0.5)

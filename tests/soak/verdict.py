@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from chalicelib.orders import Order
 from tests.soak.client import Client, KnownOrder
 from tests.soak.stack_control import Run
 
-SQUARING = ("steady", "slow", "flaky", "placing", "filing")
+SQUARING = ("steady", "slow", "flaky", "placing", "filing", "large")
 CODES = {
     "failing": {"task_error", "attempts_exhausted"},
     "crashing": {"attempts_exhausted"},
@@ -20,9 +21,9 @@ CODES = {
 
 
 def violations(
-    clients: list[Client], orders: list[Order], runs: list[Run], files: set[str]
+    clients: list[Client], orders: list[Order], runs: list[Run], files: Mapping[str, bytes]
 ) -> list[str]:
-    """Return a sentence for every broken promise. `files` are the ids of the stored files."""
+    """Return a sentence for every broken promise. `files` are the stored files by id."""
     known = {order_id: order for client in clients for order_id, order in client.known.items()}
     rows = {order.id: order for order in orders}
     return [
@@ -33,14 +34,16 @@ def violations(
             for order in orders
             if order.id not in known and order.parent not in known
         ),
-        *(text for order in orders for text in _check_order(order, known.get(order.id))),
+        *(text for order in orders for text in _check_order(order, known.get(order.id), files)),
         *(text for order in orders for text in _check_files(order, files)),
         *_check_follow_ups(orders),
         *_check_runs(runs, rows),
     ]
 
 
-def _check_order(order: Order, known: KnownOrder | None) -> Iterator[str]:
+def _check_order(
+    order: Order, known: KnownOrder | None, files: Mapping[str, bytes]
+) -> Iterator[str]:
     name = f"{order.id} ({order.task})"
     status = order.status.value
     code = order.error.code if order.error else None
@@ -52,38 +55,49 @@ def _check_order(order: Order, known: KnownOrder | None) -> Iterator[str]:
         yield f"{name} failed with {code}"
     if status == "SUCCESS" and order.task not in SQUARING:
         yield f"{name} can't have succeeded"
-    if status == "SUCCESS" and known and not _is_square(order, known.number):
-        yield f"{name}: the result is {order.result}, not the square of {known.number}"
+    if status == "SUCCESS" and known and not _is_square(order, known.number, files):
+        result = order.result_file or order.result
+        yield f"{name}: the result is {result}, not the square of {known.number}"
     if order.attempts > order.max_attempts:
         yield f"{name} had {order.attempts} attempts of {order.max_attempts}"
     if known and known.final and not known.retry_pending and known.final["status"] != status:
         yield f"changed: {name} was read as {known.final['status']}, and is {status}"
 
 
-def _is_square(order: Order, number: int) -> bool:
+def _is_square(order: Order, number: int, files: Mapping[str, bytes]) -> bool:
     text = str(number**2)
-    if order.task != "filing":
-        return order.result == text
-    return hashlib.sha256(text.encode()).hexdigest() in _files_in(order.result)
+    if order.task == "filing":
+        return hashlib.sha256(text.encode()).hexdigest() in _files_in(order.result)
+    if order.task == "large":
+        stored = files.get(order.result_file or "", b"null")
+        value = files.get(order.input_file or "", b"null")
+        return bool(json.loads(stored) == [number**2, (json.loads(value) or {}).get("text")])
+    return order.result == text
 
 
 def _files_in(text: str | None) -> list[str]:
     return re.findall(r'"file": ?"([0-9a-f]{64})"', text or "")
 
 
-def _check_files(order: Order, files: set[str]) -> Iterator[str]:
-    """Find files that an input or a result names, and that are not stored."""
-    for file in _files_in(order.input) + _files_in(order.result):
+def _check_files(order: Order, files: Mapping[str, bytes]) -> Iterator[str]:
+    """Find files that hold an input or a result or that it names, and that are not stored."""
+    spilled = [file for file in (order.input_file, order.result_file) if file]
+    for file in spilled + _files_in(order.input) + _files_in(order.result):
         if file not in files:
             yield f"{order.id} ({order.task}) names file {file}, which is not stored"
     if order.task == "filing" and not _files_in(order.input):
         yield f"{order.id} has no file"
+    if order.task == "large" and not order.input_file:
+        yield f"{order.id} has its input in the row"
+    if order.task == "large" and order.status.value == "SUCCESS" and not order.result_file:
+        yield f"{order.id} has its result in the row"
 
 
 def _check_follow_ups(orders: Iterable[Order]) -> Iterator[str]:
     placed = Counter(order.parent for order in orders if order.parent)
     for order in orders:
-        expected = {"placing": 2, "filing": 0 if order.parent else 1}.get(order.task, 0)
+        child = 0 if order.parent else 1
+        expected = {"placing": 2, "filing": child, "large": child}.get(order.task, 0)
         if order.status.value == "SUCCESS" and placed[order.id] != expected:
             yield f"{order.id} placed {placed[order.id]} follow-ups, not {expected}"
 
