@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from chalicelib.tasks import File, task
 from testkit import Cloud, Reply
 from tests.functional.test_bad_input import problem_of
 
@@ -118,6 +119,30 @@ def test_a_key_is_used_as_long_as_its_order_is_not_final(cloud: Cloud) -> None:
     cloud.clock.advance(30 * 86400)
 
     assert post(cloud, "k").headers["Idempotency-Replayed"] == "true"
+
+
+def test_a_replay_is_answered_even_if_its_file_is_gone(cloud: Cloud) -> None:
+    @task
+    def size(image: File) -> int:
+        return len(image.read())
+
+    file_id = cloud.upload(b"photo", "image/jpeg")
+    body = {"task": "size", "input": {"image": {"file": file_id}}}
+    first = post(cloud, "k", body)
+    cloud.drain()
+
+    cloud.clock.advance(1.1 * 86400)  # an order of now would outlive the file
+    late = post(cloud, "k", body)
+    cloud.s3.delete_object(Bucket="orderline-dev-files", Key=f"kit/{file_id}")
+    later = post(cloud, "k", body)
+    other = post(cloud, "other", body)
+
+    for replay in (late, later):
+        assert replay.status == 202
+        assert replay.json["id"] == first.json["id"]
+        assert replay.headers["Idempotency-Replayed"] == "true"
+    assert (other.status, problem_of(other)["type"]) == (422, "/problems/file-missing")
+    assert (len(cloud.rows()), cloud.messages()) == (1, 0)
 
 
 def test_the_same_key_with_another_run_at_is_422(cloud: Cloud) -> None:
