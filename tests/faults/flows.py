@@ -120,6 +120,16 @@ def old_file_and_retry(world: World, kind: str) -> None:
     world.drain()
 
 
+def replay_with_old_file(world: World, kind: str) -> None:
+    """Repeat requests whose file is too old for a new order."""
+    order_ids = [world.place_with_file(kind), world.place_large(kind)]
+    world.drain()
+    world.advance(1.1 * DAY_S)
+    for order_id in order_ids:
+        world.replay(order_id)
+    world.drain()
+
+
 def large(world: World, kind: str) -> None:
     """Run a task whose input and result are too large for the row."""
     world.upload()
@@ -173,6 +183,7 @@ FLOWS: dict[str, Flow] = {
         with_file,
         follow_up_with_file,
         old_file_and_retry,
+        replay_with_old_file,
         large,
         large_follow_up,
         large_and_retry,

@@ -59,6 +59,7 @@ class World:
         self.wire = wire
         self.checker = InvariantChecker(cloud.clock, self.files, self.read_text)
         self.accepted: dict[str, str] = {}
+        self._requests: dict[str, Callable[[], service.Placed]] = {}
         self.scenarios = 0
         self._keys = itertools.count()
         wire.seen = self._check_effect
@@ -117,18 +118,28 @@ class World:
         order_id = ids.id_of(OWNER, f"key-{next(self._keys)}")
         value["image"] = {"file": hashlib.sha256(PHOTO).hexdigest()}
 
-        def send() -> None:
+        def send() -> service.Placed:
             # The input is completed in place, and is part of the request's fingerprint
             new_order = service.NewOrder(task, copy.deepcopy(value), id=order_id, **when)
-            service.place(OWNER, new_order)
+            return service.place(OWNER, new_order)
 
         for _ in range(6):
             with suppress(FileMissing):
                 self._repeat(send)
                 self.accepted[order_id] = value["kind"]
+                self._requests[order_id] = send
                 return order_id
             self.upload()
         raise AssertionError("the file is missing after each of six uploads")
+
+    def replay(self, order_id: str) -> None:
+        """Repeat the request of an order with a file; the file need not be fresh any more."""
+        try:
+            placed = self._repeat(self._requests[order_id])
+        except FileMissing as error:
+            raise AssertionError(f"the replay of {order_id} is refused: {error}") from error
+        assert placed.replayed
+        assert placed.order.id == order_id
 
     def cancel(self, order_id: str) -> None:
         """Cancel an order; once that is confirmed, it must never succeed in this round."""
@@ -258,6 +269,7 @@ class World:
         self.scenarios += 1
         self.checker.forget()
         self.accepted.clear()
+        self._requests.clear()
         self.wire.faults.clear()
         self.wire.calls.clear()
         self.wire.requests.clear()
