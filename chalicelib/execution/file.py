@@ -25,7 +25,9 @@ from chalicelib.errors import TaskMistake
 
 DEFAULT_TYPE = "application/octet-stream"
 _ID = re.compile(r"[0-9a-f]{64}")
-_TYPE = re.compile(r"[\w!#$&^.+-]{1,127}/[\w!#$&^.+-]{1,127}", re.ASCII)
+_TOKEN = "[A-Za-z0-9!#$&^_.+-]{1,127}"
+MEDIA_TYPE_PATTERN = f"^{_TOKEN}/{_TOKEN}$"  # RFC 6838, without parameters
+_TYPE = re.compile(f"{_TOKEN}/{_TOKEN}")
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,10}\Z")
 _MAX_BYTES = "x-max-bytes"  # of our limits in a hint's metadata, and in its JSON Schema
 _MEDIA_TYPES = "x-media-types"

@@ -13,7 +13,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType, structs
 
 from chalicelib import orders, tasks
 from chalicelib.clock import SECOND
-from chalicelib.execution.file import DEFAULT_TYPE
+from chalicelib.execution.file import DEFAULT_TYPE, MEDIA_TYPE_PATTERN
 from chalicelib.orders import MEANING, Status
 from chalicelib.web.http import Request
 from chalicelib.web.times import time_text
@@ -149,7 +149,13 @@ class NewFile(Struct, forbid_unknown_fields=True):
 
     sha256: FileId
     size: Annotated[int, Meta(ge=0, description="In bytes")]
-    type: Annotated[str, Meta(description="Media type, such as image/png")] = DEFAULT_TYPE
+    type: Annotated[
+        str,
+        Meta(
+            description="Media type, such as image/png",
+            extra_json_schema={"pattern": MEDIA_TYPE_PATTERN},
+        ),
+    ] = DEFAULT_TYPE
     renew: Annotated[
         bool, Meta(description="Upload it even if it is stored, so that it stays for longer")
     ] = False

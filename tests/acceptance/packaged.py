@@ -48,7 +48,12 @@ class Packaged:
             environment = runtime.variables(
                 self.package.template,
                 name,
-                {"AWS::StackName": STACK, "AWS::StackId": STACK, "OrdersQueue": self.queue},
+                {
+                    "AWS::StackName": STACK,
+                    "AWS::StackId": STACK,
+                    "OrdersQueue": self.queue,
+                    "FilesBucket": f"{STACK}-files",
+                },
             )
             self._running[name] = self._stack.enter_context(
                 runtime.running(
