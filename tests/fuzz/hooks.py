@@ -1,8 +1,9 @@
 """Correct the generated cases for what the description can't say.
 
 A made-up cursor is refused, and so is an Idempotency-Key that was used for another request, a file
-that is not stored, and one over MAX_FILE_BYTES. So valid cases are sent without a cursor, with each
-key once, and with a small picture inline as any file; invalid cases stay as they are.
+that is not stored, one over MAX_FILE_BYTES, and the size 1.0, which only JSON Schema calls an
+integer. So valid cases are sent without a cursor, with each key once, with a small size, and with a
+small picture inline as any file; invalid cases stay as they are.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
     _used_keys.add(key)
     if isinstance(case.body, dict):
         if "sha256" in case.body and isinstance(case.body.get("size"), (int, float)):
-            case.body["size"] = min(case.body["size"], 1_000_000)
+            case.body["size"] = int(min(case.body["size"], 1_000_000))
         case.body = _with_inline_files(case.body)
 
 
