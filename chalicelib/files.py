@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 from time import gmtime  # bound here: a task may leave time.gmtime patched
@@ -53,22 +54,16 @@ class SignedRequest(Struct, frozen=True):
 
 def find(owner: str, file_id: str) -> Stored | None:
     """Return what is stored of an owner's file, or None. Raises FileUnavailable."""
-    try:
-        with translated():
-            return bucket().head(_key(owner, file_id))
-    except Unavailable as error:
-        raise FileUnavailable(f"file {file_id} could not be found: {error}") from error
+    with _calls(f"file {file_id} could not be found"):
+        return bucket().head(_key(owner, file_id))
 
 
-def upload(
-    owner: str, file_id: str, size: int, type: str, renew: bool = False
-) -> SignedRequest | None:
+def upload(owner: str, file_id: str, size: int, type: str) -> SignedRequest | None:
     """Return the request that uploads a file; None if it is stored and fresh. Raises Unavailable.
 
-    S3 refuses other bytes than those of `file_id`, another size and another type. With `renew` the
-    file is uploaded again in any case, which an order for later may need.
+    S3 refuses other bytes than those of `file_id`, another size and another type.
     """
-    stored = None if renew else find(owner, file_id)
+    stored = find(owner, file_id)
     fresh = stored and lasts_until(clock.now() + _RESERVE, stored.modified_at)
     if stored and fresh and stored.type == type:
         return None
@@ -120,10 +115,7 @@ def check(owner: str, found: Iterable[tuple[str, File, Limits]], run_at: Micros)
 
 
 def _complete(owner: str, file: File, stored: Stored | None, run_at: Micros, pointer: str) -> None:
-    """Set a file's type and size from what is stored, and renew it if it would end too early.
-
-    Raises FileMissing.
-    """
+    """Set type and size; renew a file that would end too early. Raises FileMissing."""
     if stored is None:
         raise FileMissing(f"file {file.file} is not stored; upload it with POST /files", pointer)
     if not lasts_until(run_at):
@@ -140,18 +132,12 @@ def _complete(owner: str, file: File, stored: Stored | None, run_at: Micros, poi
 
 def renew(owner: str, file_id: str, stored: Stored) -> None:
     """Let a stored file begin its days again. Raises FileUnavailable."""
-    try:
-        with translated():
-            bucket().renew(_key(owner, file_id), stored.type)
-    except Unavailable as error:
-        raise FileUnavailable(f"file {file_id} could not be renewed: {error}") from error
+    with _calls(f"file {file_id} could not be renewed"):
+        bucket().renew(_key(owner, file_id), stored.type)
 
 
 def lasts_until(run_at: Micros, modified_at: Micros | None = None) -> bool:
-    """Return True if a file lasts as long as an order that runs at `run_at`.
-
-    `modified_at` is the time of its upload; None: now.
-    """
+    """Return True if a file of this upload (None: one of now) lasts as long as its order."""
     settings = config.settings()
     needed_until = run_at + (settings.max_age_s + settings.retention_s) * SECOND
     return (modified_at or clock.now()) + settings.file_days * DAY >= needed_until
@@ -235,11 +221,8 @@ class OrderFiles:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def _upload(self, file: File, content: bytes | Path, type: str) -> None:
-        try:
-            with translated():
-                bucket().upload(_key(self._owner, file.file), content, file.file, type)
-        except Unavailable as error:
-            raise FileUnavailable(f"file {file.file} could not be stored: {error}") from error
+        with _calls(f"file {file.file} could not be stored"):
+            bucket().upload(_key(self._owner, file.file), content, file.file, type)
 
     def _require_open(self) -> None:
         if self._closed:
@@ -262,15 +245,22 @@ class OrderFiles:
         """Yield a file's bytes. Raises FileUnavailable, at the end if they are not the file's."""
         self._require_open()
         digest = hashlib.sha256()
-        try:
-            with translated():
-                for piece in bucket().download(_key(self._owner, file_id)):
-                    digest.update(piece)
-                    yield piece
-        except Unavailable as error:
-            raise FileUnavailable(f"file {file_id} could not be read: {error}") from error
+        with _calls(f"file {file_id} could not be read"):
+            for piece in bucket().download(_key(self._owner, file_id)):
+                digest.update(piece)
+                yield piece
         if digest.hexdigest() != file_id:  # http.client does not notice a connection that broke
             raise FileUnavailable(f"file {file_id} could not be read completely: try again")
+
+
+@contextmanager
+def _calls(problem: str) -> Iterator[None]:
+    """Raise FileUnavailable, with the problem, for AWS errors in the block."""
+    try:
+        with translated():
+            yield
+    except Unavailable as error:
+        raise FileUnavailable(f"{problem}: {error}") from error
 
 
 def _new_folder() -> Path:

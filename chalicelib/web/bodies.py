@@ -156,9 +156,6 @@ class NewFile(Struct, forbid_unknown_fields=True):
             extra_json_schema={"pattern": MEDIA_TYPE_PATTERN},
         ),
     ] = DEFAULT_TYPE
-    renew: Annotated[
-        bool, Meta(description="Upload it even if it is stored, so that it stays for longer")
-    ] = False
 
 
 class Upload(Struct):

@@ -34,7 +34,7 @@ MAX_BODY = 4096  # bytes
 def upload_file(request: Request, owner: str) -> Response:
     """Get a URL to upload a file."""
     file = _new_file(request)
-    signed = files.upload(owner, file.sha256, file.size, file.type, file.renew)
+    signed = files.upload(owner, file.sha256, file.size, file.type)
     upload = None
     if signed:
         upload = bodies.Upload("PUT", signed.url, signed.headers, time_text(signed.expires_at))

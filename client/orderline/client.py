@@ -90,7 +90,7 @@ class Orderline:
                 pointer = _missing_file(error)
                 if pointer not in uploads:
                     raise
-            transfer.store(self._calls, uploads.pop(pointer), progress, pointer, renew=True)
+            transfer.store(self._calls, uploads.pop(pointer), progress, pointer)
 
     def get(self, order_id: str, include: Sequence[str] = ()) -> Order:
         """Return the order. `include` adds members: `input`, `history`."""

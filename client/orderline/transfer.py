@@ -30,9 +30,7 @@ class TransferFailed(CallError):
         self.again = again
 
 
-def store(
-    calls: Calls, source: Source, progress: Progress | None, pointer: str = "", renew: bool = False
-) -> None:
+def store(calls: Calls, source: Source, progress: Progress | None, pointer: str = "") -> None:
     """Upload a file, unless it is stored. Raises RequestRejected, NotReachable, TransferFailed.
 
     Args:
@@ -40,11 +38,8 @@ def store(
         source: the file
         progress: called with the file's name, the bytes uploaded, and its size
         pointer: JSON pointer to the file in an order, for errors
-        renew: upload it even if it is stored, so that it stays for longer
     """
     file: dict[str, Any] = {"sha256": source.sha256, "size": source.size, "type": source.type}
-    if renew:
-        file["renew"] = True
 
     def attempt() -> None:
         request = calls.call("POST", "/files", file).value["upload"]

@@ -10,7 +10,6 @@ import json
 import re
 import shlex
 import textwrap
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,7 +25,7 @@ from orderline.commands import main
 from orderline.files import PIECE, written
 
 from dev.local import cloud
-from tests.acceptance.stack import ROOT, Stack, copy_of_the_project, until
+from tests.acceptance.stack import ROOT, Stack, copy_of_the_project
 from tests.functional.test_commands import at_a_screen
 
 pytestmark = pytest.mark.local
@@ -210,21 +209,6 @@ def test_place_uploads_a_file_again_that_was_deleted_meanwhile(
     order = orderline.wait(orderline.place("mirror", {"image": path})["id"], timeout_s=30)
 
     assert order["status"] == "SUCCESS"
-    assert sent.puts == 2
-
-
-def test_place_renews_a_file_for_an_order_that_runs_later(
-    orderline: Orderline, photo: Path, sent: Sent
-) -> None:
-    """By default a file lasts for an order that runs within a day of its upload."""
-    photo.write_bytes(b"y" + PHOTO)
-    orderline.upload(photo)
-    uploaded_at = time.time()
-    until(lambda: time.time() > uploaded_at + 6, 20)
-
-    order = orderline.place("mirror", {"image": photo}, delay_s=86_400 - 5)
-
-    assert order["status"] == "PENDING"
     assert sent.puts == 2
 
 
