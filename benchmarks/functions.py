@@ -111,7 +111,12 @@ def apps(folder: Path, aws: Canned) -> dict[str, App]:
     settings = runtime.variables(
         built.template,
         "APIHandler",
-        {"AWS::StackName": "orderline-dev", "AWS::StackId": "bench", "OrdersQueue": queue},
+        {
+            "AWS::StackName": "orderline-dev",
+            "AWS::StackId": "bench",
+            "OrdersQueue": queue,
+            "FilesBucket": "orderline-dev-files",
+        },
     )
     environment = {**KEYS, "AWS_ENDPOINT_URL": aws.url, **settings}
     naive = folder / "naive"
