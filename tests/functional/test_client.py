@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from orderline import NotDone, NotReachable, Orderline, RequestRejected
 
 from chalicelib.tasks import Context, task
 from testkit import Cloud
-from tests.kit.front import Front, serving
-
-
-@pytest.fixture
-def front(cloud: Cloud) -> Iterator[Front]:
-    with serving(cloud) as front:
-        yield front
-
-
-@pytest.fixture
-def orderline(cloud: Cloud, front: Front) -> Orderline:
-    return Orderline(front.url, cloud.token)
+from tests.kit.front import Front
 
 
 def test_an_order_is_placed_watched_and_waited_for(cloud: Cloud, orderline: Orderline) -> None:

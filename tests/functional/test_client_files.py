@@ -30,21 +30,10 @@ from orderline.files import INLINE_BYTES, Prepared, Source, names, references, s
 from chalicelib.tasks import File, task
 from testkit import Cloud
 from tests.functional.test_files import sha256
-from tests.kit.front import Front, serving
+from tests.kit.front import Front
 
 ID = "0" * 64
 LARGE = b"x" * (INLINE_BYTES + 1)
-
-
-@pytest.fixture
-def front(cloud: Cloud) -> Iterator[Front]:
-    with serving(cloud) as front:
-        yield front
-
-
-@pytest.fixture
-def orderline(cloud: Cloud, front: Front) -> Orderline:
-    return Orderline(front.url, cloud.token)
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,22 @@
+"""Fixtures: the app behind real sockets, and the Python client that calls it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from orderline import Orderline
+
+from testkit import Cloud
+from tests.kit.front import Front, serving
+
+
+@pytest.fixture
+def front(cloud: Cloud) -> Iterator[Front]:
+    with serving(cloud) as front:
+        yield front
+
+
+@pytest.fixture
+def orderline(cloud: Cloud, front: Front) -> Orderline:
+    return Orderline(front.url, cloud.token)
