@@ -100,40 +100,39 @@ def check(owner: str, found: Iterable[tuple[str, File, Limits]], run_at: Micros)
         found: pointer, file and limits of each file
         run_at: the earliest time of the order's first attempt
     """
-    stored: dict[str, Stored | None] = {}
+    kept: dict[str, Stored] = {}
     for pointer, file, limits in found:
         if file.content is None:
-            if file.file not in stored and len(stored) == MAX_FILES:
-                raise InvalidInput(f"an order may name at most {MAX_FILES} files", pointer)
-            if file.file not in stored:
-                stored[file.file] = find(owner, file.file)
-            _complete(owner, file, stored[file.file], run_at, pointer)
+            if file.file not in kept:
+                if len(kept) == MAX_FILES:
+                    raise InvalidInput(f"an order may name at most {MAX_FILES} files", pointer)
+                kept[file.file] = keep(owner, file.file, run_at, pointer)
+            file.type = kept[file.file].type
+            file.size = kept[file.file].size
         max_bytes = config.settings().max_file_bytes
         reason = limits.reason_against(file) or Limits(max_bytes).reason_against(file)
         if reason:
             raise InvalidInput(reason, pointer)
 
 
-def _complete(owner: str, file: File, stored: Stored | None, run_at: Micros, pointer: str) -> None:
-    """Set type and size; renew a file that would end too early. Raises FileMissing."""
+def keep(owner: str, file_id: str, run_at: Micros, pointer: str = "") -> Stored:
+    """Let a stored file outlive an order that runs at `run_at`; a copy begins its days again.
+
+    Raises FileMissing with the pointer, and FileUnavailable.
+    """
+    stored = find(owner, file_id)
     if stored is None:
-        raise FileMissing(f"file {file.file} is not stored; upload it with POST /files", pointer)
+        raise FileMissing(f"file {file_id} is not stored; upload it with POST /files", pointer)
     if not lasts_until(run_at):
         raise FileMissing(
-            f"file {file.file} would be deleted before the order ends: place the order later, or"
+            f"file {file_id} would be deleted before the order ends: place the order later, or"
             " raise the setting FILE_DAYS",
             pointer,
         )
     if not lasts_until(run_at, stored.modified_at):
-        renew(owner, file.file, stored)
-    file.type = stored.type
-    file.size = stored.size
-
-
-def renew(owner: str, file_id: str, stored: Stored) -> None:
-    """Let a stored file begin its days again. Raises FileUnavailable."""
-    with _calls(f"file {file_id} could not be renewed"):
-        bucket().renew(_key(owner, file_id), stored.type)
+        with _calls(f"file {file_id} could not be renewed"):
+            bucket().renew(_key(owner, file_id), stored.type)
+    return stored
 
 
 def lasts_until(run_at: Micros, modified_at: Micros | None = None) -> bool:
@@ -199,7 +198,7 @@ class OrderFiles:
                 f"{content} was removed or changed before it was stored: leave it until the task"
                 " has returned, or return File.of(path.read_bytes())"
             )
-        self._upload(file, content, file.type)
+        self._upload(file)
         self._saved.add((file.file, file.type))
 
     def text(self, inline: str, file_id: str | None) -> str:
@@ -209,7 +208,7 @@ class OrderFiles:
     def save_text(self, text: str) -> str:
         """Store a large JSON text, and return the file's id. Raises FileUnavailable."""
         file = File.of(text.encode(), type="application/json")
-        self._upload(file, text.encode(), file.type)
+        self._upload(file)
         return file.file
 
     def close(self) -> None:
@@ -220,9 +219,10 @@ class OrderFiles:
 
             shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _upload(self, file: File, content: bytes | Path, type: str) -> None:
+    def _upload(self, file: File) -> None:
+        assert file.content is not None
         with _calls(f"file {file.file} could not be stored"):
-            bucket().upload(_key(self._owner, file.file), content, file.file, type)
+            bucket().upload(_key(self._owner, file.file), file.content, file.file, file.type)
 
     def _require_open(self) -> None:
         if self._closed:
@@ -233,13 +233,12 @@ class OrderFiles:
 
         Raises TaskMistake and FileUnavailable.
         """
-        stored = find(self._owner, file.file)
-        if stored is None:
+        try:
+            keep(self._owner, file.file, clock.now())
+        except FileMissing:
             raise TaskMistake(
                 f"the result names file {file.file}, which is not stored; return File.of(...)"
-            )
-        if not lasts_until(clock.now(), stored.modified_at):
-            renew(self._owner, file.file, stored)
+            ) from None
 
     def _download(self, file_id: str) -> Iterator[bytes]:
         """Yield a file's bytes. Raises FileUnavailable, at the end if they are not the file's."""

@@ -245,12 +245,12 @@ def _spill(owner: str, text: str, run_at: Micros) -> str | None:
 
 def _renew_files(order: Order, task: Task) -> None:
     """Make the files of an order outlive another round. Raises FileMissing if one is gone."""
-    store = files.OrderFiles(order.owner)
-    text = store.text(order.input, order.input_file)
+    run_at = max(clock.now(), order.run_at or 0)
     if order.input_file:
-        store.save_text(text)
-    if found := task.signature.files(text):
-        files.check(order.owner, found, max(clock.now(), order.run_at or 0))
+        files.keep(order.owner, order.input_file, run_at, "/input")
+    if task.signature.file_hints:
+        text = with_texts(order, with_input=True).input
+        files.check(order.owner, task.signature.files(text), run_at)
 
 
 def _dispatch(order_id: str, now: Micros, run_at: Micros | None) -> Dispatch:

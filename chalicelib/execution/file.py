@@ -44,7 +44,7 @@ class Store(Protocol):
         """Return a path with a file's bytes, that ends with a suffix."""
 
     def save(self, file: File) -> None:
-        """Store a new file; do nothing for another."""
+        """Store a new file; check that another one is stored."""
 
 
 class File(Struct, forbid_unknown_fields=True, omit_defaults=True, dict=True, weakref=True):

@@ -62,6 +62,8 @@ class Task:
 
     def retries(self, error: BaseException) -> bool:
         """Return True if an attempt that ended with this error may be retried."""
+        if isinstance(error, TaskMistake):  # the code is wrong: it would fail again
+            return False
         return isinstance(error, self.retry_on) and not isinstance(error, self.no_retry_on)
 
 

@@ -23,7 +23,6 @@ from chalicelib.errors import (
     InvalidInput,
     InvalidOrder,
     NoJSON,
-    TaskMistake,
     Unavailable,
     UnknownTask,
 )
@@ -203,9 +202,6 @@ def _failure(order: Order, task: Task, limit_s: float, error: BaseException) -> 
         case InvalidInput():
             code = "invalid_input"
             sentence = f"{error} ({error.pointer})"
-        case TaskMistake():
-            code = "task_error"
-            sentence = _describe(error)
         case _:
             code = "task_error"
             sentence = _describe(error)

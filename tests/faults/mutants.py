@@ -320,13 +320,19 @@ MUTANTS = (
             ),
         ),
     ),
-    _one("a retry does not renew its large input", "service.py", "store.save_text(text)", "pass"),
+    _one(
+        "a retry does not renew its large input",
+        "service.py",
+        'files.keep(order.owner, order.input_file, run_at, "/input")',
+        "pass",
+    ),
     _one("a follow-up's file is not stored", "functions/worker.py", "files.save(file)", "pass"),
     _one(
         "a missing file is accepted",
         "files.py",
         "if stored is None:\n        raise FileMissing(",
-        "if stored is None:\n        return\n    if not stored:\n        raise FileMissing(",
+        "if stored is None:\n        from chalicelib.aws.s3 import Stored\n\n"
+        '        return Stored(0, "", run_at)\n    if not stored:\n        raise FileMissing(',
     ),
     _one(
         "a file need not outlive its order",
@@ -337,8 +343,8 @@ MUTANTS = (
     _one(
         "a retry does not check its files",
         "service.py",
-        "owner, found, max(clock.now(), order.run_at or 0)",
-        "owner, (), 0",
+        "order.owner, task.signature.files(text), run_at",
+        "order.owner, (), 0",
     ),
     _one(
         "a file's key lacks its owner", "files.py", 'return f"{owner}/{file_id}"', "return file_id"
