@@ -18,6 +18,10 @@ run: ## Run all of Orderline on this machine until Ctrl-C
 	@$(PYTHON) dev/bootstrap.py $(RUN)
 	@exec $(VENV) -m dev run
 
+config: ## Create orderline.yaml, your own configuration: lanes, secrets, rights and more
+	@$(PYTHON) dev/bootstrap.py $(RUN)
+	@$(VENV) -m dev config
+
 deploy: ## Deploy a stage to AWS: make deploy STAGE=dev [YES=1] [SET="WorkerTimeout=30 Visibility=180"]
 	@$(PYTHON) dev/bootstrap.py $(RUN)
 	@$(VENV) -m dev deploy --stage $(or $(STAGE),dev)
@@ -136,5 +140,5 @@ measure-board: ## Measure the delay and the load of the board (6 minutes)
 	@$(PYTHON) dev/bootstrap.py $(TEST)
 	$(VENV) -m tests.acceptance measure
 
-.PHONY: run deploy destroy clean test check package lock screenshots train help proof \
+.PHONY: run config deploy destroy clean test check package lock screenshots train help proof \
 	proof-model proof-faults proof-mutants proof-recovery proof-soak fuzz verify-aws bench cold-start measure-board

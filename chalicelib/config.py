@@ -6,11 +6,14 @@ a variable that a test sets takes effect at once. docs/settings.md lists them.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from math import ceil
 from typing import Any
+
+import msgspec
 
 from chalicelib import endpoints
 from chalicelib.endpoints import Aws, read_aws
@@ -34,6 +37,14 @@ MAX_UPLOAD_BYTES = 5 * 2**30
 MAX_VISIBILITY_S = 11 * 3600
 
 
+DEFAULT_LANE = "default"
+
+
+def lane_queue(queue: str, lane: str) -> str:
+    """Return a lane's queue, given the default lane's: a name, or a URL that ends with it."""
+    return queue if lane == DEFAULT_LANE else f"{queue}-{lane}"
+
+
 @dataclass(frozen=True)
 class Settings:
     """One field per environment variable, of the same name in capitals.
@@ -46,6 +57,10 @@ class Settings:
     """Prefix of the names of the tables and queues. Set by the template and `make run`."""
     queue_url: str = ""
     """URL of the orders queue; empty: looked up by name. Set by the template and `make run`."""
+    lanes: str = ""
+    """Each other lane's worker timeout in seconds, as JSON. Set by the template and `make run`."""
+    lane: str = "default"
+    """The lane of this worker. Set by the template."""
     access: str = "open"
     """`token`: requests need a token; `open`: they don't. Set by the template and `make run`."""
     public_url: str = ""
@@ -117,8 +132,13 @@ class Settings:
 
     @property
     def orders_queue(self) -> str:
-        """Name of the orders queue."""
+        """Name of the orders queue, that of the default lane."""
         return f"{self.stack}-orders"
+
+    @functools.cached_property
+    def timeouts(self) -> Mapping[str, int]:
+        """The worker timeout in seconds of each lane, by its name."""
+        return {DEFAULT_LANE: self.worker_timeout_s, **msgspec.json.decode(self.lanes or "{}")}
 
     @property
     def dead_queue(self) -> str:
@@ -152,6 +172,12 @@ def _validate(settings: Settings, in_lambda: bool) -> None:
         raise SettingMistake(
             f"AWS_TRANSPORT={settings.aws_transport!r}: must be `sigv4` or `botocore`"
         )
+    try:
+        lanes = msgspec.json.decode(settings.lanes or "{}", type=dict[str, int])
+    except msgspec.MsgspecError as error:
+        raise SettingMistake(f'LANES: {error}; it must be JSON such as {{"heavy": 300}}') from error
+    if settings.lane != DEFAULT_LANE and settings.lane not in lanes:
+        raise SettingMistake(f"LANE={settings.lane!r}: LANES has no such lane")
     if in_lambda and settings.access == "open":
         raise SettingMistake(
             "ACCESS is open: in Lambda it must be `token`, or anyone could place orders"

@@ -62,12 +62,23 @@ class Keep(Struct, frozen=True):
     """Why it is kept, for the log."""
 
 
-def send(order: Order, delay_s: int = 0) -> None:
-    """Send an order's message, to be received after `delay_s`. Raises Unavailable.
+def send(order: Order, delay_s: int = 0, lane: str = config.DEFAULT_LANE) -> None:
+    """Send an order's message to its lane, to be received after `delay_s`. Raises Unavailable.
 
     The message group makes a standard queue fair between owners:
     https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-fair-queues.html
     """
+    _send(order.key, order.task, lane, delay_s)
+
+
+def forward(message: Message, task: str, lane: str) -> None:
+    """Send the message of a task that has moved to the lane where it is now. Raises Unavailable."""
+    assert message.key is not None
+    logs.event("message_forwarded", task=task, lane=lane)
+    _send(message.key, task, lane, 0)
+
+
+def _send(key: str, task: str, lane: str, delay_s: int) -> None:
     options: SendOptions = {}
     if delay_s:
         options["DelaySeconds"] = delay_s
@@ -75,18 +86,18 @@ def send(order: Order, delay_s: int = 0) -> None:
         options["MessageAttributes"] = {"request": {"DataType": "String", "StringValue": request}}
     with translated():
         client("sqs").send_message(
-            QueueUrl=url(),
-            MessageBody=json.dumps({"v": VERSION, "pk": order.key, "task": order.task}),
-            MessageGroupId=order.owner,
+            QueueUrl=url(lane),
+            MessageBody=json.dumps({"v": VERSION, "pk": key, "task": task}),
+            MessageGroupId=key.partition("#")[0],
             **options,
         )
 
 
-def depth() -> int:
-    """Return the approximate number of messages that wait for a worker. Raises Unavailable."""
+def depth(lane: str) -> int:
+    """Return the approximate number of a lane's messages that wait. Raises Unavailable."""
     name = "ApproximateNumberOfMessages"
     with translated():
-        response = client("sqs").get_queue_attributes(QueueUrl=url(), AttributeNames=[name])
+        response = client("sqs").get_queue_attributes(QueueUrl=url(lane), AttributeNames=[name])
     return int(response["Attributes"][name])
 
 
@@ -97,7 +108,9 @@ def hide(message: Message, seconds: int) -> None:
     seconds = min(max(seconds, 0), config.MAX_VISIBILITY_S)
     with translated():
         client("sqs").change_message_visibility(
-            QueueUrl=url(), ReceiptHandle=message.receipt, VisibilityTimeout=seconds
+            QueueUrl=url(config.settings().lane),
+            ReceiptHandle=message.receipt,
+            VisibilityTimeout=seconds,
         )
 
 
@@ -177,9 +190,15 @@ def _delay(message: Message, delay_s: int, reason: str) -> None:
         logs.event("hide_failed")
 
 
-def url() -> str:
-    """Return the orders queue's URL: from the settings, or looked up once. Raises Unavailable."""
-    return config.settings().queue_url or _look_up(config.settings().orders_queue, config.aws())
+def url(lane: str = config.DEFAULT_LANE) -> str:
+    """Return the URL of a lane's queue: from the settings, or looked up once.
+
+    Raises Unavailable.
+    """
+    settings = config.settings()
+    if settings.queue_url:
+        return config.lane_queue(settings.queue_url, lane)
+    return _look_up(config.lane_queue(settings.orders_queue, lane), config.aws())
 
 
 @functools.lru_cache(maxsize=4)

@@ -32,7 +32,7 @@ from chalicelib.execution.file import complete
 from chalicelib.execution.signature import as_json
 from chalicelib.orders import Dispatch, Failure, Order, Status
 from chalicelib.table import transitions
-from chalicelib.tasks import Task, find
+from chalicelib.tasks import Task, find, lane_of
 
 MAX_DIRECT_DEPTH = 10  # follow-ups in a chain before the sweeper sends the next one
 
@@ -264,7 +264,7 @@ def _send(order: Order, dispatch: Dispatch) -> None:
     if dispatch.delay_s is None:
         return
     try:
-        queue.send(order, dispatch.delay_s)
+        queue.send(order, dispatch.delay_s, lane_of(order.task))
     except Unavailable as error:
         logs.event("send_failed", order=order.id, reason=str(error))
 

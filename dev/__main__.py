@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ import click
 
 from chalicelib.errors import SettingMistake
 from dev import stage
+from dev.packaging import PackageError, own
 
 if TYPE_CHECKING:
     from dev.tokens import Tokens
@@ -19,6 +21,11 @@ if TYPE_CHECKING:
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Run Orderline on this machine, deploy it to AWS, and manage access tokens."""
+    try:
+        configuration = own.read()
+    except PackageError as error:
+        raise click.ClickException(str(error)) from error
+    own.install(configuration, os.environ)  # commands import tasks, which name lanes
 
 
 @main.command()

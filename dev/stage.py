@@ -26,6 +26,16 @@ def package_stage(stage: str) -> None:
         click.echo(contents(package(stage).zip))
 
 
+@click.command("config")
+def create_config() -> None:
+    """Create orderline.yaml, your own configuration, from a commented example."""
+    from dev.packaging import own
+
+    with _report_errors():
+        own.create()
+    click.echo(f"created {own.NAME}; uncomment what you need")
+
+
 @click.command("deploy")
 @_stage
 @_yes
@@ -105,7 +115,7 @@ def _report_errors() -> Iterator[None]:
 
     from dev.deploy.deploy import DeployAborted
     from dev.deploy.formation import StackError
-    from dev.packaging.package import PackageError
+    from dev.packaging import PackageError
 
     try:
         yield
@@ -113,4 +123,4 @@ def _report_errors() -> Iterator[None]:
         raise click.ClickException(str(error)) from error
 
 
-COMMANDS = (package_stage, deploy_stage, destroy_stage, examine_stack, verify_stack)
+COMMANDS = (create_config, package_stage, deploy_stage, destroy_stage, examine_stack, verify_stack)

@@ -78,7 +78,10 @@ class Cloud:
         self.sqs = _client("sqs")
         self.s3 = _client("s3")
         self.parameters = template.create(
-            config.settings().stack, self.dynamodb, self.sqs, **parameters
+            config.settings().stack,
+            self.dynamodb,
+            self.sqs,
+            **parameters,
         )
         self.s3.create_bucket(Bucket=config.settings().files_bucket)
         dead_queue = self.sqs.get_queue_url(QueueName=config.settings().dead_queue)
@@ -187,13 +190,20 @@ class Cloud:
         return [decode_order(item) for item in items if not item["pk"]["S"].startswith("#")]
 
     def deliver(
-        self, batch: int = 1, time_left_s: float = 60, dead: bool = False
+        self,
+        batch: int = 1,
+        time_left_s: float = 60,
+        dead: bool = False,
+        lane: str = config.DEFAULT_LANE,
     ) -> tuple[int, int] | None:
-        """Deliver one batch: (messages delivered, messages kept), or None if none is visible."""
+        """Deliver one batch of a lane, or of the dead-letter queue.
+
+        Return (messages delivered, messages kept), or None if none is visible.
+        """
         url, handler = (
             (self.dead_url, orderline.dead_letters)
             if dead
-            else (queue.url(), orderline.order_worker)
+            else (queue.url(lane), orderline.order_worker)
         )
         messages = self.sqs.receive_message(
             QueueUrl=url,
@@ -204,7 +214,8 @@ class Cloud:
         if not messages:
             return None
         event = {"Records": [_record(message) for message in messages]}
-        answer = handler(event, LambdaContext(time_left_s))
+        with patch.dict("os.environ", {} if lane == config.DEFAULT_LANE else {"LANE": lane}):
+            answer = handler(event, LambdaContext(time_left_s))
         kept = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
         if not kept <= {message["MessageId"] for message in messages}:
             # An unknown identifier fails the whole batch
@@ -214,16 +225,25 @@ class Cloud:
                 self.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
         return len(messages), len(kept)
 
-    def drain(self, batch: int = 1, time_left_s: float = 60, dead: bool = False) -> Ended:
+    def drain(
+        self,
+        batch: int = 1,
+        time_left_s: float = 60,
+        dead: bool = False,
+        lane: str | None = None,
+    ) -> Ended:
         """Deliver until no message is visible; advance the clock and drain again for hidden ones.
 
-        `dead` delivers the dead-letter queue to its own function.
+        `lane` delivers only that lane, `dead` the dead-letter queue to its own function.
         """
+        lanes = [lane] if lane else list(config.settings().timeouts)
         batches = 0
         kept = 0
-        while counts := self.deliver(batch, time_left_s, dead):
-            batches += 1
-            kept += counts[1]
+        while delivered := [
+            counts for each in lanes if (counts := self.deliver(batch, time_left_s, dead, each))
+        ]:
+            batches += len(delivered)
+            kept += sum(counts[1] for counts in delivered)
         return Ended(batches, kept)
 
     def sweep(self, time_left_s: float = 60) -> dict[str, Any]:
@@ -242,9 +262,9 @@ class Cloud:
         result: dict[str, Any] = orderline.order_sweeper(event, LambdaContext(time_left_s))
         return result
 
-    def messages(self, dead: bool = False) -> int:
-        """Return the number of messages in the queue, hidden ones included."""
-        url = self.dead_url if dead else queue.url()
+    def messages(self, dead: bool = False, lane: str = config.DEFAULT_LANE) -> int:
+        """Return the number of messages in a lane's queue, hidden ones included."""
+        url = self.dead_url if dead else queue.url(lane)
         names = [f"ApproximateNumberOfMessages{suffix}" for suffix in ("", "NotVisible", "Delayed")]
         counts = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
         return sum(int(count) for count in counts.values())

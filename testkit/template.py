@@ -8,34 +8,23 @@ from typing import Any
 
 import yaml
 
+from chalicelib import config
+from chalicelib.config import DEFAULT_LANE, lane_queue
+from dev.packaging.cloudformation import Loader
+
 RESOURCES = Path(__file__).parents[1] / ".chalice" / "resources.yaml"
-
-
-class _Loader(yaml.SafeLoader):
-    """A loader of YAML with CloudFormation's short forms: `!Ref X` is {"Ref": "X"}."""
-
-
-def _short_form(loader: _Loader, tag: str, node: yaml.Node) -> dict[str, Any]:
-    if isinstance(node, yaml.ScalarNode):
-        value: Any = loader.construct_scalar(node)
-    elif isinstance(node, yaml.SequenceNode):
-        value = loader.construct_sequence(node, deep=True)
-    else:
-        assert isinstance(node, yaml.MappingNode)
-        value = loader.construct_mapping(node, deep=True)
-    return {tag if tag in ("Ref", "Condition") else f"Fn::{tag}": value}
-
-
-_Loader.add_multi_constructor("!", _short_form)
 
 
 @functools.lru_cache(maxsize=1)
 def load() -> dict[str, Any]:
-    return yaml.load(RESOURCES.read_text(), _Loader)  # type: ignore[no-any-return]
+    return yaml.load(RESOURCES.read_text(), Loader)  # type: ignore[no-any-return]
 
 
 def create(stack: str, dynamodb: Any, sqs: Any, **parameters: int) -> dict[str, int]:
-    """Create the tables and queues with these clients, and return the parameters that were used."""
+    """Create the tables and each lane's queue with these clients.
+
+    Return the parameters that were used.
+    """
     template = load()
     used = {
         name: parameters.get(name, parameter["Default"])
@@ -48,7 +37,11 @@ def create(stack: str, dynamodb: Any, sqs: Any, **parameters: int) -> dict[str, 
     dead = sqs.create_queue(**_queue(resources["DeadQueue"]["Properties"], stack, used, None))
     answer = sqs.get_queue_attributes(QueueUrl=dead["QueueUrl"], AttributeNames=["QueueArn"])
     dead_arn = answer["Attributes"]["QueueArn"]
-    sqs.create_queue(**_queue(resources["OrdersQueue"]["Properties"], stack, used, dead_arn))
+    orders = _queue(resources["OrdersQueue"]["Properties"], stack, used, dead_arn)
+    for lane, timeout_s in config.settings().timeouts.items():
+        name = lane_queue(orders["QueueName"], lane)
+        visibility = {} if lane == DEFAULT_LANE else {"VisibilityTimeout": str(6 * timeout_s)}
+        sqs.create_queue(QueueName=name, Attributes={**orders["Attributes"], **visibility})
     return used
 
 

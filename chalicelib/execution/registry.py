@@ -42,6 +42,7 @@ class Task:
     max_backoff_s: float
     every_s: float | None
     cron: str | None
+    lane: str
 
     @property
     def description(self) -> str:
@@ -80,6 +81,7 @@ def task(
     max_backoff_s: float = ...,
     every_s: float | None = ...,
     cron: str | None = ...,
+    lane: str = ...,
 ) -> Callable[[Function], Function]: ...
 
 
@@ -98,6 +100,7 @@ def task(function: Function | None = None, **options: Any) -> Any:
         max_backoff_s: upper limit of that wait, in seconds; default 3600
         every_s: place an order at this interval, in seconds, from the first tick after a deploy
         cron: place orders by five cron fields in UTC, such as `0 6 * * mon`
+        lane: the lane that runs the task, declared in orderline.yaml; default: `default`
 
     Raises TaskMistake, at import, if the name is taken or an option is not valid.
     """
@@ -120,6 +123,11 @@ def find(name: str) -> Task:
     return _registry[name]
 
 
+def lane_of(name: str) -> str:
+    """Return the lane of a task; the default lane for one that this version doesn't have."""
+    return _registry[name].lane if name in _registry else config.DEFAULT_LANE
+
+
 def known() -> Mapping[str, Task]:
     """Return all tasks by name, in alphabetical order."""
     return dict(sorted(_registry.items()))
@@ -135,6 +143,7 @@ def _declare(
     max_backoff_s: float = 3600,
     every_s: float | None = None,
     cron: str | None = None,
+    lane: str = config.DEFAULT_LANE,
 ) -> Task:
     name = function.__name__
     if not _NAME.fullmatch(name) or inspect.iscoroutinefunction(function):
@@ -142,7 +151,8 @@ def _declare(
             f"{qualified_name(function)}: a task must be a plain `def`"
             " with a name in lower case of at most 64 characters"
         )
-    _check_limits(name, max_attempts, timeout_s)
+    _check_limits(name, max_attempts)
+    _check_lane(name, lane, timeout_s)
     signature = Signature.of(function)
     _check_period(name, signature, every_s, cron)
     return Task(
@@ -157,20 +167,33 @@ def _declare(
         max_backoff_s,
         every_s,
         cron,
+        lane,
     )
 
 
-def _check_limits(name: str, max_attempts: int, timeout_s: float | None) -> None:
+def _check_limits(name: str, max_attempts: int) -> None:
     settings = config.settings()
     if not 1 <= max_attempts < settings.max_receives:
         raise TaskMistake(
             f"{name}: max_attempts is {max_attempts}; it must be"
             f" from 1 to {settings.max_receives - 1} (below MAX_RECEIVES, the queue's own limit)"
         )
-    if timeout_s is not None and not 0 < timeout_s < settings.worker_timeout_s:
+
+
+def _check_lane(name: str, lane: str, timeout_s: float | None) -> None:
+    if config.aws().in_lambda:  # the package was checked; during a deploy the settings are older
+        return
+    timeouts = config.settings().timeouts
+    if lane not in timeouts:
+        raise TaskMistake(
+            f"{name}: there is no lane {lane!r}, only {', '.join(timeouts)}; declare it under"
+            " `lanes:` in orderline.yaml (without `make run`: in the setting LANES)"
+        )
+    setting = "WORKER_TIMEOUT_S" if lane == config.DEFAULT_LANE else f"timeout_s of the lane {lane}"
+    if timeout_s is not None and not 0 < timeout_s < timeouts[lane]:
         raise TaskMistake(
             f"{name}: timeout_s is {timeout_s}; it must be over 0 and under"
-            f" {settings.worker_timeout_s}, the worker function's own timeout (WORKER_TIMEOUT_S)"
+            f" {timeouts[lane]}, the worker function's own timeout ({setting})"
         )
 
 

@@ -14,10 +14,13 @@ from chalicelib.errors import ConditionFailed, Unavailable
 from chalicelib.functions import periodic
 from chalicelib.orders import QUEUED, SCHEDULED, Order
 from chalicelib.table import by_due, transitions
+from chalicelib.tasks import lane_of
 
 RESERVE_S = 5  # stop when the function has less time left; the rest waits for the next sweep
 # An order overdue this long is requeued even without a budget
 LONG_OVERDUE: Micros = 3600 * SECOND
+# Messages that may still be resent, by lane; a lane that is not there has no limit
+Budgets = dict[str, float]
 MIN_RESEND_BUDGET = 100  # may always be resent, even if some turn out to be duplicates
 
 
@@ -51,76 +54,82 @@ def sweep(time_left_s: Callable[[], float]) -> SweepResult:
 
 def _sweep_scheduled(result: SweepResult, time_left_s: Callable[[], float]) -> None:
     for shard in by_due.shards(SCHEDULED):
-        _sweep(shard, result, float("inf"), time_left_s)
+        _sweep(shard, result, {}, time_left_s)
 
 
 def _sweep_queued(result: SweepResult, time_left_s: Callable[[], float]) -> None:
-    budget = _resend_budget()
+    budgets = _resend_budgets()
     for shard in by_due.shards(QUEUED):
-        budget = _sweep(shard, result, budget, time_left_s)
+        _sweep(shard, result, budgets, time_left_s)
 
 
 def _place_ticks(result: SweepResult, time_left_s: Callable[[], float]) -> None:
     periodic.place_ticks(clock.now())
 
 
-def _resend_budget() -> float:
-    """Return how many messages may be resent: the overdue orders less the waiting messages.
+def _resend_budgets() -> Budgets:
+    """Return how many messages may be resent: the overdue orders less the lane's waiting messages.
 
     This keeps a backlog from being multiplied: when workers are merely slow, most overdue orders
-    still have a message in the queue. If no message waits, there is no limit.
+    still have a message in the queue. A lane without a waiting message has no limit, and no budget.
     """
-    waiting = queue.depth()
-    if not waiting:
-        return float("inf")
+    waiting = {lane: queue.depth(lane) for lane in config.settings().timeouts}
+    if not any(waiting.values()):
+        return {}
     now = clock.now()
     overdue = sum(by_due.count(shard, now) for shard in by_due.shards(QUEUED))
-    return max(MIN_RESEND_BUDGET, overdue) - waiting
+    return {
+        lane: max(MIN_RESEND_BUDGET, overdue) - count for lane, count in waiting.items() if count
+    }
 
 
 def _sweep(
-    shard: str, result: SweepResult, budget: float, time_left_s: Callable[[], float]
-) -> float:
-    """Sweep one shard of the due index. Return the rest of the budget."""
+    shard: str, result: SweepResult, budgets: Budgets, time_left_s: Callable[[], float]
+) -> None:
+    """Sweep one shard of the due index, and take what is resent from the budgets."""
     now = clock.now()
+    all_lanes = config.settings().timeouts
     for key, check_at in by_due.overdue(shard, now):
-        if time_left_s() < RESERVE_S or (budget <= 0 and now - check_at < LONG_OVERDUE):
+        if time_left_s() < RESERVE_S:
+            break
+        within = {} if now - check_at >= LONG_OVERDUE else budgets
+        if all(within.get(lane, 1) <= 0 for lane in all_lanes):
             break
         result.largest_overdue_s = max(result.largest_overdue_s, (now - check_at) // SECOND)
         try:
-            budget -= _check_order(key, result)
+            _check_order(key, result, within)
         except Unavailable:
             raise
         except Exception:
             # For example a row that can't be read. It stays the longest overdue, so it must not
             # stop the sweep of all others
             logs.exception("sweep_failed", key=key)
-    return budget
 
 
-def _check_order(key: str, result: SweepResult) -> int:
-    """Fail or resend an order if it is still due. Return how many messages were sent for it."""
+def _check_order(key: str, result: SweepResult, budgets: Budgets) -> None:
+    """Fail or resend an order if it is still due, and its lane has a budget."""
     order = transitions.read(key)
     now = clock.now()
     if order is None or order.status.final or order.held(now) or (order.check_at or 0) > now:
-        return 0
+        return
+    lane = lane_of(order.task)
     try:
         if error := orders.terminal_error(order, now, config.settings().max_age_s):
             service.give_up(order, error)
             result.ended += 1
-            return 0
-        _resend(order, now)
+        elif budgets.get(lane, 1) > 0:
+            _resend(order, lane, now)
+            result.resent += 1
+            if lane in budgets:
+                budgets[lane] -= 1
     except ConditionFailed:  # another sweeper, a worker or the owner was faster
         result.untouched += 1
-        return 0
-    result.resent += 1
-    return 1
 
 
-def _resend(order: Order, now: Micros) -> None:
+def _resend(order: Order, lane: str, now: Micros) -> None:
     """Record the requeue, then send: a crash in between delays the order, but does not lose it."""
     wait_s = min(config.settings().resend_after_s * 2**order.requeue_count, 3600)
     dispatch = orders.dispatch(order.id, now, order.run_at, wait_s, config.settings().due_shards)
     updated = transitions.resend(order, dispatch)
     if dispatch.delay_s is not None:
-        queue.send(updated, dispatch.delay_s)
+        queue.send(updated, dispatch.delay_s, lane)

@@ -66,6 +66,9 @@ def _process_message(
         # A newer worker may know the task: during a deploy old and new workers run side by side
         delay_s = min(60, 5 * 2 ** (message.receives - 1))
         return Keep(delay_s, "unknown_task_or_version")
+    if task.lane != config.settings().lane:  # it has moved while this message waited
+        queue.forward(message, task.name, task.lane)
+        return Ack()
     if needed_s:
         needed_s = task.timeout_s or needed_s
     if time_left_s() <= needed_s + MARGIN_S:

@@ -14,9 +14,9 @@ import pkgutil
 
 from chalicelib.execution.context import Context
 from chalicelib.execution.file import File, limits
-from chalicelib.execution.registry import Task, find, known, task
+from chalicelib.execution.registry import Task, find, known, lane_of, task
 
-__all__ = ["Context", "File", "Task", "find", "known", "limits", "task"]
+__all__ = ["Context", "File", "Task", "find", "known", "lane_of", "limits", "task"]
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")

@@ -18,6 +18,8 @@ import boto3
 from chalicelib import auth
 from dev.deploy import bucket, data, stack
 from dev.local import cloud, snapshot
+from dev.packaging.own import Own
+from dev.packaging.own import read as read_own
 from dev.packaging.package import ROOT, Package, package, refreshed
 from dev.tokens import Tokens
 
@@ -29,7 +31,10 @@ REVIVALS = 5
 
 @dataclass(frozen=True)
 class Options:
-    """Options of `make run`; each is an environment variable of the same name in capitals."""
+    """Options of `make run`; each is an environment variable of the same name in capitals.
+
+    Those of the worker are, unless set, as orderline.yaml has the default lane.
+    """
 
     port: int = 8000
     cloud_port: int = 4566
@@ -43,7 +48,7 @@ class Options:
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> Options:
         """Read the options from the environment. Raises CloudError if a value is not a number."""
-        values: dict[str, Any] = {}
+        values = _default_lane()
         for name in cls.__dataclass_fields__:
             is_number = isinstance(getattr(cls, name), int)
             text = environ.get(name.upper(), "")
@@ -74,6 +79,7 @@ class LocalStack:
 
     def __init__(self, options: Options) -> None:
         self.options = options
+        self.own = Own()
         self.package: Package | None = None
         self._cloud: subprocess.Popen[bytes] | None = None
         self._http: subprocess.Popen[bytes] | None = None
@@ -93,6 +99,7 @@ class LocalStack:
 
     def deploy(self) -> None:
         """Package and create or update the stack; write `env`, `token` and `url` into .local/."""
+        self.own = read_own(STAGE)
         self.package = package(STAGE, this_machine=True)
         os.environ.update(cloud.client_environment(self.options.cloud_port))
         parameters = self.options.parameters()
@@ -118,7 +125,7 @@ class LocalStack:
             "BUCKET": outputs["FilesBucketName"],
             "AWS_TRANSPORT": os.environ.get("AWS_TRANSPORT", "sigv4"),
             "RESEND_AFTER_S": str(self.options.resend_after_s),
-            "WORKER_TIMEOUT_S": str(self.options.worker_timeout_s),
+            **self.own.variables(self.options.worker_timeout_s, NAME),
         }
 
     def serve(self) -> None:
@@ -197,6 +204,15 @@ class LocalStack:
         text, _ = tokens.create(auth.LOCAL_OWNER, (auth.READ, auth.WRITE))
         path.touch(mode=0o600)
         path.write_text(text + "\n")
+
+
+def _default_lane() -> dict[str, Any]:
+    """Return the options of the worker that orderline.yaml sets for the default lane."""
+    lane = read_own(STAGE).default
+    values = {"concurrency": lane.concurrency, "batch": lane.batch}
+    if lane.timeout_s:
+        values |= {"worker_timeout_s": lane.timeout_s, "visibility_s": 6 * lane.timeout_s}
+    return {name: value for name, value in values.items() if value}
 
 
 @contextmanager

@@ -17,7 +17,8 @@ from dev.deploy.formation import StackError
 from dev.local.cloud import HOST, CloudError
 from dev.local.local_stack import LocalStack, Options
 from dev.local.snapshot import SnapshotError
-from dev.packaging.package import ROOT, PackageError, own_files
+from dev.packaging import PackageError, own
+from dev.packaging.package import ROOT, own_files
 
 ERRORS = (CloudError, PackageError, SnapshotError, StackError, BotoCoreError, ClientError, OSError)
 _POLL_S = 0.3
@@ -119,10 +120,11 @@ def _follow_changes(local: LocalStack) -> NoReturn:
 def _reload(local: LocalStack, template: bool) -> None:
     began = time.monotonic()
     try:
-        local.serve()
-        if template:
+        if template:  # first: the server may need its settings, such as a new lane
             local.deploy()
+            local.serve()
         else:
+            local.serve()
             local.update_code()
     except ERRORS as error:
         say(f"your change is not live: {error}\n(the previous version keeps running)")
@@ -135,6 +137,7 @@ def _snapshot(after_s: float = 0) -> dict[str, int]:
     time.sleep(after_s)
     files = [path for path, _ in own_files()] + [
         ROOT / "requirements-lambda.txt",
+        own.PATH,
         *(ROOT / ".chalice").glob("*.*"),
     ]
     return {str(path): _modified_ns(path) for path in files}

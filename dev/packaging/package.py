@@ -22,6 +22,10 @@ from typing import Any
 import yaml
 
 from dev.bootstrap import NEWEST, OLDEST
+from dev.packaging import PackageError, own
+from dev.packaging.cloudformation import Loader
+from dev.packaging.lanes import with_own
+from dev.packaging.own import Own
 from dev.packaging.template import stage_mistake
 
 ROOT = Path(__file__).parents[2]
@@ -38,10 +42,6 @@ _PIP_OPTIONS = (
     "--only-binary=:all:",
     "--require-hashes",
 )
-
-
-class PackageError(Exception):
-    """The package could not be built; the message gives the reason and a fix."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,9 @@ def template(stage: str) -> dict[str, Any]:
 
 
 def stages() -> list[str]:
-    """Return the stages in config.json, and those that only have a file `.chalice/<stage>.yaml`."""
+    """Return the stages in config.json, in orderline.yaml, and those of files `.chalice/*.yaml`."""
     files = {path.stem for path in (ROOT / ".chalice").glob("*.yaml")}
-    return sorted({*_config()["stages"], *files} - {"resources"})
+    return sorted({*_config()["stages"], *files, *own.stages()} - {"resources"})
 
 
 def contents(zip: Path) -> str:
@@ -85,6 +85,7 @@ def contents(zip: Path) -> str:
 
 def _packaged(stage: str, build: Path, wheels: Path | None) -> Path:
     """Run Chalice on a copy of our files. Return the folder of template.json and deployment.zip."""
+    configuration = own.read(stage)
     if reason := stage_mistake(stage, stages()):
         raise PackageError(reason)
     shutil.rmtree(build, ignore_errors=True)
@@ -104,9 +105,10 @@ def _packaged(stage: str, build: Path, wheels: Path | None) -> Path:
     (source / "requirements.txt").touch()
     if wheels:
         shutil.copytree(wheels, source / "vendor")
-    _chalice_package(source, out, stage)
+    _chalice_package(source, out, stage, configuration)
     _compile(out / "deployment.zip", build / "code")
     merged = _merged(yaml.safe_load((out / "sam.yaml").read_text()), _overlay(stage))
+    merged = with_own(merged, configuration)
     # JSON, since CloudFormation does not support YAML aliases
     (out / "template.json").write_text(json.dumps(merged, indent=1))
     (out / "sam.yaml").unlink()
@@ -116,7 +118,7 @@ def _packaged(stage: str, build: Path, wheels: Path | None) -> Path:
 def _overlay(stage: str) -> dict[str, Any]:
     """Return the stage's own differences from the template, in CloudFormation's long forms."""
     path = ROOT / ".chalice" / f"{stage}.yaml"
-    return (yaml.safe_load(path.read_text()) if path.exists() else None) or {}
+    return (yaml.load(path.read_text(), Loader) if path.exists() else None) or {}
 
 
 def _merged(base: Any, over: Any, at: str = "") -> Any:
@@ -266,7 +268,7 @@ def _wheels(lock: Path, architecture: str, this_machine: bool) -> Path:
     return target
 
 
-def _chalice_package(source: Path, out: Path, stage: str) -> None:
+def _chalice_package(source: Path, out: Path, stage: str, configuration: Own) -> None:
     command = [
         sys.executable,
         "-c",
@@ -281,6 +283,7 @@ def _chalice_package(source: Path, out: Path, stage: str) -> None:
     environment = {
         "AWS_DEFAULT_REGION": "us-east-1",
         **os.environ,
+        **configuration.variables(own.default_timeout_s(configuration, os.environ)),
         # Chalice imports the app and would zip the bytecode of it, which differs each time
         "PYTHONDONTWRITEBYTECODE": "1",
     }

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from dev.packaging import package
+from dev.packaging import PackageError, package
 from tests.acceptance.conftest import LocalCloud
 from tests.acceptance.packaged import STACK, Packaged, message, records, sample
 from tests.kit import runtime
@@ -196,5 +196,5 @@ def test_the_local_zip_differs_only_in_native_wheels() -> None:
 def test_a_wheel_with_a_wrong_or_missing_hash_fails_the_build(tmp_path: Path, spoil: Any) -> None:
     lock = tmp_path / "requirements-lambda.txt"
     lock.write_text(spoil(package.LOCK.read_text()))
-    with pytest.raises(package.PackageError, match="hash"):
+    with pytest.raises(PackageError, match="hash"):
         package.package("dev", lock=lock)

@@ -162,7 +162,7 @@ MUTANTS = (
     _one(
         "the sweeper ignores the waiting messages",
         "functions/sweeper.py",
-        "if not waiting:",
+        "if not any(waiting.values()):",
         "if waiting or not waiting:",
     ),
     _one(
@@ -234,8 +234,8 @@ MUTANTS = (
     _one(
         "the long-overdue rule is ignored",
         "functions/sweeper.py",
-        "(budget <= 0 and now - check_at < LONG_OVERDUE)",
-        "budget <= 0",
+        "{} if now - check_at >= LONG_OVERDUE else budgets",
+        "budgets",
     ),
     _one(
         "a retry is dispatched without run_at",

@@ -18,7 +18,7 @@ import pytest
 from chalicelib import config, metrics, tasks
 from dev.deploy.deploy import summary
 from dev.deploy.stack import ChangeSet
-from dev.packaging import package
+from dev.packaging import PackageError, package
 from dev.packaging.template import MAX_STAGE, data_names, stage_mistake
 from dev.timings import Timings
 
@@ -348,9 +348,9 @@ def test_the_dashboard_has_only_published_metrics(stage: str) -> None:
 
 
 def test_an_unknown_stage_or_resource_is_refused() -> None:
-    with pytest.raises(package.PackageError, match="dev, prod"):
+    with pytest.raises(PackageError, match="dev, prod"):
         package.template("staging")
-    with pytest.raises(package.PackageError, match="/Resources/OrderTable"):
+    with pytest.raises(PackageError, match="/Resources/OrderTable"):
         package._merged({"Resources": {"OrdersTable": {}}}, {"Resources": {"OrderTable": {}}})
 
 

@@ -1,0 +1,243 @@
+"""Put the user's own configuration into a template: lanes, environment, secrets, rights. Pure.
+
+A lane is a copy of the parts of the template that process the orders queue, under names of its own.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from typing import Any
+
+from dev.packaging import PackageError
+from dev.packaging.own import DEFAULT, Environment, Lane, Own
+
+# The resources of the default lane, which each other lane has too
+PARTS = (
+    "OrdersQueue",
+    "OrdersQueueOverTLSOnly",
+    "OrderWorkerLog",
+    "OrderWorkerRole",
+    "OrderWorker",
+    "OldestMessageAlarm",
+    "WorkerErrorsAlarm",
+    "WorkerThrottlesAlarm",
+)
+_QUEUE = {"Fn::GetAtt": ["OrdersQueue", "Arn"]}
+# What functions beside the worker do to every lane's queue
+_ANY_LANE = ("sqs:SendMessage", "sqs:GetQueueAttributes")
+_VISIBILITY_FACTOR = 6  # of the timeout, as AWS recommends
+_NUMBERS = {
+    "timeout_s": "WorkerTimeout",
+    "concurrency": "WorkerConcurrency",
+    "batch": "WorkerBatchSize",
+}
+
+Json = dict[str, Any]
+
+
+def logical(lane: str, part: str) -> str:
+    """Return the logical name of a part of a lane."""
+    return part if lane == DEFAULT else lane.capitalize() + part
+
+
+def with_own(template: Json, own: Own) -> Json:
+    """Return the template with the user's configuration. Raises PackageError if it does not fit."""
+    if own == Own():
+        return template
+    result: Json = json.loads(json.dumps(template))  # without the aliases of its YAML
+    resources = result["Resources"]
+    _size_default(result, own.default)
+    for name, lane in own.others.items():
+        for part in PARTS:
+            resources[logical(name, part)] = _copied_part(resources[part], name)
+        _size(resources, name, lane)
+    _reserve(resources, own)
+    _share_queues(result, [DEFAULT, *own.others])
+    for name in (DEFAULT, *own.others):
+        _give(resources, name, own, own.lanes.get(name, Lane()))
+    _set_variables(resources, own)
+    _set_parameters(result, own)
+    _add_resources(resources, own)
+    return result
+
+
+def _copied_part(part: Json, lane: str) -> Json:
+    """Return the copy of a part of the default lane for another one."""
+    copied: Json = _renamed(part, lambda name: logical(lane, name) if name in PARTS else name)
+    properties = copied["Properties"]
+    for member in ("QueueName", "LogGroupName"):
+        if member in properties:
+            properties[member]["Fn::Sub"] += f"-{lane}"
+    if "AlarmDescription" in properties:
+        properties["AlarmDescription"] += f" (lane {lane})"
+    return copied
+
+
+def _renamed(value: Any, rename: Callable[[str], str], name: str = "") -> Any:
+    """Return a copy whose references name other resources, but for those in variables."""
+    if isinstance(value, list):
+        return [_renamed(member, rename) for member in value]
+    if not isinstance(value, dict):
+        return rename(value) if name == "Ref" else value
+    if "Fn::GetAtt" in value:
+        target, attribute = value["Fn::GetAtt"]
+        return {"Fn::GetAtt": [rename(target), attribute]}
+    return {
+        key: copy.deepcopy(member) if key == "Variables" else _renamed(member, rename, key)
+        for key, member in value.items()
+    }
+
+
+def _size(resources: Json, name: str, lane: Lane) -> None:
+    """Set a lane's numbers on its function, mapping and queue."""
+    worker = resources[logical(name, "OrderWorker")]["Properties"]
+    (mapping,) = worker["Events"].values()
+    if lane.timeout_s:
+        worker["Timeout"] = lane.timeout_s
+        queue = resources[logical(name, "OrdersQueue")]["Properties"]
+        queue["VisibilityTimeout"] = _VISIBILITY_FACTOR * lane.timeout_s
+    if lane.batch:
+        mapping["Properties"]["BatchSize"] = lane.batch
+    if concurrency := lane.concurrency or lane.reserved:
+        mapping["Properties"]["ScalingConfig"] = {"MaximumConcurrency": concurrency}
+    worker["Environment"]["Variables"]["LANE"] = name
+    _size_function(worker, lane)
+
+
+def _size_function(worker: Json, lane: Lane) -> None:
+    if lane.memory_mb:
+        worker["MemorySize"] = lane.memory_mb
+    if lane.storage_mb:
+        worker["EphemeralStorage"] = {"Size": lane.storage_mb}
+
+
+def _size_default(template: Json, lane: Lane) -> None:
+    """Set the default lane's numbers, most of which are parameters of the template."""
+    parameters = template["Parameters"]
+    for member, parameter in _NUMBERS.items():
+        if number := getattr(lane, member):
+            parameters[parameter]["Default"] = number
+    if lane.reserved and not lane.concurrency:
+        parameters["WorkerConcurrency"]["Default"] = lane.reserved
+    if lane.timeout_s:
+        visibility = max(parameters["Visibility"]["Default"], _VISIBILITY_FACTOR * lane.timeout_s)
+        parameters["Visibility"]["Default"] = visibility
+    _size_function(template["Resources"]["OrderWorker"]["Properties"], lane)
+
+
+def _reserve(resources: Json, own: Own) -> None:
+    """Reserve concurrency for the lanes that ask for it; no lane has another's."""
+    for name, lane in own.lanes.items():
+        if lane.reserved:
+            worker = resources[logical(name, "OrderWorker")]["Properties"]
+            worker["ReservedConcurrentExecutions"] = lane.reserved
+
+
+def _share_queues(template: Json, lanes: list[str]) -> None:
+    """Let who may send to the orders queue send to each lane's; show all on the dashboard."""
+    resources = template["Resources"]
+    queues = [{"Fn::GetAtt": [logical(lane, "OrdersQueue"), "Arn"]} for lane in lanes]
+    for resource in resources.values():
+        if resource["Type"] != "AWS::IAM::Role" or len(queues) == 1:
+            continue
+        for policy in resource["Properties"]["Policies"]:
+            for statement in policy["PolicyDocument"]["Statement"]:
+                own_queue = statement["Resource"] in queues
+                if own_queue and set(_as_list(statement["Action"])) <= set(_ANY_LANE):
+                    statement["Resource"] = queues
+    body = resources["Dashboard"]["Properties"]["DashboardBody"]
+    body["Fn::Sub"] = _dashboard(body["Fn::Sub"], lanes)
+
+
+def _dashboard(text: str, lanes: list[str]) -> str:
+    """Return the dashboard with the metrics of each lane's queue and worker."""
+    body = json.loads(text)
+    for widget in body["widgets"]:
+        metrics = widget["properties"]["metrics"]
+        for lane in lanes[1:]:
+            for metric in list(metrics):
+                line = json.dumps(metric)
+                changed = line.replace("${OrderWorker}", f"${{{logical(lane, 'OrderWorker')}}}")
+                changed = changed.replace("${OrdersQueue.", f"${{{logical(lane, 'OrdersQueue')}.")
+                if changed != line and "${Order" in line:
+                    metrics.append(json.loads(changed))
+    return json.dumps(body)
+
+
+def _give(resources: Json, name: str, own: Own, lane: Lane) -> None:
+    """Give a lane's worker its environment, and its role the rights and the secrets."""
+    variables = resources[logical(name, "OrderWorker")]["Properties"]["Environment"]["Variables"]
+    environment: Environment = {**own.environment, **lane.environment}
+    variables.update(
+        (key, value if isinstance(value, dict) else str(value))
+        for key, value in environment.items()
+    )
+    statements = [right.statement() for right in (*own.rights, *lane.rights)]
+    if secrets := {**own.secrets, **lane.secrets}:
+        parameters = {
+            key: parameter or f"/${{AWS::StackName}}/{key}" for key, parameter in secrets.items()
+        }
+        variables["SECRETS"] = {"Fn::Sub": json.dumps(parameters)}
+        statements.append(_reading(parameters))
+    if statements:
+        role = resources[logical(name, "OrderWorkerRole")]["Properties"]
+        document = {"Version": "2012-10-17", "Statement": statements}
+        role["Policies"].append({"PolicyName": "own", "PolicyDocument": document})
+
+
+def _reading(parameters: dict[str, str]) -> Json:
+    """Return the right to read these SSM parameters."""
+    arn = "arn:${AWS::Partition}:ssm:${AWS::Region}:${AWS::AccountId}:parameter/"
+    return {
+        "Effect": "Allow",
+        "Action": "ssm:GetParameter",
+        "Resource": [{"Fn::Sub": arn + name.lstrip("/")} for name in sorted(parameters.values())],
+    }
+
+
+def _set_variables(resources: Json, own: Own) -> None:
+    """Tell every function which lanes there are, and whether there are examples."""
+    timeouts = ", ".join(
+        f'"{name}": {lane.timeout_s or "${WorkerTimeout}"}' for name, lane in own.others.items()
+    )
+    for resource in resources.values():
+        if resource["Type"] != "AWS::Serverless::Function":
+            continue
+        variables = resource["Properties"]["Environment"]["Variables"]
+        if timeouts:
+            variables["LANES"] = {"Fn::Sub": f"{{{timeouts}}}"}
+        if not own.examples:
+            variables["EXAMPLES"] = "off"
+
+
+def _set_parameters(template: Json, own: Own) -> None:
+    parameters = template["Parameters"]
+    for name, value in own.parameters.items():
+        if name not in parameters:
+            known = ", ".join(sorted(parameters))
+            raise PackageError(f"there is no parameter {name} in the template; it has: {known}")
+        number = parameters[name]["Type"] == "Number"
+        if number and not str(value).isdigit():
+            raise PackageError(f"the parameter {name} must be a whole number, not {value!r}")
+        parameters[name]["Default"] = int(value) if number else str(value)
+
+
+def _add_resources(resources: Json, own: Own) -> None:
+    for name, resource in own.resources.items():
+        if name not in resources and "Type" not in resource:
+            raise PackageError(
+                f"resources.{name} has no Type, and the template has no resource of that name"
+            )
+        resources[name] = _deep_merged(resources.get(name, {}), resource)
+
+
+def _deep_merged(base: Any, over: Any) -> Any:
+    if isinstance(base, dict) and isinstance(over, dict):
+        return {**base, **{name: _deep_merged(base.get(name), each) for name, each in over.items()}}
+    return over
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]

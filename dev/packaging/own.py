@@ -1,0 +1,250 @@
+"""The user's own configuration, the file orderline.yaml: read it and check it strictly.
+
+The file is never in upstream's tree, so a merge can't touch it. Without it, nothing changes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, MutableMapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+import yaml
+from msgspec import Meta, Struct, field
+
+from chalicelib import config
+from chalicelib.config import Settings
+from dev.packaging import PackageError
+from dev.packaging.cloudformation import Loader
+
+NAME = "orderline.yaml"
+DEFAULT = "default"  # the lane that is always there
+PATH = Path(__file__).parents[2] / NAME
+EXAMPLE = Path(__file__).with_name(NAME)
+_LANE = re.compile(r"[a-z][a-z0-9]{0,19}")
+_VARIABLE = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+
+
+T = TypeVar("T", bound=Struct)
+
+
+class Right(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A statement of an IAM policy, in AWS's own words.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_statement.html
+    """
+
+    action: str | list[str] = field(name="Action")
+    resource: Any = field(name="Resource")
+    effect: Literal["Allow", "Deny"] = field(name="Effect", default="Allow")
+    condition: dict[str, Any] | None = field(name="Condition", default=None)
+    sid: str | None = field(name="Sid", default=None)
+
+    def statement(self) -> dict[str, Any]:
+        """Return the statement as a member of a policy."""
+        return {**msgspec.to_builtins(self), "Effect": self.effect}
+
+
+Environment = dict[str, str | int | float | dict[str, Any]]
+"""Variables; a value may be one of CloudFormation's functions, such as {"Ref": "Photos"}."""
+Secrets = dict[str, str | None]
+"""Secrets by name, each with the name of its SSM parameter; None: `/<stack>/<name>`."""
+
+
+class Lane(Struct, frozen=True, forbid_unknown_fields=True):
+    """A queue and a worker function of its own. None: as the default lane's, or Lambda's default.
+
+    The bounds are AWS's: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+    """
+
+    memory_mb: Annotated[int, Meta(ge=128, le=10_240)] | None = None
+    """Memory of the function in MB; the share of CPU grows with it."""
+    timeout_s: Annotated[int, Meta(ge=3, le=900)] | None = None
+    """Timeout of the function in seconds, above the `timeout_s` of the lane's tasks."""
+    concurrency: Annotated[int, Meta(ge=2, le=1000)] | None = None
+    """Maximum number of workers at once; AWS has no smaller maximum than 2."""
+    storage_mb: Annotated[int, Meta(ge=512, le=10_240)] | None = None
+    """Size of /tmp in MB."""
+    reserved: Annotated[int, Meta(ge=2, le=1000)] | None = None
+    """Concurrency that is taken from the account's for this lane alone, in workers."""
+    batch: Annotated[int, Meta(ge=1, le=10)] | None = None
+    """Maximum number of messages per invocation."""
+    environment: Environment = field(default_factory=dict)
+    """Variables of this lane's worker."""
+    secrets: Secrets = field(default_factory=dict)
+    """Secrets of this lane's worker."""
+    rights: list[Right] = field(default_factory=list)
+    """Statements for the role of this lane's worker."""
+
+
+class Own(Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole file, for one stage."""
+
+    lanes: dict[str, Lane] = field(default_factory=dict)
+    """Lanes by name; the default lane is always there."""
+    environment: Environment = field(default_factory=dict)
+    """Variables of all workers."""
+    secrets: Secrets = field(default_factory=dict)
+    """Secrets of all workers."""
+    rights: list[Right] = field(default_factory=list)
+    """Statements for the roles of all workers."""
+    parameters: dict[str, str | int] = field(default_factory=dict)
+    """Values of the template's parameters, which `SET=` overrides."""
+    resources: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """CloudFormation resources to add, and changes of those that the template has."""
+    examples: bool = True
+    """Whether the tasks in chalicelib/tasks/examples/ are there."""
+
+    @property
+    def others(self) -> dict[str, Lane]:
+        """The lanes beside the default lane."""
+        return {name: lane for name, lane in self.lanes.items() if name != DEFAULT}
+
+    @property
+    def default(self) -> Lane:
+        """The default lane."""
+        return self.lanes.get(DEFAULT, Lane())
+
+    def timeouts(self, default_s: int) -> dict[str, int]:
+        """Return each other lane's timeout in seconds; `default_s`: of those without their own."""
+        return {name: lane.timeout_s or default_s for name, lane in self.others.items()}
+
+    def declared_secrets(self) -> Secrets:
+        """Return the secrets of all lanes."""
+        merged = dict(self.secrets)
+        for lane in self.lanes.values():
+            merged.update(lane.secrets)
+        return merged
+
+    def variables(self, default_timeout_s: int, stack: str = Settings.stack) -> dict[str, str]:
+        """Return the settings for a process of the app outside Lambda, such as a test."""
+        secrets = {
+            name: parameter or f"/{stack}/{name}"
+            for name, parameter in self.declared_secrets().items()
+        }
+        return {
+            "WORKER_TIMEOUT_S": str(default_timeout_s),
+            "LANES": json.dumps(self.timeouts(default_timeout_s)) if self.others else "",
+            "SECRETS": json.dumps(secrets) if secrets else "",
+            "EXAMPLES": "" if self.examples else "off",
+        }
+
+    def environments(self) -> dict[str, str]:
+        """Return the variables of all workers, but those that only CloudFormation knows."""
+        parts: list[Own | Lane] = [self, *self.lanes.values()]
+        return {
+            name: str(value)
+            for part in parts
+            for name, value in part.environment.items()
+            if not isinstance(value, dict)
+        }
+
+
+def read(stage: str = "", path: Path | None = None) -> Own:
+    """Return the file's content for a stage; empty if there is no file.
+
+    Raises PackageError, which names the member and what it may be.
+    """
+    path = path or Path(os.environ.get("ORDERLINE_YAML", PATH))
+    if not path.exists():
+        return Own()
+    try:
+        content = yaml.load(path.read_text(), Loader) or {}
+    except (OSError, UnicodeError, yaml.YAMLError) as error:
+        raise PackageError(f"{NAME} can't be read: {error}") from error
+    stages = content.pop("stages", None) or {} if isinstance(content, dict) else {}
+    if not isinstance(stages, dict):
+        raise PackageError(f"{NAME}: `stages` must map the names of stages to members of this file")
+    own = {name: _converted(_merged(content, over), name) for name, over in stages.items()}
+    return own.get(stage) or _converted(content)
+
+
+def stages(path: Path | None = None) -> list[str]:
+    """Return the stages that the file names."""
+    path = path or Path(os.environ.get("ORDERLINE_YAML", PATH))
+    content = yaml.load(path.read_text(), Loader) if path.exists() else None
+    return sorted((content or {}).get("stages") or {})
+
+
+def install(own: Own, environ: MutableMapping[str, str]) -> None:
+    """Set the file's settings in an environment, where it has none, so that tasks can be imported.
+
+    A timeout that the file doesn't set stays unset: each caller has a default of its own.
+    """
+    for name, value in own.variables(default_timeout_s(own, environ)).items():
+        if value and (name != "WORKER_TIMEOUT_S" or own.default.timeout_s):
+            environ.setdefault(name, value)
+
+
+def create(path: Path = PATH) -> None:
+    """Create the file from the commented example. Raises PackageError if there is one."""
+    if path.exists():
+        raise PackageError(f"{path.name} exists already; edit it")
+    path.write_text(EXAMPLE.read_text())
+
+
+def default_timeout_s(own: Own, environ: Mapping[str, str]) -> int:
+    """Return the default lane's timeout in seconds, as an environment sets it or else the file."""
+    text = environ.get("WORKER_TIMEOUT_S", "")
+    return int(text) if text.isdigit() else own.default.timeout_s or Settings.worker_timeout_s
+
+
+def _merged(base: Any, over: Any) -> Any:
+    """Merge `over` into `base`, dicts recursively."""
+    if isinstance(base, dict) and isinstance(over, dict):
+        return {**base, **{name: _merged(base.get(name), member) for name, member in over.items()}}
+    return base if over is None and isinstance(base, dict) else over
+
+
+def _converted(content: Any, stage: str = "") -> Own:
+    """Check the content of the file, for one of its stages. Raises PackageError."""
+    where = f"{NAME}, stage {stage}" if stage else NAME
+    lanes = content.get("lanes") if isinstance(content, dict) else None
+    if isinstance(lanes, dict):
+        content["lanes"] = {
+            name: _convert(lane or {}, Lane, f"{where}: lanes.{name}")
+            for name, lane in lanes.items()
+        }
+    own = _convert(content, Own, where)
+    if mistake := next(_mistakes(own), None):
+        raise PackageError(f"{where}: {mistake}")
+    return own
+
+
+def _convert(content: Any, type: type[T], where: str) -> T:
+    """Convert a part of the file. Raises PackageError."""
+    if isinstance(content, dict):  # a member without a value is as good as none
+        content = {name: member for name, member in content.items() if member is not None}
+    try:
+        return msgspec.convert(content, type)
+    except msgspec.ValidationError as error:
+        names = [each.encode_name for each in msgspec.structs.fields(type)]
+        if type is Own:
+            names.append("stages")
+        hint = f"; the members are {', '.join(names)}" if "unknown field" in str(error) else ""
+        raise PackageError(f"{where}: {error}{hint}") from error
+
+
+def _mistakes(own: Own) -> Iterator[str]:
+    """Yield what the types can't tell."""
+    for name, lane in own.lanes.items():
+        if not _LANE.fullmatch(name):
+            yield f"the lane {name!r}: a name has at most 20 lowercase letters and digits"
+        if lane.reserved and lane.concurrency and lane.reserved < lane.concurrency:
+            yield (
+                f"lanes.{name}: reserved is {lane.reserved}, below the concurrency of"
+                f" {lane.concurrency}: Lambda would throttle the difference; make them equal"
+            )
+    parts: list[Own | Lane] = [own, *own.lanes.values()]
+    for name in (name for part in parts for name in (*part.environment, *part.secrets)):
+        if not _VARIABLE.fullmatch(name):
+            yield f"{name!r} can't be the name of a variable: it has letters, digits and _"
+        if name in config.VARIABLES:
+            yield (
+                f"{name} is a setting of Orderline, not a variable of tasks: use `parameters`, or"
+                " .chalice/<stage>.yaml (docs/settings.md)"
+            )
