@@ -91,6 +91,19 @@ def follow_up(world: World, kind: str) -> None:
     world.drain()
 
 
+def move_the_task(world: World, kind: str) -> None:
+    """Move the task to another lane while its order waits, and back while it is retried."""
+    order_id = world.place(kind)
+    world.move_tasks("heavy")
+    world.drain()
+    world.move_tasks(config.DEFAULT_LANE)
+    for _ in range(3):
+        world.advance(10)
+        world.drain()
+    world.retry(order_id)
+    world.drain()
+
+
 def with_file(world: World, kind: str) -> None:
     """Upload a file, and run a task that reads it and returns another."""
     world.upload()
@@ -180,6 +193,7 @@ FLOWS: dict[str, Flow] = {
         much_later,
         batch,
         follow_up,
+        move_the_task,
         with_file,
         follow_up_with_file,
         old_file_and_retry,

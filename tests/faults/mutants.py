@@ -28,6 +28,7 @@ LAYERS = {
         "tests/functional/test_periodic.py",
         "tests/functional/test_polling.py",
         "tests/functional/test_files.py",
+        "tests/functional/test_lanes.py",
     ],
     "faults": ["tests/faults/test_faults.py"],
     "interleavings": ["tests/faults/test_interleavings.py"],
@@ -108,6 +109,24 @@ MUTANTS = (
         "functions/worker.py",
         'return Keep(delay_s, "unknown_task_or_version")',
         "return Ack()",
+    ),
+    _one(
+        "the message of a task that has moved is not forwarded",
+        "functions/worker.py",
+        "        queue.forward(message, task.name, task.lane)\n",
+        "",
+    ),
+    _one(
+        "a worker runs a task of another lane",
+        "functions/worker.py",
+        "if task.lane != config.settings().lane:",
+        "if task.lane == '':",
+    ),
+    _one(
+        "a full lane stops the sweep of the others",
+        "functions/sweeper.py",
+        "if all(within.get(lane, 1) <= 0 for lane in all_lanes):",
+        "if any(within.get(lane, 1) <= 0 for lane in all_lanes):",
     ),
     _one(
         "a failed attempt keeps its lease",

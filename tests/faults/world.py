@@ -16,6 +16,7 @@ import os
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 from unittest.mock import patch
@@ -27,9 +28,10 @@ from moto.dynamodb.models.dynamo_type import DynamoType
 from moto.s3.models import s3_backends
 from moto.sqs.models import sqs_backends
 
-from chalicelib import config, files, ids, orders, queue, service
+from chalicelib import config, files, ids, orders, queue, service, tasks
 from chalicelib.clock import SECOND
 from chalicelib.errors import FileMissing, Refusal, Unavailable
+from chalicelib.execution import registry
 from chalicelib.execution.context import Context
 from chalicelib.orders import Order, Status
 from chalicelib.table import transitions
@@ -43,6 +45,7 @@ from tests.faults.invariants import InvariantChecker, Run, lifetime
 OWNER = "kit"
 PHOTO = b"the input file of every order with one"
 COPY = b"the file that a task makes for its follow-up"
+LANES = (config.DEFAULT_LANE, "heavy")
 SPILL_BYTES = 1000  # more than the JSON of an order without a large text
 LARGE = "large " * 200
 WHOLE = bool(os.environ.get("PROOF"))  # run every scenario, not a sample
@@ -158,21 +161,28 @@ class World:
 
     # Actions of AWS.
 
-    def deliver(self, batch: int = 1, dead: bool = False) -> bool:
+    def deliver(self, batch: int = 1, dead: bool = False, lane: str = config.DEFAULT_LANE) -> bool:
         """Deliver one batch; return False if the queue is empty.
 
         A function that dies leaves its messages hidden.
         """
         try:
-            return self.cloud.deliver(batch, dead=dead) is not None
+            return self.cloud.deliver(batch, dead=dead, lane=lane) is not None
         except Killed:
             self.wire.reborn()
             return True
 
     def drain(self, batch: int = 1) -> None:
-        for dead in (False, True):
-            while self.deliver(batch, dead):
+        for lane in LANES:
+            while self.deliver(batch, lane=lane):
                 pass
+        while self.deliver(batch, dead=True):
+            pass
+
+    def move_tasks(self, lane: str) -> None:
+        """Deploy a version in which every task is in another lane."""
+        for name, each in tasks.known().items():
+            registry._registry[name] = replace(each, lane=lane)
 
     def sweep(self) -> None:
         try:
@@ -267,6 +277,7 @@ class World:
     def fresh(self) -> None:
         """Reset everything for the next scenario."""
         self.scenarios += 1
+        self.move_tasks(config.DEFAULT_LANE)
         self.checker.forget()
         self.accepted.clear()
         self._requests.clear()
@@ -292,7 +303,7 @@ class World:
         ]
 
     def waiting(self) -> int:
-        """Count the messages of both queues, hidden ones too."""
+        """Count the messages of all queues, hidden ones too."""
         return sum(map(len, self._messages()))
 
     def _repeat(self, action: Callable[[], Any]) -> Any:
@@ -325,10 +336,8 @@ class World:
     def _messages(self) -> list[Any]:
         """Return moto's own lists: requests for them would take as long as the scenario."""
         queues = sqs_backends["123456789012"][REGION].queues
-        return [
-            queues[name]._messages
-            for name in (config.settings().orders_queue, config.settings().dead_queue)
-        ]
+        names = [config.lane_queue(config.settings().orders_queue, lane) for lane in LANES]
+        return [queues[name]._messages for name in (*names, config.settings().dead_queue)]
 
     def _table(self) -> Any:
         return dynamodb_backends["123456789012"][REGION].tables[config.settings().orders_table]
@@ -350,10 +359,11 @@ def proof_world() -> Iterator[World]:
     the row. Their kinds are ok, flaky (fails once), failing (always), parent (places an order) and
     reporting (reports progress).
     """
-    environment = patch.dict("os.environ", SPILL_BYTES=str(SPILL_BYTES))
-    with running() as cloud, restored(), tapped() as wire, environment:
+    environment = patch.dict("os.environ", SPILL_BYTES=str(SPILL_BYTES), LANES='{"heavy": 60}')
+    with environment, running() as cloud, restored(), tapped() as wire:
         with wire.unseen():
-            queue.url()
+            for lane in LANES:
+                queue.url(lane)
         world = World(cloud, wire)
 
         @task(max_attempts=3, backoff_s=1)
