@@ -38,11 +38,12 @@ MESSAGES = [f"ApproximateNumberOfMessages{which}" for which in ("", "NotVisible"
 
 
 def soak_stack(folder: Path, **options: str) -> Stack:
-    """Return a stack, not yet started, of a copy of the project with the soak's tasks."""
+    """Return a stack, not yet started, of a copy of the project with the soak's tasks and lane."""
     project = copy_of_the_project(folder / "project")
     shutil.copyfile(
         Path(__file__).with_name("tasks.py"), project / "chalicelib" / "tasks" / "soak.py"
     )
+    (project / "orderline.yaml").write_text("lanes: {heavy: {timeout_s: 3, concurrency: 2}}\n")
     return Stack(project, **{**TIMINGS, **options})
 
 
@@ -81,7 +82,7 @@ class StackControl:
             function["FunctionName"] for function in self.functions.list_functions()["Functions"]
         ]
         self.sweeper = next(name for name in names if "OrderSweeper" in name)
-        self.worker = next(name for name in names if "OrderWorker" in name)
+        self.worker = next(name for name in names if "-OrderWorker" in name)
 
     def sweep(self) -> None:
         """Invoke the sweeper now, as its schedule does every minute."""
@@ -95,16 +96,23 @@ class StackControl:
         self.functions.update_event_source_mapping(UUID=mapping["UUID"], **changes)
 
     def duplicate(self, order_id: str, task: str) -> None:
-        """Send a second message of an order, as SQS may deliver one twice."""
+        """Send a second message of an order, as SQS may deliver one twice.
+
+        It goes to the default lane: the task may be in another one, as after a move.
+        """
         body = {"v": VERSION, "pk": key_of(LOCAL_OWNER, order_id), "task": task}
         self.sqs.send_message(QueueUrl=self._url("orders"), MessageBody=json.dumps(body))
 
     def messages(self, queue: str = "orders") -> int:
-        """Count the messages of a queue, hidden ones included."""
-        counts = self.sqs.get_queue_attributes(QueueUrl=self._url(queue), AttributeNames=MESSAGES)[
-            "Attributes"
-        ]
-        return sum(int(count) for count in counts.values())
+        """Count the messages of all lanes, or of another queue, hidden ones included."""
+        names = ("orders", "orders-heavy") if queue == "orders" else (queue,)
+        return sum(
+            int(count)
+            for name in names
+            for count in self.sqs.get_queue_attributes(
+                QueueUrl=self._url(name), AttributeNames=MESSAGES
+            )["Attributes"].values()
+        )
 
     def orders(self) -> list[Order]:
         """Return every order in the table."""

@@ -50,7 +50,7 @@ def flaky(number: int, runs: str, order: Context) -> int:
     return number * number
 
 
-@task(max_attempts=12, backoff_s=0.5)
+@task(lane="heavy", max_attempts=12, backoff_s=0.5)
 def placing(number: int, runs: str, order: Context) -> int:
     record(order, runs, "began")
     for name in ("one", "two"):
@@ -71,7 +71,7 @@ def filing(number: int, runs: str, image: File, order: Context) -> File:
     return File.of(str(number * number).encode())
 
 
-@task(max_attempts=12, backoff_s=0.5)
+@task(lane="heavy", max_attempts=12, backoff_s=0.5)
 def large(number: int, runs: str, text: str, order: Context) -> list[Any]:
     """Return a result that is too large for the row, as the input is; place an order like it."""
     record(order, runs, "began")
