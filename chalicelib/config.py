@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from math import ceil
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -38,6 +38,7 @@ MAX_VISIBILITY_S = 11 * 3600
 
 
 DEFAULT_LANE = "default"
+T = TypeVar("T", int, str)
 
 
 def lane_queue(queue: str, lane: str) -> str:
@@ -61,6 +62,10 @@ class Settings:
     """Each other lane's worker timeout in seconds, as JSON. Set by the template and `make run`."""
     lane: str = "default"
     """The lane of this worker. Set by the template."""
+    secrets: str = ""
+    """SSM parameters of the declared secrets, as JSON. Set by the template and `make run`."""
+    examples: str = "on"
+    """`off`: without the tasks in chalicelib/tasks/examples/. Set by the template."""
     access: str = "open"
     """`token`: requests need a token; `open`: they don't. Set by the template and `make run`."""
     public_url: str = ""
@@ -136,14 +141,28 @@ class Settings:
         return f"{self.stack}-orders"
 
     @functools.cached_property
+    def secret_parameters(self) -> Mapping[str, str]:
+        """The name of the SSM parameter of each declared secret, by the secret's name."""
+        return _decoded("SECRETS", self.secrets, str)
+
+    @functools.cached_property
     def timeouts(self) -> Mapping[str, int]:
         """The worker timeout in seconds of each lane, by its name."""
-        return {DEFAULT_LANE: self.worker_timeout_s, **msgspec.json.decode(self.lanes or "{}")}
+        return {DEFAULT_LANE: self.worker_timeout_s, **_decoded("LANES", self.lanes, int)}
 
     @property
     def dead_queue(self) -> str:
         """Name of the dead-letter queue."""
         return f"{self.stack}-dead"
+
+
+def _decoded(name: str, text: str, values: type[T]) -> dict[str, T]:
+    """Return the JSON object of a setting. Raises SettingMistake."""
+    try:
+        return msgspec.json.decode(text or "{}", type=dict[str, values])  # type: ignore[valid-type]
+    except msgspec.MsgspecError as error:
+        example = '{"heavy": 300}' if values is int else '{"API_KEY": "/orderline-dev/API_KEY"}'
+        raise SettingMistake(f"{name}: {error}; it must be JSON such as {example}") from error
 
 
 def read(environ: Mapping[str, str]) -> Settings:
@@ -172,12 +191,11 @@ def _validate(settings: Settings, in_lambda: bool) -> None:
         raise SettingMistake(
             f"AWS_TRANSPORT={settings.aws_transport!r}: must be `sigv4` or `botocore`"
         )
-    try:
-        lanes = msgspec.json.decode(settings.lanes or "{}", type=dict[str, int])
-    except msgspec.MsgspecError as error:
-        raise SettingMistake(f'LANES: {error}; it must be JSON such as {{"heavy": 300}}') from error
-    if settings.lane != DEFAULT_LANE and settings.lane not in lanes:
+    _decoded("SECRETS", settings.secrets, str)
+    if settings.lane not in settings.timeouts:
         raise SettingMistake(f"LANE={settings.lane!r}: LANES has no such lane")
+    if settings.examples not in ("on", "off"):
+        raise SettingMistake(f"EXAMPLES={settings.examples!r}: must be `on` or `off`")
     if in_lambda and settings.access == "open":
         raise SettingMistake(
             "ACCESS is open: in Lambda it must be `token`, or anyone could place orders"

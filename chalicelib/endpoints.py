@@ -17,6 +17,7 @@ VARIABLES = (
     "AWS_ENDPOINT_URL_DYNAMODB",
     "AWS_ENDPOINT_URL_SQS",
     "AWS_ENDPOINT_URL_S3",
+    "AWS_ENDPOINT_URL_SSM",
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
@@ -37,6 +38,8 @@ class Aws:
     """Endpoint of SQS; empty: the region's own."""
     s3_url: str
     """Endpoint of S3; empty: the region's own."""
+    ssm_url: str
+    """Endpoint of SSM; empty: the region's own."""
     dns_suffix: str
     """Domain of the region's endpoints."""
     sigv4: bool
@@ -49,8 +52,8 @@ class Aws:
     """Token of temporary credentials; empty: none."""
 
     def endpoint(self, service: str) -> str:
-        """Return the configured endpoint of `dynamodb`, `sqs` or `s3`; empty: the region's own."""
-        return {"dynamodb": self.dynamodb_url, "sqs": self.sqs_url, "s3": self.s3_url}[service]
+        """Return the configured endpoint of a service; empty: the region's own."""
+        return str(getattr(self, f"{service}_url"))
 
     def missing(self, service: str) -> str | None:
         """Return why this service must not be called from here, or None if it may be called.
@@ -84,6 +87,7 @@ def read_aws(environ: Mapping[str, str], settings: Settings) -> Aws:
         region=region,
         dynamodb_url=environ.get("AWS_ENDPOINT_URL_DYNAMODB") or shared_url,
         sqs_url=environ.get("AWS_ENDPOINT_URL_SQS") or shared_url,
+        ssm_url=environ.get("AWS_ENDPOINT_URL_SSM") or shared_url,
         s3_url=environ.get("AWS_ENDPOINT_URL_S3") or shared_url,
         dns_suffix=settings.dns_suffix or partition_suffix,
         sigv4=transport == "sigv4",

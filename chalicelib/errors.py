@@ -21,8 +21,9 @@ OrderlineError
 ├── CallFailed             a call got no response
 ├── UnreadableOrder        an order's row can't be decoded by this version
 ├── ConditionFailed        the condition of a conditional write did not hold (`row`: the order)
+├── SecretMissing          a declared secret is not stored
 ├── NoJSON                 a value can't be written as JSON
-├── TaskMistake            a task is declared wrongly; raised at import
+├── TaskMistake            a task is declared wrongly, or uses what is not declared
 └── SettingMistake         an environment variable has an invalid value; raised at import
 
 The docstrings of KeyReused, NotFound, Unauthorized, InvalidToken and UnreadableOrder are also their
@@ -168,12 +169,19 @@ class ConditionFailed(OrderlineError):
         self.row = row
 
 
+class SecretMissing(OrderlineError):
+    """A declared secret is not stored; the message names it and the command that stores it."""
+
+
 class NoJSON(OrderlineError):
     """A value, such as a task's result, can't be written as JSON."""
 
 
 class TaskMistake(OrderlineError):
-    """A task is declared wrongly. Raised at import, so that its author sees it first."""
+    """A task is declared wrongly, or uses what is not declared; another attempt can't help.
+
+    What an import can find is raised there, so that the task's author sees it first.
+    """
 
 
 class SettingMistake(OrderlineError, ValueError):

@@ -15,12 +15,13 @@ from dev import stage
 from dev.packaging import PackageError, own
 
 if TYPE_CHECKING:
+    from dev.secrets import Deployed, Laptop
     from dev.tokens import Tokens
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """Run Orderline on this machine, deploy it to AWS, and manage access tokens."""
+    """Run Orderline on this machine, deploy it to AWS, manage tokens and secrets."""
     try:
         configuration = own.read()
     except PackageError as error:
@@ -114,6 +115,64 @@ def revoke_token(token_id: str, stack: str | None, stage: str | None) -> None:
             f"Revoked {token_id} of {revoked.owner}."
             " Functions may cache the token for up to a minute."
         )
+
+
+@main.group()
+def secret() -> None:
+    """Manage the secrets of tasks, which orderline.yaml declares.
+
+    The commands use the laptop's unless --stage names a deployed stage.
+    """
+
+
+_secret_stage = click.option("--stage", help="Stage of a deployed stack, named orderline-STAGE.")
+
+
+@contextmanager
+def _secrets(stage: str | None, name: str | None = None) -> Iterator[Deployed | Laptop]:
+    from dev.secrets import SecretError, require_declared, secrets_of
+
+    try:
+        secrets = secrets_of(stage)
+        if name:
+            require_declared(secrets, name)
+        yield secrets
+    except (SecretError, PackageError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+@secret.command("set")
+@click.argument("name")
+@_secret_stage
+def set_secret(name: str, stage: str | None) -> None:
+    """Store the secret NAME; asks for its value, or reads it from standard input."""
+    with _secrets(stage, name) as secrets:
+        terminal = sys.stdin.isatty()
+        value = click.prompt(name, hide_input=True) if terminal else sys.stdin.read().rstrip("\n")
+        if not value:
+            raise click.ClickException(f"{name}: the value is empty; nothing was changed")
+        secrets.set(name, value)
+        click.echo(f"Stored {name}. Tasks see it within 5 minutes; new processes at once.")
+
+
+@secret.command("list")
+@_secret_stage
+def list_secrets(stage: str | None) -> None:
+    """List the declared secrets and whether they are stored; never their values."""
+    with _secrets(stage) as secrets:
+        for name, stored in secrets.all().items():
+            state = f"stored, {stored.changed}" if stored.changed else "not stored"
+            click.echo(f"{name:<30}  {stored.parameter:<45}  {state}")
+
+
+@secret.command("delete")
+@click.argument("name")
+@_secret_stage
+def delete_secret(name: str, stage: str | None) -> None:
+    """Delete the stored value of the secret NAME."""
+    with _secrets(stage, name) as secrets:
+        secrets.delete(name)
+        click.echo(f"Deleted {name}")
 
 
 for _command in stage.COMMANDS:

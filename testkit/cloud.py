@@ -11,6 +11,7 @@ import base64
 import functools
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from chalice.test import Client
 from moto import mock_aws
 
 import app as orderline
-from chalicelib import auth, config, queue
+from chalicelib import auth, config, queue, secrets
 from chalicelib.clock import SECOND
 from chalicelib.ids import key_of
 from chalicelib.orders import Order
@@ -90,6 +91,15 @@ class Cloud:
             orderline.app, stage_name="dev", project_dir=str(template.RESOURCES.parents[1])
         )
         self.token = self.new_token("kit")
+
+    def secret(self, name: str, value: str) -> None:
+        """Declare and store a secret, which `secrets.get` returns until the test ends."""
+        declared = {**config.settings().secret_parameters, name: f"/kit/{name}"}
+        os.environ["SECRETS"] = json.dumps(declared)  # restored after the test
+        _client("ssm").put_parameter(
+            Name=declared[name], Value=value, Type="SecureString", Overwrite=True
+        )
+        secrets.forget()
 
     def new_token(self, owner: str, **options: Any) -> str:
         """Create an access token of an owner, stored as `python -m dev token create` stores it."""
@@ -307,5 +317,6 @@ def running(**parameters: int) -> Iterator[Cloud]:
     environment = {"AWS_ENDPOINT_URL": "", "AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}
     with patch.dict("os.environ", environment), mock_aws(), clock.installed():
         auth.forget()
+        secrets.forget()
         with signed.installed():
             yield Cloud(clock, **parameters)

@@ -3,6 +3,7 @@
 The app imports it only while types are checked, so it costs no cold start. Every name is AWS's own:
 https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/
+https://docs.aws.amazon.com/systems-manager/latest/APIReference/
 """
 
 from __future__ import annotations
@@ -63,6 +64,18 @@ class GetQueueAttributesResult(TypedDict):
     """The attributes that were asked for, by name."""
 
     Attributes: dict[str, str]
+
+
+class Parameter(TypedDict):
+    """A parameter of SSM."""
+
+    Value: str
+
+
+class GetParameterResult(TypedDict):
+    """The parameter that was asked for."""
+
+    Parameter: Parameter
 
 
 class DynamoDB(Protocol):
@@ -147,3 +160,9 @@ class SQS(Protocol):
     ) -> GetQueueAttributesResult: ...
 
     def get_queue_url(self, *, QueueName: str) -> GetQueueUrlResult: ...
+
+
+class SSM(Protocol):
+    """The client of the Parameter Store."""
+
+    def get_parameter(self, *, Name: str, WithDecryption: bool) -> GetParameterResult: ...

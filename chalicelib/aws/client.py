@@ -13,7 +13,7 @@ from chalicelib.errors import CallFailed, CallRefused, NoCloud, Unavailable
 
 if TYPE_CHECKING:
     from chalicelib.aws.boto import Client as BotoClient
-    from chalicelib.aws.calls import SQS, DynamoDB
+    from chalicelib.aws.calls import SQS, SSM, DynamoDB
     from chalicelib.aws.s3 import Bucket
 
 
@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 def client(service: Literal["dynamodb"]) -> DynamoDB: ...
 @overload
 def client(service: Literal["sqs"]) -> SQS: ...
+@overload
+def client(service: Literal["ssm"]) -> SSM: ...
 
 
 def client(service: str) -> sigv4.Client | BotoClient:
-    """Return the client of `dynamodb` or `sqs`, one per environment.
+    """Return the client of `dynamodb`, `sqs` or `ssm`, one per environment.
 
     It signs calls itself in Lambda and uses botocore elsewhere, unless AWS_TRANSPORT is set; both
     raise the same errors.
@@ -69,11 +71,11 @@ def _bucket(name: str, aws: endpoints.Aws) -> Bucket:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raise Unavailable for AWS errors in the block, except for a failed condition."""
+    """Raise Unavailable for AWS errors in the block, except for those that are answers."""
     try:
         yield
     except CallRefused as refusal:
-        if refusal.code == "ConditionalCheckFailedException":
+        if refusal.code in ("ConditionalCheckFailedException", "ParameterNotFound"):
             raise
         hint = _HINTS.get(refusal.code, "try again")
         raise Unavailable(f"AWS answered {refusal.code}: {hint}") from refusal

@@ -40,7 +40,8 @@ ATTEMPTS = 3
 _MAX_LINE = 65_536  # bytes
 _MAX_LINES = 200
 _MAX_BODY = 32 * 2**20  # bytes; our largest response is BatchGetItem's, of at most 16 MB
-_TARGETS = {"dynamodb": "DynamoDB_20120810", "sqs": "AmazonSQS"}
+_TARGETS = {"dynamodb": "DynamoDB_20120810", "sqs": "AmazonSQS", "ssm": "AmazonSSM"}
+_JSON = {"ssm": "application/x-amz-json-1.1"}  # of the others: 1.0
 # https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
 _RETRYABLE_CODES = {
     "Throttling",
@@ -157,7 +158,7 @@ def signed(
 
     Args:
         aws: region and credentials
-        service: `dynamodb` or `sqs`
+        service: `dynamodb`, `sqs` or `ssm`
         host: the endpoint's host, with its port if it has one
         target: value of X-Amz-Target, such as AmazonSQS.SendMessage
         body: the request's body
@@ -165,7 +166,8 @@ def signed(
     """
     day = time.strftime("%Y%m%d", now)
     timestamp = time.strftime("%Y%m%dT%H%M%SZ", now)
-    headers = {"content-type": "application/x-amz-json-1.0", "host": host, "x-amz-date": timestamp}
+    content_type = _JSON.get(service, "application/x-amz-json-1.0")
+    headers = {"content-type": content_type, "host": host, "x-amz-date": timestamp}
     if aws.session_token:
         headers["x-amz-security-token"] = aws.session_token
     headers["x-amz-target"] = target

@@ -22,7 +22,9 @@ REGION = "us-east-1"
 # Not keys of any account: the local cloud requires some and checks none
 KEYS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
 STOP_LIMIT_S = 30
-_SERVICES = "sqs,dynamodb,lambda,s3,cloudformation,iam,logs,events,apigateway,sts,cloudwatch,sns"
+_SERVICES = (
+    "sqs,dynamodb,lambda,s3,cloudformation,iam,logs,events,apigateway,sts,cloudwatch,sns,ssm"
+)
 
 
 class CloudError(Exception):

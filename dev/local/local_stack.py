@@ -21,6 +21,7 @@ from dev.local import cloud, snapshot
 from dev.packaging.own import Own
 from dev.packaging.own import read as read_own
 from dev.packaging.package import ROOT, Package, package, refreshed
+from dev.secrets import Laptop, store
 from dev.tokens import Tokens
 
 NAME = "orderline-dev"
@@ -104,6 +105,7 @@ class LocalStack:
         os.environ.update(cloud.client_environment(self.options.cloud_port))
         parameters = self.options.parameters()
         outputs = stack.deploy(NAME, self.package, parameters)
+        self.store_secrets()
         bucket.forget(NAME)  # the functions have their code
         data.delete_expired(outputs["FilesBucketName"])
         environment = self.environment(outputs)
@@ -127,6 +129,14 @@ class LocalStack:
             "RESEND_AFTER_S": str(self.options.resend_after_s),
             **self.own.variables(self.options.worker_timeout_s, NAME),
         }
+
+    def store_secrets(self) -> None:
+        """Put the secrets in .local/secrets into the local cloud's SSM. Raises SecretError."""
+        laptop = Laptop(self.options.folder / "secrets")
+        values = laptop.values()
+        for name, parameter in laptop.declared.items():
+            if name in values:
+                store(boto3.client("ssm"), parameter, values[name])
 
     def serve(self) -> None:
         """Start the HTTP server, or replace it by one with changed code once that is ready."""

@@ -19,8 +19,18 @@ from dev.local.local_stack import LocalStack, Options
 from dev.local.snapshot import SnapshotError
 from dev.packaging import PackageError, own
 from dev.packaging.package import ROOT, own_files
+from dev.secrets import SecretError
 
-ERRORS = (CloudError, PackageError, SnapshotError, StackError, BotoCoreError, ClientError, OSError)
+ERRORS = (
+    CloudError,
+    PackageError,
+    SecretError,
+    SnapshotError,
+    StackError,
+    BotoCoreError,
+    ClientError,
+    OSError,
+)
 _POLL_S = 0.3
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -93,6 +103,8 @@ Orders are saved in {folder}/. Press Ctrl-C to stop.
 
 
 def _follow_changes(local: LocalStack) -> NoReturn:
+    secrets = local.options.folder / "secrets"
+    stored = _modified_ns(secrets)
     deployed = _snapshot()
     while True:
         time.sleep(_POLL_S)
@@ -108,6 +120,8 @@ def _follow_changes(local: LocalStack) -> NoReturn:
                 "the HTTP server ended unexpectedly and was restarted;"
                 f" see {local.options.local}/http.log"
             )
+        if stored != (stored := _modified_ns(secrets)):
+            _store_secrets(local)
         current = _snapshot()
         if current == deployed:
             continue
@@ -115,6 +129,15 @@ def _follow_changes(local: LocalStack) -> NoReturn:
             current = later
         _reload(local, template=_template(current) != _template(deployed))
         deployed = current
+
+
+def _store_secrets(local: LocalStack) -> None:
+    try:
+        local.store_secrets()
+    except ERRORS as error:
+        say(f"your secrets are not live: {error}")
+    else:
+        say("your secrets are live; functions may cache the old ones for 5 minutes")
 
 
 def _reload(local: LocalStack, template: bool) -> None:

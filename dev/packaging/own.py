@@ -113,24 +113,23 @@ class Own(Struct, frozen=True, forbid_unknown_fields=True):
         """Return each other lane's timeout in seconds; `default_s`: of those without their own."""
         return {name: lane.timeout_s or default_s for name, lane in self.others.items()}
 
-    def declared_secrets(self) -> Secrets:
-        """Return the secrets of all lanes."""
-        merged = dict(self.secrets)
-        for lane in self.lanes.values():
-            merged.update(lane.secrets)
-        return merged
+    def secret_parameters(self, stack: str) -> dict[str, str]:
+        """Return the SSM parameter of each secret of any lane."""
+        parts: list[Own | Lane] = [self, *self.lanes.values()]
+        return {
+            name: parameter or f"/{stack}/{name}"
+            for part in parts
+            for name, parameter in part.secrets.items()
+        }
 
     def variables(self, default_timeout_s: int, stack: str = Settings.stack) -> dict[str, str]:
         """Return the settings for a process of the app outside Lambda, such as a test."""
-        secrets = {
-            name: parameter or f"/{stack}/{name}"
-            for name, parameter in self.declared_secrets().items()
-        }
+        secrets = self.secret_parameters(stack)
         return {
             "WORKER_TIMEOUT_S": str(default_timeout_s),
             "LANES": json.dumps(self.timeouts(default_timeout_s)) if self.others else "",
             "SECRETS": json.dumps(secrets) if secrets else "",
-            "EXAMPLES": "" if self.examples else "off",
+            "EXAMPLES": "on" if self.examples else "off",
         }
 
     def environments(self) -> dict[str, str]:

@@ -15,6 +15,7 @@ INTERNAL = {
     "CallFailed",
     "CallRefused",
     "NoJSON",
+    "SecretMissing",
     "SettingMistake",
     "TaskMistake",
 }
