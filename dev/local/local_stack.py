@@ -90,6 +90,7 @@ class LocalStack:
         options = self.options
         with _writing(options.folder):
             (options.folder / "state").mkdir(parents=True, exist_ok=True)
+            options.folder.chmod(0o700)  # it holds inputs, results and secrets in clear text
             _require_writable(options.folder, options.folder / "state")
             _require_same_port(options.folder / "cloud-port", options.cloud_port)
             cloud.require_free(options.port, "PORT")

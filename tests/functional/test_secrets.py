@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
 from pathlib import Path
 from typing import Any
@@ -102,7 +103,7 @@ def test_a_secret_of_one_test_is_gone_in_the_next(cloud: Cloud) -> None:
 
 def test_a_setting_of_secrets_that_is_not_valid_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRETS", "STRIPE_KEY")
-    with pytest.raises(SettingMistake, match="SECRETS: .*JSON such as"):
+    with pytest.raises(SettingMistake, match=r"SECRETS: .*JSON such as"):
         config.settings()
 
 
@@ -182,3 +183,12 @@ def test_a_lane_s_own_secret_is_declared_too(tmp_path: Path) -> None:
 
 def _ssm() -> Any:
     return boto3.client("ssm", region_name=REGION)
+
+
+def test_the_page_s_task_and_its_test_work_as_pasted(cloud: Cloud) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "secrets.md").read_text()
+    task_code, test_code = re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    module: dict[str, Any] = {}
+    exec(compile(task_code, "docs/secrets.md", "exec"), module)
+    exec(compile(test_code, "docs/secrets.md", "exec"), module)
+    module["test_charge"](cloud)
