@@ -7,6 +7,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
@@ -15,6 +16,8 @@ import pytest
 from chalicelib import config, tasks
 from chalicelib.execution import registry
 from dev.packaging import package
+from dev.packaging.lanes import logical, with_own
+from dev.packaging.own import Lane, Own
 from testkit import Cloud
 from testkit.cloud import running
 from tests.kit.calls import Call, Recorder, Way, call_sites, recorded
@@ -38,6 +41,10 @@ def busy(order: tasks.Context) -> str:
     return order.place("cook_nuggets", NUGGETS)
 
 
+def charge() -> int:
+    return len(tasks.secrets.get("KEY"))
+
+
 def reverse(file: tasks.File) -> tasks.File:
     return tasks.File.of(file.read()[::-1])
 
@@ -46,13 +53,20 @@ def tick() -> None: ...
 
 
 @contextmanager
-def registered_tasks() -> Iterator[None]:
+def registered_tasks(lane: str = config.DEFAULT_LANE) -> Iterator[None]:
     with patch.dict(registry._registry):
         tasks.task(max_attempts=2)(fail)
         tasks.task(busy)
         tasks.task(reverse)
         tasks.task(every_s=60)(tick)
+        tasks.task(charge)
+        _move_tasks(lane)
         yield
+
+
+def _move_tasks(lane: str) -> None:
+    for name, each in tasks.known().items():
+        registry._registry[name] = replace(each, lane=lane)
 
 
 def http(cloud: Cloud, recorder: Recorder) -> None:
@@ -156,6 +170,22 @@ def sweep(cloud: Cloud, recorder: Recorder) -> None:
             cloud.sweep()
 
 
+def use_secret(cloud: Cloud, recorder: Recorder) -> None:
+    """Run a task that reads a secret."""
+    cloud.place("charge")
+    with recorder.of(WORKER):
+        cloud.drain()
+
+
+def move_between_lanes(cloud: Cloud, recorder: Recorder) -> None:
+    """Move every task to the other lane while its order waits."""
+    lane = tasks.lane_of("busy")
+    cloud.place("busy")
+    _move_tasks("heavy" if lane == config.DEFAULT_LANE else config.DEFAULT_LANE)
+    with recorder.of(WORKER):
+        cloud.drain(lane=lane)
+
+
 SCENARIOS = (
     http,
     transfer,
@@ -188,16 +218,47 @@ def run_scenarios() -> tuple[frozenset[Call], frozenset[tuple[str, int]]]:
     return frozenset(calls), frozenset(lines)
 
 
-def _play(scenario: Callable[[Cloud, Recorder], None], fail_from: float) -> Recorder:
-    with running() as cloud, registered_tasks(), recorded() as recorder:
+def _play(
+    scenario: Callable[[Cloud, Recorder], None],
+    fail_from: float = float("inf"),
+    lane: str = config.DEFAULT_LANE,
+) -> Recorder:
+    with running() as cloud, registered_tasks(lane), recorded() as recorder:
         recorder.fail_from = fail_from
         scenario(cloud, recorder)
     return recorder
 
 
-def rights(stage: str, function: str) -> set[tuple[str, str]]:
+@functools.cache
+def run_scenarios_in_lanes() -> tuple[frozenset[Call], frozenset[tuple[str, int]]]:
+    """Return all calls of the scenarios with two lanes and a secret, and the lines of a secret's.
+
+    Each runs with its tasks in the one lane and in the other; nothing fails.
+    """
+    variables = {"LANES": '{"heavy": 300}', "SECRETS": '{"KEY": "/orderline-dev/KEY"}'}
+    calls: set[Call] = set()
+    lines: set[tuple[str, int]] = set()
+    with patch.dict("os.environ", variables):
+        for lane in config.settings().timeouts:
+            for scenario in (*SCENARIOS, use_secret, move_between_lanes):
+                recorder = _play(scenario, lane=lane)
+                for call in recorder.calls:
+                    worker = call.function == WORKER
+                    function = logical(lane, WORKER) if worker else call.function
+                    calls.add(replace(call, function=function))
+                lines.update(path[0] for path in recorder.paths)
+    return frozenset(calls), frozenset(line for line in lines if line[0] == "secrets.py")
+
+
+@functools.cache
+def template_with_lanes(stage: str) -> Any:
+    own = Own(lanes={"heavy": Lane(timeout_s=300)}, secrets={"KEY": None})
+    return with_own(template(stage), own)
+
+
+def rights(packaged: Any, function: str) -> set[tuple[str, str]]:
     """Return the (action, resource) pairs that a function's role allows."""
-    role = template(stage)["Resources"][ROLES.get(function, f"{function}Role")]["Properties"]
+    role = packaged["Resources"][ROLES.get(function, f"{function}Role")]["Properties"]
     assert not role.get("ManagedPolicyArns"), "a managed policy may allow more than this test reads"
     statements = [
         statement
@@ -215,9 +276,9 @@ def rights(stage: str, function: str) -> set[tuple[str, str]]:
     }
 
 
-def platform_rights(stage: str, function: str) -> set[tuple[str, str]]:
+def platform_rights(packaged: Any, function: str) -> set[tuple[str, str]]:
     """Return what Lambda does with the role: it polls the queue, writes the log and the traces."""
-    properties = template(stage)["Resources"][function]["Properties"]
+    properties = packaged["Resources"][function]["Properties"]
     log = properties["LoggingConfig"]["LogGroup"]["Ref"]
     needed = {
         ("logs:CreateLogStream", log),
@@ -244,7 +305,10 @@ def _resource_name(resource: Any) -> str:
         return resource
     if "Fn::GetAtt" in resource:
         return str(resource["Fn::GetAtt"][0])
-    return re.sub(r"\$\{(\w+)\.Arn\}", r"\1", str(resource["Fn::Sub"]))
+    text = str(resource["Fn::Sub"])
+    if ":parameter/" in text:
+        return text.rpartition("${AWS::AccountId}:")[2]
+    return re.sub(r"\$\{(\w+)\.Arn\}", r"\1", text)
 
 
 @pytest.mark.parametrize("stage", ["dev", "prod"])
@@ -252,15 +316,27 @@ def _resource_name(resource: Any) -> str:
 def test_a_role_allows_what_its_function_calls_and_nothing_else(stage: str, function: str) -> None:
     calls, _ = run_scenarios()
     called = {(call.action, call.resource) for call in calls if call.function == function}
-    needed = called | platform_rights(stage, function)
-    allowed = rights(stage, function)
+    needed = called | platform_rights(template(stage), function)
+    allowed = rights(template(stage), function)
     assert sorted(needed - allowed) == [], "missing: the function would be refused by AWS"
     assert sorted(allowed - needed) == [], "unused: remove it from .chalice/resources.yaml"
+
+
+@pytest.mark.parametrize("function", [API, WORKER, "HeavyOrderWorker", DEAD, SWEEPER])
+def test_with_lanes_a_role_allows_what_its_function_calls_and_nothing_else(function: str) -> None:
+    packaged = template_with_lanes("dev")
+    calls, _ = run_scenarios_in_lanes()
+    called = {(call.action, call.resource) for call in calls if call.function == function}
+    needed = called | platform_rights(packaged, function)
+    allowed = rights(packaged, function)
+    assert sorted(needed - allowed) == [], "missing: the function would be refused by AWS"
+    assert sorted(allowed - needed) == [], "unused: remove it from dev/packaging/lanes.py"
 
 
 def test_the_scenarios_reach_every_line_that_calls_aws() -> None:
     """Reach them all, so that no right is missing that only one line needs."""
     _, reached = run_scenarios()
+    reached |= run_scenarios_in_lanes()[1]
     lookups = {
         (path, line)
         for path, line in call_sites()
@@ -270,7 +346,7 @@ def test_the_scenarios_reach_every_line_that_calls_aws() -> None:
     assert len(lookups) <= 1  # get_queue_url: in Lambda the template sets the address
     assert all(
         resource["Properties"]["Environment"]["Variables"]["QUEUE_URL"] == {"Ref": "OrdersQueue"}
-        for resource in template("dev")["Resources"].values()
+        for resource in template_with_lanes("dev")["Resources"].values()
         if resource["Type"] == "AWS::Serverless::Function"
     )
 
@@ -288,7 +364,7 @@ def test_each_function_has_a_role_of_its_own_and_no_role_scans_or_deletes(stage:
         name for name, resource in resources.items() if resource["Type"] == "AWS::IAM::Role"
     )
     for name in functions:
-        for action, resource in rights(stage, name):
+        for action, resource in rights(template(stage), name):
             assert resource != "*" or action.startswith("xray:")
             assert "*" not in action
             assert action.split(":")[1] not in ("Scan", "DeleteItem")

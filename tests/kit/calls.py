@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 import chalicelib
 from chalicelib import config
 from chalicelib.aws import boto, client
+from dev.packaging.lanes import logical
 
 SOURCE = Path(chalicelib.__file__).parent
 Way = tuple[tuple[str, int], ...]  # (file, line), the calling line first
@@ -127,8 +128,14 @@ def _path() -> Way:
 
 def _resource(params: dict[str, Any]) -> str:
     settings = config.settings()
+    if "Name" in params:
+        return "parameter" + str(params["Name"]).replace(settings.stack, "${AWS::StackName}")
     if "QueueUrl" in params:
-        queues = {settings.orders_queue: "OrdersQueue", settings.dead_queue: "DeadQueue"}
+        queues = {
+            config.lane_queue(settings.orders_queue, lane): logical(lane, "OrdersQueue")
+            for lane in settings.timeouts
+        }
+        queues[settings.dead_queue] = "DeadQueue"
         return queues[params["QueueUrl"].split("/")[-1]]
     if "Bucket" in params:
         assert (params["Bucket"], bool(params["Key"])) == (settings.files_bucket, True)
