@@ -148,7 +148,7 @@ def set_secret(name: str, stage: str | None) -> None:
     """Store the secret NAME; asks for its value, or reads it from standard input."""
     with _secrets(stage, name) as secrets:
         terminal = sys.stdin.isatty()
-        value = click.prompt(name, hide_input=True) if terminal else sys.stdin.read().rstrip("\n")
+        value = click.prompt(name, hide_input=True) if terminal else sys.stdin.read().rstrip("\r\n")
         if not value:
             raise click.ClickException(f"{name}: the value is empty; nothing was changed")
         secrets.set(name, value)

@@ -7,8 +7,8 @@ by the same call.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,16 +73,15 @@ class Laptop:
         return own.read("dev").secret_parameters("orderline-dev")
 
     def set(self, name: str, value: str) -> None:
-        if "\n" in value:
+        if value.splitlines() != [value]:
             raise SecretError("on a laptop a secret is one line; this value has several")
-        self._write({**self.values(), name: value})
+        self.values()  # the file can be read
+        self._write([*self._lines(but=name), f"{name}={value}"])
 
     def delete(self, name: str) -> None:
-        values = self.values()
-        if name not in values:
+        if name not in self.values():
             raise SecretError(f"the secret {name} is not stored")
-        del values[name]
-        self._write(values)
+        self._write(self._lines(but=name))
 
     def all(self) -> dict[str, Stored]:
         """Return the declared secrets, without their values."""
@@ -95,8 +94,7 @@ class Laptop:
     def values(self) -> dict[str, str]:
         """Return the secrets in the file. Raises SecretError if a line is not NAME=value."""
         values = {}
-        lines = self.path.read_text().splitlines() if self.path.exists() else []
-        for number, line in enumerate(lines, 1):
+        for number, line in enumerate(self._lines(), 1):
             name, equals, value = line.partition("=")
             if line.strip() and not line.startswith("#"):
                 if not equals:
@@ -104,10 +102,16 @@ class Laptop:
                 values[name.strip()] = value
         return values
 
-    def _write(self, values: Mapping[str, str]) -> None:
+    def _lines(self, but: str = "") -> list[str]:
+        """Return the file's lines, but those of one secret."""
+        lines = self.path.read_text().splitlines() if self.path.exists() else []
+        return [line for line in lines if not but or line.partition("=")[0].strip() != but]
+
+    def _write(self, lines: list[str]) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.touch(mode=0o600)
-        self.path.write_text("".join(f"{name}={value}\n" for name, value in values.items()))
+        self.path.chmod(0o600)  # it may have been made by hand
+        self.path.write_text("".join(f"{line}\n" for line in lines))
 
 
 def secrets_of(stage: str | None) -> Deployed | Laptop:
@@ -132,6 +136,12 @@ def store(ssm: Any, parameter: str, value: str) -> None:
     ssm.put_parameter(Name=parameter, Value=value, Type="SecureString", Overwrite=True)
 
 
+def remove(ssm: Any, parameter: str) -> None:
+    """Delete a value, if it is stored."""
+    with suppress(ssm.exceptions.ParameterNotFound):
+        ssm.delete_parameter(Name=parameter)
+
+
 def _changed(ssm: Any, parameter: str) -> str | None:
     """Return when a parameter was stored; None if it is not."""
     try:
@@ -150,5 +160,5 @@ def _translated() -> Iterator[None]:
     except ClientError as error:
         missing = error.response["Error"]["Code"] == "ParameterNotFound"
         raise SecretError("this secret is not stored" if missing else str(error)) from error
-    except BotoCoreError as error:  # no region, no credentials, or an unknown profile
-        raise SecretError(f"{error} Set AWS_REGION=eu-central-1, or AWS_PROFILE=...") from error
+    except BotoCoreError as error:  # such as no region, no credentials, or an unknown profile
+        raise SecretError(f"{error} (AWS_REGION and AWS_PROFILE select the account)") from error

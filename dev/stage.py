@@ -46,6 +46,12 @@ def create_config() -> None:
     help="Import the tables and files that a deleted stack retained.",
 )
 @click.option(
+    "--drop-messages",
+    is_flag=True,
+    envvar="DROP_MESSAGES",
+    help="Delete queues of removed lanes with their messages; the sweeper sends the orders again.",
+)
+@click.option(
     "--set",
     "settings",
     multiple=True,
@@ -53,7 +59,9 @@ def create_config() -> None:
     metavar="NAME=VALUE",
     help="Set a parameter of the template; can be repeated.",
 )
-def deploy_stage(stage: str, yes: bool, adopt: bool, settings: tuple[str, ...]) -> None:
+def deploy_stage(
+    stage: str, yes: bool, adopt: bool, drop_messages: bool, settings: tuple[str, ...]
+) -> None:
     """Create or update a stage's stack on AWS, after confirmation."""
     from dev.deploy.deploy import deploy
 
@@ -61,7 +69,8 @@ def deploy_stage(stage: str, yes: bool, adopt: bool, settings: tuple[str, ...]) 
     if invalid := [name for name, equals, _ in pairs if not equals]:
         raise click.ClickException(f"--set {invalid[0]}: must be NAME=VALUE")
     with _report_errors():
-        deploy(stage, {name: value for name, _, value in pairs}, yes, adopt)
+        parameters = {name: value for name, _, value in pairs}
+        deploy(stage, parameters, yes, adopt, drop_messages)
 
 
 @click.command("destroy")

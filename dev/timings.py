@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from chalicelib import tasks
-from chalicelib.config import Settings, read
+from chalicelib.config import DEFAULT_LANE, Settings, read
 from chalicelib.errors import SettingMistake
+from dev.packaging.lanes import lanes, logical
 
 # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html#events-sqs-queueconfig
 VISIBILITY_FACTOR = 6
@@ -26,13 +27,26 @@ class Finding:
     fix: str
 
 
+def findings_of_template(
+    template: Mapping[str, Any], parameters: Mapping[str, str]
+) -> Iterator[Finding]:
+    """Yield what is wrong in any lane of a stack made from this template."""
+    found = [
+        finding
+        for lane in lanes(template["Resources"])
+        for finding in Timings.of_template(template, parameters, lane).findings()
+    ]
+    yield from dict.fromkeys(found)  # some are the same for all lanes
+
+
 @dataclass(frozen=True)
 class Timings:
-    """Durations (in seconds) and counts of a stack.
+    """Durations (in seconds) and counts of a lane of a stack.
 
-    `most_attempts` and `longest_task_s` are the largest values of the registered tasks.
+    `most_attempts` and `longest_task_s` are the largest values of the lane's tasks.
     """
 
+    lane: str
     worker_timeout_s: int
     visibility_s: int
     max_receives: int
@@ -48,10 +62,12 @@ class Timings:
         min_visibility_s = VISIBILITY_FACTOR * self.worker_timeout_s
         if self.visibility_s < min_visibility_s:
             yield Finding(
-                f"a message is visible again after {self.visibility_s} s, while the worker may run"
-                f" {self.worker_timeout_s} s: messages are redelivered while their leases are live,"
-                " and reach MaxReceives too early",
-                f"Visibility={min_visibility_s} (at least {VISIBILITY_FACTOR} x WorkerTimeout)",
+                f"a message{self._in_lane} is visible again after {self.visibility_s} s, while the"
+                f" worker may run {self.worker_timeout_s} s: messages are redelivered while their"
+                " leases are live, and reach MaxReceives too early",
+                f"Visibility={min_visibility_s} (at least {VISIBILITY_FACTOR} x WorkerTimeout)"
+                if self.lane == DEFAULT_LANE
+                else f"timeout_s of the lane {self.lane} in orderline.yaml, and deploy again",
             )
         if self.max_receives <= self.most_attempts:
             yield Finding(
@@ -61,8 +77,14 @@ class Timings:
             )
         if self.longest_task_s >= self.worker_timeout_s:
             yield Finding(
-                f"a task may run {self.longest_task_s} s, and the worker {self.worker_timeout_s} s",
-                "a larger WorkerTimeout, or a smaller timeout_s of the task",
+                f"a task{self._in_lane} may run {self.longest_task_s} s, and the worker"
+                f" {self.worker_timeout_s} s",
+                (
+                    "a larger WorkerTimeout"
+                    if self.lane == DEFAULT_LANE
+                    else "a larger timeout_s there"
+                )
+                + ", or a smaller timeout_s of the task",
             )
         if self.dead_retention_s <= self.retention_s:
             yield Finding(
@@ -81,27 +103,39 @@ class Timings:
         except SettingMistake as error:
             yield Finding(str(error), "a larger FileDays, or a smaller MAX_AGE_S or RETENTION_S")
 
+    @property
+    def _in_lane(self) -> str:
+        return "" if self.lane == DEFAULT_LANE else f" of the lane {self.lane}"
+
     @classmethod
-    def of_template(cls, template: Mapping[str, Any], parameters: Mapping[str, str]) -> Timings:
-        """Return the timings of a stack made from this template with these parameters."""
+    def of_template(
+        cls, template: Mapping[str, Any], parameters: Mapping[str, str], lane: str = DEFAULT_LANE
+    ) -> Timings:
+        """Return the timings of a lane made from this template with these parameters."""
         values = {
             name: parameters.get(name, parameter["Default"])
             for name, parameter in template["Parameters"].items()
         }
         resources = template["Resources"]
+        worker = resources[logical(lane, "OrderWorker")]["Properties"]
+        orders = logical(lane, "OrdersQueue")
+
+        def number(value: Any) -> int:
+            return int(values[value["Ref"]] if isinstance(value, dict) else value)
 
         def retention(queue: str) -> int:
             return int(resources[queue]["Properties"]["MessageRetentionPeriod"])
 
         return cls(
-            int(values["WorkerTimeout"]),
-            int(values["Visibility"]),
+            lane,
+            number(worker["Timeout"]),
+            number(resources[orders]["Properties"]["VisibilityTimeout"]),
             int(values["MaxReceives"]),
-            retention("OrdersQueue"),
+            retention(orders),
             retention("DeadQueue"),
             int(values["FileDays"]),
-            *_order_s(resources["OrderWorker"]["Properties"]["Environment"]["Variables"]),
-            *_of_tasks(),
+            *_order_s(worker["Environment"]["Variables"]),
+            *_of_tasks(lane),
         )
 
     @classmethod
@@ -113,12 +147,14 @@ class Timings:
         dead: Mapping[str, str],
         max_receives: int,
     ) -> Timings:
-        """Return the timings of a running stack.
+        """Return the timings of a lane of a running stack.
 
         `variables` are those of the worker's environment, `orders` and `dead` the attributes of the
-        two queues, as SQS returns them.
+        lane's queue and the dead-letter queue, as SQS returns them.
         """
+        lane = variables.get("LANE", DEFAULT_LANE)
         return cls(
+            lane,
             worker_timeout_s,
             int(orders["VisibilityTimeout"]),
             max_receives,
@@ -126,7 +162,7 @@ class Timings:
             int(dead["MessageRetentionPeriod"]),
             int(variables.get("FILE_DAYS", Settings.file_days)),
             *_order_s(variables),
-            *_of_tasks(),
+            *_of_tasks(lane),
         )
 
 
@@ -136,9 +172,9 @@ def _order_s(variables: Mapping[str, Any]) -> tuple[int, int]:
     return int(max_age_s), int(variables.get("RETENTION_S", Settings.retention_s))
 
 
-def _of_tasks() -> tuple[int, float]:
-    """Return the largest number of attempts and the longest time limit of the registered tasks."""
-    registered = tasks.known().values()
+def _of_tasks(lane: str) -> tuple[int, float]:
+    """Return the largest number of attempts and the longest time limit of a lane's tasks."""
+    registered = [task for task in tasks.known().values() if task.lane == lane]
     attempts = max((task.max_attempts for task in registered), default=0)
     timeout_s = max((task.timeout_s or 0 for task in registered), default=0)
     return attempts, timeout_s

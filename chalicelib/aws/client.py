@@ -89,6 +89,7 @@ _NO_TABLE = "the table does not exist; is the stack deployed? locally: `make run
 _NO_QUEUE = "the queue does not exist; is the stack deployed? locally: `make run`"
 _NO_BUCKET = "the bucket does not exist; is the stack deployed? locally: `make run`"
 _HINTS = {
+    "AccessDeniedException": "the function's role lacks a right; see `rights` in orderline.yaml",
     "ResourceNotFoundException": _NO_TABLE,
     "AWS.SimpleQueueService.NonExistentQueue": _NO_QUEUE,
     "QueueDoesNotExist": _NO_QUEUE,

@@ -16,7 +16,7 @@ from dev.deploy.formation import describe
 from dev.deploy.stack import Change, ChangeSet
 from dev.packaging.package import Package, package
 from dev.packaging.template import data_names
-from dev.timings import Timings
+from dev.timings import findings_of_template
 
 _SIGNS = {"Add": "+", "Modify": "~", "Remove": "-", "Import": "<"}
 
@@ -25,7 +25,9 @@ class DeployAborted(Exception):
     """Nothing was changed; the message gives the reason and a fix."""
 
 
-def deploy(stage: str, parameters: Mapping[str, str], yes: bool, adopt: bool) -> None:
+def deploy(
+    stage: str, parameters: Mapping[str, str], yes: bool, adopt: bool, drop_messages: bool = False
+) -> None:
     """Deploy a stage: package it, show the change set, ask for confirmation and execute it.
 
     Raises DeployAborted if the stage can't be deployed or the user declines.
@@ -35,6 +37,7 @@ def deploy(stage: str, parameters: Mapping[str, str], yes: bool, adopt: bool) ->
         parameters: values for the template's parameters; missing ones have their defaults.
         yes: do not ask for confirmation.
         adopt: import tables and files that an earlier stack of this name retained.
+        drop_messages: also delete queues that have messages; the sweeper sends their orders again.
     """
     began = time.monotonic()
     name = stack_name(stage)
@@ -47,6 +50,8 @@ def deploy(stage: str, parameters: Mapping[str, str], yes: bool, adopt: bool) ->
         click.echo(f"{name} in {where} is up to date: nothing to change")
     else:
         click.echo(summary(change_set, where))
+        if not drop_messages:
+            stack.require_empty_queues(change_set)
         if not (yes or agreed("Make these changes?")):
             stack.drop(change_set)
             raise DeployAborted("nothing was changed; to deploy without confirmation, set YES=1")
@@ -141,7 +146,7 @@ def _require_valid_parameters(built: Package, parameters: Mapping[str, str]) -> 
             f"the template has no parameter {unknown[0]}; it has: {', '.join(sorted(known))}"
         )
     try:
-        findings = list(Timings.of_template(built.template, parameters).findings())
+        findings = list(findings_of_template(built.template, parameters))
     except ValueError as error:
         raise DeployAborted(f"a parameter that must be a number is not one: {error}") from error
     if findings:

@@ -17,6 +17,12 @@ from dev.deploy.formation import Say, StackError, describe, settled, wait
 from dev.packaging.package import Package
 from dev.packaging.template import BUCKET, data_names, literal_names, located, numbered
 
+QUEUE = "AWS::SQS::Queue"
+_COUNTS = (
+    "ApproximateNumberOfMessages",
+    "ApproximateNumberOfMessagesNotVisible",
+    "ApproximateNumberOfMessagesDelayed",
+)
 _CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
 
 
@@ -49,9 +55,15 @@ class ChangeSet:
 
 
 def deploy(name: str, package: Package, parameters: Mapping[str, str]) -> dict[str, str]:
-    """Create or update the stack without confirmation. Return its outputs."""
+    """Create or update the stack without confirmation. Return its outputs.
+
+    Raises StackError if that would delete a queue that has messages.
+    """
     change_set = plan(name, package, parameters)
-    return carry_out(change_set) if change_set else outputs(name)
+    if change_set is None:
+        return outputs(name)
+    require_empty_queues(change_set)
+    return carry_out(change_set)
 
 
 def plan(
@@ -100,6 +112,25 @@ def _adapted(
     if adopt:
         template = literal_names(template, data.pseudo_parameters(name))
     return numbered(template, parameters) if _endpoint() else template
+
+
+def require_empty_queues(change_set: ChangeSet) -> None:
+    """Drop the change set and raise StackError if it deletes a queue that has messages."""
+    ids = {} if change_set.new else resources(change_set.stack)
+    for change in change_set.changes:
+        if (change.action, change.kind) != ("Remove", QUEUE):
+            continue
+        counts = aws.client("sqs").get_queue_attributes(
+            QueueUrl=ids[change.name][1], AttributeNames=list(_COUNTS)
+        )["Attributes"]
+        if messages := sum(int(counts[name]) for name in _COUNTS):
+            drop(change_set)
+            raise StackError(
+                f"{messages} {'message is' if messages == 1 else 'messages are'} still in the queue"
+                f" {change.name}, which this change would delete; nothing was changed. Keep its"
+                " lane in orderline.yaml, let its tasks name another lane and deploy: its worker"
+                " forwards the messages. Remove the lane when its queue is empty"
+            )
 
 
 def drop(change_set: ChangeSet) -> None:

@@ -21,7 +21,7 @@ from dev.local import cloud, snapshot
 from dev.packaging.own import Own
 from dev.packaging.own import read as read_own
 from dev.packaging.package import ROOT, Package, package, refreshed
-from dev.secrets import Laptop, store
+from dev.secrets import Laptop, remove, store
 from dev.tokens import Tokens
 
 NAME = "orderline-dev"
@@ -135,9 +135,12 @@ class LocalStack:
         """Put the secrets in .local/secrets into the local cloud's SSM. Raises SecretError."""
         laptop = Laptop(self.options.folder / "secrets")
         values = laptop.values()
+        ssm = boto3.client("ssm")
         for name, parameter in laptop.declared.items():
             if name in values:
-                store(boto3.client("ssm"), parameter, values[name])
+                store(ssm, parameter, values[name])
+            else:
+                remove(ssm, parameter)
 
     def serve(self) -> None:
         """Start the HTTP server, or replace it by one with changed code once that is ready."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from dev.packaging import PackageError
@@ -40,6 +40,12 @@ Json = dict[str, Any]
 def logical(lane: str, part: str) -> str:
     """Return the logical name of a part of a lane."""
     return part if lane == DEFAULT else lane.capitalize() + part
+
+
+def lanes(names: Iterable[str]) -> list[str]:
+    """Return the lanes whose workers are among these logical names of resources."""
+    workers = [name.removesuffix("OrderWorker") for name in names if name.endswith("OrderWorker")]
+    return [prefix.lower() or DEFAULT for prefix in workers]
 
 
 def with_own(template: Json, own: Own) -> Json:

@@ -9,6 +9,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -119,6 +120,29 @@ def test_dev_is_deployed_runs_orders_and_is_destroyed_without_a_trace(clean: Loc
     assert left_of(clean, "orderline-dev") == []
     # An object without its bucket would come back with the next bucket of this name
     assert not list(clean.state.rglob("*file*.meta.json"))
+
+
+def test_a_lane_is_removed_only_when_its_queue_is_empty(clean: LocalCloud, tmp_path: Path) -> None:
+    own = tmp_path / "orderline.yaml"
+    own.write_text("lanes: {heavy: {timeout_s: 60}}\n")
+    with_lane = {"ORDERLINE_YAML": str(own)}
+    done = typed("deploy", "--stage", "dev", "--yes", environment=with_lane)
+    assert "+ HeavyOrderWorker " in done.stdout, done.stderr
+    sqs = clean.client("sqs")
+    queue = sqs.get_queue_url(QueueName="orderline-dev-orders-heavy")["QueueUrl"]
+    sqs.send_message(QueueUrl=queue, MessageBody="{}", DelaySeconds=900)
+
+    refused = typed("deploy", "--stage", "dev", "--yes")
+    assert refused.returncode == 1
+    assert "1 message is still in the queue HeavyOrdersQueue" in refused.stderr
+    assert "its worker forwards" in refused.stderr
+    sqs.get_queue_url(QueueName="orderline-dev-orders-heavy")
+    assert "nothing to change" in typed("deploy", "--stage", "dev", environment=with_lane).stdout
+
+    removed = typed("deploy", "--stage", "dev", "--yes", "--drop-messages")
+    assert "- HeavyOrdersQueue " in removed.stdout, removed.stderr
+    with pytest.raises(sqs.exceptions.QueueDoesNotExist):
+        sqs.get_queue_url(QueueName="orderline-dev-orders-heavy")
 
 
 def buckets_of(name: str) -> list[str]:

@@ -6,7 +6,9 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -24,9 +26,12 @@ WITHOUT_FILES = "orderline-older"
 class BrokenStack:
     """A deployed stack whose resources can be broken and repaired."""
 
-    def __init__(self, cloud: LocalCloud) -> None:
+    def __init__(self, cloud: LocalCloud, own: Path) -> None:
         topic = cloud.client("sns").create_topic(Name="alarms")["TopicArn"]
-        stack.deploy(NAME, package("dev", this_machine=True), {"AlarmTopic": topic})
+        own.write_text("lanes: {heavy: {timeout_s: 100, concurrency: 2}}\nsecrets: {KEY: /key}\n")
+        with patch.dict("os.environ", ORDERLINE_YAML=str(own)):
+            stack.deploy(NAME, package("dev", this_machine=True), {"AlarmTopic": topic})
+        cloud.client("ssm").put_parameter(Name="/key", Value="x", Type="SecureString")
         self.resources = stack.resources(NAME)
         self.bucket = self.resources["FilesBucket"][1]
         self.aws = cloud.client
@@ -40,16 +45,22 @@ class BrokenStack:
     def take_token(self) -> None:
         self.aws("dynamodb").delete_item(TableName=f"{NAME}-tokens", Key={"pk": self.token["pk"]})
 
-    def mapping(self, **changes: Any) -> None:
+    def secret(self, stored: bool) -> None:
+        if stored:
+            self.aws("ssm").put_parameter(Name="/key", Value="x", Type="SecureString")
+        else:
+            self.aws("ssm").delete_parameter(Name="/key")
+
+    def mapping(self, worker: str = "OrderWorker", **changes: Any) -> None:
         client = self.aws("lambda")
-        found = client.list_event_source_mappings(FunctionName=self.resources["OrderWorker"][1])[
+        found = client.list_event_source_mappings(FunctionName=self.resources[worker][1])[
             "EventSourceMappings"
         ]
         client.update_event_source_mapping(UUID=found[0]["UUID"], **changes)
 
-    def worker(self, **variables: str) -> None:
+    def worker(self, logical: str = "OrderWorker", **variables: str) -> None:
         client = self.aws("lambda")
-        name = self.resources["OrderWorker"][1]
+        name = self.resources[logical][1]
         before = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
         client.update_function_configuration(
             FunctionName=name, Environment={"Variables": {**before, **variables}}
@@ -60,12 +71,12 @@ class BrokenStack:
             QueueUrl=self.resources[logical][1], Attributes=attributes
         )
 
-    def redrive(self, receives: int) -> None:
+    def redrive(self, receives: int, queue: str = "OrdersQueue") -> None:
         arn = self.aws("sqs").get_queue_attributes(
             QueueUrl=self.resources["DeadQueue"][1], AttributeNames=["QueueArn"]
         )
         policy = {"deadLetterTargetArn": arn["Attributes"]["QueueArn"], "maxReceiveCount": receives}
-        self.queue(RedrivePolicy=json.dumps(policy))
+        self.queue(queue, RedrivePolicy=json.dumps(policy))
 
     def ttl(self, on: bool) -> None:
         self.aws("dynamodb").update_time_to_live(
@@ -130,8 +141,10 @@ class BrokenStack:
 
 
 @pytest.fixture(scope="module")
-def broken_stack(local_cloud: LocalCloud) -> Iterator[BrokenStack]:
-    yield BrokenStack(local_cloud)
+def broken_stack(
+    local_cloud: LocalCloud, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[BrokenStack]:
+    yield BrokenStack(local_cloud, tmp_path_factory.mktemp("own") / "orderline.yaml")
     stack.destroy(NAME)
 
 
@@ -150,7 +163,7 @@ def test_a_healthy_stack_has_no_findings(broken_stack: BrokenStack) -> None:
         (
             lambda broken: broken.mapping(ScalingConfig={"MaximumConcurrency": 1000}),
             lambda broken: broken.mapping(ScalingConfig={"MaximumConcurrency": 10}),
-            "1000 workers may take them all",
+            "1002 workers may take them all",
         ),
         (
             lambda broken: broken.mapping(Enabled=False),
@@ -207,6 +220,31 @@ def test_a_healthy_stack_has_no_findings(broken_stack: BrokenStack) -> None:
             lambda broken: broken.no_bucket(),
             lambda broken: broken.create_bucket(),
             "does not exist: no file can be uploaded",
+        ),
+        (
+            lambda broken: broken.mapping("HeavyOrderWorker", Enabled=False),
+            lambda broken: broken.mapping("HeavyOrderWorker", Enabled=True),
+            "mapping of HeavyOrderWorker is Disabled",
+        ),
+        (
+            lambda broken: broken.queue("HeavyOrdersQueue", VisibilityTimeout="599"),
+            lambda broken: broken.queue("HeavyOrdersQueue", VisibilityTimeout="600"),
+            "a message of the lane heavy is visible again after 599 s",
+        ),
+        (
+            lambda broken: broken.queue("HeavyOrdersQueue", RedrivePolicy=""),
+            lambda broken: broken.redrive(30, "HeavyOrdersQueue"),
+            "queue of the lane heavy has no dead-letter queue",
+        ),
+        (
+            lambda broken: broken.worker("HeavyOrderWorker", LANES='{"heavy": 60}'),
+            lambda broken: broken.worker("HeavyOrderWorker", LANES='{"heavy": 100}'),
+            "timeout of HeavyOrderWorker is 100 s, but its LANES is 60",
+        ),
+        (
+            lambda broken: broken.secret(False),
+            lambda broken: broken.secret(True),
+            "the secret KEY is not stored (SSM parameter /key)",
         ),
         (lambda broken: broken.ttl(False), lambda broken: broken.ttl(True), "TTL is off"),
         (lambda broken: broken.take_token(), lambda broken: broken.give_token(), "no access token"),

@@ -136,6 +136,20 @@ def test_a_dead_letter_of_a_lane_gets_another_message_there(cloud: Cloud) -> Non
     assert cloud.get(order["id"])["result"] == "heavy"
 
 
+def test_an_order_of_a_removed_lane_runs_where_its_task_is_now(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_lane("heavy")
+    order = cloud.place("where")
+    cloud.sqs.delete_queue(QueueUrl=queue.url("heavy"))
+    monkeypatch.delenv("LANES")
+    move("default")
+    cloud.clock.advance(200)
+    cloud.sweep()
+    cloud.drain()
+    assert cloud.get(order["id"])["result"] == "default"
+
+
 def test_an_unknown_lane_is_a_mistake_that_names_the_lanes_and_the_fix() -> None:
     with pytest.raises(TaskMistake, match=r"no lane 'hevy', only default, heavy, .*orderline.yaml"):
         in_lane("hevy")

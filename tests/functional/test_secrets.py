@@ -141,6 +141,7 @@ def test_the_laptop_s_secrets_are_lines_of_a_file_for_its_owner_alone(laptop: Pa
         (("set", "OTHER"), "x", "no secret 'OTHER' is declared (declared: SHARED, STRIPE_KEY)"),
         (("set", "STRIPE_KEY"), "\n", "the value is empty"),
         (("set", "STRIPE_KEY"), "one\ntwo", "one line"),
+        (("set", "STRIPE_KEY"), "one\rtwo", "one line"),
         (("delete", "STRIPE_KEY"), None, "not stored"),
     ],
 )
@@ -151,6 +152,15 @@ def test_a_command_that_can_not_be_done_says_why(
     assert code == 1
     assert message in output
     assert not laptop.exists()
+
+
+def test_a_file_that_was_made_by_hand_keeps_its_comments_and_becomes_private(laptop: Path) -> None:
+    laptop.parent.mkdir()
+    laptop.write_text("# test keys\nSTRIPE_KEY = a\n\nSHARED=b\n")
+    laptop.chmod(0o644)
+    assert run("set", "STRIPE_KEY", value="c\r\n")[0] == 0
+    assert laptop.read_text() == "# test keys\n\nSHARED=b\nSTRIPE_KEY=c\n"
+    assert stat.S_IMODE(laptop.stat().st_mode) == 0o600
 
 
 def test_a_line_of_the_file_that_is_not_a_secret_is_named(laptop: Path) -> None:

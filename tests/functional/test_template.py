@@ -119,7 +119,7 @@ def test_the_longest_run_and_the_longest_backoff_are_within_sqs_twelve_hours(
         ({"order_retention_s": 7 * 86400 + 1}, "FileDays"),
     ],
 )
-def test_a_broken_relation_is_found_and_has_a_hint(values: dict[str, int], message: str) -> None:
+def test_a_broken_relation_is_found_and_has_a_hint(values: dict[str, Any], message: str) -> None:
     broken = replace(Timings.of_template(template("dev"), {}), **values)
     (finding,) = broken.findings()
     assert message in finding.fix

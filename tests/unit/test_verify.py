@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from dev.doctor import StackState, _alarms_without_topic, _disabled_mappings, _too_many_workers
+from dev.doctor import _alarms_without_topic, _disabled_mappings, _too_many_workers
+from dev.stack_state import StackState
 from dev.verify.aws_checks import is_tolerated
 from dev.verify.checks import Check
 from dev.verify.verify import run, summarized

@@ -1,0 +1,143 @@
+"""Read the state of a running stack from AWS, for `python -m dev doctor`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from dev import aws
+from dev.deploy import data, stack
+from dev.packaging.lanes import lanes, logical
+
+BLOCKED = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
+
+
+@dataclass(frozen=True)
+class BucketState:
+    """State of the bucket of files."""
+
+    name: str
+    exists: bool
+    blocked: bool = False
+    """True if all public access is blocked."""
+    days: int | None = None
+    """Days after which S3 deletes a file; None: never."""
+
+
+@dataclass(frozen=True)
+class StackState:
+    """State of a stack on AWS, read once for all checks. Keys of the dicts are logical names."""
+
+    name: str
+    functions: dict[str, Any]
+    mappings: dict[str, Any]
+    queues: dict[str, dict[str, str]]
+    """Attributes of the queue of each function that has one."""
+    ttl: str
+    tokens: int
+    retentions: dict[str, int | None]
+    """Days that the log of each function is retained; None: forever."""
+    concurrency: int
+    """Concurrent executions of the account that are not reserved for single functions."""
+    alarms_without_a_topic: int = field(default=0)
+    missing_secrets: tuple[tuple[str, str], ...] = ()
+    """Declared secrets that are not stored: their names and SSM parameters."""
+    bucket: BucketState | None = None
+    """None: a version without files deployed the stack."""
+
+
+def read_state(name: str) -> StackState:
+    """Read the state of the stack from AWS. Raises StackError if there is no such stack."""
+    stack.outputs(name)
+    resources = stack.resources(name)
+    functions = {
+        each: aws.client("lambda").get_function_configuration(FunctionName=id)
+        for each, (kind, id) in resources.items()
+        if kind == "AWS::Lambda::Function"
+    }
+    queues = {"DeadLetters": "DeadQueue"} | {
+        logical(lane, "OrderWorker"): logical(lane, "OrdersQueue") for lane in lanes(resources)
+    }
+    limits = aws.client("lambda").get_account_settings()["AccountLimit"]
+    return StackState(
+        name,
+        functions,
+        mappings={name: _mapping(functions[name]["FunctionName"]) for name in queues},
+        queues={name: _attributes(resources[queue][1]) for name, queue in queues.items()},
+        ttl=_ttl(f"{name}-orders"),
+        tokens=_tokens(f"{name}-tokens"),
+        retentions={
+            each: _retention(function["LoggingConfig"]["LogGroup"])
+            for each, function in functions.items()
+        },
+        concurrency=limits["UnreservedConcurrentExecutions"],
+        alarms_without_a_topic=_count_alarms_without_topic(name),
+        missing_secrets=_secrets_without_value(functions),
+        bucket=_bucket(resources["FilesBucket"][1]) if "FilesBucket" in resources else None,
+    )
+
+
+def _bucket(name: str) -> BucketState:
+    if not data.bucket_exists(name):
+        return BucketState(name, exists=False)
+    try:
+        response = aws.client("s3").get_public_access_block(Bucket=name)
+        settings = response["PublicAccessBlockConfiguration"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "NoSuchPublicAccessBlockConfiguration":
+            raise
+        settings = {}
+    blocked = all(settings.get(each) for each in BLOCKED)
+    return BucketState(name, exists=True, blocked=blocked, days=data.lifecycle_days(name))
+
+
+def _secrets_without_value(functions: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Return the secrets of any worker whose SSM parameters do not exist."""
+    declared = {
+        pair
+        for function in functions.values()
+        for pair in json.loads(function["Environment"]["Variables"].get("SECRETS", "{}")).items()
+    }
+    parameters = sorted({parameter for _, parameter in declared})
+    missing: set[str] = set()
+    for at in range(0, len(parameters), 10):  # at most 10 in a call
+        response = aws.client("ssm").get_parameters(Names=parameters[at : at + 10])
+        missing.update(response["InvalidParameters"])
+    return tuple(sorted(pair for pair in declared if pair[1] in missing))
+
+
+def _mapping(function: str) -> Any:
+    response = aws.client("lambda").list_event_source_mappings(FunctionName=function)
+    mappings = response["EventSourceMappings"]
+    return mappings[0] if mappings else None
+
+
+def _attributes(url: str) -> dict[str, str]:
+    response = aws.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
+    return dict(response["Attributes"])
+
+
+def _ttl(table: str) -> str:
+    response = aws.client("dynamodb").describe_time_to_live(TableName=table)
+    return str(response["TimeToLiveDescription"]["TimeToLiveStatus"])
+
+
+def _tokens(table: str) -> int:
+    return int(aws.client("dynamodb").scan(TableName=table, Limit=1)["Count"])
+
+
+def _retention(group: str) -> int | None:
+    groups = aws.client("logs").describe_log_groups(logGroupNamePrefix=group)["logGroups"]
+    return next(
+        (each.get("retentionInDays") for each in groups if each["logGroupName"] == group), None
+    )
+
+
+def _count_alarms_without_topic(name: str) -> int:
+    ids = [id for kind, id in stack.resources(name).values() if kind == "AWS::CloudWatch::Alarm"]
+    alarms = aws.client("cloudwatch").describe_alarms(AlarmNames=ids)["MetricAlarms"] if ids else []
+    return sum(not alarm.get("AlarmActions") for alarm in alarms)
