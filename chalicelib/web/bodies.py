@@ -82,6 +82,7 @@ class OrderInList(Struct, kw_only=True):
 
     id: Id
     task: str
+    lane: Annotated[str, Meta(description="The lane in which its task runs now")]
     status: Annotated[StatusName, Meta(description=_STATUSES)]
     done: Annotated[bool, Meta(description="True once the status is final")]
     attempts: Annotated[int, Meta(description="Attempts started since the last retry")]
@@ -118,6 +119,7 @@ class Task(Struct):
     name: str
     description: str
     input_schema: Annotated[dict[str, Any], Meta(description="JSON Schema 2020-12")]
+    lane: Annotated[str, Meta(description="The queue and the worker that run it")]
     max_attempts: int
     timeout_s: float | None
 
@@ -205,6 +207,7 @@ def order_in_list(order: orders.Order, request: Request) -> OrderInList:
     return OrderInList(
         id=order.id,
         task=order.task,
+        lane=tasks.lane_of(order.task),
         status=order.status.value,
         done=order.status.final,
         attempts=order.attempts,
@@ -225,6 +228,7 @@ def task(task: tasks.Task) -> Task:
         task.name,
         task.description,
         task.signature.schema(),
+        task.lane,
         task.max_attempts,
         task.timeout_s,
     )

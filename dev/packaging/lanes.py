@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from dev.packaging import PackageError
-from dev.packaging.own import DEFAULT, Environment, Lane, Own
+from dev.packaging.own import DEFAULT, NAME, Environment, Lane, Own
 
 # The resources of the default lane, which each other lane has too
 PARTS = (
@@ -223,10 +223,14 @@ def _set_parameters(template: Json, own: Own) -> None:
     for name, value in own.parameters.items():
         if name not in parameters:
             known = ", ".join(sorted(parameters))
-            raise PackageError(f"there is no parameter {name} in the template; it has: {known}")
+            raise PackageError(
+                f"{NAME}: there is no parameter {name} in the template; it has: {known}"
+            )
         number = parameters[name]["Type"] == "Number"
         if number and not str(value).isdigit():
-            raise PackageError(f"the parameter {name} must be a whole number, not {value!r}")
+            raise PackageError(
+                f"{NAME}: the parameter {name} must be a whole number, not {value!r}"
+            )
         parameters[name]["Default"] = int(value) if number else str(value)
 
 
@@ -234,7 +238,7 @@ def _add_resources(resources: Json, own: Own) -> None:
     for name, resource in own.resources.items():
         if name not in resources and "Type" not in resource:
             raise PackageError(
-                f"resources.{name} has no Type, and the template has no resource of that name"
+                f"{NAME}: resources.{name} has no Type, and the template has no resource of that name"
             )
         resources[name] = _deep_merged(resources.get(name, {}), resource)
 

@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, MutableMapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
 import msgspec
 import yaml
@@ -79,6 +79,14 @@ class Lane(Struct, frozen=True, forbid_unknown_fields=True):
     """Secrets of this lane's worker."""
     rights: list[Right] = field(default_factory=list)
     """Statements for the role of this lane's worker."""
+
+
+# The smallest and the largest value of each number of a lane
+_RANGES = {
+    name: (hint.__args__[0].__metadata__[0].ge, hint.__args__[0].__metadata__[0].le)
+    for name, hint in get_type_hints(Lane, include_extras=True).items()
+    if name not in ("environment", "secrets", "rights")
+}
 
 
 class Own(Struct, frozen=True, forbid_unknown_fields=True):
@@ -154,7 +162,7 @@ def read(stage: str = "", path: Path | None = None) -> Own:
     try:
         content = yaml.load(path.read_text(), Loader) or {}
     except (OSError, UnicodeError, yaml.YAMLError) as error:
-        raise PackageError(f"{NAME} can't be read: {error}") from error
+        raise PackageError(f"{NAME} can't be read: {' '.join(str(error).split())}") from error
     stages = content.pop("stages", None) or {} if isinstance(content, dict) else {}
     if not isinstance(stages, dict):
         raise PackageError(f"{NAME}: `stages` must map the names of stages to members of this file")
@@ -205,7 +213,7 @@ def _converted(content: Any, stage: str = "") -> Own:
     lanes = content.get("lanes") if isinstance(content, dict) else None
     if isinstance(lanes, dict):
         content["lanes"] = {
-            name: _convert(lane or {}, Lane, f"{where}: lanes.{name}")
+            name: _convert(lane or {}, Lane, f"{where}: lanes.{name}", ".")
             for name, lane in lanes.items()
         }
     own = _convert(content, Own, where)
@@ -214,18 +222,21 @@ def _converted(content: Any, stage: str = "") -> Own:
     return own
 
 
-def _convert(content: Any, type: type[T], where: str) -> T:
+def _convert(content: Any, type: type[T], where: str, at: str = ": ") -> T:
     """Convert a part of the file. Raises PackageError."""
     if isinstance(content, dict):  # a member without a value is as good as none
         content = {name: member for name, member in content.items() if member is not None}
     try:
         return msgspec.convert(content, type)
     except msgspec.ValidationError as error:
-        names = [each.encode_name for each in msgspec.structs.fields(type)]
-        if type is Own:
-            names.append("stages")
-        hint = f"; the members are {', '.join(names)}" if "unknown field" in str(error) else ""
-        raise PackageError(f"{where}: {error}{hint}") from error
+        reason, _, member = str(error).partition(" - at `$.")
+        member = member.rstrip("`")
+        if "unknown field" in reason:
+            names = [each.encode_name for each in msgspec.structs.fields(type)]
+            reason += f"; the members are {', '.join([*names, 'stages'] if type is Own else names)}"
+        elif type is Lane and member in _RANGES:
+            reason = "must be from {} to {}".format(*_RANGES[member])
+        raise PackageError(f"{where}{member and at + member}: {reason}") from error
 
 
 def _mistakes(own: Own) -> Iterator[str]:

@@ -7,6 +7,7 @@ type Column = "preparing" | "ready" | "problem";
 interface OrderInList {
   id: string;
   task: string;
+  lane: string;
   status: Status;
   done: boolean;
   attempts: number;

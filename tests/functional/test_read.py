@@ -135,6 +135,7 @@ def test_the_tasks_are_listed_with_their_input_schemas(cloud: Cloud) -> None:
     assert items["write_card"] == {
         "name": "write_card",
         "description": "Write a card.",
+        "lane": "default",
         "max_attempts": 2,
         "timeout_s": 9,
     }

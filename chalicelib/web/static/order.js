@@ -74,6 +74,7 @@ function facts(order) {
   const rows = [["Order", order.id], ["Task", order.task], ["Placed", moment(order.created_at)]];
   if (order.run_at) rows.push(["Not before", moment(order.run_at)]);
   if (order.done) rows.push(["Ended", moment(order.updated_at)]);
+  if (order.lane !== "default") rows.push(["Lane", order.lane]);
   rows.push(["Attempts", `${order.attempts} of at most ${order.max_attempts}`]);
   if (order.links?.parent) rows.push(["Follows", link(order.links.parent)]);
   if (order.links?.follow_ups) rows.push(["Followed by", ...order.links.follow_ups.map(link)]);
