@@ -53,6 +53,8 @@ check: ## Check style, types, import layers, the packaged template and known vul
 	$(VENV) -m mypy
 	.venv/bin/lint-imports --no-cache
 	$(VENV) -m dev.check_board
+	ORDERLINE_YAML=tests/acceptance/orderline.yaml $(VENV) -m dev package --stage dev
+	.venv/bin/cfn-lint build/dev/out/template.json
 	$(VENV) -m dev package --stage dev
 	$(VENV) -m dev package --stage prod
 	.venv/bin/cfn-lint build/dev/out/template.json build/prod/out/template.json

@@ -238,7 +238,7 @@ def _add_resources(resources: Json, own: Own) -> None:
     for name, resource in own.resources.items():
         if name not in resources and "Type" not in resource:
             raise PackageError(
-                f"{NAME}: resources.{name} has no Type, and the template has no resource of that name"
+                f"{NAME}: resources.{name} has no Type, and the template has no such resource"
             )
         resources[name] = _deep_merged(resources.get(name, {}), resource)
 

@@ -182,7 +182,8 @@ def test_parameters_and_resources_change_the_template(file: Path) -> None:
     made = of(
         file,
         "parameters: {LogDays: 30, CorsOrigins: 'https://a.example'}\n"
-        "resources: {OrderSweeper: {Properties: {MemorySize: 768}}, Mine: {Type: AWS::SNS::Topic}}\n",
+        "resources: {OrderSweeper: {Properties: {MemorySize: 768}},"
+        " Mine: {Type: AWS::SNS::Topic}}\n",
     )
     assert made["Parameters"]["LogDays"]["Default"] == 30
     assert made["Parameters"]["CorsOrigins"]["Default"] == "https://a.example"
