@@ -23,7 +23,7 @@ EVENTS: dict[str, tuple[list[list[str]], dict[str, str]]] = {
     "attempt_began": ([_BY_STACK, _BY_TASK], {"attempts": "Count", "age_ms": "Milliseconds"}),
     "attempt_ended": ([_BY_STACK, _BY_TASK], {"duration_ms": "Milliseconds"}),
     "order_ended": ([_BY_STATUS], {"orders_ended": "Count"}),
-    "message_forwarded": ([_BY_STACK], {"forwarded": "Count"}),
+    "message_forwarded": ([_BY_STACK], {"messages_forwarded": "Count"}),
     "send_failed": ([_BY_STACK], {"sends_failed": "Count"}),
     "swept": ([_BY_STACK], {"largest_overdue_s": "Seconds", "resent": "Count"}),
     "dead_letter": ([_BY_STACK], {"dead_letters": "Count"}),

@@ -114,23 +114,30 @@ def _adapted(
     return numbered(template, parameters) if _endpoint() else template
 
 
-def require_empty_queues(change_set: ChangeSet) -> None:
+def require_empty_queues(change_set: ChangeSet, hint: str = "") -> None:
     """Drop the change set and raise StackError if it deletes a queue that has messages."""
     ids = {} if change_set.new else resources(change_set.stack)
     for change in change_set.changes:
-        if (change.action, change.kind) != ("Remove", QUEUE):
-            continue
-        counts = aws.client("sqs").get_queue_attributes(
-            QueueUrl=ids[change.name][1], AttributeNames=list(_COUNTS)
-        )["Attributes"]
-        if messages := sum(int(counts[name]) for name in _COUNTS):
+        if (change.action, change.kind) == ("Remove", QUEUE) and (
+            count := _messages(ids[change.name][1])
+        ):
             drop(change_set)
             raise StackError(
-                f"{messages} {'message is' if messages == 1 else 'messages are'} still in the queue"
+                f"{count} {'message is' if count == 1 else 'messages are'} still in the queue"
                 f" {change.name}, which this change would delete; nothing was changed. Keep its"
                 " lane in orderline.yaml, let its tasks name another lane and deploy: its worker"
-                " forwards the messages. Remove the lane when its queue is empty"
+                f" forwards the messages. Remove the lane when its queue is empty{hint}"
             )
+
+
+def _messages(url: str) -> int:
+    """Return the number of messages in a queue, hidden and delayed ones included."""
+    sqs = aws.client("sqs")
+    try:
+        counts = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=list(_COUNTS))["Attributes"]
+    except sqs.exceptions.QueueDoesNotExist:  # it was deleted by hand
+        return 0
+    return sum(int(counts[name]) for name in _COUNTS)
 
 
 def drop(change_set: ChangeSet) -> None:

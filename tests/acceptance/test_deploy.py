@@ -136,6 +136,7 @@ def test_a_lane_is_removed_only_when_its_queue_is_empty(clean: LocalCloud, tmp_p
     assert refused.returncode == 1
     assert "1 message is still in the queue HeavyOrdersQueue" in refused.stderr
     assert "its worker forwards" in refused.stderr
+    assert "DROP_MESSAGES=1" in refused.stderr
     sqs.get_queue_url(QueueName="orderline-dev-orders-heavy")
     assert "nothing to change" in typed("deploy", "--stage", "dev", environment=with_lane).stdout
 

@@ -58,7 +58,7 @@ def test_a_retry_and_a_requeue_go_to_the_lane(cloud: Cloud) -> None:
 
 @pytest.mark.parametrize(("old", "new"), [("default", "heavy"), ("heavy", "default")])
 def test_a_moved_task_s_message_is_forwarded_without_an_attempt(
-    cloud: Cloud, old: str, new: str
+    cloud: Cloud, capsys: pytest.CaptureFixture[str], old: str, new: str
 ) -> None:
     in_lane(old)
     order = cloud.place("where")
@@ -67,6 +67,8 @@ def test_a_moved_task_s_message_is_forwarded_without_an_attempt(
     with tapped() as wire:
         cloud.drain(lane=old)
         assert wire.calls == ["SendMessage"]
+    (line,) = capsys.readouterr().out.splitlines()[-1:]
+    assert json.loads(line)["messages_forwarded"] == 1
     assert (cloud.messages(lane=old), cloud.messages(lane=new)) == (0, 1)
     cloud.drain(lane=new)
     assert cloud.get(order["id"])["result"] == new
