@@ -19,7 +19,8 @@ MAX_HISTORY = 20  # attempts to which an order's history is cut
 MAX_MESSAGE = 1000  # characters of an error's message
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-delay-queues.html
 MAX_DELAY_S = 900
-CLOCK_SKEW_S = 2  # between SQS's clock and ours
+CLOCK_SKEW_S = 2  # between SQS's clock and ours, and between two of ours
+START_WITHIN_S = 3  # of its slot, a first attempt; see table/slots.py
 # Prefixes of the due index's partitions
 QUEUED = "queued"  # has a message in the queue
 SCHEDULED = "scheduled"  # waits for the sweeper to send its message
@@ -73,6 +74,7 @@ RESEND = Transition("T9", OPEN, None)
 POSTPONE = Transition("T10", OPEN, None)
 RETRY = Transition("T11", (Status.FAILED, Status.CANCELLED), Status.PENDING)
 REPORT = Transition("T12", (Status.RUNNING,), None)
+RESCHEDULE = Transition("T13", (Status.PENDING,), None)
 TRANSITIONS = (
     PLACE,
     CLAIM,
@@ -85,6 +87,7 @@ TRANSITIONS = (
     POSTPONE,
     RETRY,
     REPORT,
+    RESCHEDULE,
 )
 
 
@@ -172,12 +175,20 @@ class Order(Struct, frozen=True):
     """Id of the file with a large input; None: `input` has it. Set by place."""
     run_at: Micros | None = None
     """Earliest time of the first attempt; None: at once. Set by place."""
+    slot_at: Micros | None = None
+    """The slot of a task with per_minute, for the first attempt; None: none yet, or no limit.
+
+    Set by place, reschedule and claim, removed by retry.
+    """
     lease_until: Micros | None = None
     """End of the worker's lease; None: not claimed. Set by claim, removed when the attempt ends."""
     check_at: Micros | None = None
     """Time of the sweeper's next check; None: final. Set as check_shard, and by put back."""
     check_shard: str | None = None
-    """Partition in the due index; None: final. Set by place, resend, postpone, retry."""
+    """Partition of the due index; None: final.
+
+    Set by place, resend, postpone, retry and reschedule.
+    """
     result: str | None = None
     """JSON text of what the task returned. Set by succeed, removed by retry."""
     result_file: str | None = None
@@ -207,6 +218,10 @@ class Order(Struct, frozen=True):
         """The time from which this retry round could run; its age counts from here."""
         return max(self.created_at, self.run_at or 0, self.round_started_at or 0)
 
+    def in_slot(self, now: Micros) -> bool:
+        """Return True if the first attempt of a task with per_minute may start."""
+        return self.slot_at is not None and start_of_slots(now) < self.slot_at <= now
+
     def held(self, now: Micros) -> bool:
         """Return True if a worker's lease is in force."""
         return self.lease_until is not None and self.lease_until >= now
@@ -227,13 +242,24 @@ class Dispatch(Struct, frozen=True):
     """Delay in seconds with which to send the message now; None: the sweeper sends it later."""
 
 
+def start_of_slots(now: Micros) -> Micros:
+    """Return the time after which a slot must lie that an attempt may use now."""
+    return now - START_WITHIN_S * SECOND
+
+
 def dispatch(
-    order_id: str, now: Micros, run_at: Micros | None, wait_s: int, shards: int
+    order_id: str,
+    now: Micros,
+    run_at: Micros | None,
+    wait_s: int,
+    shards: int,
+    slot_at: Micros | None = None,
 ) -> Dispatch:
     """Decide how an order gets to the queue: now, with a delay, or later by the sweeper.
 
     SQS delays a message by at most 15 minutes; an order that runs later than that waits in the due
-    index. Clocks differ, so a message is delayed a little longer than the order must wait.
+    index. Clocks differ, so a message is delayed a little longer than the order must wait. It would
+    miss a slot, so the worker keeps the message of a slot that is early.
 
     Args:
         order_id: spreads orders over the partitions of the due index
@@ -241,10 +267,12 @@ def dispatch(
         run_at: the earliest time of the first attempt; None: at once
         wait_s: seconds after which the sweeper checks an order that could have run
         shards: number of partitions of the due index
+        slot_at: the slot of a task with per_minute, which is not before `run_at`; None: no slot
     """
+    skew_s = 0 if slot_at else CLOCK_SKEW_S
     shard = zlib.crc32(order_id.encode()) % shards
-    ahead = max(0, (run_at or 0) - now)
-    delay_s = ceil_div(ahead, SECOND) + CLOCK_SKEW_S if ahead else 0
+    ahead = max(0, (slot_at or run_at or 0) - now)
+    delay_s = ceil_div(ahead, SECOND) + skew_s if ahead else 0
     if delay_s > MAX_DELAY_S:
         send_at = now + ahead - (MAX_DELAY_S - CLOCK_SKEW_S) * SECOND
         return Dispatch(send_at, f"{SCHEDULED}#{shard}", None)

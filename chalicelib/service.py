@@ -31,7 +31,7 @@ from chalicelib.errors import (
 from chalicelib.execution.file import complete
 from chalicelib.execution.signature import as_json
 from chalicelib.orders import Dispatch, Failure, Order, Status
-from chalicelib.table import transitions
+from chalicelib.table import slots, transitions
 from chalicelib.tasks import Task, find, lane_of
 
 MAX_DIRECT_DEPTH = 10  # follow-ups in a chain before the sweeper sends the next one
@@ -71,8 +71,9 @@ class Placed:
 def place(owner: str, new_order: NewOrder, parent: Order | None = None) -> Placed:
     """Check the input, write the row and send the message: two AWS calls, none if it is refused.
 
-    An input with files takes a call more for each. Raises UnknownTask, InvalidInput, FileMissing,
-    TooLarge, KeyReused; Unavailable if it is unknown whether the row was written.
+    An input with files takes a call more for each, a task with per_minute one for the slot. Raises
+    UnknownTask, InvalidInput, FileMissing, TooLarge, KeyReused; Unavailable if it is unknown
+    whether the row was written.
     """
     try:
         order, dispatch = _build_order(owner, new_order, parent)
@@ -80,6 +81,12 @@ def place(owner: str, new_order: NewOrder, parent: Order | None = None) -> Place
         if accepted := _accepted_before(owner, new_order):
             return accepted
         raise
+    if per_minute := find(order.task).per_minute:
+        # A parent's later attempt repeats its follow-ups, which would waste their slots
+        repeated = parent is not None and (parent.attempts > 1 or parent.retry_round > 0)
+        if repeated and (accepted := _accepted_before(owner, new_order)):
+            return accepted
+        order, dispatch = _with_slot(order, dispatch, per_minute)
     stored = transitions.insert(order)
     replayed = stored.fence != order.fence
     if not replayed:
@@ -90,8 +97,22 @@ def place(owner: str, new_order: NewOrder, parent: Order | None = None) -> Place
     return Placed(stored, replayed)
 
 
+def _with_slot(order: Order, dispatch: Dispatch, per_minute: float) -> tuple[Order, Dispatch]:
+    """Reserve the slot of a new order. It is the last thing before the row is written.
+
+    The worker reserves it if the order runs later, since all others would wait for it too, and if
+    the sweeper sends the message.
+    """
+    if order.run_at or dispatch.delay_s is None:
+        return order, dispatch
+    slot_at = slots.reserve(order.task, per_minute)
+    dispatch = slots.dispatch(order, slot_at)
+    check = {"check_at": dispatch.check_at, "check_shard": dispatch.check_shard}
+    return replace(order, slot_at=slot_at, **check), dispatch
+
+
 def _accepted_before(owner: str, new_order: NewOrder) -> Placed | None:
-    """Return the order that an earlier, equal request placed: its files may be gone by now."""
+    """Return the order that an earlier, equal request placed, or None."""
     stored = transitions.get(owner, new_order.id) if new_order.id else None
     if stored is None or stored.fingerprint != new_order.fingerprint():
         return None

@@ -28,7 +28,7 @@ from chalicelib import auth, config, queue, secrets
 from chalicelib.clock import SECOND
 from chalicelib.ids import key_of
 from chalicelib.orders import Order
-from chalicelib.table import transitions
+from chalicelib.table import slots, transitions
 from chalicelib.table.items import decode_order
 from testkit import signed, template
 from testkit.clock import Clock
@@ -318,5 +318,6 @@ def running(**parameters: int) -> Iterator[Cloud]:
     with patch.dict("os.environ", environment), mock_aws(), clock.installed():
         auth.forget()
         secrets.forget()
+        slots.forget()
         with signed.installed():
             yield Cloud(clock, **parameters)

@@ -22,6 +22,9 @@ from chalicelib.execution.file import Store, files_in
 from chalicelib.execution.signature import Signature, as_json, qualified_name
 
 MIN_PERIOD_S = 60  # the sweeper's own period
+MIN_PER_MINUTE = 0.0007
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html
+MAX_PER_MINUTE = 60_000
 Function = TypeVar("Function", bound=Callable[..., Any])
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _registry: dict[str, Task] = {}
@@ -43,6 +46,7 @@ class Task:
     every_s: float | None
     cron: str | None
     lane: str
+    per_minute: float | None
 
     @property
     def description(self) -> str:
@@ -82,6 +86,7 @@ def task(
     every_s: float | None = ...,
     cron: str | None = ...,
     lane: str = ...,
+    per_minute: float | None = ...,
 ) -> Callable[[Function], Function]: ...
 
 
@@ -101,6 +106,8 @@ def task(function: Function | None = None, **options: Any) -> Any:
         every_s: place an order at this interval, in seconds, from the first tick after a deploy
         cron: place orders by five cron fields in UTC, such as `0 6 * * mon`
         lane: the lane that runs the task, declared in orderline.yaml; default: `default`
+        per_minute: maximum number of orders that start in any 60 seconds, by all workers together;
+            later attempts of an order are not counted. Default: no limit
 
     Raises TaskMistake, at import, if the name is taken or an option is not valid.
     """
@@ -144,6 +151,7 @@ def _declare(
     every_s: float | None = None,
     cron: str | None = None,
     lane: str = config.DEFAULT_LANE,
+    per_minute: float | None = None,
 ) -> Task:
     name = function.__name__
     if not _NAME.fullmatch(name) or inspect.iscoroutinefunction(function):
@@ -153,6 +161,7 @@ def _declare(
         )
     _check_limits(name, max_attempts)
     _check_lane(name, lane, timeout_s)
+    _check_rate(name, per_minute)
     signature = Signature.of(function)
     _check_period(name, signature, every_s, cron)
     return Task(
@@ -168,6 +177,7 @@ def _declare(
         every_s,
         cron,
         lane,
+        per_minute,
     )
 
 
@@ -194,6 +204,14 @@ def _check_lane(name: str, lane: str, timeout_s: float | None) -> None:
         raise TaskMistake(
             f"{name}: timeout_s is {timeout_s}; it must be over 0 and under"
             f" {timeouts[lane]}, the worker function's own timeout ({setting})"
+        )
+
+
+def _check_rate(name: str, per_minute: float | None) -> None:
+    if per_minute is not None and not MIN_PER_MINUTE <= per_minute <= MAX_PER_MINUTE:
+        raise TaskMistake(
+            f"{name}: per_minute is {per_minute}; it must be from {MIN_PER_MINUTE} (about one a"
+            f" day) to {MAX_PER_MINUTE} (a row of DynamoDB takes 1,000 writes a second)"
         )
 
 

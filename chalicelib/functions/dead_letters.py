@@ -44,6 +44,7 @@ def _process_dead_letter(message: Message) -> Ack:
                 order.run_at,
                 config.settings().resend_after_s,
                 config.settings().due_shards,
+                order.slot_at,
             )
             transitions.postpone(order, dispatch)
     return Ack()

@@ -129,7 +129,8 @@ def _check_order(key: str, result: SweepResult, budgets: Budgets) -> None:
 def _resend(order: Order, lane: str, now: Micros) -> None:
     """Record the requeue, then send: a crash in between delays the order, but does not lose it."""
     wait_s = min(config.settings().resend_after_s * 2**order.requeue_count, 3600)
-    dispatch = orders.dispatch(order.id, now, order.run_at, wait_s, config.settings().due_shards)
+    shards = config.settings().due_shards
+    dispatch = orders.dispatch(order.id, now, order.run_at, wait_s, shards, order.slot_at)
     updated = transitions.resend(order, dispatch)
     if dispatch.delay_s is not None:
         queue.send(updated, dispatch.delay_s, lane)

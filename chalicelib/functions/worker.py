@@ -30,6 +30,7 @@ from chalicelib.execution.context import Context
 from chalicelib.execution.file import files_in
 from chalicelib.execution.time_limit import TimeLimit, deadline
 from chalicelib.files import OrderFiles
+from chalicelib.functions import rate
 from chalicelib.orders import Failure, Order, Progress, Success
 from chalicelib.queue import Ack, Keep, Message
 from chalicelib.table import transitions
@@ -74,19 +75,26 @@ def _process_message(
     if time_left_s() <= needed_s + MARGIN_S:
         return Keep(0, "no_time_left")
     lease_until = clock.now() + int((time_left_s() + LEASE_MARGIN_S) * SECOND)
+    claim = transitions.claim_in_slot if task.per_minute else transitions.claim
     try:
-        order = transitions.claim(message.key, task.name, lease_until)
+        order = claim(message.key, task.name, lease_until)
     except ConditionFailed as error:
         # The message's task is a hint; the row's task is the one to run
         if error.row and error.row.task != task.name:
             corrected = replace(message, task=error.row.task)
             return _process_message(corrected, time_left_s, needed_s)
-        return _handle_failed_claim(error.row)
+        claimed = _handle_failed_claim(error.row, task, lease_until)
+        if not isinstance(claimed, Order):
+            return claimed
+        order = claimed
     return _run_attempt(order, task, time_left_s)
 
 
-def _handle_failed_claim(row: Order | None) -> Ack | Keep:
-    """Acknowledge or keep the message of an order that can't be claimed."""
+def _handle_failed_claim(row: Order | None, task: Task, lease_until: Micros) -> Order | Ack | Keep:
+    """Acknowledge or keep the message of an order that can't be claimed.
+
+    Return the order, claimed, if it only lacked a slot and there is one now.
+    """
     now = clock.now()
     if row is None or row.status.final or (row.run_at or 0) > now:
         logs.event("claim_refused", status=row.status.value if row else None)
@@ -94,6 +102,8 @@ def _handle_failed_claim(row: Order | None) -> Ack | Keep:
     if row.held(now):
         return Keep(((row.lease_until or 0) - now) // SECOND + 1, "live_lease")
     error = orders.terminal_error(row, now, config.settings().max_age_s)
+    if error is None and task.per_minute and rate.needs_slot(row):
+        return rate.take_slot(row, task.per_minute, lease_until)
     if error is None:
         # The reason disappeared just after the claim failed
         return Keep(0, "claim_again")

@@ -11,10 +11,12 @@ from msgspec.structs import replace
 from chalicelib import clock, config, ids, orders
 from chalicelib.aws.client import client, translated
 from chalicelib.clock import Micros
+from chalicelib.errors import ConditionFailed
 from chalicelib.orders import Attempt, Dispatch, Failure, Order, Progress, Status, Transition
 from chalicelib.table.conditional_write import end, put, update
 from chalicelib.table.items import Values, decode_order, encode
 
+_OUTCOME = ("result", "result_file", "error", "progress")
 _NOT_HELD = "(attribute_not_exists(lease_until) OR lease_until < :now)"
 
 
@@ -45,22 +47,79 @@ def claim(key: str, task: str, lease_until: Micros) -> Order:
     Raises ConditionFailed if the order is final, not due yet, under a live lease, out of attempts,
     or names another task.
     """
+    return _claim(key, task, lease_until, clock.now())
+
+
+def claim_in_slot(key: str, task: str, lease_until: Micros) -> Order:
+    """Claim an order of a task with per_minute: as `claim`, but the first attempt in its slot only.
+
+    Raises ConditionFailed also if the order has no slot yet, or its slot is ahead or over.
+    """
     now = clock.now()
+    where = " AND (attempts > :zero OR (slot_at > :slots AND slot_at <= :now))"
+    return _claim(
+        key, task, lease_until, now, where, {":zero": 0, ":slots": orders.start_of_slots(now)}
+    )
+
+
+def claim_with_slot(current: Order, lease_until: Micros, slot_at: Micros) -> Order:
+    """Claim an order in a slot that was reserved for it just now.
+
+    Raises ConditionFailed if the row changed since it was read, or the slot is over by now.
+    """
+    now = clock.now()
+    current = replace(current, slot_at=slot_at)
+    if not current.in_slot(now):
+        raise ConditionFailed(current)
+    where = " AND fence = :fence"
+    values = {":fence": current.fence}
+    return _claim(current.key, current.task, lease_until, now, where, values, {"slot_at": slot_at})
+
+
+def _claim(
+    key: str,
+    task: str,
+    lease_until: Micros,
+    now: Micros,
+    where: str = "",
+    values: Values | None = None,
+    sets: Values | None = None,
+) -> Order:
+    """Write a claim; `where`, `values` and `sets` are what a task with per_minute adds."""
     return update(
         key,
         orders.CLAIM,
         now,
         "(#status = :pending OR lease_until < :now) AND attempts < max_attempts"
-        " AND (attribute_not_exists(run_at) OR run_at <= :now) AND task = :task",
+        f" AND (attribute_not_exists(run_at) OR run_at <= :now) AND task = :task{where}",
         {
             ":pending": Status.PENDING.value,
             ":now": now,
             ":task": task,
             ":attempt": [Attempt(now)],
+            **(values or {}),
         },
         # The order moves again: if it is lost again, requeue it as soon as the first time
-        sets={"lease_until": lease_until, "requeue_count": 0},
+        sets={"lease_until": lease_until, "requeue_count": 0, **(sets or {})},
         also="attempts = attempts + :one, history = list_append(history, :attempt)",
+    )
+
+
+def reschedule(current: Order, slot_at: Micros, dispatch: Dispatch) -> Order:
+    """Give an order that has no slot, or missed it, a new one that lies ahead.
+
+    Raises ConditionFailed if the row changed since it was read.
+    """
+    return update(
+        current.key,
+        orders.RESCHEDULE,
+        clock.now(),
+        *_held_by(current),
+        sets={
+            "slot_at": slot_at,
+            "check_at": dispatch.check_at,
+            "check_shard": dispatch.check_shard,
+        },
     )
 
 
@@ -189,7 +248,8 @@ def retry(current: Order, dispatch: Dispatch) -> Order:
             "check_shard": dispatch.check_shard,
             "history": list(current.history[-orders.MAX_HISTORY :]),
         },
-        removes=("expires_at", "lease_until", "result", "result_file", "error", "progress"),
+        # In its old slot, another attempt could start in the same minute
+        removes=("slot_at", "expires_at", "lease_until", *_OUTCOME),
     )
 
 
@@ -215,7 +275,7 @@ def _finish(order: Order, transition: Transition, code: str | None, sets: Values
 
 
 def _held_by(order: Order) -> tuple[str, Values]:
-    """Return the condition, and its values, that the row still has the fence of this claim."""
+    """Return the condition, and its values, that the row still has the fence of this order."""
     return "fence = :fence", {":fence": order.fence}
 
 

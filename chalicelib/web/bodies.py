@@ -89,7 +89,9 @@ class OrderInList(Struct, kw_only=True):
     max_attempts: int
     created_at: Time
     updated_at: Time
-    run_at: Annotated[Time | None, Meta(description="Earliest time of the first attempt")]
+    run_at: Annotated[
+        Time | None, Meta(description="Earliest time of the first attempt, or its slot")
+    ]
     error: OrderError | None
     progress: Progress | None
     expires_at: Annotated[Time | None, Meta(description="When the order will be deleted")]
@@ -122,6 +124,9 @@ class Task(Struct):
     lane: Annotated[str, Meta(description="The queue and the worker that run it")]
     max_attempts: int
     timeout_s: float | None
+    per_minute: Annotated[
+        float | None, Meta(description="Maximum of orders that start in any 60 seconds")
+    ]
 
 
 class Tasks(Struct):
@@ -214,7 +219,7 @@ def order_in_list(order: orders.Order, request: Request) -> OrderInList:
         max_attempts=order.max_attempts,
         created_at=time_text(order.created_at),
         updated_at=time_text(order.updated_at),
-        run_at=time_text(order.run_at),
+        run_at=time_text(order.slot_at or order.run_at),
         error=_error(order.error) if order.error else None,
         progress=_progress(order.progress) if order.progress else None,
         expires_at=time_text(order.expires_at * SECOND if order.expires_at else None),
@@ -231,6 +236,7 @@ def task(task: tasks.Task) -> Task:
         task.lane,
         task.max_attempts,
         task.timeout_s,
+        task.per_minute,
     )
 
 

@@ -17,9 +17,10 @@ _MAX_RETRY_AFTER_S = 30
 def retry_after_s(order: Order, now: int) -> int:
     """Return after how many seconds to poll again: the older the order, the later (1, 2, 4 ... 30).
 
-    A delayed order's age counts from its run_at; before that, poll at most every 30 seconds.
+    A delayed order's age counts from its run_at or its slot; before that, poll at most every 30
+    seconds.
     """
-    ahead_s = ceil_div(order.began_at - now, SECOND)
+    ahead_s = ceil_div(max(order.began_at, order.slot_at or 0) - now, SECOND)
     if ahead_s > 0:
         return min(_MAX_RETRY_AFTER_S, ahead_s)
     return min(_MAX_RETRY_AFTER_S, 1 << (1 - ahead_s).bit_length() - 1)

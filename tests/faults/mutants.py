@@ -204,8 +204,8 @@ MUTANTS = (
     _one(
         "an owner's retry keeps the TTL",
         "table/transitions.py",
-        'removes=("expires_at", "lease_until",',
-        'removes=("lease_until",',
+        'removes=("slot_at", "expires_at", "lease_until",',
+        'removes=("slot_at", "lease_until",',
     ),
     _one(
         "an owner's retry ignores the retry round",
@@ -265,7 +265,7 @@ MUTANTS = (
     _one(
         "the delay allows for no clock skew",
         "orders.py",
-        "ceil_div(ahead, SECOND) + CLOCK_SKEW_S if ahead else 0",
+        "ceil_div(ahead, SECOND) + skew_s if ahead else 0",
         "ceil_div(ahead, SECOND)",
     ),
     _one(

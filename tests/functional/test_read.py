@@ -138,6 +138,7 @@ def test_the_tasks_are_listed_with_their_input_schemas(cloud: Cloud) -> None:
         "lane": "default",
         "max_attempts": 2,
         "timeout_s": 9,
+        "per_minute": None,
     }
     assert schema["properties"] == {
         "name": {"type": "string"},

@@ -52,13 +52,17 @@ def reverse(file: tasks.File) -> tasks.File:
 def tick() -> None: ...
 
 
+def paced() -> None: ...
+
+
 @contextmanager
 def registered_tasks(lane: str = config.DEFAULT_LANE) -> Iterator[None]:
     with patch.dict(registry._registry):
         tasks.task(max_attempts=2)(fail)
         tasks.task(busy)
         tasks.task(reverse)
-        tasks.task(every_s=60)(tick)
+        tasks.task(every_s=60, per_minute=60)(tick)
+        tasks.task(per_minute=60)(paced)
         tasks.task(charge)
         _move_tasks(lane)
         yield
@@ -156,6 +160,16 @@ def last_dead_letter(cloud: Cloud, recorder: Recorder) -> None:
     dead_letter(cloud, recorder, claims=2)
 
 
+def work_in_slots(cloud: Cloud, recorder: Recorder) -> None:
+    """Run two orders of a task with per_minute that have missed their slots."""
+    with recorder.of(API):
+        for _ in range(2):
+            cloud.http("POST", "/orders", {"task": "paced"})
+    cloud.clock.advance(60)
+    with recorder.of(WORKER):
+        cloud.drain()
+
+
 def sweep(cloud: Cloud, recorder: Recorder) -> None:
     """Sweep overdue, delayed and periodic orders, and one without attempts left."""
     spent = cloud.place("fail")
@@ -191,6 +205,7 @@ SCENARIOS = (
     transfer,
     work,
     work_on_files,
+    work_in_slots,
     refused_work,
     dead_letter,
     last_dead_letter,

@@ -29,6 +29,7 @@ def test_the_transitions_are_those_of_the_design() -> None:
         "T10": ((P, R), None),
         "T11": ((F, C), P),
         "T12": ((R,), None),
+        "T13": ((P,), None),
     }
 
 

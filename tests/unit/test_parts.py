@@ -16,7 +16,15 @@ ROOT = Path(__file__).parents[2]
         ("sqs", {"queue"}),
         (
             "dynamodb",
-            {"transitions", "conditional_write", "by_time", "by_due", "last_ticks", "auth"},
+            {
+                "transitions",
+                "conditional_write",
+                "by_time",
+                "by_due",
+                "last_ticks",
+                "slots",
+                "auth",
+            },
         ),
     ],
 )

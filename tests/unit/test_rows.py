@@ -31,6 +31,7 @@ FULL = replace(
     version=2**53 + 1,
     round_started_at=4,
     run_at=5,
+    slot_at=9,
     lease_until=6,
     check_at=7,
     check_shard="queued#0",

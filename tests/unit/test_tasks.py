@@ -32,6 +32,7 @@ def test_a_task_without_options_has_the_defaults() -> None:
     plain_task = find("plain")
     assert (plain_task.max_attempts, plain_task.timeout_s) == (5, None)
     assert (plain_task.backoff_s, plain_task.max_backoff_s) == (2, 3600)
+    assert plain_task.per_minute is None
     assert plain_task.description == ""
     assert plain_task.retries(ValueError())
 
@@ -107,6 +108,11 @@ def test_a_function_that_cannot_be_a_task_is_refused(
         ({"timeout_s": -1}, "over 0"),
         ({"timeout_s": 60}, "under 60"),
         ({"timeout_s": float("nan")}, "over 0"),
+        ({"per_minute": 0}, "from 0.0007"),
+        ({"per_minute": -1}, "from 0.0007"),
+        ({"per_minute": 60_001}, "to 60000"),
+        ({"per_minute": float("nan")}, "to 60000"),
+        ({"per_minute": float("inf")}, "to 60000"),
     ],
 )
 def test_an_invalid_option_is_refused(options: dict[str, Any], message: str) -> None:
@@ -117,7 +123,16 @@ def test_an_invalid_option_is_refused(options: dict[str, Any], message: str) -> 
 
 
 @pytest.mark.parametrize(
-    "options", [{"max_attempts": 1}, {"max_attempts": 29}, {"timeout_s": 59.9}, {"timeout_s": 0.1}]
+    "options",
+    [
+        {"max_attempts": 1},
+        {"max_attempts": 29},
+        {"timeout_s": 59.9},
+        {"timeout_s": 0.1},
+        {"per_minute": 0.0007},
+        {"per_minute": 0.5},
+        {"per_minute": 60_000},
+    ],
 )
 def test_an_option_at_its_limit_is_accepted(options: dict[str, Any]) -> None:
     def work() -> None: ...
