@@ -104,6 +104,91 @@ def move_the_task(world: World, kind: str) -> None:
     world.drain()
 
 
+def in_slots(world: World, kind: str) -> None:
+    """Place three orders at once; each starts in its slot."""
+    for member in (kind, "parent", kind):
+        world.place(member, "paced")
+    for _ in range(4):
+        world.drain()
+        world.advance(33)
+    world.drain()
+
+
+def late_for_their_slots(world: World, kind: str) -> None:
+    """Let two orders miss their slots; one gets another slot now, and the other one later."""
+    for member in (kind, "ok"):
+        world.place(member, "paced")
+    world.advance(50)
+    world.drain()
+    world.advance(33)
+    world.drain()
+
+
+def late_for_a_slot_and_far(world: World, kind: str) -> None:
+    """Let an order miss its slot when the next one is more than 15 minutes ahead."""
+    world.place(kind, "paced")
+    world.take_slots(30)
+    world.advance(10)
+    world.drain()
+    world.advance(70)
+    world.sweep()
+    world.advance(16 * 60)
+    world.drain()
+
+
+def early_for_a_slot(world: World, kind: str) -> None:
+    """Deliver a message before the slot, beside the one that is delayed until then."""
+    world.take_slots(2)
+    order_id = world.place(kind, "paced")
+    world.duplicate(order_id)
+    world.drain()
+    world.advance(66)
+    world.drain()
+
+
+def far_slot(world: World, kind: str) -> None:
+    """Place an order whose slot is so far ahead that the sweeper sends its message."""
+    world.take_slots(40)
+    world.place(kind, "paced")
+    world.advance(7 * 60)
+    world.sweep()
+    world.advance(15 * 60)
+    world.drain()
+
+
+def slot_after_run_at(world: World, kind: str) -> None:
+    """Place two orders for the same time, which take their slots then."""
+    for member in (kind, "ok"):
+        world.place(member, "paced", delay_s=100)
+    world.advance(103)
+    world.drain()
+    world.advance(33)
+    world.drain()
+
+
+def retry_in_another_slot(world: World, kind: str) -> None:
+    """Cancel an order with a slot and retry it, and again after its end."""
+    order_id = world.place(kind, "paced")
+    world.cancel(order_id)
+    world.retry(order_id)
+    for _ in range(5):
+        world.drain()
+        world.advance(11)
+    world.retry(order_id)
+    world.drain()
+
+
+def lost_and_dead_with_slots(world: World, kind: str) -> None:
+    """Lose the messages of two orders with slots; one comes to the dead letters."""
+    order_ids = [world.place(kind, "paced") for _ in range(2)]
+    world.lose_messages()
+    world.bury(order_ids[1])
+    world.drain()
+    world.advance(config.settings().resend_after_s + 40)
+    world.sweep()
+    world.drain()
+
+
 def with_file(world: World, kind: str) -> None:
     """Upload a file, and run a task that reads it and returns another."""
     world.upload()
@@ -194,6 +279,14 @@ FLOWS: dict[str, Flow] = {
         batch,
         follow_up,
         move_the_task,
+        in_slots,
+        late_for_their_slots,
+        late_for_a_slot_and_far,
+        early_for_a_slot,
+        far_slot,
+        slot_after_run_at,
+        retry_in_another_slot,
+        lost_and_dead_with_slots,
         with_file,
         follow_up_with_file,
         old_file_and_retry,

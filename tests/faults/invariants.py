@@ -63,14 +63,24 @@ class InvariantChecker:
     """Ids of the stored files, and the times of their last uploads."""
     read_text: Callable[[str], str]
     """Text of a stored file; empty if the file is not stored."""
+    per_minute: int
+    """Orders with a slot that may start in any minute."""
     rows: dict[str, Order] = field(default_factory=dict)
     runs: dict[str, list[Run]] = field(default_factory=dict)
     cancelled_rounds: set[tuple[str, int]] = field(default_factory=set)
+    slots: list[int] = field(default_factory=list)
+    """Slots that a first attempt has used."""
+    starts: list[int] = field(default_factory=list)
+    """Times of first attempts that need a slot."""
     broken: list[str] = field(default_factory=list)
 
     def forget(self) -> None:
-        for record in (self.rows, self.runs, self.cancelled_rounds, self.broken):
-            record.clear()
+        self.rows.clear()
+        self.runs.clear()
+        self.cancelled_rounds.clear()
+        self.slots.clear()
+        self.starts.clear()
+        self.broken.clear()
 
     def check_write(self, row: Order) -> None:
         """Compare a row that was just written with its previous state."""
@@ -118,8 +128,31 @@ class InvariantChecker:
                 self._check_accepted_files(row)
         else:
             self._check_accepted_files(row)
+        if row.task == "paced" and old and (old.attempts, row.attempts) == (0, 1):
+            self._check_start(row)
         self._check_files(row)
         self._check_attributes(row)
+
+    def _check_start(self, row: Order) -> None:
+        """Check the first attempt of an order with a slot, which was claimed now."""
+        start = row.history[-1].start
+        slot_at = row.slot_at or 0
+        distance = (60 + 5) * SECOND // self.per_minute
+        self._must(
+            0 <= start - slot_at < 3 * SECOND, "a first attempt starts within 3 s of its slot", row
+        )
+        self._must(
+            all(abs(slot_at - other) >= distance for other in self.slots),
+            "slots are a step apart, and none is used twice",
+            row,
+        )
+        self.slots.append(slot_at)
+        self.starts.append(start)
+        self._must(
+            sum(start - 60 * SECOND < other <= start for other in self.starts) <= self.per_minute,
+            "no minute has more starts than per_minute",
+            row,
+        )
 
     def _check_accepted_files(self, row: Order) -> None:
         """Check that the files of an order that is accepted now will outlive it."""

@@ -5,8 +5,10 @@ PROOF=1 runs all of them; a plain run takes some of each pair by a seed that it 
 
 from __future__ import annotations
 
+import functools
 import itertools
 import random
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -62,6 +64,17 @@ def test_a_worker_of_an_order_with_files_meets_another_actor(
         _run_random_schedules(world, ("worker", other), beginning, dice, task)
 
 
+@pytest.mark.parametrize("beginning", BEGINNINGS)
+@pytest.mark.parametrize("other", [actor for actor in ACTORS if actor != "worker"])
+def test_a_worker_of_an_order_with_a_slot_meets_another_actor(
+    world: World, other: str, beginning: str
+) -> None:
+    """Run an order in its slot, or in another one if it is overdue or retried."""
+    dice = random.Random(f"{SEED}slot{other}{beginning}")
+    for _ in range(FILE_SCHEDULES):
+        _run_random_schedules(world, ("worker", other), beginning, dice, "paced")
+
+
 def _run_random_schedules(
     world: World,
     pair: tuple[str, str],
@@ -104,12 +117,13 @@ def _begin(world: World, beginning: str, task: str) -> dict[str, Any]:
 
     The message stays in the queue too, so the record is a duplicate.
     """
-    place = {
+    places: dict[str, Callable[[str], str]] = {
         "proof": world.place,
+        "paced": functools.partial(world.place, task="paced"),
         "filing": world.place_with_file,
         "large": world.place_large,
-    }[task]
-    order_id = place("ok")
+    }
+    order_id = places[task]("ok")
     if beginning == "overdue":
         world.advance(config.settings().resend_after_s + 1)
     if beginning in ("held", "exhausted"):

@@ -56,6 +56,19 @@ class Orderline(RuleBasedStateMachine):
     def place_large(self, kind: str) -> str:
         return self.world.place_large(kind)
 
+    @rule(target=placed, kind=st.sampled_from((*KINDS, "parent")))
+    def place_with_a_slot(self, kind: str) -> str:
+        return self.world.place(kind, "paced")
+
+    @rule(target=placed, seconds=st.sampled_from([1, 60, 901]))
+    def place_with_a_slot_for_later(self, seconds: int) -> str:
+        run_at = self.world.cloud.clock() + seconds * SECOND
+        return self.world.place("ok", "paced", run_at=run_at)
+
+    @rule(count=st.sampled_from([1, 30]))
+    def others_take_slots(self, count: int) -> None:
+        self.world.take_slots(count)
+
     @rule(order_id=placed)
     def cancel(self, order_id: str) -> None:
         self.world.cancel(order_id)

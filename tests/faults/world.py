@@ -34,7 +34,7 @@ from chalicelib.errors import FileMissing, Refusal, Unavailable
 from chalicelib.execution import registry
 from chalicelib.execution.context import Context
 from chalicelib.orders import Order, Status
-from chalicelib.table import transitions
+from chalicelib.table import slots, transitions
 from chalicelib.table.items import decode_order
 from chalicelib.tasks import File, task
 from testkit.cloud import REGION, Cloud, location, running
@@ -46,6 +46,7 @@ OWNER = "kit"
 PHOTO = b"the input file of every order with one"
 COPY = b"the file that a task makes for its follow-up"
 LANES = (config.DEFAULT_LANE, "heavy")
+PER_MINUTE = 2  # starts of the task `paced`: a slot each 32.5 s
 SPILL_BYTES = 1000  # more than the JSON of an order without a large text
 LARGE = "large " * 200
 WHOLE = bool(os.environ.get("PROOF"))  # run every scenario, not a sample
@@ -60,7 +61,7 @@ class World:
     def __init__(self, cloud: Cloud, wire: Wire) -> None:
         self.cloud = cloud
         self.wire = wire
-        self.checker = InvariantChecker(cloud.clock, self.files, self.read_text)
+        self.checker = InvariantChecker(cloud.clock, self.files, self.read_text, PER_MINUTE)
         self.accepted: dict[str, str] = {}
         self._requests: dict[str, Callable[[], service.Placed]] = {}
         self.scenarios = 0
@@ -69,10 +70,10 @@ class World:
 
     # Requests of a client, which repeats what was not answered, as our own client does.
 
-    def place(self, kind: str, **when: Any) -> str:
-        """Place an order of the task `proof`; return its id."""
+    def place(self, kind: str, task: str = "proof", **when: Any) -> str:
+        """Place an order of a task without a file; return its id."""
         order_id = ids.id_of(OWNER, f"key-{next(self._keys)}")
-        new_order = service.NewOrder("proof", {"kind": kind}, id=order_id, **when)
+        new_order = service.NewOrder(task, {"kind": kind}, id=order_id, **when)
         self.accepted[order_id] = kind
         self._repeat(lambda: service.place(OWNER, new_order))
         return order_id
@@ -158,6 +159,14 @@ class World:
         key = ids.key_of(OWNER, context.id)
         retry_round = int(context.key.rpartition(".")[2])
         return retry_round, self.checker.start_run(key, context.attempt)
+
+    def take_slots(self, count: int) -> None:
+        """Reserve slots of the task `paced` as other functions would."""
+        slots.forget()
+        with self.wire.unseen():
+            for _ in range(count):
+                slots.reserve("paced", PER_MINUTE)
+        slots.forget()
 
     # Actions of AWS.
 
@@ -278,6 +287,7 @@ class World:
         """Reset everything for the next scenario."""
         self.scenarios += 1
         self.move_tasks(config.DEFAULT_LANE)
+        slots.forget()
         self.checker.forget()
         self.accepted.clear()
         self._requests.clear()
@@ -322,6 +332,8 @@ class World:
         """Pass the row of a write that took effect to the checker."""
         if call.operation in ("PutItem", "UpdateItem"):
             key = (call.request.get("Key") or call.request["Item"])["pk"]["S"]
+            if key.startswith("#"):  # the slots of a task
+                return
             row = self._row(key)
             assert row is not None
             self.checker.check_write(row)
@@ -353,11 +365,11 @@ def _micros(time: datetime) -> int:
 
 @contextmanager
 def proof_world() -> Iterator[World]:
-    """Make a world with the tasks `proof`, `filing` and `large`.
+    """Make a world with the tasks `proof`, `paced`, `filing` and `large`.
 
-    `filing` reads a file and returns one. `large` has an input and a result that are too large for
-    the row. Their kinds are ok, flaky (fails once), failing (always), parent (places an order) and
-    reporting (reports progress).
+    `paced` is `proof` with a limit of starts a minute. `filing` reads a file and returns one.
+    `large` has an input and a result that are too large for the row. Their kinds are ok, flaky
+    (fails once), failing (always), parent (places an order) and reporting (reports progress).
     """
     environment = patch.dict("os.environ", SPILL_BYTES=str(SPILL_BYTES), LANES='{"heavy": 60}')
     with environment, running() as cloud, restored(), tapped() as wire:
@@ -372,6 +384,15 @@ def proof_world() -> Iterator[World]:
             try:
                 result = f"{retry_round}.{context.attempt}"
                 return _behave(context, kind, result, "proof", {"kind": "ok"})
+            finally:
+                run.ended = True
+
+        @task(max_attempts=3, backoff_s=1, per_minute=PER_MINUTE)
+        def paced(context: Context, kind: str) -> str:
+            retry_round, run = world.run(context)
+            try:
+                result = f"{retry_round}.{context.attempt}"
+                return _behave(context, kind, result, "paced", {"kind": "ok"})
             finally:
                 run.ended = True
 
