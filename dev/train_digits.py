@@ -1,9 +1,9 @@
-"""Train the weights of chalicelib/tasks/classify_image.json: `make train`.
+"""Train the weights of chalicelib/tasks/examples/classify_image.json: `make train`.
 
 Data: scikit-learn's digits, 1,797 pictures of 8 x 8 shades by 13 people, from the test part of
 "Optical Recognition of Handwritten Digits" (https://archive.ics.uci.edu/dataset/80). A quarter is
-held out before anything else and written to tests/tasks/digits_held_out.json; a test checks the
-accuracy of the weights on it.
+held out before anything else and written to tests/tasks/examples/digits_held_out.json; a test
+checks the accuracy of the weights on it.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
 
-from chalicelib.tasks import classify_image
-from chalicelib.tasks.classify_image import Grid, features
+from chalicelib.tasks.examples import classify_image
+from chalicelib.tasks.examples.classify_image import Grid, features
 
 ROOT = Path(__file__).parents[1]
 WEIGHTS = Path(classify_image.__file__).with_suffix(".json")
-HELD_OUT = ROOT / "tests" / "tasks" / "digits_held_out.json"
+HELD_OUT = ROOT / "tests" / "tasks" / "examples" / "digits_held_out.json"
 SEED = 20
 NEURONS = 48
 MARGIN = 2

@@ -9,6 +9,12 @@ from typing import Any
 
 import pytest
 
+from chalicelib.tasks import load_examples
+
+# These tests place orders for the examples, even if orderline.yaml says `examples: false`
+os.environ["EXAMPLES"] = "on"
+load_examples()
+
 # Shared by the processes of `pytest -n`
 os.environ.setdefault("SEED", str(random.randrange(10**6)))
 

@@ -26,6 +26,7 @@ MIN_PER_MINUTE = 0.0007
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html
 MAX_PER_MINUTE = 60_000
 Function = TypeVar("Function", bound=Callable[..., Any])
+_EXAMPLES = "chalicelib.tasks.examples."
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _registry: dict[str, Task] = {}
 
@@ -52,6 +53,11 @@ class Task:
     def description(self) -> str:
         """The function's docstring."""
         return inspect.getdoc(self.function) or ""
+
+    @property
+    def is_example(self) -> bool:
+        """Whether the task comes with Orderline."""
+        return self.function.__module__.startswith(_EXAMPLES)
 
     def run(self, text: str, context: Context, files: Store | None = None) -> str:
         """Call the function with the JSON text of an input; return its result as JSON text.
@@ -109,17 +115,20 @@ def task(function: Function | None = None, **options: Any) -> Any:
         per_minute: maximum number of orders that start in any 60 seconds, by all workers together;
             later attempts of an order are not counted. Default: no limit
 
-    Raises TaskMistake, at import, if the name is taken or an option is not valid.
+    A task with the name of an example replaces it, so that no example of a later version can break
+    your app. Raises TaskMistake, at import, if another task has the name or an option is not valid.
     """
     if function is None:
         return lambda function: task(function, **options)
     new_task = _declare(function, **options)
-    if existing := _registry.get(new_task.name):
+    existing = _registry.get(new_task.name)
+    if existing and existing.is_example == new_task.is_example:
         raise TaskMistake(
             f"two tasks are called {new_task.name!r}: {qualified_name(existing.function)} and"
             f" {qualified_name(function)}; rename one"
         )
-    _registry[new_task.name] = new_task
+    if not (existing and new_task.is_example):  # whichever of the two was imported first
+        _registry[new_task.name] = new_task
     return function
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +12,8 @@ import pytest
 
 from chalicelib.errors import TaskMistake, UnknownTask
 from chalicelib.tasks import Context, find, known, task
+from chalicelib.tasks.examples.process_email import process_email as _process_email
+from dev.packaging.package import ROOT
 
 
 def test_a_task_remains_a_plain_function() -> None:
@@ -51,14 +56,54 @@ def test_the_registry_cannot_be_changed_from_outside() -> None:
 
 
 def test_the_error_for_two_tasks_with_one_name_names_both() -> None:
+    @task
+    def fry() -> None: ...
+
+    first: object = fry
     with pytest.raises(
-        TaskMistake, match=r"chalicelib\.tasks\.cook_nuggets\.cook_nuggets and tests\.unit"
+        TaskMistake, match=r"fry'.* tests\.unit\.\S+fry and tests\.unit.*rename one"
     ):
 
         @task
-        def cook_nuggets() -> None: ...
+        def fry() -> None: ...
 
-    assert find("cook_nuggets").function.__module__ == "chalicelib.tasks.cook_nuggets"
+    assert find("fry").function is first
+
+
+def test_a_task_with_the_name_of_an_example_replaces_it() -> None:
+    @task
+    def cook_nuggets() -> None: ...
+
+    assert find("cook_nuggets").function is cook_nuggets
+
+
+def test_an_example_that_is_imported_later_replaces_no_task() -> None:
+    @task
+    def process_email() -> None: ...
+
+    task(_process_email)
+
+    assert find("process_email").function is process_email
+
+
+def test_two_examples_cannot_have_one_name() -> None:
+    with pytest.raises(TaskMistake, match=r"chalicelib\.tasks\.examples\.process_email"):
+        task(_process_email)
+
+
+@pytest.mark.parametrize(("setting", "there"), [("on", True), ("off", False)])
+def test_the_setting_decides_if_there_are_examples(setting: str, there: bool) -> None:
+    program = "from chalicelib.tasks import known; print('cook_nuggets' in known())"
+    output = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env={**os.environ, "EXAMPLES": setting},
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+
+    assert output == f"{there}\n"
 
 
 def _no_hint(pieces) -> None: ...  # type: ignore[no-untyped-def]

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from chalicelib.tasks.process_email.charsets import decode
+from chalicelib.tasks.examples.process_email.charsets import decode
 
 ARABIC, CHINESE, HEBREW, KOREAN, RUSSIAN, THAI = "مرحبا", "您好", "שלום", "안녕", "Привет", "สวัสดี"
 # The Python codec, a text, and labels of the encoding: those of the standard that Python lacks,

@@ -20,7 +20,7 @@ from html import unescape
 from html.parser import HTMLParser
 from typing import TypedDict
 
-from chalicelib.tasks.process_email.charsets import decode
+from chalicelib.tasks.examples.process_email.charsets import decode
 
 _BASE64 = string.ascii_letters + string.digits + "+/"
 _NOT_BASE64 = bytes({*range(256)} - {*_BASE64.encode()})

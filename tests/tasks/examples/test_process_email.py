@@ -15,8 +15,8 @@ import pytest
 
 from chalicelib.execution.signature import as_json
 from chalicelib.tasks import File
-from chalicelib.tasks.process_email import Email, NotAMessage, process_email
-from chalicelib.tasks.process_email.parts import MAX_MIME_HEADER, Parser
+from chalicelib.tasks.examples.process_email import Email, NotAMessage, process_email
+from chalicelib.tasks.examples.process_email.parts import MAX_MIME_HEADER, Parser
 from testkit import Cloud
 
 GMAIL = """\

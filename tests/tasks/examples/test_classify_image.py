@@ -17,8 +17,8 @@ import pytest
 
 from chalicelib.clock import ceil_div
 from chalicelib.tasks import File
-from chalicelib.tasks import classify_image as digits
-from chalicelib.tasks.classify_image import Grid, NotReadable, classify_image
+from chalicelib.tasks.examples import classify_image as digits
+from chalicelib.tasks.examples.classify_image import Grid, NotReadable, classify_image
 from testkit import Cloud
 
 HELD_OUT = Path(__file__).with_name("digits_held_out.json")
@@ -223,7 +223,7 @@ IN_LITTLE_MEMORY = """
 import resource, sys
 from pathlib import Path
 from chalicelib.tasks import File
-from chalicelib.tasks.classify_image import NotReadable, classify_image
+from chalicelib.tasks.examples.classify_image import NotReadable, classify_image
 resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[2]) * 2**20,) * 2)
 try:
     print(classify_image(File.of(Path(sys.argv[1]))).digit)

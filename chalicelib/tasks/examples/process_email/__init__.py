@@ -14,8 +14,8 @@ from typing import Annotated, Literal, TypedDict, TypeVar, cast
 from msgspec import to_builtins
 
 from chalicelib.tasks import File, limits, task
-from chalicelib.tasks.process_email.charsets import decode
-from chalicelib.tasks.process_email.mail import (
+from chalicelib.tasks.examples.process_email.charsets import decode
+from chalicelib.tasks.examples.process_email.mail import (
     Address,
     addresses,
     content,
@@ -24,7 +24,7 @@ from chalicelib.tasks.process_email.mail import (
     line,
     parameter,
 )
-from chalicelib.tasks.process_email.parts import Parser
+from chalicelib.tasks.examples.process_email.parts import Parser
 
 _KIB = 1024
 MAX_BYTES = 40_000_000  # of a message; mail servers take 25 to 35 MB

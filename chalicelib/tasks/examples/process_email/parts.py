@@ -12,8 +12,8 @@ from email.message import Message
 from email.parser import HeaderParser
 from email.policy import Compat32
 
-from chalicelib.tasks.process_email.charsets import decode
-from chalicelib.tasks.process_email.mail import parameter
+from chalicelib.tasks.examples.process_email.charsets import decode
+from chalicelib.tasks.examples.process_email.mail import parameter
 
 # Characters. Python parses a header's parameters in quadratic time; a long file name takes 3000
 MAX_MIME_HEADER = 4096
