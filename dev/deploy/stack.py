@@ -236,8 +236,9 @@ def _set_expiry(template: Mapping[str, Any], name: str) -> None:
         properties = template["Resources"][logical]["Properties"]
         if ttl := properties.get("TimeToLiveSpecification"):
             aws.client("dynamodb").update_time_to_live(TableName=each, TimeToLiveSpecification=ttl)
-        if lifecycle := properties.get("LifecycleConfiguration"):
-            data.set_lifecycle(each, lifecycle["Rules"][0]["ExpirationInDays"])
+        for rule in properties.get("LifecycleConfiguration", {}).get("Rules", []):
+            if days := rule.get("ExpirationInDays"):
+                data.set_lifecycle(each, days)
 
 
 def is_new(name: str, described: Mapping[str, Any] | None) -> bool:

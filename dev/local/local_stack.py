@@ -16,6 +16,7 @@ from typing import Any
 import boto3
 
 from chalicelib import auth
+from chalicelib.config import DEFAULT_LANE, lane_queue
 from dev.deploy import bucket, data, stack
 from dev.local import cloud, snapshot
 from dev.packaging.own import Own
@@ -200,12 +201,15 @@ class LocalStack:
 
     def _wait_idle(self) -> None:
         sqs = boto3.client("sqs")
+        name = "ApproximateNumberOfMessagesNotVisible"
+        default = os.environ["QUEUE_URL"]
+        urls = [lane_queue(default, lane) for lane in (DEFAULT_LANE, *self.own.others)]
         for _ in range(IDLE_WAIT_S * 5):
-            counts = sqs.get_queue_attributes(
-                QueueUrl=os.environ["QUEUE_URL"],
-                AttributeNames=["ApproximateNumberOfMessagesNotVisible"],
-            )
-            if counts["Attributes"]["ApproximateNumberOfMessagesNotVisible"] == "0":
+            running = [
+                sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[name])["Attributes"][name]
+                for url in urls
+            ]
+            if set(running) == {"0"}:
                 return
             time.sleep(0.2)
 

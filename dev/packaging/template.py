@@ -29,22 +29,22 @@ def stage_mistake(stage: str, stages: Collection[str]) -> str:
 
 
 def data_names(template: Mapping[str, Any], values: Mapping[str, str]) -> dict[str, str]:
-    """Return the template's tables and buckets: logical name -> name.
+    """Return the tables and buckets that the template names: logical name -> name.
+
+    Those of users may have no name there: CloudFormation then gives them one.
 
     `values`: those of CloudFormation's pseudo parameters, such as AWS::StackName.
     """
-
-    def resolve(name: Any) -> str:
-        text = str(name if isinstance(name, str) else name["Fn::Sub"])
+    names = {}
+    for logical, resource in template["Resources"].items():
+        name = resource.get("Properties", {}).get(_NAMES.get(resource["Type"], ""))
+        text = name.get("Fn::Sub") if isinstance(name, dict) else name
+        if not isinstance(text, str):
+            continue
         for parameter, value in values.items():
             text = text.replace(f"${{{parameter}}}", value)
-        return text
-
-    return {
-        logical: resolve(resource["Properties"][_NAMES[resource["Type"]]])
-        for logical, resource in template["Resources"].items()
-        if resource["Type"] in _NAMES
-    }
+        names[logical] = text
+    return names
 
 
 def located(template: dict[str, Any], location: Mapping[str, str]) -> dict[str, Any]:

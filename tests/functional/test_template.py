@@ -202,6 +202,17 @@ def test_the_bucket_of_the_longest_stage_and_region_has_63_characters() -> None:
     assert (len(name), name.islower()) == (63, True)
 
 
+def test_a_bucket_without_a_name_is_not_among_the_names_of_the_template() -> None:
+    """CloudFormation names the user's own bucket, so no one can look for it before a deploy."""
+    changed = copy.deepcopy(template("dev"))
+    names = data_names(changed, {})
+    bucket = {"Type": "AWS::S3::Bucket"}
+    table = {"Type": "AWS::DynamoDB::Table", "Properties": {"TableName": {"Ref": "Name"}}}
+    changed["Resources"] |= {"Photos": bucket, "Albums": table}
+
+    assert data_names(changed, {}) == names
+
+
 @pytest.mark.parametrize("stage", ["s" * 19, "Test", "my_stage"])
 def test_a_stage_that_gives_no_name_of_a_bucket_is_refused(stage: str) -> None:
     assert "at most 18 lowercase letters" in stage_mistake(stage, [stage])
