@@ -202,13 +202,14 @@ class Cloud:
     def deliver(
         self,
         batch: int = 1,
-        time_left_s: float = 60,
+        time_left_s: float | None = None,
         dead: bool = False,
         lane: str = config.DEFAULT_LANE,
     ) -> tuple[int, int] | None:
         """Deliver one batch of a lane, or of the dead-letter queue.
 
-        Return (messages delivered, messages kept), or None if none is visible.
+        `time_left_s` is the lane's timeout by default. Return (messages delivered, messages kept),
+        or None if none is visible.
         """
         url, handler = (
             (self.dead_url, orderline.dead_letters)
@@ -224,8 +225,9 @@ class Cloud:
         if not messages:
             return None
         event = {"Records": [_record(message) for message in messages]}
+        context = LambdaContext(time_left_s or config.settings().timeouts[lane])
         with patch.dict("os.environ", {} if lane == config.DEFAULT_LANE else {"LANE": lane}):
-            answer = handler(event, LambdaContext(time_left_s))
+            answer = handler(event, context)
         kept = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
         if not kept <= {message["MessageId"] for message in messages}:
             # An unknown identifier fails the whole batch
@@ -238,7 +240,7 @@ class Cloud:
     def drain(
         self,
         batch: int = 1,
-        time_left_s: float = 60,
+        time_left_s: float | None = None,
         dead: bool = False,
         lane: str | None = None,
     ) -> Ended:

@@ -10,8 +10,8 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ from chalicelib.queue import VERSION
 from chalicelib.table.items import decode_order
 from dev.local import cloud
 from dev.local.local_stack import NAME
+from dev.packaging.lanes import logical
+from dev.packaging.own import DEFAULT
 from tests.acceptance.stack import ROOT, Stack, copy_of_the_project
 
 TIMINGS = {"WORKER_TIMEOUT_S": "3", "VISIBILITY_S": "18", "RESEND_AFTER_S": "5"}
@@ -78,22 +80,38 @@ class StackControl:
             session.client(name, endpoint_url=environment["AWS_ENDPOINT_URL"])
             for name in ("lambda", "sqs", "dynamodb", "s3")
         )
-        names = [
+        self._names = [
             function["FunctionName"] for function in self.functions.list_functions()["Functions"]
         ]
-        self.sweeper = next(name for name in names if "OrderSweeper" in name)
-        self.worker = next(name for name in names if "-OrderWorker" in name)
+        self.sweeper = next(name for name in self._names if "OrderSweeper" in name)
 
     def sweep(self) -> None:
         """Invoke the sweeper now, as its schedule does every minute."""
         self.functions.invoke(FunctionName=self.sweeper, Payload=SCHEDULE)
 
-    def change_mapping(self, **changes: Any) -> None:
-        """Change the worker's event source mapping: Enabled, FunctionResponseTypes."""
-        mapping = self.functions.list_event_source_mappings(FunctionName=self.worker)[
-            "EventSourceMappings"
-        ][0]
-        self.functions.update_event_source_mapping(UUID=mapping["UUID"], **changes)
+    def worker(self, lane: str = DEFAULT) -> str:
+        """Return the name of a lane's worker function."""
+        part = f"-{logical(lane, 'OrderWorker')}"
+        return str(next(name for name in self._names if part in name))
+
+    def mapping(self, lane: str = DEFAULT) -> Any:
+        """Return the event source mapping of a lane's worker."""
+        found = self.functions.list_event_source_mappings(FunctionName=self.worker(lane))
+        return found["EventSourceMappings"][0]
+
+    def change_mapping(self, lane: str = DEFAULT, **changes: Any) -> None:
+        """Change the event source mapping of a lane's worker: Enabled, FunctionResponseTypes."""
+        uuid = self.mapping(lane)["UUID"]
+        self.functions.update_event_source_mapping(UUID=uuid, **changes)
+
+    @contextmanager
+    def stopped(self, lane: str = DEFAULT) -> Iterator[None]:
+        """Let a lane's orders wait until the block ends."""
+        self.change_mapping(lane, Enabled=False)
+        try:
+            yield
+        finally:
+            self.change_mapping(lane, Enabled=True)
 
     def duplicate(self, order_id: str, task: str) -> None:
         """Send a second message of an order, as SQS may deliver one twice.
