@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 from chalicelib.config import DEFAULT_LANE, Settings
 from dev.deploy import data
-from dev.packaging.lanes import lanes, logical
 from dev.stack_state import BLOCKED, StackState, read_state
 from dev.timings import Finding, Timings
 
@@ -69,14 +68,19 @@ def _open_access(state: StackState) -> Iterator[Finding]:
 
 
 def _timings(state: StackState) -> Iterator[Finding]:
-    for lane in lanes(state.queues):
-        name = logical(lane, "OrderWorker")
+    for lane, name in state.workers.items():
         orders = state.queues[name]
         worker = state.functions[name]
         receives = json.loads(orders.get("RedrivePolicy", "{}")).get("maxReceiveCount", 1000)
         variables = worker["Environment"]["Variables"]
         yield from Timings.of_stack(
-            worker["Timeout"], variables, orders, state.queues["DeadLetters"], int(receives)
+            worker["Timeout"],
+            variables,
+            orders,
+            state.queues["DeadLetters"],
+            int(receives),
+            _concurrency(state, name),
+            state.reserved.get(name),
         ).findings()
         setting = "WORKER_TIMEOUT_S" if lane == DEFAULT_LANE else "LANES"
         known = {DEFAULT_LANE: variables.get("WORKER_TIMEOUT_S")}
@@ -90,8 +94,8 @@ def _timings(state: StackState) -> Iterator[Finding]:
 
 
 def _missing_dead_letter_queue(state: StackState) -> Iterator[Finding]:
-    for lane in lanes(state.queues):
-        if "RedrivePolicy" not in state.queues[logical(lane, "OrderWorker")]:
+    for lane, name in state.workers.items():
+        if "RedrivePolicy" not in state.queues[name]:
             queue = "orders queue" if lane == DEFAULT_LANE else f"queue of the lane {lane}"
             yield Finding(
                 f"the {queue} has no dead-letter queue: failing messages are redelivered until they"
@@ -142,10 +146,15 @@ def _lifecycle(state: StackState) -> Iterator[Finding]:
         )
 
 
+def _concurrency(state: StackState, worker: str) -> int:
+    """Return the maximum of workers at once; 0 if the mapping has none."""
+    scaling = (state.mappings[worker] or {}).get("ScalingConfig", {})
+    return int(scaling.get("MaximumConcurrency", 0))
+
+
 def _too_many_workers(state: StackState) -> Iterator[Finding]:
-    mappings = [state.mappings[logical(lane, "OrderWorker")] for lane in lanes(state.mappings)]
-    scalings = [(mapping or {}).get("ScalingConfig", {}) for mapping in mappings]
-    workers = sum(scaling.get("MaximumConcurrency", 0) for scaling in scalings)
+    names = [name for name in state.workers.values() if name not in state.reserved]
+    workers = sum(_concurrency(state, name) for name in names)
     if workers >= state.concurrency:
         yield Finding(
             f"the account runs at most {state.concurrency} functions at once, and {workers} workers"

@@ -9,6 +9,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from chalicelib.config import DEFAULT_LANE
 from dev import aws
 from dev.deploy import data, stack
 from dev.packaging.lanes import lanes, logical
@@ -44,10 +45,18 @@ class StackState:
     concurrency: int
     """Concurrent executions of the account that are not reserved for single functions."""
     alarms_without_a_topic: int = field(default=0)
+    reserved: Mapping[str, int] = field(default_factory=dict)
+    """Concurrent executions that are reserved for single functions."""
     missing_secrets: tuple[tuple[str, str], ...] = ()
     """Declared secrets that are not stored: their names and SSM parameters."""
     bucket: BucketState | None = None
     """None: a version without files deployed the stack."""
+
+    @property
+    def workers(self) -> dict[str, str]:
+        """The worker function of each lane, by the lane's name."""
+        workers = [name for name in self.mappings if name.endswith("OrderWorker")]
+        return {name.removesuffix("OrderWorker").lower() or DEFAULT_LANE: name for name in workers}
 
 
 def read_state(name: str) -> StackState:
@@ -76,6 +85,7 @@ def read_state(name: str) -> StackState:
         },
         concurrency=limits["UnreservedConcurrentExecutions"],
         alarms_without_a_topic=_count_alarms_without_topic(name),
+        reserved=_reserved(functions),
         missing_secrets=_secrets_without_value(functions),
         bucket=_bucket(resources["FilesBucket"][1]) if "FilesBucket" in resources else None,
     )
@@ -93,6 +103,15 @@ def _bucket(name: str) -> BucketState:
         settings = {}
     blocked = all(settings.get(each) for each in BLOCKED)
     return BucketState(name, exists=True, blocked=blocked, days=data.lifecycle_days(name))
+
+
+def _reserved(functions: Mapping[str, Any]) -> dict[str, int]:
+    responses = {
+        name: aws.client("lambda").get_function_concurrency(FunctionName=function["FunctionName"])
+        for name, function in functions.items()
+    }
+    member = "ReservedConcurrentExecutions"
+    return {name: response[member] for name, response in responses.items() if member in response}
 
 
 def _secrets_without_value(functions: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

@@ -43,12 +43,15 @@ def findings_of_template(
 class Timings:
     """Durations (in seconds) and counts of a lane of a stack.
 
-    `most_attempts` and `longest_task_s` are the largest values of the lane's tasks.
+    `concurrency` is the maximum of workers at once, `reserved` what the account keeps for them;
+    None: nothing. `most_attempts` and `longest_task_s` are the largest values of the lane's tasks.
     """
 
     lane: str
     worker_timeout_s: int
     visibility_s: int
+    concurrency: int
+    reserved: int | None
     max_receives: int
     retention_s: int
     dead_retention_s: int
@@ -68,6 +71,13 @@ class Timings:
                 f"Visibility={min_visibility_s} (at least {VISIBILITY_FACTOR} x WorkerTimeout)"
                 if self.lane == DEFAULT_LANE
                 else f"timeout_s of the lane {self.lane} in orderline.yaml, and deploy again",
+            )
+        if self.reserved is not None and self.reserved < self.concurrency:
+            yield Finding(
+                f"{self.concurrency} workers{self._in_lane} may run at once, but only"
+                f" {self.reserved} are reserved: Lambda throttles the others, and their messages"
+                " reach MaxReceives too early",
+                f"reserved: {self.concurrency} in orderline.yaml, or a smaller concurrency",
             )
         if self.max_receives <= self.most_attempts:
             yield Finding(
@@ -118,6 +128,7 @@ class Timings:
         }
         resources = template["Resources"]
         worker = resources[logical(lane, "OrderWorker")]["Properties"]
+        (mapping,) = worker["Events"].values()
         orders = logical(lane, "OrdersQueue")
 
         def number(value: Any) -> int:
@@ -130,6 +141,8 @@ class Timings:
             lane,
             number(worker["Timeout"]),
             number(resources[orders]["Properties"]["VisibilityTimeout"]),
+            number(mapping["Properties"]["ScalingConfig"]["MaximumConcurrency"]),
+            worker.get("ReservedConcurrentExecutions"),
             int(values["MaxReceives"]),
             retention(orders),
             retention("DeadQueue"),
@@ -146,6 +159,8 @@ class Timings:
         orders: Mapping[str, str],
         dead: Mapping[str, str],
         max_receives: int,
+        concurrency: int = 0,
+        reserved: int | None = None,
     ) -> Timings:
         """Return the timings of a lane of a running stack.
 
@@ -157,6 +172,8 @@ class Timings:
             lane,
             worker_timeout_s,
             int(orders["VisibilityTimeout"]),
+            concurrency,
+            reserved,
             max_receives,
             int(orders["MessageRetentionPeriod"]),
             int(dead["MessageRetentionPeriod"]),

@@ -124,9 +124,10 @@ def require_empty_queues(change_set: ChangeSet, hint: str = "") -> None:
             drop(change_set)
             raise StackError(
                 f"{count} {'message is' if count == 1 else 'messages are'} still in the queue"
-                f" {change.name}, which this change would delete; nothing was changed. Keep its"
-                " lane in orderline.yaml, let its tasks name another lane and deploy: its worker"
-                f" forwards the messages. Remove the lane when its queue is empty{hint}"
+                f" {change.name}, which this change would delete; nothing was changed. Keep the"
+                f" lane {change.name.removesuffix('OrdersQueue').lower()} in orderline.yaml, let"
+                " its tasks name another lane and deploy: its worker forwards the messages. Remove"
+                f" the lane when its queue is empty{hint}"
             )
 
 

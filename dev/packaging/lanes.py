@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from dev.packaging import PackageError
@@ -42,10 +42,10 @@ def logical(lane: str, part: str) -> str:
     return part if lane == DEFAULT else lane.capitalize() + part
 
 
-def lanes(names: Iterable[str]) -> list[str]:
-    """Return the lanes whose workers are among these logical names of resources."""
-    workers = [name.removesuffix("OrderWorker") for name in names if name.endswith("OrderWorker")]
-    return [prefix.lower() or DEFAULT for prefix in workers]
+def lanes(names: Collection[str]) -> list[str]:
+    """Return the lanes that have a worker and a queue among these logical names."""
+    prefixes = [name.removesuffix("OrderWorker") for name in names if name.endswith("OrderWorker")]
+    return [prefix.lower() or DEFAULT for prefix in prefixes if f"{prefix}OrdersQueue" in names]
 
 
 def with_own(template: Json, own: Own) -> Json:
@@ -60,7 +60,8 @@ def with_own(template: Json, own: Own) -> Json:
             resources[logical(name, part)] = _copied_part(resources[part], name)
         _size(resources, name, lane)
     _reserve(resources, own)
-    _share_queues(result, [DEFAULT, *own.others])
+    if own.others:
+        _share_queues(result, [DEFAULT, *own.others])
     for name in (DEFAULT, *own.others):
         _give(resources, name, own, own.lanes.get(name, Lane()))
     _set_variables(resources, own)
@@ -146,7 +147,7 @@ def _share_queues(template: Json, lanes: list[str]) -> None:
     resources = template["Resources"]
     queues = [{"Fn::GetAtt": [logical(lane, "OrdersQueue"), "Arn"]} for lane in lanes]
     for resource in resources.values():
-        if resource["Type"] != "AWS::IAM::Role" or len(queues) == 1:
+        if resource["Type"] != "AWS::IAM::Role":
             continue
         for policy in resource["Properties"]["Policies"]:
             for statement in policy["PolicyDocument"]["Statement"]:

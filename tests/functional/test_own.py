@@ -7,6 +7,7 @@ import json
 import re
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import msgspec
 import pytest
@@ -16,8 +17,14 @@ from dev.packaging import PackageError, own, package
 from dev.packaging.lanes import PARTS, lanes, logical, with_own
 from dev.timings import findings_of_template
 
-template = functools.cache(package.template)
 EXAMPLE = own.EXAMPLE.read_text()
+
+
+@functools.cache
+def template(stage: str) -> Any:
+    """Return the template of a stage without the file."""
+    with patch.dict("os.environ", ORDERLINE_YAML="/nonexistent"):
+        return package.template(stage)
 
 
 @pytest.fixture
@@ -31,6 +38,17 @@ def of(file: Path, text: str, stage: str = "dev") -> Any:
     """Return the template of a stage with this file."""
     file.write_text(text)
     return with_own(template("dev"), own.read(stage))
+
+
+def named(value: Any) -> list[str]:
+    """Return the resources that a part refers to, but for those in variables."""
+    if isinstance(value, list):
+        return [name for member in value for name in named(member)]
+    if not isinstance(value, dict):
+        return []
+    if "Ref" in value or "Fn::GetAtt" in value:
+        return [value["Ref"] if "Ref" in value else value["Fn::GetAtt"][0]]
+    return [n for key, member in value.items() if key != "Variables" for n in named(member)]
 
 
 def properties(made: Any, name: str) -> Any:
@@ -71,13 +89,10 @@ def test_a_lane_has_every_part_of_its_own(file: Path) -> None:
     assert lanes(made["Resources"]) == ["default", "heavy", "express"]
     new = set(made["Resources"]) - set(template("dev")["Resources"])
     assert new == {logical(lane, part) for lane in ("heavy", "express") for part in PARTS}
-    heavy = json.dumps({name: made["Resources"][name] for name in new if "Heavy" in name})
-    # What a copied part names is in its own lane, but for the settings of all functions
-    variables = json.dumps(worker(made, "heavy")["Environment"]["Variables"])
-    for part in PARTS:
-        assert f'"{part}"' not in heavy.replace(variables, "").replace(
-            '{"Fn::GetAtt": ["OrdersQueue", "Arn"]}, {"Fn::GetAtt"', ""
-        )
+    # A part names parts of its own lane, but for the settings, and the queues that it may send to
+    for name in new:
+        others = [part for part in named(made["Resources"][name]) if part in PARTS]
+        assert others == ([] if name[-4:] != "Role" else ["OrdersQueue"]), name
     assert properties(made, "HeavyOrdersQueue")["QueueName"] == {
         "Fn::Sub": "${AWS::StackName}-orders-heavy"
     }
@@ -176,6 +191,26 @@ def test_the_dashboard_and_the_alarms_show_each_lane(file: Path) -> None:
         assert properties(made, alarm)["AlarmDescription"].endswith("(lane heavy)")
     (dimension,) = properties(made, "HeavyOldestMessageAlarm")["Dimensions"]
     assert dimension["Value"] == {"Fn::GetAtt": ["HeavyOrdersQueue", "QueueName"]}
+
+
+def test_more_workers_than_are_reserved_are_found(file: Path) -> None:
+    made = of(file, "lanes: {default: {reserved: 5, concurrency: 5}}\n")
+    assert list(findings_of_template(made, {})) == []
+    (finding,) = findings_of_template(made, {"WorkerConcurrency": "50"})
+    assert "50 workers may run at once, but only 5 are reserved" in finding.problem
+
+
+def test_a_resource_of_the_user_s_own_is_no_lane(file: Path) -> None:
+    made = of(file, "resources: {MyOrderWorker: {Type: AWS::SNS::Topic}}\n")
+    assert lanes(made["Resources"]) == ["default"]
+    assert list(findings_of_template(made, {})) == []
+
+
+def test_without_other_lanes_the_dashboard_and_the_rights_stay(file: Path) -> None:
+    made = of(file, "environment: {A: 1}\n")
+    before = template("dev")
+    assert properties(made, "Dashboard") == properties(before, "Dashboard")
+    assert properties(made, "ApiHandlerRole") == properties(before, "ApiHandlerRole")
 
 
 def test_parameters_and_resources_change_the_template(file: Path) -> None:

@@ -7,6 +7,7 @@ import re
 import stat
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import boto3
 import pytest
@@ -118,7 +119,8 @@ def laptop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(*words: str, value: str | None = None) -> tuple[int, str]:
-    result = CliRunner().invoke(main, ["secret", *words], input=value)
+    with patch.dict("os.environ"):  # the command sets the file's settings there
+        result = CliRunner().invoke(main, ["secret", *words], input=value)
     return result.exit_code, result.output
 
 
