@@ -6,11 +6,13 @@ from dataclasses import dataclass, replace
 
 from tests.model.explore import StateGraph, explore
 from tests.model.liveness import endless, stuck
-from tests.model.table import Config
+from tests.model.table import IN_SLOT, RULES, Config
 
 _SMALL = Config(workers=1, messages=2, faults=1)
 _REQUESTS = Config(workers=1, cancels=1, retries=1, messages=2, faults=1)
 _CONCURRENT = replace(_REQUESTS, services=2)
+_PACED = replace(_SMALL, rules={**RULES, "T3": IN_SLOT}, slots=("open", "near"))
+_PACED_REQUESTS = replace(_PACED, cancels=1, retries=1)
 SCENARIOS = {
     "two workers": Config(),
     "two workers, progress reported": Config(progress=True, messages=2, faults=1),
@@ -28,6 +30,15 @@ SCENARIOS = {
     "left to the sweeper": replace(_SMALL, later="sweeper", faults=2),
     "unknown task": Config(workers=1, task="unknown"),
     "task unknown to the worker only": Config(workers=1, task="unknown to the worker"),
+    "slots, two workers": replace(_PACED, workers=2),
+    "slots, far ahead": replace(_PACED, slots=("open", "near", "far")),
+    "slots, cancel and retry": _PACED_REQUESTS,
+    "slots, for later": replace(_PACED, later="near"),
+    "slots, left to the sweeper": replace(_PACED, later="sweeper"),
+    # Waiting for a slot needs no sweeper as long as nothing crashes
+    "slots, no sweeper": replace(
+        _PACED_REQUESTS, workers=2, sweepers=0, dead_letters=0, faults=0, max_receives=0
+    ),
 }
 MUTATIONS = {
     "T1 over a live row": Config(workers=1, places=2, messages=2).without(
@@ -56,6 +67,9 @@ MUTATIONS = {
     "T5 keeps lease_until": Config(mutation="T5 keeps lease_until"),
     "T11 keeps expires_at": replace(_REQUESTS, mutation="T11 keeps expires_at"),
     "T11 forgets run_at": replace(_REQUESTS, later="far", mutation="T11 forgets run_at"),
+    "T3 ignores the slot": _PACED.without("T3", "slot"),
+    "T3 accepts a late slot": replace(_PACED, mutation="T3 accepts a late slot"),
+    "T11 keeps the slot": replace(_PACED_REQUESTS, mutation="T11 keeps the slot"),
     "the key lacks created_at": replace(
         SCENARIOS["the same key again"], mutation="the key lacks created_at"
     ),
@@ -67,6 +81,8 @@ SHORT = {
     "a retry": replace(_SMALL, retries=1, faults=0),
     "for later, a deep queue": replace(_SMALL, later="far", deep_queue=True),
     "left to the sweeper": replace(_SMALL, later="sweeper"),
+    "slots": _PACED,
+    "slots, no sweeper": SCENARIOS["slots, no sweeper"],
     "unknown task": replace(_SMALL, task="unknown"),
 }
 

@@ -20,24 +20,30 @@ from tests.model.state import (
     State,
     Step,
     add_message,
+    ahead,
     end_order,
     next_check,
     put,
     remove_message,
     retry_of,
+    slot_ahead,
 )
 from tests.model.table import Config, condition_holds, has_terminal_error, is_free
 from tests.model.write import try_write
 
-VISIBILITY = {"": VISIBLE, "near": SCHEDULED, "far": HIDDEN}  # of a new message, by run_at
+VISIBILITY = {"": VISIBLE, "near": SCHEDULED, "far": HIDDEN}  # of a new message, by run_at or slot
 
 
 def send(config: Config, state: State, name: str, role: str, slot: int) -> Iterator[Step]:
-    """Send the message (T2), after the write; it may fail. A near run_at becomes its delay."""
+    """Send the message (T2), after the write; it may fail. A near run_at or slot is its delay.
+
+    The slot is that of the write: a worker may have given the order another one since.
+    """
+    process: Process = getattr(state, role)[slot]
     done = put(state, role, slot, IDLE)
-    run_at = state.row.run_at
-    sent = add_message(done, config.messages, Message(VISIBILITY[run_at]))
-    yield Step(f"{name} sends", "step", sent, "S14" if run_at == "far" else None)
+    distance = state.row.run_at or process.slot
+    sent = add_message(done, config.messages, Message(VISIBILITY[distance]))
+    yield Step(f"{name} sends", "step", sent, "S14" if distance == "far" else None)
     if state.faults:
         yield Step(
             f"{name} crashes before the send, or it fails",
@@ -71,7 +77,7 @@ def sweeper(config: Config, state: State, slot: int, process: Process) -> Iterat
             config, state, "sweeper gives it up (T7)", "T7", role, slot, IDLE, failed
         )
     elif pc == "T9":
-        is_far = row.run_at == "far"
+        is_far = ahead(row) == "far"
         yield from try_write(
             config,
             state,
@@ -79,13 +85,15 @@ def sweeper(config: Config, state: State, slot: int, process: Process) -> Iterat
             "T9",
             role,
             slot,
-            Process("idle" if is_far else "send"),
+            IDLE if is_far else Process("send", slot=slot_ahead(row)),
             row._replace(check_at="before_run_at" if is_far else next_check(row)),
             retry_of("T9"),
         )
     elif pc == retry_of("T9"):
-        is_sending = process.mine and row.run_at != "far"
-        yield goes("hidden retry of T9", Process("send") if is_sending else IDLE)
+        is_sending = process.mine and ahead(row) != "far"
+        yield goes(
+            "hidden retry of T9", Process("send", slot=slot_ahead(row)) if is_sending else IDLE
+        )
     elif pc == "send":
         yield from send(config, state, "sweeper", role, slot)
 
@@ -122,7 +130,7 @@ def dead_letters(config: Config, state: State, slot: int, process: Process) -> I
             role,
             slot,
             done,
-            row._replace(check_at="before_run_at" if row.run_at == "far" else next_check(row)),
+            row._replace(check_at="before_run_at" if ahead(row) == "far" else next_check(row)),
             retry_of("T10"),
         )
     if state.faults:

@@ -6,7 +6,19 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.model.sender import send
-from tests.model.state import IDLE, MAX_ROUNDS, Process, Row, State, Step, end_order, put, retry_of
+from tests.model.state import (
+    AHEAD,
+    IDLE,
+    MAX_ROUNDS,
+    Process,
+    Row,
+    State,
+    Step,
+    end_order,
+    put,
+    retry_of,
+    slot_ahead,
+)
 from tests.model.table import Config, condition_holds
 from tests.model.write import try_write, write
 
@@ -33,28 +45,31 @@ def _requests(config: Config, state: State, slot: int) -> Iterator[Step]:
     for index, transition in enumerate(REQUESTS):
         if state.requests[index] and _may_write(config, state, transition, reader):
             left = tuple(count - (n == index) for n, count in enumerate(state.requests))
-            row, changes, pc = _effect(config, state, transition)
-            for step in try_write(
-                config,
-                state,
-                f"client {LABELS[transition]} ({transition})",
-                transition,
-                ROLE,
-                slot,
-                reader._replace(pc=pc),
-                row,
-                retry_of(transition),
-                requests=left,
-                **changes,
-            ):
-                yield step._replace(kind="request", state=_forget_idle(step.state))
+            takes_slot = transition == "T1" and not config.later
+            for order_slot in (config.slots if takes_slot else ()) or ("",):
+                row, changes, pc = _effect(config, state, transition, order_slot)
+                for step in try_write(
+                    config,
+                    state,
+                    f"client {LABELS[transition]} ({transition}) {order_slot}".strip(),
+                    transition,
+                    ROLE,
+                    slot,
+                    reader._replace(pc=pc, slot=slot_ahead(row) if pc == "send" else ""),
+                    row,
+                    retry_of(transition),
+                    requests=left,
+                    **changes,
+                ):
+                    yield step._replace(kind="request", state=_forget_idle(step.state))
 
 
 def _retry_write(config: Config, state: State, slot: int, process: Process) -> Iterator[Step]:
     """Retry a write in the SDK, after its response was lost."""
     transition = RETRIES[process.pc]
-    row, changes, pc = _effect(config, state, transition)
-    after = process._replace(pc=pc)
+    # Only the slot of a row that this request has written decides about the send
+    row, changes, pc = _effect(config, state, transition, state.row.slot)
+    after = process._replace(pc=pc, slot=slot_ahead(row) if pc == "send" else "")
     if _may_write(config, state, transition, process):
         new, broken = write(config, state, transition, ROLE, slot, after, row, **changes)
         label = f"hidden retry: {transition} holds AGAIN"
@@ -69,14 +84,19 @@ def _may_write(config: Config, state: State, transition: str, process: Process) 
     return condition_holds(config, transition, state.row, process) and not is_beyond_bounds
 
 
-def _effect(config: Config, state: State, transition: str) -> tuple[Row, dict[str, Any], str]:
-    """Return the row after a transition, the other changes of the state, and the next step."""
+def _effect(
+    config: Config, state: State, transition: str, slot: str
+) -> tuple[Row, dict[str, Any], str]:
+    """Return the row after a transition, the other changes of the state, and the next step.
+
+    `slot` is that of a new order.
+    """
     row = state.row
     if transition == "T8":
         cancelled = state.cancelled | 1 << row.retry_round
         return end_order(row, "CANCELLED"), {"cancelled": cancelled}, "idle"
     if transition == "T1":
-        return _place(config, state)
+        return _place(config, state, slot)
     forgets_run_at = config.mutation == "T11 forgets run_at"
     pending = row._replace(
         status="PENDING",
@@ -84,19 +104,21 @@ def _effect(config: Config, state: State, transition: str) -> tuple[Row, dict[st
         retry_round=row.retry_round + 1,
         check_at="set" if forgets_run_at else CHECK_AT[row.run_at],
         too_old=False,
+        slot=row.slot if config.mutation == "T11 keeps the slot" else "",
         expires=row.expires if config.mutation == "T11 keeps expires_at" else "",
     )
     return pending, {}, "idle" if row.run_at == "far" and not forgets_run_at else "send"
 
 
-def _place(config: Config, state: State) -> tuple[Row, dict[str, Any], str]:
+def _place(config: Config, state: State, slot: str) -> tuple[Row, dict[str, Any], str]:
     run_at = config.later if config.later != "sweeper" else ""
-    row = Row("PENDING", check_at=CHECK_AT[config.later], run_at=run_at)
+    check_at = CHECK_AT[config.later or (slot if slot in AHEAD else "")]
+    row = Row("PENDING", check_at=check_at, run_at=run_at, slot=slot)
     used_keys = 0
     if config.mutation == "the key lacks created_at":
         used_keys = state.used_keys | _rounds_that_ran(config, state)
     changes = {"ran": 0, "cancelled": 0, "used_keys": used_keys}
-    return row, changes, "send" if config.later in ("", "near") else "idle"
+    return row, changes, "send" if config.later in ("", "near") and slot != "far" else "idle"
 
 
 def _rounds_that_ran(config: Config, state: State) -> int:

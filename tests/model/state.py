@@ -15,12 +15,13 @@ from chalicelib.orders import OPEN
 LIVE = frozenset(status.value for status in OPEN)
 FINAL = frozenset(status.value for status in FINAL_STATUSES)
 DUE = ("due", "overdue")  # check_at has passed; it passed an hour ago
+AHEAD = ("near", "far")  # of run_at or a slot: within the longest delay of SQS, or beyond it
 MAX_ROUNDS = 2  # the last retry round; they count from 0
 
 # Message.visibility; plain strings, since states are hashed and sorted millions of times
 VISIBLE = "visible"
 HIDDEN = "hidden"  # for a while
-SCHEDULED = "scheduled"  # hidden until run_at
+SCHEDULED = "scheduled"  # hidden until run_at or the slot
 WAITS_FOR_LEASE = "waits_for_lease"  # hidden until the lease is over
 DEAD = "dead"  # in the dead-letter queue
 
@@ -40,6 +41,7 @@ class Row(NamedTuple):
     run_at: str = ""  # "": absent or past; near: within the longest delay of SQS; far
     too_old: bool = False  # MAX_AGE_S has passed
     expires: str = ""  # "", set, past
+    slot: str = ""  # "": none; near, far; open: now; late; used: a first attempt was claimed in it
 
 
 class Message(NamedTuple):
@@ -60,6 +62,7 @@ class Process(NamedTuple):
     latest: bool = False  # no other worker has claimed since
     rest: tuple[int, ...] = ()  # receives of the batch's messages that wait
     acked: tuple[int, ...] = ()  # receives of those that its response will acknowledge
+    slot: str = ""  # that it has reserved (open, near, far, late), or for which it will send
 
     @property
     def message_count(self) -> int:
@@ -131,9 +134,19 @@ def end_order(row: Row, status: str) -> Row:
     return row._replace(status=status, check_at="", lease="", expires="set", too_old=False)
 
 
+def slot_ahead(row: Row) -> str:
+    """Return how far ahead the slot is: "", near or far."""
+    return row.slot if row.slot in AHEAD else ""
+
+
+def ahead(row: Row) -> str:
+    """Return how far ahead run_at or the slot is: "", near or far."""
+    return row.run_at or slot_ahead(row)
+
+
 def next_check(row: Row) -> str:
-    """Return the check_at of an order that is queued: some time after max(now, run_at)."""
-    return "after_run_at" if row.run_at else "set"
+    """Return the check_at of an order that is queued: some time after now, run_at and the slot."""
+    return "after_run_at" if ahead(row) else "set"
 
 
 def retry_of(transition: str) -> str:

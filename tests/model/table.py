@@ -40,7 +40,11 @@ RULES = {
     "T10": Rule((PENDING, RUNNING), None, ("lease",)),
     "T11": Rule((FAILED, CANCELLED), PENDING, ("retry_round", "not expired")),
     "T12": Rule((RUNNING,), None, ("fence",)),
+    "T13": Rule((PENDING,), None, ("fence",)),
 }
+# A claim of a task with per_minute: in the slot of the row, or in one that was just reserved
+IN_SLOT = replace(RULES["T3"], clauses=(*RULES["T3"].clauses, "slot"))
+WITH_SLOT = replace(RULES["T3"], clauses=(*RULES["T3"].clauses, "fence"))
 
 
 @dataclass(frozen=True)
@@ -58,11 +62,12 @@ class Config:
     retries: int = 0
     batch: int = 1
     max_attempts: int = 2
-    max_receives: int = 3
+    max_receives: int = 3  # 0: no limit
     progress: bool = False
     deep_queue: bool = False  # the sweeper's budget is used up: it checks only overdue orders
     later: str = ""  # near or far: placed with a run_at; sweeper: left to the sweeper
     task: str = "known"  # unknown, unknown to the worker
+    slots: tuple[str, ...] = ()  # that a reservation may give: open, near, far; (): no limit
     mutation: str = ""
     rules: dict[str, Rule] = field(default_factory=lambda: RULES)
 
@@ -89,6 +94,11 @@ CLAUSES: dict[str, Callable[[Config, Row, Process], bool]] = {
     "lease": lambda config, row, process: row.lease != "live",
     "retry_round": lambda config, row, process: process.retry_round == row.retry_round,
     "due": lambda config, row, process: row.check_at in DUE,
+    "slot": lambda config, row, process: (
+        row.attempts > 0
+        or row.slot in ("open", "used")
+        or (row.slot == "late" and config.mutation == "T3 accepts a late slot")
+    ),
     "not expired": lambda config, row, process: row.expires == "set",
     # Each message of ours names the row's task. A claim for another task fails, and is then
     # repeated for the task of the row.

@@ -8,12 +8,13 @@ import pytest
 
 from chalicelib import clock, orders
 from chalicelib.clock import SECOND
+from chalicelib.errors import ConditionFailed
 from chalicelib.orders import Dispatch, Failure, Order, Progress
 from chalicelib.table import transitions
 from testkit import Cloud
 from testkit.wire import tapped
 from tests.model import words
-from tests.model.table import CLAUSES, RULES
+from tests.model.table import CLAUSES, IN_SLOT, RULES, WITH_SLOT
 
 ERROR = Failure("task_error", "", 1)
 NUGGETS = {"pieces": 1}
@@ -30,7 +31,7 @@ def test_the_model_has_the_transitions_of_the_code() -> None:
 
 def test_every_clause_has_a_meaning_in_the_model() -> None:
     assert (
-        {clause for rule in RULES.values() for clause in rule.clauses}
+        {clause for rule in (*RULES.values(), IN_SLOT) for clause in rule.clauses}
         == set(CLAUSES)
         == set(words.WORDS.values())
     )
@@ -71,6 +72,9 @@ WRITES: dict[str, Write] = {
     "T10": lambda cloud: transitions.postpone(order := _waiting(cloud), _dispatch(order)),
     "T11": lambda cloud: transitions.retry(order := _failed(cloud), _dispatch(order)),
     "T12": lambda cloud: transitions.report(_claimed(cloud), Progress(1, "")),
+    "T13": lambda cloud: transitions.reschedule(
+        order := _waiting(cloud), clock.now(), _dispatch(order)
+    ),
 }
 
 
@@ -80,6 +84,18 @@ def test_the_model_has_the_condition_that_is_sent(cloud: Cloud, label: str) -> N
         WRITES[label](cloud)
 
     assert words.rule(wire.requests) == RULES[label]
+
+
+def test_the_model_has_the_claims_of_a_task_with_per_minute(cloud: Cloud) -> None:
+    order = _waiting(cloud)
+    lease_until = clock.now() + 60 * SECOND
+    with tapped() as wire:
+        with pytest.raises(ConditionFailed):
+            transitions.claim_in_slot(order.key, order.task, lease_until)
+        assert words.rule(wire.requests) == IN_SLOT
+
+        transitions.claim_with_slot(order, lease_until, clock.now())
+        assert words.rule(wire.requests) == WITH_SLOT
 
 
 @pytest.mark.parametrize("ahead_s", [0.5, 1, 60, 897, 898, 898.5, 899, 3600, 90 * 86400])

@@ -14,6 +14,7 @@ WORDS = {
     "attempts < max_attempts": "attempts",
     "(attribute_not_exists(run_at) OR run_at <= :now)": "run_at",
     "task = :task": "task",
+    "(attempts > :zero OR (slot_at > :slots AND slot_at <= :now))": "slot",
     "fence = :fence": "fence",
     "(attribute_not_exists(lease_until) OR lease_until < :now)": "lease",
     "retry_round = :retry_round": "retry_round",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tests.model.state import (
+    AHEAD,
     HIDDEN,
     IDLE,
     LIVE,
+    SCHEDULED,
     VISIBLE,
     WAITS_FOR_LEASE,
     Message,
@@ -29,6 +32,8 @@ from tests.model.write import start_run, try_write, write
 ROLE = "workers"
 RETRY_FINISH_THEN_ACK = "retry finish, then ack"
 RETRY_FINISH_THEN_HIDE = "retry finish, then hide"
+WAIT = "wait"  # for the slot
+RESERVED = "reserved"
 
 
 def steps(config: Config, state: State, slot: int, process: Process) -> Iterator[Step]:
@@ -55,6 +60,9 @@ class _Worker:
             RETRY_FINISH_THEN_ACK: lambda: self._retry_finish("ack"),
             RETRY_FINISH_THEN_HIDE: lambda: self._retry_finish("hide"),
             "T7": self._give_up,
+            RESERVED: self._use_slot,
+            retry_of("T13"): self._retry_reschedule,
+            WAIT: self._wait_for_slot,
             "ack": self._acknowledge,
             "hide": self._hide,
             "respond": self._respond,
@@ -69,15 +77,19 @@ class _Worker:
     def _receive(self) -> Iterator[Step]:
         for first in sorted(set(self._visible(self.state))):
             state = remove_message(self.state, first)
-            process = Process("got", first.receives + 1)
+            process = Process("got", self._count(first))
             yield self._step("worker receives", process, state)
             for message in self._visible(state)[: self.config.batch - 1]:
                 state = remove_message(state, message)
-                process = process._replace(rest=(*process.rest, message.receives + 1))
+                process = process._replace(rest=(*process.rest, self._count(message)))
                 yield self._step("worker receives a batch", process, state)
 
+    def _count(self, message: Message) -> int:
+        """Return the receives of a message that is received; they do not matter without a limit."""
+        return message.receives + 1 if self.config.max_receives else 1
+
     def _visible(self, state: State) -> list[Message]:
-        limit = self.config.max_receives
+        limit = self.config.max_receives or math.inf
         return [
             message
             for message in state.messages
@@ -95,8 +107,11 @@ class _Worker:
             yield self._keep("worker has no time left for the message", VISIBLE)
 
     def _claim(self) -> Iterator[Step]:
-        claimed = self.row._replace(status="RUNNING", attempts=self.row.attempts + 1, lease="live")
-        running = self.process._replace(pc="run", leased=True, latest=True)
+        slot = "used" if self.config.slots else ""
+        claimed = self.row._replace(
+            status="RUNNING", attempts=self.row.attempts + 1, lease="live", slot=slot
+        )
+        running = self.process._replace(pc="run", leased=True, latest=True, slot="")
         for step in self._try_write("worker claims (T3)", "T3", running, claimed, retry_of("T3")):
             state = step.state
             broken = None
@@ -126,8 +141,55 @@ class _Worker:
         elif row.attempts >= self.config.max_attempts or row.too_old:
             process = self.process._replace(pc="T7", mine=True)
             yield self._step("worker meets a terminal error", process)
+        elif self._needs_slot():
+            yield from self._take_slot()
         else:
             yield self._keep("worker's claim was refused by a lease that is over", VISIBLE)
+
+    def _needs_slot(self) -> bool:
+        waits = self.row.status == "PENDING" and self.row.attempts == 0
+        return bool(self.config.slots) and waits and self.row.slot not in ("open", "used")
+
+    def _take_slot(self) -> Iterator[Step]:
+        """Wait for the order's slot, or reserve another if it has none or is late."""
+        if self.row.slot in AHEAD:
+            yield self._go("worker meets a slot ahead", self._after_slot(self.row.slot))
+            return
+        for slot in self.config.slots:
+            process = self.process._replace(pc=RESERVED, slot=slot, mine=True)
+            yield self._step(f"worker reserves a slot: {slot}", process)
+
+    def _use_slot(self) -> Iterator[Step]:
+        """Claim the order in the slot that is now, or write the slot that is ahead (T13)."""
+        slot = self.process.slot
+        refused = self._keep("worker's slot is late or its write is refused", VISIBLE)
+        if slot in AHEAD and condition_holds(self.config, "T13", self.row, self.process):
+            row = self.row._replace(slot=slot)
+            check_at = "before_run_at" if slot == "far" else next_check(row)
+            row = row._replace(check_at=check_at)
+            after = self.process._replace(pc=self._after_slot(slot), slot="")
+            label = f"worker reschedules it (T13): {slot}"
+            yield from self._try_write(label, "T13", after, row, retry_of("T13"))
+        elif slot == "open" and self._may_claim_with_slot():
+            yield from self._claim()
+        else:
+            yield refused
+
+    def _may_claim_with_slot(self) -> bool:
+        row = self.row._replace(slot="open")
+        return self.process.mine and condition_holds(self.config, "T3", row, self.process)
+
+    def _after_slot(self, slot: str) -> str:
+        return "ack" if slot == "far" else WAIT
+
+    def _retry_reschedule(self) -> Iterator[Step]:
+        if self.process.mine:
+            yield self._go("hidden retry of T13", self._after_slot(self.row.slot))
+        else:
+            yield self._keep("hidden retry of T13 is refused", VISIBLE)
+
+    def _wait_for_slot(self) -> Iterator[Step]:
+        yield self._keep("worker hides the message until the slot", SCHEDULED)
 
     def _run(self) -> Iterator[Step]:
         config, row = self.config, self.row

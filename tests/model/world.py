@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tests.model.state import (
+    AHEAD,
     DEAD,
     HIDDEN,
     IDLE,
@@ -18,6 +19,8 @@ from tests.model.state import (
     State,
     Step,
     add_message,
+    ahead,
+    put,
     remove_message,
 )
 from tests.model.table import Config, is_free
@@ -39,7 +42,7 @@ def _queue(config: Config, state: State) -> Iterator[Step]:
     may_appear = {
         HIDDEN: True,
         WAITS_FOR_LEASE: row.lease != "live",
-        SCHEDULED: not row.run_at or row.status not in LIVE,
+        SCHEDULED: not ahead(row) or row.status not in LIVE,
     }
     for message in sorted(set(state.messages)):
         visibility, receives = message
@@ -47,7 +50,7 @@ def _queue(config: Config, state: State) -> Iterator[Step]:
         if may_appear.get(visibility):
             visible = add_message(without, config.messages, Message(VISIBLE, receives))
             yield Step("a hidden message is visible", "time", visible)
-        if visibility == VISIBLE and receives >= config.max_receives:
+        if visibility == VISIBLE and 0 < config.max_receives <= receives:
             dead = add_message(without, config.messages, Message(DEAD))
             moved = dead if config.dead_letters else without
             yield Step("the queue moves a message to the dead letters", "time", moved)
@@ -82,7 +85,7 @@ def _duplicates(config: Config, state: State) -> Iterator[Step]:
 
 def _timers(config: Config, state: State) -> Iterator[Step]:
     row = state.row
-    if row.check_at == "set" or (row.check_at == "after_run_at" and not row.run_at):
+    if row.check_at == "set" or (row.check_at == "after_run_at" and not ahead(row)):
         yield Step("check_at passes", "time", state._replace(row=row._replace(check_at="due")))
     if row.check_at == "due" and config.deep_queue:
         overdue = row._replace(check_at="overdue")
@@ -93,6 +96,23 @@ def _timers(config: Config, state: State) -> Iterator[Step]:
         yield Step("run_at is near", "time", state._replace(row=near))
     if row.run_at == "near":
         yield Step("run_at passes", "time", state._replace(row=row._replace(run_at="")))
+    yield from _slots(state)
+
+
+def _slots(state: State) -> Iterator[Step]:
+    """Let the slot of a waiting order come and pass, or one that a worker has just reserved."""
+    row = state.row
+    if row.status == "PENDING" and row.slot in (*AHEAD, "open"):
+        check_at = row.check_at
+        if row.slot == "far" and check_at == "before_run_at":
+            check_at = "overdue"
+        slot = {"far": "near", "near": "open", "open": "late"}[row.slot]
+        passed = state._replace(row=row._replace(slot=slot, check_at=check_at))
+        yield Step(f"the slot is {slot}", "time", passed)
+    for index, worker in enumerate(state.workers):
+        if worker.slot == "open":
+            late = put(state, "workers", index, worker._replace(slot="late"))
+            yield Step("a slot passes before it is used", "time", late)
 
 
 def _lease(config: Config, state: State) -> Iterator[Step]:

@@ -16,6 +16,8 @@ S12  two orders never share the key `<id>.<created_at>.<retry_round>`
 S13  an order runs no earlier than run_at
 S14  no message is sent more than 15 minutes ahead
 S15  only an order with a terminal error is given up
+S16  the first attempt of a task with per_minute starts in its slot
+S17  no slot is used twice
 """
 
 from __future__ import annotations
@@ -58,6 +60,8 @@ def _broken_by(config: Config, state: State, transition: str, writer: Process) -
     old = state.row
     by_the_holder = transition in WRITES_OF_THE_HOLDER and writer.mine
     no_reason = not has_terminal_error(config, old) and config.task != "unknown"
+    needs_slot = bool(config.slots) and transition == "T3" and old.attempts == 0
+    slot = writer.slot or old.slot
     rules = {
         "S1": old.status in FINAL and transition != ("T1" if old.expires == "past" else "T11"),
         "S4": transition == "T4" and not writer.latest,
@@ -67,6 +71,8 @@ def _broken_by(config: Config, state: State, transition: str, writer: Process) -
         "S9": transition == "T9" and old.check_at not in DUE,
         "S11": transition != "T1" and not old.status,
         "S15": transition == "T7" and no_reason,
+        "S16": needs_slot and slot not in ("open", "used"),
+        "S17": needs_slot and slot == "used",
     }
     return next((name for name, broken in rules.items() if broken), None)
 
