@@ -32,7 +32,8 @@ SCENARIOS = {
     "task unknown to the worker only": Config(workers=1, task="unknown to the worker"),
     "slots, two workers": replace(_PACED, workers=2),
     "slots, far ahead": replace(_PACED, slots=("open", "near", "far")),
-    "slots, cancel and retry": _PACED_REQUESTS,
+    "slots, cancel and retry": replace(_PACED_REQUESTS, faults=0),
+    "slots, retry": replace(_PACED, retries=1, slots=("open",)),
     "slots, for later": replace(_PACED, later="near"),
     "slots, left to the sweeper": replace(_PACED, later="sweeper"),
     # Waiting for a slot needs no sweeper as long as nothing crashes
