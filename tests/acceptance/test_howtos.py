@@ -12,6 +12,7 @@ from typing import Any
 import boto3
 import pytest
 
+from chalicelib.web.times import time_of
 from dev.local import cloud
 from dev.packaging.own import NAME
 from tests.acceptance.stack import Stack, copy_of_the_project, environment, until
@@ -198,3 +199,19 @@ def test_a_task_writes_to_a_bucket_of_its_own(reader: Reader) -> None:
     assert f"s3://{bucket}/{photo['Key']}" in output
     content = s3.get_object(Bucket=bucket, Key=photo["Key"])["Body"].read()
     assert content == (reader.stack.project / "docs" / "order.png").read_bytes()
+
+
+def test_orders_of_a_task_with_a_limit_start_in_their_slots(reader: Reader) -> None:
+    stack = reader.stack
+    (output,) = reader.follow("rate.md")
+    assert "1.08" in output
+
+    placed = [stack.place("look_up_rate", {"currency": "EUR"})["id"] for _ in range(8)]
+    orders = [with_history(stack, stack.ended_order(order_id)["id"]) for order_id in placed]
+
+    assert {(order["status"], order["attempts"]) for order in orders} == {("SUCCESS", 1)}
+    slots = sorted(time_of(order["run_at"]) for order in orders)
+    assert all(after - slot >= 1_083_333 for slot, after in itertools.pairwise(slots))
+    starts = [time_of(order["history"][0]["started_at"]) for order in orders]
+    waits = [start - time_of(order["run_at"]) for start, order in zip(starts, orders, strict=True)]
+    assert all(0 <= wait < 3_000_000 for wait in waits)

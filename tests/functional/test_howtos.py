@@ -31,7 +31,10 @@ def configure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return configure_as
 
 
-@pytest.mark.parametrize(("page", "task"), [("lanes.md", "render_film"), ("own.md", "keep_photo")])
+@pytest.mark.parametrize(
+    ("page", "task"),
+    [("lanes.md", "render_film"), ("own.md", "keep_photo"), ("rate.md", "look_up_rate")],
+)
 def test_the_test_on_a_page_passes(
     configure: Any,
     monkeypatch: pytest.MonkeyPatch,

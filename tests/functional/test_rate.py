@@ -199,6 +199,24 @@ def test_a_late_order_of_an_idle_task_starts_at_once_in_another_slot(
     assert 0 <= row.history[0].start - (row.slot_at or 0) < SECOND
 
 
+def test_a_late_order_of_a_busy_task_costs_four_calls_and_five_units_more(
+    cloud: Cloud, wire: Wire, starts: list[Micros]
+) -> None:
+    place(cloud)
+    cloud.clock.advance(4)
+    slots.reserve("fetch", 60)  # for another order
+    wire.calls.clear()
+    meter = Meter(cloud, wire)
+    cloud.drain()
+    waited = ["UpdateItem", "UpdateItem", "UpdateItem", "ChangeMessageVisibility"]
+    assert (wire.calls, meter.writes) == (waited, [1, 1, 3])
+
+    cloud.clock.advance(2)
+    cloud.drain()
+    assert statuses(cloud) == {"SUCCESS"}
+    assert (wire.calls[4:], meter.writes[3:]) == (["UpdateItem", "UpdateItem"], [1, 2])
+
+
 def test_orders_that_waited_for_a_worker_do_not_start_together(cloud: Cloud) -> None:
     starts = register_fetch(cloud, per_minute=6)
     for _ in range(8):
