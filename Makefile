@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV = .venv/bin/python
 export GOAL = $(firstword $(MAKECMDGOALS))
 
-RUN = requirements/local.txt client
+RUN = requirements/local.txt client requirements/own.in
 TEST = $(RUN) requirements.txt requirements/parallel.txt requirements/image.txt requirements/fuzz.txt requirements/browser.txt \
 	requirements/openapi.txt requirements/examples.txt
 CHECK = $(TEST) requirements/check.txt
@@ -58,7 +58,7 @@ check: ## Check style, types, import layers, the packaged template and known vul
 	$(VENV) -m dev package --stage dev
 	$(VENV) -m dev package --stage prod
 	.venv/bin/cfn-lint build/dev/out/template.json build/prod/out/template.json
-	$(VENV) -m dev.audit requirements-lambda.txt requirements.txt
+	$(VENV) -m dev.audit requirements-lambda.txt requirements.txt $(wildcard requirements/own.txt)
 
 package: ## Build the template and the zip of a stage: make package STAGE=dev
 	@$(PYTHON) dev/bootstrap.py $(RUN)
@@ -66,6 +66,9 @@ package: ## Build the template and the zip of a stage: make package STAGE=dev
 
 COMPILE = UV_FORK_STRATEGY=fewest .venv/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.10 --no-annotate \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+# Your own libraries fit what is in .venv beside them
+OWN_FITS = $(foreach name,requirements-lambda.txt $(filter %.txt,$(CHECK)),-c $(name))
+
 lock: ## Compile the lock files from requirements/*.in; UPGRADE=--upgrade takes newer versions
 	@$(PYTHON) dev/bootstrap.py requirements/check.txt requirements/openapi.txt
 	$(COMPILE) $(UPGRADE) requirements/lambda.in -o requirements-lambda.txt
@@ -81,6 +84,9 @@ lock: ## Compile the lock files from requirements/*.in; UPGRADE=--upgrade takes 
 	$(COMPILE) $(UPGRADE) requirements/parallel.in -o requirements/parallel.txt
 	$(COMPILE) $(UPGRADE) requirements/openapi.in -o requirements/openapi.txt
 	$(COMPILE) $(UPGRADE) requirements/examples.in -o requirements/examples.txt
+	if grep -q '^ *[^ #]' requirements/own.in; then \
+		$(COMPILE) $(UPGRADE) $(OWN_FITS) requirements/own.in -o requirements/own.txt; \
+	else rm -f requirements/own.txt; fi
 	PATH="$(CURDIR)/.venv/bin:$$PATH" npm install --package-lock-only --prefix tests/acceptance/openapi
 	PATH="$(CURDIR)/.venv/bin:$$PATH" npm install --package-lock-only --prefix dev/typescript
 

@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks.canned import Canned
 from benchmarks.processes import cpu_ms
 from chalicelib import auth
-from dev.packaging import package
+from dev.packaging import package, wheels
 from dev.packaging.package import ROOT
 from tests.kit import runtime
 from tests.kit.runtime import Function
@@ -101,7 +101,7 @@ def apps(folder: Path, aws: Canned) -> dict[str, App]:
 
     All use the same stub of AWS and the same libraries, which are compiled as in Lambda's image.
     """
-    compileall.compile_dir(package.wheels_here(runtime.LOCK), quiet=1)
+    compileall.compile_dir(wheels.wheels_here(runtime.LOCK), quiet=1)
     built = package.package("dev", this_machine=True)
     root = runtime.unzipped(built, folder / "orderline")
     (root / "chalicelib" / "tasks" / "nothing.py").write_text(NOTHING)

@@ -19,6 +19,7 @@ from dev.local.local_stack import LocalStack, Options
 from dev.local.snapshot import SnapshotError
 from dev.packaging import PackageError, own
 from dev.packaging.package import ROOT, own_files
+from dev.packaging.wheels import OWN_LOCK
 from dev.secrets import SecretError
 
 ERRORS = (
@@ -105,6 +106,7 @@ Orders are saved in {folder}/. Press Ctrl-C to stop.
 def _follow_changes(local: LocalStack) -> NoReturn:
     secrets = local.options.folder / "secrets"
     stored = _modified_ns(secrets)
+    installed = _modified_ns(OWN_LOCK)
     deployed = _snapshot()
     while True:
         time.sleep(_POLL_S)
@@ -122,6 +124,11 @@ def _follow_changes(local: LocalStack) -> NoReturn:
             )
         if stored != (stored := _modified_ns(secrets)):
             _store_secrets(local)
+        if installed != (installed := _modified_ns(OWN_LOCK)):
+            say(
+                "requirements/own.txt has changed: press Ctrl-C and start `make run` again to"
+                " install your libraries"
+            )
         current = _snapshot()
         if current == deployed:
             continue

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import os
-import platform
 import shutil
 import stat
 import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,21 +24,9 @@ from dev.packaging.cloudformation import Loader
 from dev.packaging.lanes import with_own
 from dev.packaging.own import Own
 from dev.packaging.template import stage_mistake
+from dev.packaging.wheels import package_locks, wheels_for_lambda, wheels_here
 
 ROOT = Path(__file__).parents[2]
-# Packages that go into the zip beside our own files
-LOCK = ROOT / os.environ.get("LOCK", "requirements-lambda.txt")
-# Wheels for Amazon Linux 2023 (glibc 2.34); pip accepts only the manylinux versions that are listed
-_GLIBCS = ("manylinux_2_28", "manylinux_2_17", "manylinux2014")
-
-_PIP_OPTIONS = (
-    "--quiet",
-    "--disable-pip-version-check",
-    "--no-deps",
-    "--no-compile",
-    "--only-binary=:all:",
-    "--require-hashes",
-)
 
 
 @dataclass(frozen=True)
@@ -52,10 +37,13 @@ class Package:
     zip: Path
 
 
-def package(stage: str, this_machine: bool = False, lock: Path = LOCK) -> Package:
+def package(stage: str, this_machine: bool = False, locks: Sequence[Path] | None = None) -> Package:
     """Build the package of a stage. `this_machine`: with this machine's wheels, not Lambda's."""
     _require_runtime()
-    wheels = _wheels(lock, platform.machine() if this_machine else _architecture(), this_machine)
+    wheels = [
+        wheels_here(lock) if this_machine else wheels_for_lambda(lock, _architecture())
+        for lock in locks or package_locks()
+    ]
     out = _packaged(stage, ROOT / "build" / (f"{stage}-local" if this_machine else stage), wheels)
     return Package(json.loads((out / "template.json").read_text()), out / "deployment.zip")
 
@@ -63,7 +51,7 @@ def package(stage: str, this_machine: bool = False, lock: Path = LOCK) -> Packag
 def template(stage: str) -> dict[str, Any]:
     """Build only the template of a stage's package, which needs neither wheels nor network."""
     with tempfile.TemporaryDirectory() as folder:  # so that processes do not disturb each other
-        out = _packaged(stage, Path(folder), None)
+        out = _packaged(stage, Path(folder))
         return json.loads((out / "template.json").read_text())  # type: ignore[no-any-return]
 
 
@@ -83,7 +71,7 @@ def contents(zip: Path) -> str:
     return "\n".join(lines)
 
 
-def _packaged(stage: str, build: Path, wheels: Path | None) -> Path:
+def _packaged(stage: str, build: Path, wheels: Sequence[Path] = ()) -> Path:
     """Run Chalice on a copy of our files. Return the folder of template.json and deployment.zip."""
     configuration = own.read(stage)
     if reason := stage_mistake(stage, stages()):
@@ -103,8 +91,8 @@ def _packaged(stage: str, build: Path, wheels: Path | None) -> Path:
     (source / ".chalice" / "config.json").write_text(json.dumps(config))
     # Chalice does not check hashes, so we fetch the wheels and it takes them from vendor/
     (source / "requirements.txt").touch()
-    if wheels:
-        shutil.copytree(wheels, source / "vendor")
+    for folder in wheels:
+        shutil.copytree(folder, source / "vendor", dirs_exist_ok=True)
     _chalice_package(source, out, stage, configuration)
     _compile(out / "deployment.zip", build / "code")
     merged = _merged(yaml.safe_load((out / "sam.yaml").read_text()), _overlay(stage))
@@ -231,41 +219,6 @@ def _config() -> dict[str, Any]:
 def _architecture() -> str:
     name = str(_config()["lambda_architecture"])
     return {"arm64": "aarch64"}.get(name, name)
-
-
-def wheels_here(lock: Path) -> Path:
-    """Return a folder with a lock's wheels for this machine."""
-    return _wheels(lock, platform.machine(), this_machine=True)
-
-
-def _wheels(lock: Path, architecture: str, this_machine: bool) -> Path:
-    """Return a folder in build/ with the lock's wheels; fetch them only if the lock changed."""
-    if not lock.is_file():
-        raise PackageError(f"LOCK: there is no file {lock}")
-    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    digest = hashlib.sha256(lock.read_bytes()).hexdigest()[:12]
-    machine = "here" if this_machine else "lambda"
-    target = ROOT / "build" / f"wheels-{architecture}-{machine}-{version}-{digest}"
-    if target.exists():
-        return target
-    pip = [sys.executable, "-m", "pip", "install", *_PIP_OPTIONS, "--requirement", str(lock)]
-    if not this_machine:
-        pip += ["--implementation", "cp", "--python-version", version]
-        pip += [word for glibc in _GLIBCS for word in ("--platform", f"{glibc}_{architecture}")]
-    target.parent.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix="fetched-") as folder:
-        partial = Path(folder) / "wheels"
-        done = subprocess.run(
-            [*pip, "--target", str(partial)], capture_output=True, text=True, check=False
-        )
-        if done.returncode != 0:
-            raise PackageError(
-                f"could not fetch the wheels of {lock.name} for {architecture}; check your network"
-                f" connection and the hashes (make lock)\n{done.stderr.strip()}"
-            )
-        with suppress(OSError):  # another process was first
-            partial.rename(target)
-    return target
 
 
 def _chalice_package(source: Path, out: Path, stage: str, configuration: Own) -> None:

@@ -152,6 +152,15 @@ def test_a_new_task_is_live_without_a_restart_and_a_broken_one_is_not(own: Stack
     task.unlink()
 
 
+def test_changed_libraries_ask_for_a_new_start(own: Stack) -> None:
+    lock = own.project / "requirements" / "own.txt"
+
+    lock.write_text("# made by make lock\n")
+    until(lambda: "start `make run` again to install your libraries" in own.output, 10)
+
+    lock.unlink()
+
+
 def test_processes_of_a_killed_run_end_by_themselves(own: Stack) -> None:
     children = own.processes()
 

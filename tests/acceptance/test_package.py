@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from dev.packaging import PackageError, package
+from dev.packaging import PackageError, package, wheels
 from tests.acceptance.conftest import LocalCloud
 from tests.acceptance.packaged import STACK, Packaged, message, records, sample
 from tests.kit import runtime
@@ -183,6 +183,19 @@ def test_the_local_zip_differs_only_in_native_wheels() -> None:
     assert files(package.package("dev")) == files(package.package("dev", this_machine=True))
 
 
+def test_the_user_s_own_libraries_are_added_to_the_package() -> None:
+    def files(*locks: Path) -> dict[str, bytes]:
+        with zipfile.ZipFile(package.package("dev", locks=locks).zip) as opened:
+            return {name: opened.read(name) for name in opened.namelist()}
+
+    ours = files(wheels.LOCK)
+    both = files(wheels.LOCK, wheels.ROOT / "requirements" / "image.txt")
+
+    assert ours.items() <= both.items()
+    added = {name.partition("/")[0].partition("-")[0] for name in both.keys() - ours.keys()}
+    assert added == {"PIL", "pillow", "pillow.libs"}
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
@@ -195,6 +208,6 @@ def test_the_local_zip_differs_only_in_native_wheels() -> None:
 )
 def test_a_wheel_with_a_wrong_or_missing_hash_fails_the_build(tmp_path: Path, spoil: Any) -> None:
     lock = tmp_path / "requirements-lambda.txt"
-    lock.write_text(spoil(package.LOCK.read_text()))
+    lock.write_text(spoil(wheels.LOCK.read_text()))
     with pytest.raises(PackageError, match="hash"):
-        package.package("dev", lock=lock)
+        package.package("dev", locks=[lock])

@@ -30,7 +30,7 @@ from chalicelib.tasks import task
 @task
 def name_weekday(day: str) -> str:
     """Name the weekday of a date in almost any form."""
-    from dateutil import parser  # noqa: PLC0415 only this task pays for the import
+    from dateutil import parser
 
     return parser.parse(day).strftime("%A")
 ''',

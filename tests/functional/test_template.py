@@ -368,7 +368,7 @@ def test_an_unknown_stage_or_resource_is_refused() -> None:
 def test_lambda_can_read_the_zip_for_any_umask(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
-        path = package._packaged("dev", tmp_path, None) / "deployment.zip"
+        path = package._packaged("dev", tmp_path) / "deployment.zip"
     finally:
         os.umask(before)
     assert modes(path) == modes(io.BytesIO(package.refreshed(path))) == {0o644}

@@ -21,7 +21,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from dev.packaging import package
+from dev.packaging import package, wheels
 
 LOCK = package.ROOT / "requirements" / "runtime.txt"
 REQUEST_ID = "8476a536-e9f4-11e8-9739-2dfe598c3fcd"
@@ -148,7 +148,7 @@ def running(
     """Start the function of this handler in a new process."""
     server = _RuntimeAPI()
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    image = package.wheels_here(LOCK)
+    image = wheels.wheels_here(LOCK)
     process_environment = {
         **environment,
         "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{server.server_port}",

@@ -14,7 +14,7 @@ from dev.local.local_stack import Options
 from testkit import template
 
 PAGE = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
-NOT_OPTIONS = {"LOCK", "PYTHON"}  # read by dev/packaging/package.py and by the Makefile
+NOT_OPTIONS = {"PYTHON"}  # read by the Makefile
 
 
 def default_column(heading: str) -> dict[str, str]:

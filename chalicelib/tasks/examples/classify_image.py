@@ -2,7 +2,7 @@
 
 The weights are in the JSON file beside this one; dev/train_digits.py trains them. Of 450 digits
 held out from training they classify 436 correctly (96.9 %); a test requires 95 %. Decoding a
-picture needs Pillow, which the default package does not have: LOCK=requirements/image.txt adds it.
+picture needs Pillow, which the package has if requirements/own.in names it.
 """
 
 from __future__ import annotations
@@ -72,11 +72,11 @@ def shades(image: File | str) -> Grid:
     Raises NotReadable, or PillowMissing.
     """
     try:
-        import PIL.Image  # noqa: PLC0415 only this task pays for the import
+        import PIL.Image  # only this task pays for the import
     except ImportError:
         raise PillowMissing(
-            "classify_image needs Pillow, which this package lacks: build it with"
-            " LOCK=requirements/image.txt, as in `make run LOCK=requirements/image.txt`"
+            "classify_image needs Pillow, which this package lacks: add the line `pillow` to"
+            " requirements/own.in, run `make lock`, then `make run` or `make deploy` again"
         ) from None
     octets = _octets(image)
     try:
@@ -155,7 +155,7 @@ def _has_single_scan(jpeg: bytes) -> bool:
 
 def _grey(file: Image) -> Image:
     """Return the picture upright and in grey, on white, a few hundred pixels large."""
-    from PIL import Image, ImageOps  # noqa: PLC0415 only this task pays for the import
+    from PIL import Image, ImageOps
 
     file.draft("L", (SMALL, SMALL))  # only a JPEG does it
     picture: Image.Image = file

@@ -65,7 +65,7 @@ def test_without_its_library_the_order_fails_at_once_with_a_hint(
 
     failed = cloud.get(order["id"])
     assert (failed["status"], failed["attempts"]) == ("FAILED", 1)
-    assert "LOCK=requirements/image.txt" in failed["error"]["message"]
+    assert "`pillow` to requirements/own.in" in failed["error"]["message"]
 
 
 @pytest.mark.local
