@@ -148,5 +148,10 @@ measure-board: ## Measure the delay and the load of the board (6 minutes)
 	@$(PYTHON) dev/bootstrap.py $(TEST)
 	$(VENV) -m tests.acceptance measure
 
+measure-lanes: ## Measure short orders while another lane runs 100 orders of 5 s (6 minutes)
+	@$(PYTHON) dev/bootstrap.py $(TEST)
+	$(VENV) -m tests.soak.lanes
+
 .PHONY: run config deploy destroy clean test check package lock screenshots train help proof \
-	proof-model proof-faults proof-mutants proof-recovery proof-soak fuzz verify-aws bench cold-start measure-board
+	proof-model proof-faults proof-mutants proof-recovery proof-soak fuzz verify-aws bench cold-start measure-board \
+	measure-lanes

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from orderline import Orderline
 
 from chalicelib import tasks
@@ -37,7 +38,12 @@ def working(cloud: Cloud) -> Iterator[None]:
         worker.join()
 
 
-def test_the_snippets_run(cloud: Cloud, tmp_path: Path) -> None:
+@pytest.fixture
+def heavy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LANES", '{"heavy": 600}')
+
+
+def test_the_snippets_run(heavy: None, cloud: Cloud, tmp_path: Path) -> None:
     celery = [snippet for snippet in SNIPPETS if snippet.startswith("# Celery")]
     declarations = [snippet for snippet in SNIPPETS if "@task" in snippet and snippet not in celery]
     calls = [snippet for snippet in SNIPPETS if snippet not in celery + declarations]
@@ -48,7 +54,7 @@ def test_the_snippets_run(cloud: Cloud, tmp_path: Path) -> None:
         for snippet in calls:
             exec(snippet, names)
 
-    assert (len(celery), len(declarations), len(calls)) == (1, 3, 4)
+    assert (len(celery), len(declarations), len(calls)) == (2, 4, 5)
 
 
 def test_every_name_that_the_page_uses_exists() -> None:
