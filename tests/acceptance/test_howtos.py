@@ -22,9 +22,11 @@ from tests.soak.stack_control import StackControl
 
 pytestmark = pytest.mark.local
 
+SECRET = "sk_test_4711"  # the answer to a command that asks for one
+
 
 class Reader:
-    """Somebody who does what a page says, in a clone where `make run` runs."""
+    """A reader who does what a page says, in a clone where `make run` runs."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
@@ -86,6 +88,7 @@ class Reader:
             ["sh", "-c", command],
             cwd=self.stack.project,
             env=environment(COLUMNS="200"),
+            input=SECRET,
             capture_output=True,
             text=True,
             check=False,
@@ -215,3 +218,13 @@ def test_orders_of_a_task_with_a_limit_start_in_their_slots(reader: Reader) -> N
     starts = [time_of(order["history"][0]["started_at"]) for order in orders]
     waits = [start - time_of(order["run_at"]) for start, order in zip(starts, orders, strict=True)]
     assert all(0 <= wait < 3_000_000 for wait in waits)
+
+
+def test_a_task_reads_a_secret_which_is_nowhere_else(reader: Reader) -> None:
+    output = "".join(reader.follow("secrets.md"))
+
+    assert "charged 500 with a key that ends in 4711" in output
+    folder = reader.stack.project / ".local"
+    logs = [folder / name for name in ("cloud.log", "http.log", "env")]
+    assert not any(SECRET in file.read_text() for file in logs)
+    assert SECRET not in reader.stack.output + output
