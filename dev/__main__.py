@@ -12,7 +12,7 @@ import click
 
 from chalicelib.errors import SettingMistake
 from dev import stage
-from dev.packaging import PackageError, own
+from dev.packaging import PackageError
 
 if TYPE_CHECKING:
     from dev.secrets import Deployed, Laptop
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Run Orderline on this machine, deploy it to AWS, manage tokens and secrets."""
+    from dev.packaging import own
+
     try:
         configuration = own.read()
     except PackageError as error:
