@@ -213,8 +213,8 @@ def test_a_late_order_of_a_busy_task_costs_four_calls_and_five_units_more(
 
     cloud.clock.advance(2)
     cloud.drain()
-    assert statuses(cloud) == {"SUCCESS"}
     assert (wire.calls[4:], meter.writes[3:]) == (["UpdateItem", "UpdateItem"], [1, 2])
+    assert statuses(cloud) == {"SUCCESS"}
 
 
 def test_orders_that_waited_for_a_worker_do_not_start_together(cloud: Cloud) -> None:
