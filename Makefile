@@ -65,11 +65,8 @@ package: ## Build the template and the zip of a stage: make package STAGE=dev
 	@$(VENV) -m dev package --stage $(or $(STAGE),dev)
 
 COMPILE = UV_FORK_STRATEGY=fewest .venv/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.10 --no-annotate \
-	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
-# Your own libraries fit what is in .venv beside them
-OWN_FITS = $(foreach name,requirements-lambda.txt $(filter %.txt,$(CHECK)),-c $(name))
-
-lock: ## Compile the lock files from requirements/*.in; UPGRADE=--upgrade takes newer versions
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make $@"
+lock: ## Compile all lock files from requirements/*.in; UPGRADE=--upgrade takes newer versions
 	@$(PYTHON) dev/bootstrap.py requirements/check.txt requirements/openapi.txt
 	$(COMPILE) $(UPGRADE) requirements/lambda.in -o requirements-lambda.txt
 	$(COMPILE) $(UPGRADE) requirements/local.in -o requirements/local.txt
@@ -84,11 +81,17 @@ lock: ## Compile the lock files from requirements/*.in; UPGRADE=--upgrade takes 
 	$(COMPILE) $(UPGRADE) requirements/parallel.in -o requirements/parallel.txt
 	$(COMPILE) $(UPGRADE) requirements/openapi.in -o requirements/openapi.txt
 	$(COMPILE) $(UPGRADE) requirements/examples.in -o requirements/examples.txt
-	if grep -q '^ *[^ #]' requirements/own.in; then \
-		$(COMPILE) $(UPGRADE) $(OWN_FITS) requirements/own.in -o requirements/own.txt; \
-	else rm -f requirements/own.txt; fi
 	PATH="$(CURDIR)/.venv/bin:$$PATH" npm install --package-lock-only --prefix tests/acceptance/openapi
 	PATH="$(CURDIR)/.venv/bin:$$PATH" npm install --package-lock-only --prefix dev/typescript
+	@$(MAKE) --no-print-directory lock-own
+
+# They fit what is in .venv beside them
+OWN_FITS = $(foreach name,requirements-lambda.txt $(filter %.txt,$(CHECK)),-c $(name))
+lock-own: ## Compile requirements/own.in, the libraries of your own tasks; UPGRADE=--upgrade takes newer versions
+	@$(PYTHON) dev/bootstrap.py requirements/check.txt
+	@if grep -q '^ *[^ #]' requirements/own.in; then \
+		$(COMPILE) --only-binary :all: $(UPGRADE) $(OWN_FITS) requirements/own.in -o requirements/own.txt; \
+	else rm -f requirements/own.txt; fi
 
 screenshots: ## Create the screenshots and the terminal transcript in docs/
 	@$(PYTHON) dev/bootstrap.py $(TEST)
@@ -152,6 +155,6 @@ measure-lanes: ## Measure short orders while another lane runs 100 orders of 5 s
 	@$(PYTHON) dev/bootstrap.py $(TEST)
 	$(VENV) -m tests.soak.lanes
 
-.PHONY: run config deploy destroy clean test check package lock screenshots train help proof \
+.PHONY: run config deploy destroy clean test check package lock lock-own screenshots train help proof \
 	proof-model proof-faults proof-mutants proof-recovery proof-soak fuzz verify-aws bench cold-start measure-board \
 	measure-lanes

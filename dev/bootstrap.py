@@ -32,7 +32,7 @@ def main(names):
     if OWN in names:
         problem = own_problem([name for name in names if name.endswith(".txt")])
         if problem:
-            stop(problem, "run `make lock`")
+            stop(problem, "run `make lock-own`")
         names = [OWN_LOCK if name == OWN else name for name in names]
     if os.path.exists(PYTHON) and version_of(PYTHON) != list(sys.version_info[:2]):
         stop(

@@ -36,7 +36,7 @@ def package_locks(root: Path = ROOT) -> list[Path]:
     """
     problem = bootstrap.own_problem([LOCK.name], str(root))  # type: ignore[no-untyped-call]
     if problem:
-        raise PackageError(f"{problem}; run `make lock`")
+        raise PackageError(f"{problem}; run `make lock-own`")
     return [lock for lock in (root / LOCK.name, root / bootstrap.OWN_LOCK) if lock.exists()]
 
 

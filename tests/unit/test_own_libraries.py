@@ -67,7 +67,7 @@ def test_a_lock_that_does_not_fit_is_an_error_that_names_the_fix(
 ) -> None:
     root = project(tmp_path, own, lock)
 
-    with pytest.raises(PackageError, match=f"{words}.*make lock"):
+    with pytest.raises(PackageError, match=f"{words}.*make lock-own"):
         wheels.package_locks(root)
 
     done = subprocess.run(
@@ -82,5 +82,5 @@ def test_a_lock_that_does_not_fit_is_an_error_that_names_the_fix(
     )
     assert done.returncode == 1
     assert words in done.stderr
-    assert "make lock" in done.stderr
+    assert "make lock-own" in done.stderr
     assert not (root / ".venv").exists(), "nothing is installed before the locks fit"

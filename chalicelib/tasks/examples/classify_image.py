@@ -76,7 +76,7 @@ def shades(image: File | str) -> Grid:
     except ImportError:
         raise PillowMissing(
             "classify_image needs Pillow, which this package lacks: add the line `pillow` to"
-            " requirements/own.in, run `make lock`, then `make run` or `make deploy` again"
+            " requirements/own.in, run `make lock-own`, then `make run` or `make deploy` again"
         ) from None
     octets = _octets(image)
     try:
