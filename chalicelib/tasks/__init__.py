@@ -12,8 +12,7 @@ The files in this folder are yours. Upstream has only this one and the folder ex
 from __future__ import annotations
 
 import importlib
-import pkgutil
-from collections.abc import Iterable
+import os
 
 from chalicelib import config, secrets
 from chalicelib.execution.context import Context
@@ -27,15 +26,18 @@ EXAMPLES = "examples"
 
 def load_examples() -> None:
     """Import the tasks of the folder examples. A task of yours with the same name replaces one."""
-    _load([f"{folder}/{EXAMPLES}" for folder in __path__], f"{__name__}.{EXAMPLES}")
+    _load(f"{__path__[0]}/{EXAMPLES}", f"{__name__}.{EXAMPLES}")
 
 
-def _load(folders: Iterable[str], package: str) -> None:
-    for module in pkgutil.iter_modules(folders):
-        if module.name != EXAMPLES:
-            importlib.import_module(f"{package}.{module.name}")
+def _load(folder: str, package: str) -> None:
+    """Import the modules in a folder, without pkgutil, which takes a cold start longer to load."""
+    for name in sorted(os.listdir(folder)):
+        stem, _, ending = name.partition(".")
+        is_module = ending == "py" or os.path.exists(f"{folder}/{name}/__init__.py")
+        if is_module and stem not in ("__init__", EXAMPLES):
+            importlib.import_module(f"{package}.{stem}")
 
 
-_load(__path__, __name__)
+_load(__path__[0], __name__)
 if config.settings().examples == "on":
     load_examples()
