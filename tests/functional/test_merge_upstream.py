@@ -16,6 +16,13 @@ from dev.packaging.package import ROOT, template
 from dev.packaging.wheels import package_locks
 
 GUIDE = (ROOT / "docs" / "upgrade.md").read_text()
+# This test runs in clones too
+THE_USERS = (
+    "orderline.yaml",
+    "requirements/own.txt",
+    *("chalicelib/tasks", ":!chalicelib/tasks/__init__.py", ":!chalicelib/tasks/examples"),
+    *("tests/tasks", ":!tests/tasks/__init__.py", ":!tests/tasks/examples"),
+)
 OWN_TEST = "tests/tasks/test_own.py"
 OWN_FILES = {
     "chalicelib/tasks/name_weekday.py": '''"""A task with a library and a lane of ours."""
@@ -135,13 +142,16 @@ def commands(heading: str) -> list[list[str]]:
 
 @pytest.fixture
 def upstream(tmp_path: Path) -> Repository:
-    """Return a repository with the project's files in one commit."""
+    """Return a repository with the project's files, but its user's own, in one commit."""
     upstream = Repository(tmp_path / "upstream")
     upstream.path.mkdir()
     upstream.git("init", "--quiet", "--initial-branch", "main")
     upstream.git("--work-tree", str(ROOT), "add", "--all")
+    upstream.git("rm", "--quiet", "-r", "--cached", "--ignore-unmatch", "--", *THE_USERS)
     upstream.git("commit", "--quiet", "--message", "One version")
     upstream.git("reset", "--quiet", "--hard")
+    (upstream.path / "requirements" / "own.in").write_text("# One a line\n")
+    upstream.commit("No library of a user's")
     return upstream
 
 
