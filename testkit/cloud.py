@@ -282,7 +282,7 @@ class Cloud:
         return sum(int(count) for count in counts.values())
 
 
-@functools.lru_cache(maxsize=3)
+@functools.lru_cache(maxsize=4)
 def _client(service: str) -> Any:
     """Return one client for all tests, which is faster; moto answers with the current mock."""
     return boto3.client(service, region_name=REGION)

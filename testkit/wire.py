@@ -17,6 +17,7 @@ from unittest.mock import patch
 
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.exceptions import ReadTimeoutError
+from botocore.retries.quota import RetryQuota
 from moto.core.botocore_stubber import BotocoreStubber, MockRawResponse
 
 # The calls of Lambda's event source mapping, not of our code
@@ -205,5 +206,10 @@ def tapped() -> Iterator[Wire]:
     ) -> Any:
         return wire._pass(request, lambda: original(stub, event_name, request, **more))
 
-    with patch.object(BotocoreStubber, "__call__", call), patch("botocore.endpoint.time.sleep"):
+    with (
+        patch.object(BotocoreStubber, "__call__", call),
+        patch("botocore.endpoint.time.sleep"),
+        # botocore's quota of retries is for a process, so faults of one test would reach another
+        patch.object(RetryQuota, "acquire", return_value=True),
+    ):
         yield wire
