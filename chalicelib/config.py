@@ -200,6 +200,12 @@ def _validate(settings: Settings, in_lambda: bool) -> None:
         raise SettingMistake(
             "ACCESS is open: in Lambda it must be `token`, or anyone could place orders"
         )
+    if settings.list_shards < 1 or settings.due_shards < 1:
+        raise SettingMistake("LIST_SHARDS and DUE_SHARDS must be at least 1")
+    _validate_limits(settings)
+
+
+def _validate_limits(settings: Settings) -> None:
     if settings.max_wait_s > MAX_WAIT_S:
         raise SettingMistake(
             f"MAX_WAIT_S={settings.max_wait_s}: must be at most {MAX_WAIT_S},"
@@ -227,8 +233,6 @@ def _validate(settings: Settings, in_lambda: bool) -> None:
             f"MAX_FILE_BYTES={settings.max_file_bytes}: must be at most {MAX_UPLOAD_BYTES},"
             " the most that S3 takes in one request"
         )
-    if settings.list_shards < 1 or settings.due_shards < 1:
-        raise SettingMistake("LIST_SHARDS and DUE_SHARDS must be at least 1")
 
 
 VARIABLES = (*(setting.name.upper() for setting in fields(Settings)), *endpoints.VARIABLES)

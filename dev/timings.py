@@ -79,6 +79,10 @@ class Timings:
                 " reach MaxReceives too early",
                 f"reserved: {self.concurrency} in orderline.yaml, or a smaller concurrency",
             )
+        yield from self._findings_of_tasks()
+        yield from self._findings_of_retention()
+
+    def _findings_of_tasks(self) -> Iterator[Finding]:
         if self.max_receives <= self.most_attempts:
             yield Finding(
                 f"a message is a dead letter after {self.max_receives} receives, while a task has"
@@ -96,6 +100,8 @@ class Timings:
                 )
                 + ", or a smaller timeout_s of the task",
             )
+
+    def _findings_of_retention(self) -> Iterator[Finding]:
         if self.dead_retention_s <= self.retention_s:
             yield Finding(
                 "dead letters are retained no longer than messages, and their age counts from when"
