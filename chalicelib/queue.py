@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from chalicelib.aws.calls import SendOptions
 
 VERSION = 1
+# During a deploy an old worker may send it back. Lambda stops a loop after some 16 rounds:
+# https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html
+FORWARD_DELAY_S = 10
 
 
 class Message(Struct, frozen=True):
@@ -75,7 +78,7 @@ def forward(message: Message, task: str, lane: str) -> None:
     """Send the message of a task that has moved to the lane where it is now. Raises Unavailable."""
     assert message.key is not None
     logs.event("message_forwarded", task=task, lane=lane)
-    _send(message.key, task, lane, 0)
+    _send(message.key, task, lane, FORWARD_DELAY_S)
 
 
 def _send(key: str, task: str, lane: str, delay_s: int) -> None:

@@ -21,11 +21,14 @@ _cache: dict[tuple[str, Aws], tuple[float, str]] = {}
 def get(name: str) -> str:
     """Return the value of a secret. It is cached for 5 minutes, so a new value is seen by then.
 
-    Raises TaskMistake if the secret is not declared, SecretMissing if it is not stored, Unavailable
-    if AWS can't be reached; after the last two the attempt is retried as after any other error.
+    Raises TaskMistake if the secret is not declared (in Lambda SecretMissing), SecretMissing if it
+    is not stored, Unavailable if AWS can't be reached; after the last two the attempt is retried as
+    after any other error.
     """
     declared = config.settings().secret_parameters
     if name not in declared:
+        if config.aws().in_lambda:  # a deploy updates code and settings one after the other
+            raise SecretMissing(f"this function does not know the secret {name} yet, or any more")
         known = f" (declared: {', '.join(sorted(declared))})" if declared else ""
         raise TaskMistake(
             f"no secret {name!r} is declared{known}; add it under `secrets:` in orderline.yaml"

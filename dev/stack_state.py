@@ -63,10 +63,15 @@ def read_state(name: str) -> StackState:
     """Read the state of the stack from AWS. Raises StackError if there is no such stack."""
     stack.outputs(name)
     resources = stack.resources(name)
-    functions = {
+    described = {
         each: aws.client("lambda").get_function_configuration(FunctionName=id)
         for each, (kind, id) in resources.items()
         if kind == "AWS::Lambda::Function"
+    }
+    functions = {  # a user's own functions have no such setting
+        each: function
+        for each, function in described.items()
+        if "STACK" in function.get("Environment", {}).get("Variables", {})
     }
     queues = {"DeadLetters": "DeadQueue"} | {
         logical(lane, "OrderWorker"): logical(lane, "OrdersQueue") for lane in lanes(resources)

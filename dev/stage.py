@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -64,11 +65,13 @@ def deploy_stage(
 ) -> None:
     """Create or update a stage's stack on AWS, after confirmation."""
     from dev.deploy.deploy import deploy
+    from dev.packaging.own import variables_of
 
     pairs = [text.partition("=") for text in settings]
     if invalid := [name for name, equals, _ in pairs if not equals]:
         raise click.ClickException(f"--set {invalid[0]}: must be NAME=VALUE")
     with _report_errors():
+        os.environ.update(variables_of(stage))  # tasks that only this stage's lanes allow
         parameters = {name: value for name, _, value in pairs}
         deploy(stage, parameters, yes, adopt, drop_messages)
 

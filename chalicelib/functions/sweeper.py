@@ -21,6 +21,7 @@ RESERVE_S = 5  # stop when the function has less time left; the rest waits for t
 LONG_OVERDUE: Micros = 3600 * SECOND
 # Messages that may still be resent, by lane; a lane that is not there has no limit
 Budgets = dict[str, float]
+UNREACHABLE = float("-inf")  # the budget of a lane whose queue can't be asked
 MIN_RESEND_BUDGET = 100  # may always be resent, even if some turn out to be duplicates
 
 
@@ -68,19 +69,29 @@ def _place_ticks(result: SweepResult, time_left_s: Callable[[], float]) -> None:
 
 
 def _resend_budgets() -> Budgets:
-    """Return how many messages may be resent: the overdue orders less the lane's waiting messages.
+    """Return how many messages may be resent in each lane: the overdue orders less the messages.
 
     This keeps a backlog from being multiplied: when workers are merely slow, most overdue orders
     still have a message in the queue. A lane without a waiting message has no limit, and no budget.
     """
-    waiting = {lane: queue.depth(lane) for lane in config.settings().timeouts}
+    budgets: Budgets = {}
+    waiting: dict[str, int] = {}
+    for lane in config.settings().timeouts:
+        try:
+            waiting[lane] = queue.depth(lane)
+        except Unavailable as error:  # a queue that is gone does not stop the other lanes
+            logs.event("aws_unavailable", reason=str(error))
+            budgets[lane] = UNREACHABLE
     if not any(waiting.values()):
-        return {}
+        return budgets
     now = clock.now()
     overdue = sum(by_due.count(shard, now) for shard in by_due.shards(QUEUED))
-    return {
-        lane: max(MIN_RESEND_BUDGET, overdue) - count for lane, count in waiting.items() if count
-    }
+    # The overdue orders are those of all lanes, and so are the messages that most of them have
+    rest = overdue - sum(waiting.values())
+    for lane, count in waiting.items():
+        if count:
+            budgets[lane] = max(MIN_RESEND_BUDGET - count, rest)
+    return budgets
 
 
 def _sweep(
@@ -89,10 +100,11 @@ def _sweep(
     """Sweep one shard of the due index, and take what is resent from the budgets."""
     now = clock.now()
     all_lanes = config.settings().timeouts
+    unreachable = {lane: each for lane, each in budgets.items() if each == UNREACHABLE}
     for key, check_at in by_due.overdue(shard, now):
         if time_left_s() < RESERVE_S:
             break
-        within = {} if now - check_at >= LONG_OVERDUE else budgets
+        within = unreachable if now - check_at >= LONG_OVERDUE else budgets
         if all(within.get(lane, 1) <= 0 for lane in all_lanes):
             break
         result.largest_overdue_s = max(result.largest_overdue_s, (now - check_at) // SECOND)

@@ -33,7 +33,8 @@ _seen: dict[str, Micros] = {}
 
 def step(per_minute: float) -> Micros:
     """Return the time between two slots."""
-    return math.ceil((WINDOW_S + TOLERANCE_S) * SECOND / per_minute)
+    whole = math.floor(per_minute) if per_minute >= 1 else per_minute  # 1.5 orders are one
+    return math.ceil((WINDOW_S + TOLERANCE_S) * SECOND / whole)
 
 
 def reserve(task_name: str, per_minute: float) -> Micros:

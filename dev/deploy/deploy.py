@@ -179,7 +179,7 @@ def _finds_data_to_adopt(name: str, built: Package, adopt: bool) -> bool:
             " them with their orders, tokens and files, repeat the command with ADOPT=1"
         )
     for logical, each in existing.items():
-        if resources[logical]["DeletionPolicy"] == "Delete":
+        if resources[logical].get("DeletionPolicy", "Delete") == "Delete":
             raise DeployAborted(
                 "CloudFormation imports only what the stack retains, and this stage does not"
                 f" retain the {each}: set DeletionPolicy: Retain for the stage, as in"

@@ -14,6 +14,7 @@ from typing import Any
 from dev import aws
 from dev.deploy import bucket, data
 from dev.deploy.formation import Say, StackError, describe, settled, wait
+from dev.packaging.lanes import lanes
 from dev.packaging.package import Package
 from dev.packaging.template import BUCKET, data_names, literal_names, located, numbered
 
@@ -122,12 +123,17 @@ def require_empty_queues(change_set: ChangeSet, hint: str = "") -> None:
             count := _messages(ids[change.name][1])
         ):
             drop(change_set)
+            lane = change.name.removesuffix("OrdersQueue").lower()
+            fix = "Empty it first"
+            if lane in lanes(ids):
+                fix = (
+                    f"Keep the lane {lane} in orderline.yaml, let its tasks name another lane and"
+                    " deploy: its worker forwards the messages. Remove the lane when its queue is"
+                    " empty"
+                )
             raise StackError(
                 f"{count} {'message is' if count == 1 else 'messages are'} still in the queue"
-                f" {change.name}, which this change would delete; nothing was changed. Keep the"
-                f" lane {change.name.removesuffix('OrdersQueue').lower()} in orderline.yaml, let"
-                " its tasks name another lane and deploy: its worker forwards the messages. Remove"
-                f" the lane when its queue is empty{hint}"
+                f" {change.name}, which this change would delete; nothing was changed. {fix}{hint}"
             )
 
 

@@ -90,8 +90,9 @@ class LocalStack:
     def start_cloud(self) -> None:
         options = self.options
         with _writing(options.folder):
-            (options.folder / "state").mkdir(parents=True, exist_ok=True)
-            options.folder.chmod(0o700)  # it holds inputs, results and secrets in clear text
+            # It holds inputs, results and secrets in clear text
+            options.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (options.folder / "state").mkdir(exist_ok=True)
             _require_writable(options.folder, options.folder / "state")
             _require_same_port(options.folder / "cloud-port", options.cloud_port)
             cloud.require_free(options.port, "PORT")

@@ -5,6 +5,7 @@ The file is never in upstream's tree, so a merge can't touch it. Without it, not
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import re
@@ -166,7 +167,10 @@ def read(stage: str = "", path: Path | None = None) -> Own:
     stages = content.pop("stages", None) or {} if isinstance(content, dict) else {}
     if not isinstance(stages, dict):
         raise PackageError(f"{NAME}: `stages` must map the names of stages to members of this file")
-    own = {name: _converted(_merged(content, over), name) for name, over in stages.items()}
+    own = {
+        name: _converted(_merged(copy.deepcopy(content), over), name)
+        for name, over in stages.items()
+    }
     return own.get(stage) or _converted(content)
 
 
@@ -174,7 +178,7 @@ def stages(path: Path | None = None) -> list[str]:
     """Return the stages that the file names."""
     path = path or Path(os.environ.get("ORDERLINE_YAML", PATH))
     content = yaml.load(path.read_text(), Loader) if path.exists() else None
-    return sorted((content or {}).get("stages") or {})
+    return sorted(content.get("stages") or {}) if isinstance(content, dict) else []
 
 
 def install(own: Own, environ: MutableMapping[str, str]) -> None:
@@ -187,6 +191,12 @@ def install(own: Own, environ: MutableMapping[str, str]) -> None:
             environ.setdefault(name, value)
 
 
+def variables_of(stage: str) -> dict[str, str]:
+    """Return the settings with which the tasks of a stage can be imported."""
+    own = read(stage)
+    return own.variables(default_timeout_s(own, os.environ))
+
+
 def create(path: Path = PATH) -> None:
     """Create the file from the commented example. Raises PackageError if there is one."""
     if path.exists():
@@ -195,9 +205,9 @@ def create(path: Path = PATH) -> None:
 
 
 def default_timeout_s(own: Own, environ: Mapping[str, str]) -> int:
-    """Return the default lane's timeout in seconds, as an environment sets it or else the file."""
+    """Return the default lane's timeout in seconds, as the file sets it or else an environment."""
     text = environ.get("WORKER_TIMEOUT_S", "")
-    return int(text) if text.isdigit() else own.default.timeout_s or Settings.worker_timeout_s
+    return own.default.timeout_s or (int(text) if text.isdigit() else Settings.worker_timeout_s)
 
 
 def _merged(base: Any, over: Any) -> Any:
@@ -250,6 +260,10 @@ def _mistakes(own: Own) -> Iterator[str]:
                 f" {lane.concurrency}: Lambda would throttle the difference; make them equal"
             )
     parts: list[Own | Lane] = [own, *own.lanes.values()]
+    parameters = dict[str, str | None]()
+    for name, parameter in (pair for part in parts for pair in part.secrets.items()):
+        if parameters.setdefault(name, parameter) != parameter:
+            yield f"the secret {name} has two parameters: give one of the two another name"
     for name in (name for part in parts for name in (*part.environment, *part.secrets)):
         if not _VARIABLE.fullmatch(name):
             yield f"{name!r} can't be the name of a variable: it has letters, digits and _"

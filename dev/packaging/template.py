@@ -10,6 +10,7 @@ from typing import Any
 # Of the 63 characters of orderline-<stage>-files-<account>-<region>; us-isof-south-1 is the longest
 # region. https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 MAX_STAGE = 18
+CODE = "./deployment.zip"  # as Chalice writes it
 _STAGE = re.compile(rf"[a-z0-9-]{{1,{MAX_STAGE}}}")
 TABLE = "AWS::DynamoDB::Table"
 BUCKET = "AWS::S3::Bucket"
@@ -51,7 +52,8 @@ def located(template: dict[str, Any], location: Mapping[str, str]) -> dict[str, 
     """Return the template with its code at this location in S3 (Bucket and Key)."""
     copied = copy.deepcopy(template)
     for resource in copied["Resources"].values():
-        if resource["Type"] == "AWS::Serverless::Function":
+        function = resource["Type"] == "AWS::Serverless::Function"
+        if function and resource["Properties"].get("CodeUri") == CODE:  # not a user's own
             resource["Properties"]["CodeUri"] = dict(location)
     return copied
 

@@ -309,7 +309,7 @@ MUTANTS = (
     _one(
         "the long-overdue rule is ignored",
         "functions/sweeper.py",
-        "{} if now - check_at >= LONG_OVERDUE else budgets",
+        "unreachable if now - check_at >= LONG_OVERDUE else budgets",
         "budgets",
     ),
     _one(

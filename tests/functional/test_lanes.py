@@ -71,6 +71,9 @@ def test_a_moved_task_s_message_is_forwarded_without_an_attempt(
     assert json.loads(line)["messages_forwarded"] == 1
     assert (cloud.messages(lane=old), cloud.messages(lane=new)) == (0, 1)
     cloud.drain(lane=new)
+    assert cloud.get(order["id"])["status"] == "PENDING", "an old worker may send it back"
+    cloud.clock.advance(queue.FORWARD_DELAY_S)
+    cloud.drain(lane=new)
     assert cloud.get(order["id"])["result"] == new
     assert cloud.get(order["id"])["attempts"] == 1
 
@@ -85,6 +88,8 @@ def test_a_message_that_can_not_be_forwarded_is_kept(cloud: Cloud) -> None:
     cloud.sqs.create_queue(QueueName=url.rpartition("/")[2])
     cloud.clock.advance(400)
     cloud.drain()
+    cloud.clock.advance(queue.FORWARD_DELAY_S)
+    cloud.drain()
     assert cloud.get(order["id"])["result"] == "heavy"
 
 
@@ -97,6 +102,8 @@ def test_a_message_that_was_forwarded_twice_runs_its_order_once(cloud: Cloud) ->
     cloud.sqs.send_message(QueueUrl=queue.url("heavy"), MessageBody=message["Body"])
     cloud.clock.advance(400)
     cloud.drain()
+    cloud.clock.advance(queue.FORWARD_DELAY_S)
+    cloud.drain()
     assert cloud.get(order["id"])["attempts"] == 1
     assert cloud.messages() + cloud.messages(lane="heavy") == 0
 
@@ -107,6 +114,8 @@ def test_a_task_name_corrected_from_the_row_is_forwarded_too(cloud: Cloud) -> No
     cloud.sqs.purge_queue(QueueUrl=queue.url("heavy"))
     body = {"v": 1, "pk": f"kit#{order['id']}", "task": "cook_nuggets"}
     cloud.sqs.send_message(QueueUrl=queue.url("default"), MessageBody=json.dumps(body))
+    cloud.drain()
+    cloud.clock.advance(queue.FORWARD_DELAY_S)
     cloud.drain()
     assert cloud.get(order["id"])["result"] == "heavy"
 
@@ -122,6 +131,27 @@ def test_a_full_lane_does_not_stop_the_sweep_of_another(cloud: Cloud) -> None:
     cloud.clock.advance(200)
     assert cloud.sweep()["resent"] == 1
     assert cloud.messages() == 1
+    cloud.drain(lane="default")
+    assert cloud.get(lost["id"])["status"] == "SUCCESS"
+
+
+def test_busy_lanes_are_not_sent_each_other_s_overdue_orders(cloud: Cloud) -> None:
+    in_lane("heavy")
+    for _ in range(120):
+        cloud.place("where")
+        cloud.place("cook_nuggets", {"pieces": 1})
+    cloud.clock.advance(400)
+    assert cloud.sweep()["resent"] == 0
+
+
+def test_a_lane_whose_queue_is_gone_does_not_stop_the_sweep_of_another(cloud: Cloud) -> None:
+    in_lane("heavy")
+    cloud.place("where")
+    lost = cloud.place("cook_nuggets", {"pieces": 1})
+    cloud.sqs.purge_queue(QueueUrl=queue.url("default"))
+    cloud.sqs.delete_queue(QueueUrl=queue.url("heavy"))
+    cloud.clock.advance(7200)
+    assert cloud.sweep()["resent"] == 1
     cloud.drain(lane="default")
     assert cloud.get(lost["id"])["status"] == "SUCCESS"
 

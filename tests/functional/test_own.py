@@ -245,6 +245,16 @@ stages:
     assert "EXAMPLES" not in worker(dev)["Environment"]["Variables"]
 
 
+def test_an_empty_stage_leaves_the_other_stages_whole(file: Path) -> None:
+    file.write_text(
+        "lanes: {heavy: {timeout_s: 600}}\n"
+        "stages: {dev: , prod: {lanes: {heavy: {concurrency: 20}, default: {timeout_s: 300}}}}\n"
+    )
+    prod = own.read("prod")
+    assert (prod.lanes["heavy"].timeout_s, prod.lanes["heavy"].concurrency) == (600, 20)
+    assert own.default_timeout_s(prod, {"WORKER_TIMEOUT_S": "100"}) == 300
+
+
 def test_a_stage_that_only_the_file_names_can_be_packaged(file: Path) -> None:
     file.write_text("stages: {review: {parameters: {LogDays: 1}}}\n")
     assert "review" in package.stages()
@@ -285,6 +295,10 @@ def test_the_file_is_created_once_and_never_overwritten(tmp_path: Path) -> None:
         ("environment: {'A B': x}", "'A B' can't be the name of a variable"),
         ("secrets: {'A-B': }", "'A-B' can't be the name of a variable"),
         ("secrets: [A]", "secrets: Expected `object"),
+        (
+            "lanes: {a: {secrets: {K: /a}}, b: {secrets: {K: /b}}}",
+            "the secret K has two parameters",
+        ),
         ("rights: [{Action: s3:GetObject}]", "missing required field `Resource`"),
         ("rights: [{Action: a, Resource: b, Effect: Maybe}]", "Effect"),
         ("stages: [prod]", "`stages` must map the names of stages"),

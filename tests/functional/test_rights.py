@@ -41,6 +41,13 @@ def busy(order: tasks.Context) -> str:
     return order.place("cook_nuggets", NUGGETS)
 
 
+def pacing(order: tasks.Context) -> None:
+    """Place an order of a task with a limit, and fail: the next attempt reads what it placed."""
+    order.place("paced", {})
+    if order.attempt == 1:
+        raise RuntimeError("once")
+
+
 def charge() -> int:
     return len(tasks.secrets.get("KEY"))
 
@@ -62,8 +69,9 @@ def registered_tasks(lane: str = config.DEFAULT_LANE) -> Iterator[None]:
         tasks.task(busy)
         tasks.task(reverse)
         tasks.task(every_s=60, per_minute=60)(tick)
-        tasks.task(per_minute=60)(paced)
         tasks.task(charge)
+        tasks.task(per_minute=60)(paced)
+        tasks.task(max_attempts=2)(pacing)
         _move_tasks(lane)
         yield
 
@@ -121,7 +129,7 @@ def work_on_files(cloud: Cloud, recorder: Recorder) -> None:
 
 def work(cloud: Cloud, recorder: Recorder) -> None:
     """Run a success, a retry, a last attempt, a follow-up and progress."""
-    for name in ("cook_nuggets", "fail", "busy"):
+    for name in ("cook_nuggets", "fail", "busy", "pacing"):
         cloud.place(name, NUGGETS if name == "cook_nuggets" else {})
     for _ in range(3):
         with recorder.of(WORKER):

@@ -88,6 +88,15 @@ def test_a_secret_that_is_not_stored_is_retried_and_names_the_command(
         secrets.get("STRIPE_KEY")
 
 
+def test_a_function_of_an_older_deploy_retries_a_secret_that_it_does_not_know(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "worker")
+    monkeypatch.setenv("ACCESS", "token")
+    with pytest.raises(SecretMissing, match="STRIPE_KEY"):
+        secrets.get("STRIPE_KEY")
+
+
 def test_a_failing_aws_is_not_a_missing_secret(cloud: Cloud) -> None:
     cloud.secret("STRIPE_KEY", VALUE)
     with tapped() as wire:
