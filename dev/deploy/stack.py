@@ -19,11 +19,7 @@ from dev.packaging.package import Package
 from dev.packaging.template import BUCKET, data_names, literal_names, located, numbered
 
 QUEUE = "AWS::SQS::Queue"
-_COUNTS = (
-    "ApproximateNumberOfMessages",
-    "ApproximateNumberOfMessagesNotVisible",
-    "ApproximateNumberOfMessagesDelayed",
-)
+_COUNTS = [f"ApproximateNumberOfMessages{which}" for which in ("", "NotVisible", "Delayed")]
 _CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
 
 
@@ -141,7 +137,7 @@ def _messages(url: str) -> int:
     """Return the number of messages in a queue, hidden and delayed ones included."""
     sqs = aws.client("sqs")
     try:
-        counts = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=list(_COUNTS))["Attributes"]
+        counts = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=_COUNTS)["Attributes"]
     except sqs.exceptions.QueueDoesNotExist:  # it was deleted by hand
         return 0
     return sum(int(counts[name]) for name in _COUNTS)
