@@ -108,6 +108,7 @@ def _follow_changes(local: LocalStack) -> NoReturn:
     stored = _modified_ns(secrets)
     installed = _modified_ns(OWN_LOCK)
     deployed = _snapshot()
+    template_failed = False
     while True:
         time.sleep(_POLL_S)
         if local.cloud_ended():
@@ -134,7 +135,9 @@ def _follow_changes(local: LocalStack) -> NoReturn:
             continue
         while (later := _snapshot(_POLL_S)) != current:  # an editor may still be writing
             current = later
-        _reload(local, template=_template(current) != _template(deployed))
+        # A change of the template that was refused is tried again with the next change
+        template = template_failed or _template(current) != _template(deployed)
+        template_failed = not _reload(local, template) and template
         deployed = current
 
 
@@ -147,7 +150,8 @@ def _store_secrets(local: LocalStack) -> None:
         say("your secrets are live; functions may cache the old ones for 5 minutes")
 
 
-def _reload(local: LocalStack, template: bool) -> None:
+def _reload(local: LocalStack, template: bool) -> bool:
+    """Deploy the changed files; return False if that failed."""
     began = time.monotonic()
     try:
         if template:  # first: the server may need its settings, such as a new lane
@@ -158,8 +162,10 @@ def _reload(local: LocalStack, template: bool) -> None:
             local.update_code()
     except ERRORS as error:
         say(f"your change is not live: {error}\n(the previous version keeps running)")
+        return False
     else:
         say(f"your change is live ({time.monotonic() - began:.1f} s)")
+        return True
 
 
 def _snapshot(after_s: float = 0) -> dict[str, int]:

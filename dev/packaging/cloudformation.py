@@ -11,7 +11,35 @@ class Loader(yaml.SafeLoader):
     """A loader of templates."""
 
 
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/intrinsic-function-reference.html
+_TAGS = set(
+    [
+        "And",
+        "Base64",
+        "Cidr",
+        "Condition",
+        "Equals",
+        "FindInMap",
+        "GetAtt",
+        "GetAZs",
+        "If",
+        "ImportValue",
+        "Join",
+        "Not",
+        "Or",
+        "Ref",
+        "Select",
+        "Split",
+        "Sub",
+        "Transform",
+    ]
+)
+
+
 def _short_form(loader: Loader, tag: str, node: yaml.Node) -> dict[str, Any]:
+    if tag not in _TAGS:
+        problem = f"!{tag} is not a function of CloudFormation"
+        raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
     if isinstance(node, yaml.ScalarNode):
         value: Any = loader.construct_scalar(node)
         if tag == "GetAtt":

@@ -304,6 +304,7 @@ def test_the_file_is_created_once_and_never_overwritten(tmp_path: Path) -> None:
         ("stages: [prod]", "`stages` must map the names of stages"),
         ("stages: {prod: {lanes: {heavy: {batch: 11}}}}", "stage prod: lanes.heavy.batch: must be"),
         ("lanes: {", "can't be read: .*line 1"),
+        ("environment: {A: !Reff Photos}", "!Reff is not a function of CloudFormation"),
         ("- lanes", "Expected `object`, got `array`"),
         ("parameters: {LogDay: 3}", "no parameter LogDay in the template; it has: .*LogDays"),
         ("parameters: {LogDays: many}", "LogDays must be a whole number, not 'many'"),
