@@ -108,7 +108,7 @@ class Laptop:
         return [line for line in lines if not but or line.partition("=")[0].strip() != but]
 
     def _write(self, lines: list[str]) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.path.touch(mode=0o600)
         self.path.chmod(0o600)  # it may have been made by hand
         self.path.write_text("".join(f"{line}\n" for line in lines))

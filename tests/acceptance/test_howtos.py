@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -228,3 +229,4 @@ def test_a_task_reads_a_secret_which_is_nowhere_else(reader: Reader) -> None:
     logs = [folder / name for name in ("cloud.log", "http.log", "env")]
     assert not any(SECRET in file.read_text() for file in logs)
     assert SECRET not in reader.stack.output + output
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700  # what is saved there has it in clear text

@@ -138,6 +138,7 @@ def test_the_laptop_s_secrets_are_lines_of_a_file_for_its_owner_alone(laptop: Pa
     assert run("set", "SHARED", value="two")[0] == 0
     assert laptop.read_text() == f"STRIPE_KEY={VALUE}=\nSHARED=two\n"
     assert stat.S_IMODE(laptop.stat().st_mode) == 0o600
+    assert stat.S_IMODE(laptop.parent.stat().st_mode) == 0o700  # `make run` saves them there too
     code, listed = run("list")
     assert (code, listed.count("stored, ")) == (0, 2)
     assert VALUE not in listed
