@@ -21,6 +21,19 @@ from tests.acceptance.conftest import LocalCloud
 pytestmark = pytest.mark.local
 NAME = "orderline-broken"
 WITHOUT_FILES = "orderline-older"
+# A function of the user's own is not examined
+OWN = """
+lanes: {heavy: {timeout_s: 100, concurrency: 2}}
+secrets: {KEY: /key}
+resources:
+  Mine:
+    Type: AWS::Lambda::Function
+    Properties:
+      Code: {ZipFile: 'def handler(event, context): ...'}
+      Handler: index.handler
+      Runtime: python3.12
+      Role: !GetAtt OrderWorkerRole.Arn
+"""
 
 
 class BrokenStack:
@@ -28,7 +41,7 @@ class BrokenStack:
 
     def __init__(self, cloud: LocalCloud, own: Path) -> None:
         topic = cloud.client("sns").create_topic(Name="alarms")["TopicArn"]
-        own.write_text("lanes: {heavy: {timeout_s: 100, concurrency: 2}}\nsecrets: {KEY: /key}\n")
+        own.write_text(OWN)
         with patch.dict("os.environ", ORDERLINE_YAML=str(own)):
             stack.deploy(NAME, package("dev", this_machine=True), {"AlarmTopic": topic})
         cloud.client("ssm").put_parameter(Name="/key", Value="x", Type="SecureString")

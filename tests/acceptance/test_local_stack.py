@@ -155,6 +155,27 @@ def test_a_new_task_is_live_without_a_restart_and_a_broken_one_is_not(own: Stack
     task.unlink()
 
 
+def test_a_refused_lane_is_live_once_its_task_names_it(own: Stack) -> None:
+    lanes = own.project / "orderline.yaml"
+    task = own.project / "chalicelib" / "tasks" / "film.py"
+    code = "from chalicelib.tasks import task\n\n@task(lane='heavy')\ndef film() -> None: ...\n"
+
+    def change(file: Path, text: str, words: str) -> None:
+        count = own.output.count("change is ")
+        file.write_text(text)
+        until(lambda: own.output.count("change is ") > count, 10)
+        assert own.output.rpartition("change is ")[2].startswith(words)
+
+    change(lanes, "lanes: {heavy: }\n", "live")
+    change(task, code, "live")
+    change(lanes, "lanes: {bulk: }\n", "not live")
+    change(task, code.replace("heavy", "bulk"), "live")
+    order = own.ended_order(own.place("film", {})["id"])
+    assert (order["status"], order["lane"]) == ("SUCCESS", "bulk")
+    task.unlink()
+    lanes.unlink()
+
+
 def test_changed_libraries_ask_for_a_new_start(own: Stack) -> None:
     lock = own.project / "requirements" / "own.txt"
 

@@ -15,6 +15,7 @@ import yaml
 
 from dev.packaging import PackageError, own, package
 from dev.packaging.lanes import PARTS, lanes, logical, with_own
+from dev.packaging.template import located
 from dev.timings import findings_of_template
 
 EXAMPLE = own.EXAMPLE.read_text()
@@ -204,6 +205,13 @@ def test_a_resource_of_the_user_s_own_is_no_lane(file: Path) -> None:
     made = of(file, "resources: {MyOrderWorker: {Type: AWS::SNS::Topic}}\n")
     assert lanes(made["Resources"]) == ["default"]
     assert list(findings_of_template(made, {})) == []
+
+
+def test_a_function_of_the_user_s_own_keeps_its_code(file: Path) -> None:
+    own_function = "{Type: AWS::Serverless::Function, Properties: {CodeUri: s3://mine/code.zip}}"
+    made = located(of(file, f"resources: {{Mine: {own_function}}}\n"), {"Bucket": "b", "Key": "k"})
+    assert properties(made, "Mine")["CodeUri"] == "s3://mine/code.zip"
+    assert worker(made)["CodeUri"] == {"Bucket": "b", "Key": "k"}
 
 
 def test_without_other_lanes_the_dashboard_and_the_rights_stay(file: Path) -> None:

@@ -34,13 +34,13 @@ def order(**fields: int | None) -> Order:
 
 @pytest.mark.parametrize(
     ("per_minute", "distance"),
-    [(60, 1_083_334), (1, 65_000_000), (0.5, 130_000_000), (60_000, 1_084)],
+    [(60, 1_083_334), (1, 65_000_000), (0.5, 130_000_000), (1.5, 65_000_000), (60_000, 1_084)],
 )
 def test_slots_are_spread_over_65_seconds_and_rounded_up(per_minute: float, distance: int) -> None:
     assert slots.step(per_minute) == distance
 
 
-@pytest.mark.parametrize("per_minute", [0.5, 1, 7, 60, 999])
+@pytest.mark.parametrize("per_minute", [0.5, 1, 1.5, 7, 60, 999])
 def test_no_window_of_60_seconds_has_more_starts_however_late_each_is(per_minute: float) -> None:
     """Start at the worst times: late at first, then early, on clocks that differ by 2 s."""
     distance = slots.step(per_minute)
