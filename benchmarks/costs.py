@@ -16,7 +16,8 @@ from msgspec import structs
 import app as orderline
 from chalicelib import config, queue, tasks
 from chalicelib.table.items import encode_order
-from testkit.cloud import REGION, Cloud, LambdaContext, running
+from testkit.cloud import REGION, Cloud, running
+from testkit.events import LambdaContext
 from testkit.registry import restored
 from testkit.wire import Wire, tapped
 from tests.kit.calls import recorded

@@ -13,10 +13,7 @@ from typing import Any
 from chalicelib import tasks
 from chalicelib.config import DEFAULT_LANE, Settings, read
 from chalicelib.errors import SettingMistake
-from dev.packaging.lanes import lanes, logical
-
-# https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html#events-sqs-queueconfig
-VISIBILITY_FACTOR = 6
+from dev.packaging.lanes import VISIBILITY_FACTOR, lanes, logical
 
 
 @dataclass(frozen=True)

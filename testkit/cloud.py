@@ -32,6 +32,7 @@ from chalicelib.table import slots, transitions
 from chalicelib.table.items import decode_order
 from testkit import signed, template
 from testkit.clock import Clock
+from testkit.events import LambdaContext, record, scheduled
 
 REGION = "us-east-1"
 
@@ -57,19 +58,6 @@ class Ended:
     kept: int
 
 
-class LambdaContext:
-    """Lambda's context object, with the members that handlers read."""
-
-    aws_request_id = "00000000-0000-4000-8000-000000000000"
-    function_name = "order_worker"
-
-    def __init__(self, time_left_s: float) -> None:
-        self._time_left_s = time_left_s
-
-    def get_remaining_time_in_millis(self) -> int:
-        return int(self._time_left_s * 1000)
-
-
 class Cloud:
     """The fixture. `client` is Chalice's test client; `place` and `get` use the kit's token."""
 
@@ -79,10 +67,7 @@ class Cloud:
         self.sqs = _client("sqs")
         self.s3 = _client("s3")
         self.parameters = template.create(
-            config.settings().stack,
-            self.dynamodb,
-            self.sqs,
-            **parameters,
+            config.settings().stack, self.dynamodb, self.sqs, **parameters
         )
         self.s3.create_bucket(Bucket=config.settings().files_bucket)
         dead_queue = self.sqs.get_queue_url(QueueName=config.settings().dead_queue)
@@ -224,7 +209,7 @@ class Cloud:
         ).get("Messages", [])
         if not messages:
             return None
-        event = {"Records": [_record(message) for message in messages]}
+        event = {"Records": [record(message, REGION) for message in messages]}
         context = LambdaContext(time_left_s or config.settings().timeouts[lane])
         with patch.dict("os.environ", {} if lane == config.DEFAULT_LANE else {"LANE": lane}):
             answer = handler(event, context)
@@ -260,18 +245,9 @@ class Cloud:
 
     def sweep(self, time_left_s: float = 60) -> dict[str, Any]:
         """Run the sweeper as its schedule does, and return its result."""
-        event = {
-            "version": "0",
-            "account": "",
-            "region": REGION,
-            "detail": {},
-            "detail-type": "Scheduled Event",
-            "source": "aws.events",
-            "time": "",
-            "id": "",
-            "resources": [],
-        }
-        result: dict[str, Any] = orderline.order_sweeper(event, LambdaContext(time_left_s))
+        result: dict[str, Any] = orderline.order_sweeper(
+            scheduled(REGION), LambdaContext(time_left_s)
+        )
         return result
 
     def messages(self, dead: bool = False, lane: str = config.DEFAULT_LANE) -> int:
@@ -292,24 +268,6 @@ def location(url: str) -> tuple[str, str]:
     """Return the bucket and the key of an object's URL."""
     host, path = urlsplit(url)[1:3]
     return host.partition(".s3.")[0], unquote(path[1:])
-
-
-def _record(message: dict[str, Any]) -> dict[str, Any]:
-    """Return a received message as it is in Lambda's SQS event."""
-    return {
-        "messageId": message["MessageId"],
-        "receiptHandle": message["ReceiptHandle"],
-        "body": message["Body"],
-        "attributes": message["Attributes"],
-        "md5OfBody": message["MD5OfBody"],
-        "messageAttributes": {
-            name: {"stringValue": value["StringValue"], "dataType": value["DataType"]}
-            for name, value in message.get("MessageAttributes", {}).items()
-        },
-        "eventSource": "aws:sqs",
-        "eventSourceARN": f"arn:aws:sqs:{REGION}:123456789012:orders",
-        "awsRegion": REGION,
-    }
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import yaml
 from chalicelib import config
 from chalicelib.config import DEFAULT_LANE, lane_queue
 from dev.packaging.cloudformation import Loader
+from dev.packaging.lanes import VISIBILITY_FACTOR
 
 RESOURCES = Path(__file__).parents[1] / ".chalice" / "resources.yaml"
 
@@ -40,8 +41,10 @@ def create(stack: str, dynamodb: Any, sqs: Any, **parameters: int) -> dict[str, 
     orders = _queue(resources["OrdersQueue"]["Properties"], stack, used, dead_arn)
     for lane, timeout_s in config.settings().timeouts.items():
         name = lane_queue(orders["QueueName"], lane)
-        visibility = {} if lane == DEFAULT_LANE else {"VisibilityTimeout": str(6 * timeout_s)}
-        sqs.create_queue(QueueName=name, Attributes={**orders["Attributes"], **visibility})
+        attributes = dict(orders["Attributes"])
+        if lane != DEFAULT_LANE:
+            attributes["VisibilityTimeout"] = str(VISIBILITY_FACTOR * timeout_s)
+        sqs.create_queue(QueueName=name, Attributes=attributes)
     return used
 
 

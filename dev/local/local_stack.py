@@ -19,6 +19,7 @@ from chalicelib import auth
 from chalicelib.config import DEFAULT_LANE, lane_queue
 from dev.deploy import bucket, data, stack
 from dev.local import cloud, snapshot
+from dev.packaging.lanes import VISIBILITY_FACTOR
 from dev.packaging.own import Own
 from dev.packaging.own import read as read_own
 from dev.packaging.package import ROOT, Package, package, refreshed
@@ -230,7 +231,10 @@ def _default_lane() -> dict[str, Any]:
     lane = read_own(STAGE).default
     values = {"concurrency": lane.concurrency, "batch": lane.batch}
     if lane.timeout_s:
-        values |= {"worker_timeout_s": lane.timeout_s, "visibility_s": 6 * lane.timeout_s}
+        values |= {
+            "worker_timeout_s": lane.timeout_s,
+            "visibility_s": VISIBILITY_FACTOR * lane.timeout_s,
+        }
     return {name: value for name, value in values.items() if value}
 
 

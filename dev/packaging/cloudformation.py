@@ -12,28 +12,26 @@ class Loader(yaml.SafeLoader):
 
 
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/intrinsic-function-reference.html
-_TAGS = set(
-    [
-        "And",
-        "Base64",
-        "Cidr",
-        "Condition",
-        "Equals",
-        "FindInMap",
-        "GetAtt",
-        "GetAZs",
-        "If",
-        "ImportValue",
-        "Join",
-        "Not",
-        "Or",
-        "Ref",
-        "Select",
-        "Split",
-        "Sub",
-        "Transform",
-    ]
-)
+_TAGS = {
+    "And",
+    "Base64",
+    "Cidr",
+    "Condition",
+    "Equals",
+    "FindInMap",
+    "GetAtt",
+    "GetAZs",
+    "If",
+    "ImportValue",
+    "Join",
+    "Not",
+    "Or",
+    "Ref",
+    "Select",
+    "Split",
+    "Sub",
+    "Transform",
+}
 
 
 def _short_form(loader: Loader, tag: str, node: yaml.Node) -> dict[str, Any]:

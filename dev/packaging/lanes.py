@@ -10,8 +10,9 @@ import json
 from collections.abc import Callable, Collection
 from typing import Any
 
+from chalicelib.config import DEFAULT_LANE
 from dev.packaging import PackageError
-from dev.packaging.own import DEFAULT, NAME, Environment, Lane, Own
+from dev.packaging.own import NAME, Environment, Lane, Own, merged
 
 # The resources of the default lane, which each other lane has too
 PARTS = (
@@ -24,10 +25,11 @@ PARTS = (
     "WorkerErrorsAlarm",
     "WorkerThrottlesAlarm",
 )
-_QUEUE = {"Fn::GetAtt": ["OrdersQueue", "Arn"]}
 # What functions beside the worker do to every lane's queue
 _ANY_LANE = ("sqs:SendMessage", "sqs:GetQueueAttributes")
-_VISIBILITY_FACTOR = 6  # of the timeout, as AWS recommends
+# Of a queue's visibility timeout to its worker's timeout, as AWS recommends:
+# https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html#events-sqs-queueconfig
+VISIBILITY_FACTOR = 6
 _NUMBERS = {
     "timeout_s": "WorkerTimeout",
     "concurrency": "WorkerConcurrency",
@@ -39,13 +41,15 @@ Json = dict[str, Any]
 
 def logical(lane: str, part: str) -> str:
     """Return the logical name of a part of a lane."""
-    return part if lane == DEFAULT else lane.capitalize() + part
+    return part if lane == DEFAULT_LANE else lane.capitalize() + part
 
 
 def lanes(names: Collection[str]) -> list[str]:
     """Return the lanes that have a worker and a queue among these logical names."""
     prefixes = [name.removesuffix("OrderWorker") for name in names if name.endswith("OrderWorker")]
-    return [prefix.lower() or DEFAULT for prefix in prefixes if f"{prefix}OrdersQueue" in names]
+    return [
+        prefix.lower() or DEFAULT_LANE for prefix in prefixes if f"{prefix}OrdersQueue" in names
+    ]
 
 
 def with_own(template: Json, own: Own) -> Json:
@@ -61,8 +65,8 @@ def with_own(template: Json, own: Own) -> Json:
         _size(resources, name, lane)
     _reserve(resources, own)
     if own.others:
-        _share_queues(result, [DEFAULT, *own.others])
-    for name in (DEFAULT, *own.others):
+        _share_queues(result, [DEFAULT_LANE, *own.others])
+    for name in (DEFAULT_LANE, *own.others):
         _give(resources, name, own, own.lanes.get(name, Lane()))
     _set_variables(resources, own)
     _set_parameters(result, own)
@@ -104,7 +108,7 @@ def _size(resources: Json, name: str, lane: Lane) -> None:
     if lane.timeout_s:
         worker["Timeout"] = lane.timeout_s
         queue = resources[logical(name, "OrdersQueue")]["Properties"]
-        queue["VisibilityTimeout"] = _VISIBILITY_FACTOR * lane.timeout_s
+        queue["VisibilityTimeout"] = VISIBILITY_FACTOR * lane.timeout_s
     if lane.batch:
         mapping["Properties"]["BatchSize"] = lane.batch
     if concurrency := lane.concurrency or lane.reserved:
@@ -129,7 +133,7 @@ def _size_default(template: Json, lane: Lane) -> None:
     if lane.reserved and not lane.concurrency:
         parameters["WorkerConcurrency"]["Default"] = lane.reserved
     if lane.timeout_s:
-        visibility = max(parameters["Visibility"]["Default"], _VISIBILITY_FACTOR * lane.timeout_s)
+        visibility = max(parameters["Visibility"]["Default"], VISIBILITY_FACTOR * lane.timeout_s)
         parameters["Visibility"]["Default"] = visibility
     _size_function(template["Resources"]["OrderWorker"]["Properties"], lane)
 
@@ -168,7 +172,7 @@ def _dashboard(text: str, lanes: list[str]) -> str:
                 line = json.dumps(metric)
                 changed = line.replace("${OrderWorker}", f"${{{logical(lane, 'OrderWorker')}}}")
                 changed = changed.replace("${OrdersQueue.", f"${{{logical(lane, 'OrdersQueue')}.")
-                if changed != line and "${Order" in line:
+                if changed != line:
                     metrics.append(json.loads(changed))
     return json.dumps(body)
 
@@ -241,13 +245,7 @@ def _add_resources(resources: Json, own: Own) -> None:
             raise PackageError(
                 f"{NAME}: resources.{name} has no Type, and the template has no such resource"
             )
-        resources[name] = _deep_merged(resources.get(name, {}), resource)
-
-
-def _deep_merged(base: Any, over: Any) -> Any:
-    if isinstance(base, dict) and isinstance(over, dict):
-        return {**base, **{name: _deep_merged(base.get(name), each) for name, each in over.items()}}
-    return over
+        resources[name] = merged(resources.get(name, {}), resource)
 
 
 def _as_list(value: Any) -> list[Any]:

@@ -18,18 +18,15 @@ import yaml
 from msgspec import Meta, Struct, field
 
 from chalicelib import config
-from chalicelib.config import Settings
+from chalicelib.config import DEFAULT_LANE, Settings
 from dev.packaging import PackageError
 from dev.packaging.cloudformation import Loader
 
 NAME = "orderline.yaml"
-DEFAULT = "default"  # the lane that is always there
 PATH = Path(__file__).parents[2] / NAME
 EXAMPLE = Path(__file__).with_name(NAME)
 _LANE = re.compile(r"[a-z][a-z0-9]{0,19}")
 _VARIABLE = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-
-
 T = TypeVar("T", bound=Struct)
 
 
@@ -111,12 +108,17 @@ class Own(Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def others(self) -> dict[str, Lane]:
         """The lanes beside the default lane."""
-        return {name: lane for name, lane in self.lanes.items() if name != DEFAULT}
+        return {name: lane for name, lane in self.lanes.items() if name != DEFAULT_LANE}
 
     @property
     def default(self) -> Lane:
         """The default lane."""
-        return self.lanes.get(DEFAULT, Lane())
+        return self.lanes.get(DEFAULT_LANE, Lane())
+
+    @property
+    def parts(self) -> list[Own | Lane]:
+        """What has an environment, secrets and rights: the file as a whole, and each lane."""
+        return [self, *self.lanes.values()]
 
     def timeouts(self, default_s: int) -> dict[str, int]:
         """Return each other lane's timeout in seconds; `default_s`: of those without their own."""
@@ -124,10 +126,9 @@ class Own(Struct, frozen=True, forbid_unknown_fields=True):
 
     def secret_parameters(self, stack: str) -> dict[str, str]:
         """Return the SSM parameter of each secret of any lane."""
-        parts: list[Own | Lane] = [self, *self.lanes.values()]
         return {
             name: parameter or f"/{stack}/{name}"
-            for part in parts
+            for part in self.parts
             for name, parameter in part.secrets.items()
         }
 
@@ -143,10 +144,9 @@ class Own(Struct, frozen=True, forbid_unknown_fields=True):
 
     def environments(self) -> dict[str, str]:
         """Return the variables of all workers, but those that only CloudFormation knows."""
-        parts: list[Own | Lane] = [self, *self.lanes.values()]
         return {
             name: str(value)
-            for part in parts
+            for part in self.parts
             for name, value in part.environment.items()
             if not isinstance(value, dict)
         }
@@ -157,18 +157,12 @@ def read(stage: str = "", path: Path | None = None) -> Own:
 
     Raises PackageError, which names the member and what it may be.
     """
-    path = path or Path(os.environ.get("ORDERLINE_YAML", PATH))
-    if not path.exists():
-        return Own()
-    try:
-        content = yaml.load(path.read_text(), Loader) or {}
-    except (OSError, UnicodeError, yaml.YAMLError) as error:
-        raise PackageError(f"{NAME} can't be read: {' '.join(str(error).split())}") from error
+    content = _load(path)
     stages = content.pop("stages", None) or {} if isinstance(content, dict) else {}
     if not isinstance(stages, dict):
         raise PackageError(f"{NAME}: `stages` must map the names of stages to members of this file")
     own = {
-        name: _converted(_merged(copy.deepcopy(content), over), name)
+        name: _converted(merged(copy.deepcopy(content), over), name)
         for name, over in stages.items()
     }
     return own.get(stage) or _converted(content)
@@ -176,8 +170,7 @@ def read(stage: str = "", path: Path | None = None) -> Own:
 
 def stages(path: Path | None = None) -> list[str]:
     """Return the stages that the file names."""
-    path = path or Path(os.environ.get("ORDERLINE_YAML", PATH))
-    content = yaml.load(path.read_text(), Loader) if path.exists() else None
+    content = _load(path)
     return sorted(content.get("stages") or {}) if isinstance(content, dict) else []
 
 
@@ -210,11 +203,20 @@ def default_timeout_s(own: Own, environ: Mapping[str, str]) -> int:
     return own.default.timeout_s or (int(text) if text.isdigit() else Settings.worker_timeout_s)
 
 
-def _merged(base: Any, over: Any) -> Any:
-    """Merge `over` into `base`, dicts recursively."""
+def merged(base: Any, over: Any) -> Any:
+    """Merge `over` into `base`, dicts recursively; a None doesn't replace a dict."""
     if isinstance(base, dict) and isinstance(over, dict):
-        return {**base, **{name: _merged(base.get(name), member) for name, member in over.items()}}
+        return {**base, **{name: merged(base.get(name), member) for name, member in over.items()}}
     return base if over is None and isinstance(base, dict) else over
+
+
+def _load(path: Path | None) -> Any:
+    """Return the file's content, not yet checked; empty if there is no file."""
+    path = path or Path(os.environ.get("ORDERLINE_YAML", PATH))
+    try:
+        return (yaml.load(path.read_text(), Loader) if path.exists() else None) or {}
+    except (OSError, UnicodeError, yaml.YAMLError) as error:
+        raise PackageError(f"{NAME} can't be read: {' '.join(str(error).split())}") from error
 
 
 def _converted(content: Any, stage: str = "") -> Own:
@@ -259,12 +261,11 @@ def _mistakes(own: Own) -> Iterator[str]:
                 f"lanes.{name}: reserved is {lane.reserved}, below the concurrency of"
                 f" {lane.concurrency}: Lambda would throttle the difference; make them equal"
             )
-    parts: list[Own | Lane] = [own, *own.lanes.values()]
     parameters = dict[str, str | None]()
-    for name, parameter in (pair for part in parts for pair in part.secrets.items()):
+    for name, parameter in (pair for part in own.parts for pair in part.secrets.items()):
         if parameters.setdefault(name, parameter) != parameter:
             yield f"the secret {name} has two parameters: give one of the two another name"
-    for name in (name for part in parts for name in (*part.environment, *part.secrets)):
+    for name in (name for part in own.parts for name in (*part.environment, *part.secrets)):
         if not _VARIABLE.fullmatch(name):
             yield f"{name!r} can't be the name of a variable: it has letters, digits and _"
         if name in config.VARIABLES:

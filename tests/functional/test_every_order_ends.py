@@ -12,7 +12,7 @@ from chalicelib import config, orders, queue
 from chalicelib.functions.sweeper import MIN_RESEND_BUDGET
 from chalicelib.tasks import task
 from testkit import Cloud, Wire
-from testkit.cloud import LambdaContext
+from testkit.events import LambdaContext
 
 NUGGETS = {"pieces": 1}
 

@@ -16,7 +16,7 @@ from chalicelib.orders import Failure, Order
 from chalicelib.table import transitions
 from chalicelib.tasks import Context, task
 from testkit import Cloud, Wire
-from testkit.cloud import LambdaContext
+from testkit.events import LambdaContext
 from testkit.registry import restored
 
 UNREADABLE = [

@@ -10,7 +10,7 @@ import app as orderline
 from chalicelib import clock, ids, queue
 from chalicelib.tasks import task
 from testkit import Cloud, Wire
-from testkit.cloud import LambdaContext
+from testkit.events import LambdaContext
 
 
 def gateway_event(

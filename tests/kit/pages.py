@@ -44,7 +44,7 @@ def add_to_own(path: Path, *texts: str) -> None:
     """Add the members in blocks to orderline.yaml, as its reader does."""
     content = yaml.load(path.read_text(), Loader) if path.exists() else None
     for text in texts:
-        content = own._merged(content or {}, yaml.load(text, Loader))
+        content = own.merged(content or {}, yaml.load(text, Loader))
     path.write_text(yaml.safe_dump(content))
 
 

@@ -19,6 +19,7 @@ from typing import Any
 import boto3
 
 from chalicelib.auth import LOCAL_OWNER
+from chalicelib.config import DEFAULT_LANE
 from chalicelib.ids import key_of
 from chalicelib.orders import Order
 from chalicelib.queue import VERSION
@@ -26,7 +27,6 @@ from chalicelib.table.items import decode_order
 from dev.local import cloud
 from dev.local.local_stack import NAME
 from dev.packaging.lanes import logical
-from dev.packaging.own import DEFAULT
 from tests.acceptance.stack import ROOT, Stack, copy_of_the_project
 
 TIMINGS = {"WORKER_TIMEOUT_S": "3", "VISIBILITY_S": "18", "RESEND_AFTER_S": "5"}
@@ -89,23 +89,23 @@ class StackControl:
         """Invoke the sweeper now, as its schedule does every minute."""
         self.functions.invoke(FunctionName=self.sweeper, Payload=SCHEDULE)
 
-    def worker(self, lane: str = DEFAULT) -> str:
+    def worker(self, lane: str = DEFAULT_LANE) -> str:
         """Return the name of a lane's worker function."""
         part = f"-{logical(lane, 'OrderWorker')}"
         return str(next(name for name in self._names if part in name))
 
-    def mapping(self, lane: str = DEFAULT) -> Any:
+    def mapping(self, lane: str = DEFAULT_LANE) -> Any:
         """Return the event source mapping of a lane's worker."""
         found = self.functions.list_event_source_mappings(FunctionName=self.worker(lane))
         return found["EventSourceMappings"][0]
 
-    def change_mapping(self, lane: str = DEFAULT, **changes: Any) -> None:
+    def change_mapping(self, lane: str = DEFAULT_LANE, **changes: Any) -> None:
         """Change the event source mapping of a lane's worker: Enabled, FunctionResponseTypes."""
         uuid = self.mapping(lane)["UUID"]
         self.functions.update_event_source_mapping(UUID=uuid, **changes)
 
     @contextmanager
-    def stopped(self, lane: str = DEFAULT) -> Iterator[None]:
+    def stopped(self, lane: str = DEFAULT_LANE) -> Iterator[None]:
         """Let a lane's orders wait until the block ends."""
         self.change_mapping(lane, Enabled=False)
         try:
