@@ -6,24 +6,18 @@ The values are msgspec's Structs, which cost a cold start less than frozen datac
 
 from __future__ import annotations
 
-import zlib
 from enum import Enum
 from typing import Any
 
 from msgspec import Struct
 
 from chalicelib import ids
-from chalicelib.clock import SECOND, Micros, ceil_div
+from chalicelib.clock import SECOND, Micros
 
 MAX_HISTORY = 20  # attempts to which an order's history is cut
 MAX_MESSAGE = 1000  # characters of an error's message
-# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-delay-queues.html
-MAX_DELAY_S = 900
 CLOCK_SKEW_S = 2  # between SQS's clock and ours, and between two of ours
 START_WITHIN_S = 3  # of its slot, a first attempt; see table/slots.py
-# Prefixes of the due index's partitions
-QUEUED = "queued"  # has a message in the queue
-SCHEDULED = "scheduled"  # waits for the sweeper to send its message
 
 
 class Status(str, Enum):
@@ -231,52 +225,9 @@ class Order(Struct, frozen=True):
         return self.expires_at is not None and self.expires_at * SECOND <= now
 
 
-class Dispatch(Struct, frozen=True):
-    """The way of an order to the queue."""
-
-    check_at: Micros
-    """Time of the sweeper's next check."""
-    check_shard: str
-    """Partition in the due index."""
-    delay_s: int | None
-    """Delay in seconds with which to send the message now; None: the sweeper sends it later."""
-
-
 def start_of_slots(now: Micros) -> Micros:
     """Return the time after which a slot must lie that an attempt may use now."""
     return now - START_WITHIN_S * SECOND
-
-
-def dispatch(
-    order_id: str,
-    now: Micros,
-    run_at: Micros | None,
-    wait_s: int,
-    shards: int,
-    slot_at: Micros | None = None,
-) -> Dispatch:
-    """Decide how an order gets to the queue: now, with a delay, or later by the sweeper.
-
-    SQS delays a message by at most 15 minutes; an order that runs later than that waits in the due
-    index. Clocks differ, so a message is delayed a little longer than the order must wait. It would
-    miss a slot, so the worker keeps the message of a slot that is early.
-
-    Args:
-        order_id: spreads orders over the partitions of the due index
-        now: the current time
-        run_at: the earliest time of the first attempt; None: at once
-        wait_s: seconds after which the sweeper checks an order that could have run
-        shards: number of partitions of the due index
-        slot_at: the slot of a task with per_minute, which is not before `run_at`; None: no slot
-    """
-    skew_s = 0 if slot_at else CLOCK_SKEW_S
-    shard = zlib.crc32(order_id.encode()) % shards
-    ahead = max(0, (slot_at or run_at or 0) - now)
-    delay_s = ceil_div(ahead, SECOND) + skew_s if ahead else 0
-    if delay_s > MAX_DELAY_S:
-        send_at = now + ahead - (MAX_DELAY_S - CLOCK_SKEW_S) * SECOND
-        return Dispatch(send_at, f"{SCHEDULED}#{shard}", None)
-    return Dispatch(now + ahead + wait_s * SECOND, f"{QUEUED}#{shard}", delay_s)
 
 
 def failure(order: Order, code: str, message: str, transient: bool = False) -> Failure:

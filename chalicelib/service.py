@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from chalicelib import clock, config, files, ids, logs, orders, queue
 from chalicelib.clock import SECOND, Micros
+from chalicelib.dispatch import Dispatch, plan
 from chalicelib.errors import (
     ConditionFailed,
     FileMissing,
@@ -30,7 +31,7 @@ from chalicelib.errors import (
 )
 from chalicelib.execution.file import complete
 from chalicelib.execution.signature import as_json
-from chalicelib.orders import Dispatch, Failure, Order, Status
+from chalicelib.orders import Failure, Order, Status
 from chalicelib.table import slots, transitions
 from chalicelib.tasks import Task, find, lane_of
 
@@ -106,7 +107,7 @@ def _with_slot(order: Order, dispatch: Dispatch, per_minute: float) -> tuple[Ord
     if order.run_at or dispatch.delay_s is None:
         return order, dispatch
     slot_at = slots.reserve(order.task, per_minute)
-    dispatch = slots.dispatch(order, slot_at)
+    dispatch = plan(order.id, clock.now(), order.run_at, slot_at)
     check = {"check_at": dispatch.check_at, "check_shard": dispatch.check_shard}
     return replace(order, slot_at=slot_at, **check), dispatch
 
@@ -175,7 +176,7 @@ def retry(owner: str, order_id: str) -> Order:
     if order.status not in orders.RETRY.sources:
         raise NotRetryable(order.status.value)
     _renew_files(order, find(order.task))
-    dispatch = _dispatch(order.id, clock.now(), order.run_at)
+    dispatch = plan(order.id, clock.now(), order.run_at)
     try:
         retried = transitions.retry(order, dispatch)
     except ConditionFailed as refusal:
@@ -216,7 +217,7 @@ def _build_order(owner: str, new_order: NewOrder, parent: Order | None) -> tuple
     input_file = _spill(owner, text, run_at or now)
     order_id = new_order.id or ids.new_id()
     depth = parent.depth + 1 if parent else 0
-    dispatch = _dispatch(order_id, now, run_at)
+    dispatch = plan(order_id, now, run_at)
     if depth and depth % MAX_DIRECT_DEPTH == 0:
         # Lambda stops a function that triggers itself through a queue some 16 times in a row. A
         # message from the sweeper starts a new count:
@@ -272,12 +273,6 @@ def _renew_files(order: Order, task: Task) -> None:
     if task.signature.file_hints:
         text = with_texts(order, with_input=True).input
         files.check(order.owner, task.signature.files(text), run_at)
-
-
-def _dispatch(order_id: str, now: Micros, run_at: Micros | None) -> Dispatch:
-    return orders.dispatch(
-        order_id, now, run_at, config.settings().resend_after_s, config.settings().due_shards
-    )
 
 
 def _send(order: Order, dispatch: Dispatch) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from chalicelib import clock, config, logs, orders, queue, service
 from chalicelib.clock import Micros
+from chalicelib.dispatch import plan
 from chalicelib.errors import ConditionFailed
 from chalicelib.orders import Failure, Order
 from chalicelib.queue import Ack, Message
@@ -38,15 +39,7 @@ def _process_dead_letter(message: Message) -> Ack:
         if error:
             service.give_up(order, error)
         else:
-            dispatch = orders.dispatch(
-                order.id,
-                now,
-                order.run_at,
-                config.settings().resend_after_s,
-                config.settings().due_shards,
-                order.slot_at,
-            )
-            transitions.postpone(order, dispatch)
+            transitions.postpone(order, plan(order.id, now, order.run_at, order.slot_at))
     return Ack()
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from chalicelib import clock
 from chalicelib.clock import Micros
+from chalicelib.dispatch import plan
 from chalicelib.errors import ConditionFailed
 from chalicelib.orders import Order, Status
 from chalicelib.queue import Ack, Keep
@@ -28,7 +29,7 @@ def take_slot(row: Order, per_minute: float, lease_until: Micros) -> Order | Ack
     slot_at = row.slot_at
     if slot_at is None or slot_at <= clock.now():
         slot_at = slots.reserve(row.task, per_minute)
-        dispatch = slots.dispatch(row, slot_at)
+        dispatch = plan(row.id, clock.now(), row.run_at, slot_at)
         try:
             if dispatch.delay_s == 0:
                 return transitions.claim_with_slot(row, lease_until, slot_at)
@@ -36,6 +37,6 @@ def take_slot(row: Order, per_minute: float, lease_until: Micros) -> Order | Ack
         except ConditionFailed:  # another worker, the sweeper or the owner was faster
             return Keep(0, "claim_again")
     else:
-        dispatch = slots.dispatch(row, slot_at)
+        dispatch = plan(row.id, clock.now(), row.run_at, slot_at)
     # Sending another message would count as a loop of this function, which Lambda stops
     return Ack() if dispatch.delay_s is None else Keep(dispatch.delay_s, "slot_ahead")

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 from chalicelib import clock, config, logs, orders, queue, service
 from chalicelib.clock import SECOND, Micros
+from chalicelib.dispatch import QUEUED, SCHEDULED, plan
 from chalicelib.errors import ConditionFailed, Unavailable
 from chalicelib.functions import periodic
-from chalicelib.orders import QUEUED, SCHEDULED, Order
+from chalicelib.orders import Order
 from chalicelib.table import by_due, transitions
 from chalicelib.tasks import lane_of
 
@@ -141,8 +142,7 @@ def _check_order(key: str, result: SweepResult, budgets: Budgets) -> None:
 def _resend(order: Order, lane: str, now: Micros) -> None:
     """Record the requeue, then send: a crash in between delays the order, but does not lose it."""
     wait_s = min(config.settings().resend_after_s * 2**order.requeue_count, 3600)
-    shards = config.settings().due_shards
-    dispatch = orders.dispatch(order.id, now, order.run_at, wait_s, shards, order.slot_at)
+    dispatch = plan(order.id, now, order.run_at, order.slot_at, wait_s)
     updated = transitions.resend(order, dispatch)
     if dispatch.delay_s is not None:
         queue.send(updated, dispatch.delay_s, lane)

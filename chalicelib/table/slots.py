@@ -17,11 +17,11 @@ from __future__ import annotations
 
 import math
 
-from chalicelib import clock, config, orders
+from chalicelib import clock, config
 from chalicelib.aws.client import client, translated
 from chalicelib.clock import SECOND, Micros
 from chalicelib.errors import CallRefused, Unavailable
-from chalicelib.orders import CLOCK_SKEW_S, START_WITHIN_S, Dispatch, Order
+from chalicelib.orders import CLOCK_SKEW_S, START_WITHIN_S
 from chalicelib.table.items import Values, decode, encode
 
 WINDOW_S = 60
@@ -55,19 +55,6 @@ def reserve(task_name: str, per_minute: float) -> Micros:
             return next_at - distance
         ahead = not ahead
     raise Unavailable(f"the slots of the task {task_name} were reset meanwhile; try again")
-
-
-def dispatch(order: Order, slot_at: Micros) -> Dispatch:
-    """Decide how the message of an order gets to the queue for a slot."""
-    settings = config.settings()
-    return orders.dispatch(
-        order.id,
-        clock.now(),
-        order.run_at,
-        settings.resend_after_s,
-        settings.due_shards,
-        slot_at,
-    )
 
 
 def forget() -> None:

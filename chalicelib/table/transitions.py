@@ -11,8 +11,9 @@ from msgspec.structs import replace
 from chalicelib import clock, config, ids, orders
 from chalicelib.aws.client import client, translated
 from chalicelib.clock import Micros
+from chalicelib.dispatch import Dispatch
 from chalicelib.errors import ConditionFailed
-from chalicelib.orders import Attempt, Dispatch, Failure, Order, Progress, Status, Transition
+from chalicelib.orders import Attempt, Failure, Order, Progress, Status, Transition
 from chalicelib.table.conditional_write import end, put, update
 from chalicelib.table.items import Values, decode_order, encode
 

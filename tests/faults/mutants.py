@@ -173,7 +173,7 @@ MUTANTS = (
     ),
     _one(
         "the message of a slot comes as late as any other",
-        "orders.py",
+        "dispatch.py",
         "skew_s = 0 if slot_at else CLOCK_SKEW_S",
         "skew_s = 3 if slot_at else CLOCK_SKEW_S",
     ),
@@ -315,12 +315,12 @@ MUTANTS = (
     _one(
         "a retry is dispatched without run_at",
         "service.py",
-        "dispatch = _dispatch(order.id, clock.now(), order.run_at)",
-        "dispatch = _dispatch(order.id, clock.now(), None)",
+        "dispatch = plan(order.id, clock.now(), order.run_at)",
+        "dispatch = plan(order.id, clock.now(), None)",
     ),
     _one(
         "the delay allows for no clock skew",
-        "orders.py",
+        "dispatch.py",
         "ceil_div(ahead, SECOND) + skew_s if ahead else 0",
         "ceil_div(ahead, SECOND)",
     ),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import app as orderline
-from chalicelib import config, orders, queue
+from chalicelib import config, dispatch, queue
 from chalicelib.functions.sweeper import MIN_RESEND_BUDGET
 from chalicelib.tasks import task
 from testkit import Cloud, Wire
@@ -255,7 +255,7 @@ def test_a_retry_of_a_delayed_order_waits_for_its_time(cloud: Cloud) -> None:
     assert cloud.http("POST", f"/orders/{order['id']}/retry").status == 202
 
     assert cloud.messages() == 0, "its message would come an hour early"
-    assert str(cloud.order(order["id"]).check_shard).startswith(orders.SCHEDULED)
+    assert str(cloud.order(order["id"]).check_shard).startswith(dispatch.SCHEDULED)
 
 
 def test_a_message_is_delayed_by_2_s_more_since_clocks_differ(cloud: Cloud, wire: Wire) -> None:

@@ -8,8 +8,9 @@ import pytest
 
 from chalicelib import clock, orders
 from chalicelib.clock import SECOND
+from chalicelib.dispatch import MAX_DELAY_S, QUEUED, SCHEDULED, Dispatch, plan
 from chalicelib.errors import ConditionFailed
-from chalicelib.orders import Dispatch, Failure, Order, Progress
+from chalicelib.orders import Failure, Order, Progress
 from chalicelib.table import transitions
 from testkit import Cloud
 from testkit.wire import tapped
@@ -56,7 +57,7 @@ def _failed(cloud: Cloud) -> Order:
 
 
 def _dispatch(order: Order) -> Dispatch:
-    return orders.dispatch(order.id, clock.now(), None, 60, 1)
+    return plan(order.id, clock.now(), None, wait_s=60)
 
 
 Write = Callable[[Cloud], object]
@@ -104,14 +105,14 @@ def test_only_orders_within_the_longest_delay_of_sqs_are_sent(ahead_s: float) ->
     sent_at = 1_800_000_000 * SECOND
     run_at = sent_at + int(ahead_s * SECOND)
 
-    dispatch = orders.dispatch("ID", sent_at, run_at, 60, 1)
+    dispatch = plan("ID", sent_at, run_at, wait_s=60)
     if dispatch.delay_s is None:
-        assert dispatch.check_shard.startswith(orders.SCHEDULED)
+        assert dispatch.check_shard.startswith(SCHEDULED)
         assert dispatch.check_at == run_at - 898 * SECOND
         sent_at = dispatch.check_at
-        dispatch = orders.dispatch("ID", sent_at, run_at, 60, 1)
+        dispatch = plan("ID", sent_at, run_at, wait_s=60)
 
     assert dispatch.delay_s is not None
-    assert dispatch.check_shard.startswith(orders.QUEUED)
-    assert run_at <= sent_at + dispatch.delay_s * SECOND <= sent_at + orders.MAX_DELAY_S * SECOND
+    assert dispatch.check_shard.startswith(QUEUED)
+    assert run_at <= sent_at + dispatch.delay_s * SECOND <= sent_at + MAX_DELAY_S * SECOND
     assert dispatch.check_at == run_at + 60 * SECOND

@@ -10,6 +10,7 @@ import pytest
 
 from chalicelib import config, orders
 from chalicelib.clock import SECOND
+from chalicelib.dispatch import plan
 from chalicelib.errors import Unavailable
 from chalicelib.orders import START_WITHIN_S, Order, Status
 from chalicelib.table import last_ticks, slots
@@ -180,12 +181,12 @@ def test_a_slot_is_open_for_three_seconds(after_us: int, open: bool) -> None:
 def test_the_message_of_a_slot_arrives_within_a_second_of_it() -> None:
     now = 1_800_000_000 * SECOND
     for ahead in (1, SECOND - 1, SECOND, 10 * SECOND + 1, 899 * SECOND, 900 * SECOND):
-        dispatch = orders.dispatch("ID", now, None, 60, 1, now + ahead)
+        dispatch = plan("ID", now, None, now + ahead)
         assert dispatch.delay_s is not None
         assert 0 <= dispatch.delay_s * SECOND - ahead < SECOND
 
-    assert orders.dispatch("ID", now, None, 60, 1, now).delay_s == 0
-    assert orders.dispatch("ID", now, None, 60, 1, now + 900 * SECOND + 1).delay_s is None
+    assert plan("ID", now, None, now).delay_s == 0
+    assert plan("ID", now, None, now + 900 * SECOND + 1).delay_s is None
 
 
 def test_the_age_of_an_order_counts_from_before_its_slot() -> None:
