@@ -8,7 +8,7 @@ OrderlineError
 │   │   └── UnknownTask    there is no such task (`known`: the tasks that exist)
 │   ├── TooLarge           the input is over its maximum size
 │   ├── KeyReused          the Idempotency-Key belongs to another request
-│   ├── NotCancellable     the order was claimed by a worker, or is final
+│   ├── NotCancellable     the order has ended, or runs and must not be stopped
 │   ├── NotRetryable       the order is neither FAILED nor CANCELLED
 │   ├── NotFound           there is no such order, or it belongs to another owner
 │   ├── Unauthorized       the request has no access token
@@ -91,10 +91,11 @@ class NotFound(Refusal):
 
 
 class NotCancellable(Refusal):
-    """Only a pending order can be cancelled."""
+    """The order can't be cancelled any more, or only be stopped."""
 
-    def __init__(self, status: str) -> None:
-        super().__init__(f"only a PENDING order can be cancelled; this one is {status}")
+    def __init__(self, status: str, stop_running: bool) -> None:
+        cancellable = "a PENDING or RUNNING order" if stop_running else "a PENDING order"
+        super().__init__(f"only {cancellable} can be cancelled; this one is {status}")
         self.order_status = status
 
 

@@ -40,7 +40,7 @@ MEANING = {
     Status.RUNNING: "Claimed by a worker; its task runs until the lease ends.",
     Status.SUCCESS: "Its task returned; the result is recorded.",
     Status.FAILED: "It ended without a result; the error says why.",
-    Status.CANCELLED: "Cancelled on request before a worker claimed it.",
+    Status.CANCELLED: "Cancelled on request: before a worker claimed it, or stopped since.",
 }
 OPEN = (Status.PENDING, Status.RUNNING)
 FINAL = (Status.SUCCESS, Status.FAILED, Status.CANCELLED)
@@ -69,6 +69,9 @@ POSTPONE = Transition("T10", OPEN, None)
 RETRY = Transition("T11", (Status.FAILED, Status.CANCELLED), Status.PENDING)
 REPORT = Transition("T12", (Status.RUNNING,), None)
 RESCHEDULE = Transition("T13", (Status.PENDING,), None)
+STOP = Transition("T14", (Status.RUNNING,), None)
+END_STOPPED = Transition("T15", (Status.RUNNING,), Status.CANCELLED)
+CANCEL_STOPPED = Transition("T16", OPEN, Status.CANCELLED)
 TRANSITIONS = (
     PLACE,
     CLAIM,
@@ -82,6 +85,9 @@ TRANSITIONS = (
     RETRY,
     REPORT,
     RESCHEDULE,
+    STOP,
+    END_STOPPED,
+    CANCEL_STOPPED,
 )
 
 
@@ -105,6 +111,10 @@ class Failure(Struct, frozen=True):
     """Number of attempts that had started in the retry round."""
     transient: bool = False
     """True if another attempt may succeed. Not stored: only the worker decides by it."""
+
+
+class Stop(Struct, frozen=True):
+    """The outcome of an attempt whose task heard that it is to stop."""
 
 
 class Attempt(Struct, frozen=True):
@@ -154,7 +164,7 @@ class Order(Struct, frozen=True):
     fingerprint: str
     """Hash of the request, to detect a reused idempotency key. Set by place."""
     fence: str
-    """Fencing token: random, a new one for every write but a report. Set by every transition."""
+    """Fencing token: random. Set by every transition but report and stop."""
     attempts: int = 0
     """Attempts started in this retry round. Counted by claim, reset by retry."""
     retry_round: int = 0
@@ -193,6 +203,8 @@ class Order(Struct, frozen=True):
     """Latest attempts. Appended by claim, completed and cut at the attempt's end, cut by retry."""
     progress: Progress | None = None
     """Latest report; None: none. Set by report, removed by put back and retry."""
+    stop_at: Micros | None = None
+    """Time when its owner asked to stop it; None: not asked. Set by stop, removed by retry."""
     parent: str | None = None
     """Id of the order whose task placed this one; None: not a follow-up. Set by place."""
     follow_ups: tuple[str, ...] = ()
@@ -215,6 +227,11 @@ class Order(Struct, frozen=True):
     def in_slot(self, now: Micros) -> bool:
         """Return True if the first attempt of a task with per_minute may start."""
         return self.slot_at is not None and start_of_slots(now) < self.slot_at <= now
+
+    @property
+    def stopping(self) -> bool:
+        """True if no further attempt may start, and the running one is to end."""
+        return self.stop_at is not None and not self.status.final
 
     def held(self, now: Micros) -> bool:
         """Return True if a worker's lease is in force."""

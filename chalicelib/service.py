@@ -1,4 +1,4 @@
-"""Place, cancel, retry and give up orders.
+"""Place, cancel, stop and retry orders.
 
 The row is written first and the message is sent second, so an accepted order is durable even while
 SQS is down.
@@ -13,7 +13,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from chalicelib import clock, config, files, ids, logs, orders, queue
+from chalicelib import clock, config, ending, files, ids, logs, orders, queue
 from chalicelib.clock import SECOND, Micros
 from chalicelib.dispatch import Dispatch, plan
 from chalicelib.errors import (
@@ -31,10 +31,11 @@ from chalicelib.errors import (
 )
 from chalicelib.execution.file import complete
 from chalicelib.execution.signature import as_json
-from chalicelib.orders import Failure, Order, Status
-from chalicelib.table import slots, transitions
+from chalicelib.orders import Order, Status
+from chalicelib.table import slots, stops, transitions
 from chalicelib.tasks import Task, find, lane_of
 
+_MAX_CANCEL_TRIES = 4
 MAX_DIRECT_DEPTH = 10  # follow-ups in a chain before the sweeper sends the next one
 
 
@@ -153,18 +154,28 @@ def with_texts(order: Order, with_input: bool = False) -> Order:
     return order
 
 
-def cancel(owner: str, order_id: str) -> Order:
-    """Cancel a pending order; repeating it has no effect. Raises NotFound or NotCancellable."""
+def cancel(owner: str, order_id: str, stop_running: bool = True) -> Order:
+    """Cancel a pending order, or ask a running one to stop; repeating it has no effect.
+
+    Raises NotFound; NotCancellable if the order has ended otherwise, or runs and `stop_running` is
+    False; Unavailable if the order keeps changing meanwhile.
+    """
     order = _existing_order(owner, order_id)
-    if order.status in orders.CANCEL.sources:
+    for _ in range(_MAX_CANCEL_TRIES):
+        if order.status is Status.CANCELLED or (stop_running and order.stopping):
+            return order
         try:
-            order = transitions.cancel(order)
-            log_end(order)
-        except ConditionFailed as refusal:
+            if order.status in orders.CANCEL.sources:
+                cancelled = transitions.cancel(order)
+                ending.log(cancelled)
+                return cancelled
+            if not stop_running or order.status.final:
+                raise NotCancellable(order.status.value, stop_running)
+            logs.event("stop_requested", order=order.id, task=order.task)
+            return stops.stop(order)
+        except ConditionFailed as refusal:  # a worker was faster: decide by the row as it is now
             order = refusal.row or order
-    if order.status is not Status.CANCELLED:
-        raise NotCancellable(order.status.value)
-    return order
+    raise Unavailable("the order keeps changing; try again")
 
 
 def retry(owner: str, order_id: str) -> Order:
@@ -183,23 +194,6 @@ def retry(owner: str, order_id: str) -> Order:
         raise NotRetryable((refusal.row or order).status.value) from None
     _send(retried, dispatch)
     return retried
-
-
-def give_up(order: Order, error: Failure) -> None:
-    """Fail an order that no worker holds. Raises ConditionFailed if it has changed."""
-    log_end(transitions.give_up(order, error))
-
-
-def log_end(order: Order) -> None:
-    """Log that an order became final, which counts it."""
-    logs.event(
-        "order_ended",
-        order=order.id,
-        owner=logs.hashed(order.owner),
-        task=order.task,
-        status=order.status.value,
-        code=order.error.code if order.error else None,
-    )
 
 
 def _build_order(owner: str, new_order: NewOrder, parent: Order | None) -> tuple[Order, Dispatch]:

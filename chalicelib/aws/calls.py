@@ -82,7 +82,12 @@ class DynamoDB(Protocol):
     """The client of the tables."""
 
     def get_item(
-        self, *, TableName: str, Key: Item, ConsistentRead: bool = ...
+        self,
+        *,
+        TableName: str,
+        Key: Item,
+        ConsistentRead: bool = ...,
+        ProjectionExpression: str = ...,
     ) -> GetItemResult: ...
 
     def put_item(

@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from time import monotonic  # bound here: a task may leave time.monotonic patched
-from typing import Any
+from typing import Any, Protocol
 
+from chalicelib.execution.time_limit import TimeLimit
 from chalicelib.orders import Progress
 
-REPORT_EVERY_S = 1.0  # shortest time between two reports of progress
+REPORT_EVERY_S = 1.0  # shortest time between two reports of progress, and between two reads
+
+
+class Stopped(BaseException):
+    """The order's owner asked to stop it.
+
+    It derives from BaseException, so that a task's `except Exception` does not swallow it.
+    """
+
+
+class Actions(Protocol):
+    """What a context does for its order in the table and the queue."""
+
+    def report(self, progress: Progress) -> bool:
+        """Store the progress; return True if the order is to be stopped."""
+
+    def is_stopping(self) -> bool:
+        """Read whether the order is to be stopped."""
+
+    def place(self, task: str, input: Any, name: str) -> str:
+        """Place a follow-up; return its id."""
 
 
 class Context:
@@ -23,15 +43,7 @@ class Context:
             retry round
     """
 
-    def __init__(
-        self,
-        id: str,
-        attempt: int,
-        key: str,
-        limit_s: float,
-        report: Callable[[Progress], None],
-        place: Callable[[str, Any, str], str],
-    ) -> None:
+    def __init__(self, id: str, attempt: int, key: str, limit_s: float, actions: Actions) -> None:
         """Create a context, as the worker or a test does.
 
         Args:
@@ -39,16 +51,16 @@ class Context:
             attempt: number of the attempt, from 1
             key: idempotency key for services that the task calls
             limit_s: seconds from now until the attempt is ended
-            report: stores the progress
-            place: places a follow-up of a task, an input and a name; returns its id
+            actions: does what the task asks for
         """
         self.id = id
         self.attempt = attempt
         self.key = key
         self._end = monotonic() + limit_s
-        self._report = report
-        self._place = place
+        self._actions = actions
         self._reported_at = float("-inf")
+        self._read_at = monotonic()  # the claim has just read the row
+        self._stopping = False
 
     def time_left_s(self) -> float:
         """Return the seconds until this attempt is ended with the error `time_limit`."""
@@ -57,12 +69,39 @@ class Context:
     def progress(self, percent: float, word: str = "") -> None:
         """Report progress: 0 to 100 percent, and a word.
 
-        A report within a second of the last one is dropped.
+        A report within a second of the last one is dropped. Raises Stopped if the owner asked to
+        stop the order: let it through, after your own clean-up, and the order ends as CANCELLED.
         """
         now = monotonic()
         if now - self._reported_at >= REPORT_EVERY_S:
-            self._reported_at = now
-            self._report(Progress(round(min(max(percent, 0), 100)), word[:100]))
+            self._reported_at = self._read_at = now
+            self._stopping |= self._actions.report(
+                Progress(round(min(max(percent, 0), 100)), word[:100])
+            )
+        if self._stopping:
+            raise Stopped
+
+    @property
+    def stopping(self) -> bool:
+        """True once the owner asked to stop the order. It is read at most once a second.
+
+        A task that looks here may clean up and return: then its result stands.
+        """
+        now = monotonic()
+        if not self._stopping and now - self._read_at >= REPORT_EVERY_S:
+            self._read_at = now
+            self._stopping = self._actions.is_stopping()
+        return self._stopping
+
+    def check(self) -> None:
+        """Raise Stopped if the owner asked to stop the order, TimeLimit if its time is up.
+
+        The time limit interrupts the main thread by itself; other threads of a task call this.
+        """
+        if self.time_left_s() <= 0:
+            raise TimeLimit
+        if self.stopping:
+            raise Stopped
 
     def place(self, task: str, input: Any = None, name: str = "") -> str:
         """Place a follow-up order and return its id.
@@ -71,4 +110,4 @@ class Context:
         the same name again, in this or a later attempt, returns the same order. Raises the errors
         of POST /orders.
         """
-        return self._place(task, {} if input is None else input, name or task)
+        return self._actions.place(task, {} if input is None else input, name or task)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-from chalicelib import clock, config, logs, orders, queue, service
+from chalicelib import clock, config, ending, logs, orders, queue
 from chalicelib.clock import Micros
 from chalicelib.dispatch import plan
 from chalicelib.errors import ConditionFailed
@@ -36,8 +36,10 @@ def _process_dead_letter(message: Message) -> Ack:
         return Ack()  # nothing to do, or a worker holds it: its check time in the due index applies
     error = _terminal_error(order, now)
     with suppress(ConditionFailed):
-        if error:
-            service.give_up(order, error)
+        if order.stopping:
+            ending.cancel_stopped(order)
+        elif error:
+            ending.give_up(order, error)
         else:
             transitions.postpone(order, plan(order.id, now, order.run_at, order.slot_at))
     return Ack()

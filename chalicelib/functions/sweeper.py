@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from chalicelib import clock, config, logs, orders, queue, service
+from chalicelib import clock, config, ending, logs, orders, queue
 from chalicelib.clock import SECOND, Micros
 from chalicelib.dispatch import QUEUED, SCHEDULED, plan
 from chalicelib.errors import ConditionFailed, Unavailable
@@ -31,7 +31,7 @@ class SweepResult:
     """The result of a sweep.
 
     resent             messages sent
-    ended              orders that failed, being out of attempts or out of time
+    ended              orders that failed, out of attempts or out of time, or were stopped
     untouched          orders that changed before the sweeper could write
     largest_overdue_s  the age in seconds of the longest overdue check
     """
@@ -127,8 +127,11 @@ def _check_order(key: str, result: SweepResult, budgets: Budgets) -> None:
         return
     lane = lane_of(order.task)
     try:
-        if error := orders.terminal_error(order, now, config.settings().max_age_s):
-            service.give_up(order, error)
+        if order.stopping:
+            ending.cancel_stopped(order)
+            result.ended += 1
+        elif error := orders.terminal_error(order, now, config.settings().max_age_s):
+            ending.give_up(order, error)
             result.ended += 1
         elif budgets.get(lane, 1) > 0:
             _resend(order, lane, now)

@@ -15,31 +15,27 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from chalicelib import clock, config, logs, orders, queue, service
+from chalicelib import clock, config, ending, logs, orders, queue
 from chalicelib.clock import SECOND, Micros, ceil_div
 from chalicelib.errors import (
     ConditionFailed,
     FileUnavailable,
     InvalidInput,
-    InvalidOrder,
     NoJSON,
-    Unavailable,
     UnknownTask,
 )
-from chalicelib.execution.context import Context
-from chalicelib.execution.file import files_in
+from chalicelib.execution.context import Context, Stopped
 from chalicelib.execution.time_limit import TimeLimit, deadline
 from chalicelib.files import OrderFiles
 from chalicelib.functions import rate
-from chalicelib.orders import Failure, Order, Progress, Success
+from chalicelib.functions.actions import OrderActions
+from chalicelib.orders import Failure, Order, Stop, Success
 from chalicelib.queue import Ack, Keep, Message
-from chalicelib.table import transitions
+from chalicelib.table import stops, transitions
 from chalicelib.tasks import Task, find
 
 MARGIN_S = 0.6  # reserved for the finish, between the task's time limit and Lambda's own
 LEASE_MARGIN_S = 2  # maximum difference between two workers' clocks
-# Of all attempts together: their ids are in the row, 27 bytes each; see config.MAX_ROW_BYTES
-MAX_FOLLOW_UPS = 3500
 
 
 def work(records: list[Any], time_left_s: Callable[[], float]) -> dict[str, list[dict[str, str]]]:
@@ -101,6 +97,10 @@ def _handle_failed_claim(row: Order | None, task: Task, lease_until: Micros) -> 
         return Ack()
     if row.held(now):
         return Keep(((row.lease_until or 0) - now) // SECOND + 1, "live_lease")
+    if row.stopping:
+        with suppress(ConditionFailed):
+            ending.cancel_stopped(row)
+        return Ack()
     error = orders.terminal_error(row, now, config.settings().max_age_s)
     if error is None and task.per_minute and rate.needs_slot(row):
         return rate.take_slot(row, task.per_minute, lease_until)
@@ -108,7 +108,7 @@ def _handle_failed_claim(row: Order | None, task: Task, lease_until: Micros) -> 
         # The reason disappeared just after the claim failed
         return Keep(0, "claim_again")
     with suppress(ConditionFailed):
-        service.give_up(row, error)
+        ending.give_up(row, error)
     return Ack()
 
 
@@ -122,11 +122,10 @@ def _run_attempt(order: Order, task: Task, time_left_s: Callable[[], float]) -> 
     )
     started = monotonic()
     limit_s = min(task.timeout_s or float("inf"), time_left_s() - MARGIN_S)
-    new_follow_ups: list[str] = []
     with closing(OrderFiles(order.owner)) as files:
-        context = _build_context(order, limit_s, new_follow_ups, files)
-        outcome = _run_task(order, task, limit_s, context, files)
-    order = replace(order, follow_ups=tuple(dict.fromkeys([*order.follow_ups, *new_follow_ups])))
+        actions = OrderActions(order, files)
+        outcome = _run_task(order, task, limit_s, actions, files)
+    order = replace(order, follow_ups=tuple(actions.follow_ups))
     backoff = _backoff(order, task, outcome)
     try:
         updated = _record(order, outcome, backoff)
@@ -134,53 +133,42 @@ def _run_attempt(order: Order, task: Task, time_left_s: Callable[[], float]) -> 
         logs.event("finish_refused", task=task.name, attempt=order.attempts)
         return Ack()
     if updated.status.final:
-        service.log_end(updated)
+        ending.log(updated)
     logs.event(
         "attempt_ended",
         task=task.name,
         attempt=order.attempts,
         status=updated.status.value,
-        code=outcome.code if isinstance(outcome, Failure) else None,
+        code=_code(outcome),
         duration_ms=round((monotonic() - started) * 1000, 1),
     )
-    return Ack() if backoff is None else Keep(ceil_div(backoff, SECOND), "retry")
+    if backoff is None or updated.status.final:
+        return Ack()
+    return Keep(ceil_div(backoff, SECOND), "retry")
 
 
-def _build_context(
-    order: Order, limit_s: float, new_follow_ups: list[str], files: OrderFiles
-) -> Context:
-    """Return the order's context, which adds the ids of orders that the task places to a list."""
-
-    def report(progress: Progress) -> None:
-        with suppress(Unavailable):  # the next report may succeed
-            transitions.report(order, progress)
-
-    known_ids = {*order.follow_ups}
-
-    def place(task: str, value: Any, name: str) -> str:
-        if len(known_ids) >= MAX_FOLLOW_UPS and service.follow_up_id(order, name) not in known_ids:
-            raise InvalidOrder(
-                f"an order places at most {MAX_FOLLOW_UPS} others; let one of them place the rest"
-            )
-        for file in files_in(value):
-            files.save(file)
-        order_id = service.follow_up(order, task, value, name).id
-        new_follow_ups.append(order_id)
-        known_ids.add(order_id)
-        return order_id
-
-    key = f"{order.id}.{order.created_at}.{order.retry_round}"
-    return Context(order.id, order.attempts, key, limit_s, report, place)
+def _code(outcome: Success | Failure | Stop) -> str | None:
+    """Return the code of an attempt's outcome, for the log."""
+    match outcome:
+        case Failure(code):
+            return code
+        case Stop():
+            return "stopped"
+    return None
 
 
 def _run_task(
-    order: Order, task: Task, limit_s: float, context: Context, files: OrderFiles
-) -> Success | Failure:
+    order: Order, task: Task, limit_s: float, actions: OrderActions, files: OrderFiles
+) -> Success | Failure | Stop:
     """Run the task once, until its time limit."""
+    key = f"{order.id}.{order.created_at}.{order.retry_round}"
+    context = Context(order.id, order.attempts, key, limit_s, actions)
     try:
         with deadline(limit_s):
             text = files.text(order.input, order.input_file)
             return _success(order, task.run(text, context, files), files)
+    except Stopped:
+        return Stop()
     except BaseException as error:  # SystemExit too: a task must not end the worker and the batch
         return _failure(order, task, limit_s, error)
 
@@ -222,7 +210,7 @@ def _failure(order: Order, task: Task, limit_s: float, error: BaseException) -> 
     return orders.failure(order, code, sentence, transient)
 
 
-def _backoff(order: Order, task: Task, outcome: Success | Failure) -> Micros | None:
+def _backoff(order: Order, task: Task, outcome: Success | Failure | Stop) -> Micros | None:
     """Return the wait before the next attempt; None if this was the last."""
     match outcome:
         case Failure(transient=True) if order.attempts < order.max_attempts:
@@ -232,15 +220,27 @@ def _backoff(order: Order, task: Task, outcome: Success | Failure) -> Micros | N
     return None
 
 
-def _record(order: Order, outcome: Success | Failure, backoff: Micros | None) -> Order:
+def _record(order: Order, outcome: Success | Failure | Stop, backoff: Micros | None) -> Order:
     """Record the outcome of an attempt. Raises ConditionFailed if the claim was lost."""
     match outcome:
         case Success(result, result_file):
             return transitions.succeed(order, result, result_file)
+        case Stop():
+            return stops.end_stopped(order, None)
         case Failure() if backoff is not None:
-            return transitions.put_back(order, outcome, backoff)
+            return _put_back(order, outcome, backoff)
         case Failure():
             return transitions.fail(order, outcome)
+
+
+def _put_back(order: Order, error: Failure, backoff: Micros) -> Order:
+    """Schedule another attempt, unless the order is to be stopped: then it ends."""
+    try:
+        return transitions.put_back(order, error, backoff)
+    except ConditionFailed as refusal:
+        if refusal.row is None or not refusal.row.stopping:
+            raise
+        return stops.end_stopped(order, error)
 
 
 def _describe(error: BaseException) -> str:

@@ -18,7 +18,7 @@ from chalicelib.table.conditional_write import end, put, update
 from chalicelib.table.items import Values, decode_order, encode
 
 _OUTCOME = ("result", "result_file", "error", "progress")
-_NOT_HELD = "(attribute_not_exists(lease_until) OR lease_until < :now)"
+NOT_HELD = "(attribute_not_exists(lease_until) OR lease_until < :now)"
 
 
 def insert(order: Order) -> Order:
@@ -46,7 +46,7 @@ def claim(key: str, task: str, lease_until: Micros) -> Order:
     """Claim an order that waits, or whose lease is over, and return it. A read is not needed.
 
     Raises ConditionFailed if the order is final, not due yet, under a live lease, out of attempts,
-    or names another task.
+    to be stopped, or names another task.
     """
     return _claim(key, task, lease_until, clock.now())
 
@@ -92,7 +92,8 @@ def _claim(
         orders.CLAIM,
         now,
         "(#status = :pending OR lease_until < :now) AND attempts < max_attempts"
-        f" AND (attribute_not_exists(run_at) OR run_at <= :now) AND task = :task{where}",
+        f" AND (attribute_not_exists(run_at) OR run_at <= :now) AND task = :task"
+        f" AND attribute_not_exists(stop_at){where}",
         {
             ":pending": Status.PENDING.value,
             ":now": now,
@@ -115,7 +116,7 @@ def reschedule(current: Order, slot_at: Micros, dispatch: Dispatch) -> Order:
         current.key,
         orders.RESCHEDULE,
         clock.now(),
-        *_held_by(current),
+        *held_by(current),
         sets={
             "slot_at": slot_at,
             "check_at": dispatch.check_at,
@@ -141,20 +142,22 @@ def fail(order: Order, error: Failure) -> Order:
 def put_back(order: Order, error: Failure, backoff: Micros) -> Order:
     """Schedule another attempt after the backoff.
 
-    Raises ConditionFailed if this attempt lost its claim.
+    Raises ConditionFailed if this attempt lost its claim, or the order is to be stopped.
     """
     now = clock.now()
     check_at = now + backoff + config.settings().resend_after_s * clock.SECOND
+    where, values = held_by(order)
     return update(
         order.key,
         orders.PUT_BACK,
         now,
-        *_held_by(order),
+        f"{where} AND attribute_not_exists(stop_at)",
+        values,
         sets={
             "error": error,
             "check_at": check_at,
-            "history": _ended(order, now, error.code),
-            **_follow_ups(order),
+            "history": ended(order, now, error.code),
+            **follow_ups(order),
         },
         removes=("lease_until", "progress"),
     )
@@ -166,7 +169,7 @@ def give_up(current: Order, error: Failure) -> Order:
     Raises ConditionFailed if the row changed since it was read.
     """
     now = clock.now()
-    condition = f"fence = :fence AND {_NOT_HELD}"
+    condition = f"fence = :fence AND {NOT_HELD}"
     values = {":fence": current.fence, ":now": now}
     return end(current.key, orders.GIVE_UP, now, condition, values, {"error": error})
 
@@ -197,7 +200,7 @@ def resend(current: Order, dispatch: Dispatch) -> Order:
         orders.RESEND,
         now,
         "fence = :fence AND requeue_count = :requeue_count"
-        f" AND check_at = :check_at AND check_at <= :now AND {_NOT_HELD}",
+        f" AND check_at = :check_at AND check_at <= :now AND {NOT_HELD}",
         {
             ":fence": current.fence,
             ":requeue_count": current.requeue_count,
@@ -222,7 +225,7 @@ def postpone(current: Order, dispatch: Dispatch) -> Order:
         current.key,
         orders.POSTPONE,
         now,
-        _NOT_HELD,
+        NOT_HELD,
         {":now": now},
         sets={"check_at": dispatch.check_at, "check_shard": dispatch.check_shard},
     )
@@ -250,7 +253,7 @@ def retry(current: Order, dispatch: Dispatch) -> Order:
             "history": list(current.history[-orders.MAX_HISTORY :]),
         },
         # In its old slot, another attempt could start in the same minute
-        removes=("slot_at", "expires_at", "lease_until", *_OUTCOME),
+        removes=("slot_at", "stop_at", "expires_at", "lease_until", *_OUTCOME),
     )
 
 
@@ -263,29 +266,29 @@ def report(order: Order, progress: Progress) -> Order:
         order.key,
         orders.REPORT,
         clock.now(),
-        *_held_by(order),
+        *held_by(order),
         sets={"progress": progress, "fence": order.fence},
     )
 
 
 def _finish(order: Order, transition: Transition, code: str | None, sets: Values) -> Order:
     now = clock.now()
-    sets = {**sets, "history": _ended(order, now, code), **_follow_ups(order)}
+    sets = {**sets, "history": ended(order, now, code), **follow_ups(order)}
     removes = () if "error" in sets else ("error",)  # of an attempt before the one that succeeded
-    return end(order.key, transition, now, *_held_by(order), sets, removes)
+    return end(order.key, transition, now, *held_by(order), sets, removes)
 
 
-def _held_by(order: Order) -> tuple[str, Values]:
+def held_by(order: Order) -> tuple[str, Values]:
     """Return the condition, and its values, that the row still has the fence of this order."""
     return "fence = :fence", {":fence": order.fence}
 
 
-def _follow_ups(order: Order) -> Values:
+def follow_ups(order: Order) -> Values:
     """Return the links to follow-ups, written at the end of the attempt that placed them."""
     return {"follow_ups": list(order.follow_ups)} if order.follow_ups else {}
 
 
-def _ended(order: Order, now: Micros, code: str | None) -> list[Attempt]:
+def ended(order: Order, now: Micros, code: str | None) -> list[Attempt]:
     """Return the history with its last attempt ended, cut to MAX_HISTORY attempts."""
     *earlier, last = order.history
     return [*earlier, replace(last, end=now, code=code)][-orders.MAX_HISTORY :]

@@ -15,11 +15,22 @@ import importlib
 import os
 
 from chalicelib import config, secrets
-from chalicelib.execution.context import Context
+from chalicelib.execution.context import Context, Stopped
 from chalicelib.execution.file import File, limits
 from chalicelib.execution.registry import Task, find, known, lane_of, task
 
-__all__ = ["Context", "File", "Task", "find", "known", "lane_of", "limits", "secrets", "task"]
+__all__ = [
+    "Context",
+    "File",
+    "Stopped",
+    "Task",
+    "find",
+    "known",
+    "lane_of",
+    "limits",
+    "secrets",
+    "task",
+]
 
 EXAMPLES = "examples"
 

@@ -85,6 +85,9 @@ class OrderInList(Struct, kw_only=True):
     lane: Annotated[str, Meta(description="The lane in which its task runs now")]
     status: Annotated[StatusName, Meta(description=_STATUSES)]
     done: Annotated[bool, Meta(description="True once the status is final")]
+    stopping: Annotated[
+        bool, Meta(description="True once it is to be stopped; no further attempt starts")
+    ]
     attempts: Annotated[int, Meta(description="Attempts started since the last retry")]
     max_attempts: int
     created_at: Time
@@ -215,6 +218,7 @@ def order_in_list(order: orders.Order, request: Request) -> OrderInList:
         lane=tasks.lane_of(order.task),
         status=order.status.value,
         done=order.status.final,
+        stopping=order.stopping,
         attempts=order.attempts,
         max_attempts=order.max_attempts,
         created_at=time_text(order.created_at),

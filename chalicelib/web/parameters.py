@@ -65,6 +65,12 @@ STATUS = Parameter(
     {"type": "array", "items": {"type": "string", "enum": [status.value for status in Status]}},
 )
 TASK = Parameter("task", "query", "Only orders of this task", {"type": "string"})
+RUNNING = Parameter(
+    "running",
+    "query",
+    "`refuse`: answer 409 if the order runs. Default: `stop`, ask the running task to stop",
+    {"type": "string", "enum": ["stop", "refuse"], "default": "stop"},
+)
 LIMIT = Parameter(
     "limit",
     "query",
@@ -114,6 +120,14 @@ def include(request: Request) -> frozenset[str]:
             f"include={name[:40]!r}: must be {' or '.join(INCLUDABLE)}, or both with a comma"
         )
     return names
+
+
+def stop_running(request: Request) -> bool:
+    """Return whether a running order is to be stopped: `?running=stop`, the default, or refuse."""
+    text = single(request, "running") or "stop"
+    if text not in ("stop", "refuse"):
+        raise _invalid(f"running={text[:40]!r}: must be stop or refuse")
+    return text == "stop"
 
 
 def limit(request: Request) -> int:

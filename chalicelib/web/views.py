@@ -139,14 +139,19 @@ def list_orders(request: Request, owner: str) -> Response:
 @api.operation(
     "POST /orders/{order_id}/cancel",
     scope=WRITE,
-    parameters=(ORDER_ID,),
-    answers={200: Answer("The order is cancelled", bodies.Order, ("ETag",))},
-    problems=("not-found", "not-cancellable"),
+    parameters=(ORDER_ID, parameters.RUNNING),
+    answers={
+        200: Answer("The order is cancelled", bodies.Order, ("ETag",)),
+        202: Answer("The running task is asked to stop", bodies.Order, ("Retry-After", "ETag")),
+    },
+    problems=("invalid-parameter", "not-found", "not-cancellable"),
 )
 def cancel_order(request: Request, owner: str) -> Response:
-    """Cancel an order that has not started."""
-    order = service.cancel(owner, _order_id(request))
-    return json_response(200, _order_body(order, request), {"ETag": etag.of_order(order)})
+    """Cancel an order. If it runs, ask its task to stop."""
+    order = service.cancel(owner, _order_id(request), parameters.stop_running(request))
+    own_headers = {"ETag": etag.of_order(order), **_retry_after(order)}
+    status = 202 if order.stopping else 200
+    return json_response(status, _order_body(order, request), own_headers)
 
 
 @api.operation(

@@ -176,6 +176,15 @@ class Orderline:
 
         Raises RequestRejected with status 409 once it has started.
         """
+        return self._calls.call("POST", f"{_path(order_id)}/cancel?running=refuse").value  # type: ignore[no-any-return]
+
+    def stop(self, order_id: str) -> Order:
+        """Cancel an order, or ask its running task to stop; safe to repeat.
+
+        A task that is asked ends the order as CANCELLED when it hears of it, or with its result if
+        it does not; no further attempt starts. Raises RequestRejected with status 409 once the
+        order has ended otherwise.
+        """
         return self._calls.call("POST", f"{_path(order_id)}/cancel").value  # type: ignore[no-any-return]
 
     def retry(self, order_id: str) -> Order:

@@ -170,7 +170,8 @@ def _bar_label(order: Order) -> str:
 
 
 def _status(order: Order) -> Text:
-    return Text(plain(order["status"]), style=STYLES.get(order["status"], ""))
+    text = plain(order["status"]) + (", stopping" if order.get("stopping") else "")
+    return Text(text, style=STYLES.get(order["status"], ""))
 
 
 def _note(order: Order) -> Text:

@@ -10,6 +10,7 @@ interface OrderInList {
   lane: string;
   status: Status;
   done: boolean;
+  stopping: boolean;
   attempts: number;
   max_attempts: number;
   created_at: string;

@@ -41,6 +41,32 @@ def fail_and_retry(world: World, kind: str) -> None:
     world.drain()
 
 
+def stop(world: World, kind: str) -> None:
+    """Stop an order while its task runs, and retry it."""
+    order_id = world.place(kind, "stopped")
+    for _ in range(3):
+        world.drain()
+        world.advance(10)
+    world.retry(order_id)
+    world.drain()
+
+
+def stop_after_a_crash(world: World, kind: str) -> None:
+    """Stop an order whose worker has died, and one whose message is lost too."""
+    order_ids = [world.place(kind) for _ in range(2)]
+    for order_id in order_ids:
+        world.claim(order_id, lease_s=30)
+        world.cancel(order_id)
+    world.drain()
+    world.advance(31)
+    world.drain()
+    world.retry(order_ids[0])
+    world.lose_messages()
+    world.advance(config.settings().resend_after_s + 1)
+    world.sweep()
+    world.drain()
+
+
 def lose_the_message(world: World, kind: str) -> None:
     world.place(kind)
     world.lose_messages()
@@ -271,6 +297,8 @@ FLOWS: dict[str, Flow] = {
         work,
         cancel,
         cancel_and_retry,
+        stop,
+        stop_after_a_crash,
         fail_and_retry,
         lose_the_message,
         bury_the_message,

@@ -25,6 +25,7 @@ EDGES = {
     (Status.RUNNING, Status.FAILED),
     (Status.PENDING, Status.FAILED),
     (Status.PENDING, Status.CANCELLED),
+    (Status.RUNNING, Status.CANCELLED),
     (Status.PENDING, Status.PENDING),
     (Status.FAILED, Status.PENDING),
     (Status.CANCELLED, Status.PENDING),
@@ -117,6 +118,7 @@ class InvariantChecker:
                     old,
                     row,
                 )
+            self._check_stop(old, row)
             if row.requeue_count > old.requeue_count:
                 self._must(
                     (old.check_at or 0) <= self.clock(),
@@ -132,6 +134,28 @@ class InvariantChecker:
             self._check_start(row)
         self._check_files(row)
         self._check_attributes(row)
+
+    def _check_stop(self, old: Order, row: Order) -> None:
+        """Check that no attempt starts once the owner asked to stop, and that the stop is asked."""
+        same_round = row.retry_round == old.retry_round
+        self._must(
+            not (old.stop_at and same_round and row.attempts > old.attempts),
+            "no attempt starts after a stop",
+            old,
+            row,
+        )
+        self._must(
+            (old.status, row.status) != (Status.RUNNING, Status.CANCELLED) or bool(old.stop_at),
+            "only a stop cancels a running order",
+            old,
+            row,
+        )
+        self._must(
+            old.stop_at == row.stop_at or old.stop_at is None or not same_round,
+            "a stop is never taken back",
+            old,
+            row,
+        )
 
     def _check_start(self, row: Order) -> None:
         """Check the first attempt of an order with a slot, which was claimed now."""

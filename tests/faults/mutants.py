@@ -150,8 +150,8 @@ MUTANTS = (
     _one(
         "an owner's retry keeps the slot",
         "table/transitions.py",
-        'removes=("slot_at", "expires_at",',
-        'removes=("expires_at",',
+        'removes=("slot_at", "stop_at",',
+        'removes=("stop_at",',
     ),
     _one(
         "slots leave no room for late starts",
@@ -199,15 +199,15 @@ MUTANTS = (
     _one(
         "give_up ignores a newer write",
         "table/transitions.py",
-        'f"fence = :fence AND {_NOT_HELD}"',
-        'f"fence <> :now AND version <> :fence AND {_NOT_HELD}"',
+        'f"fence = :fence AND {NOT_HELD}"',
+        'f"fence <> :now AND version <> :fence AND {NOT_HELD}"',
     ),
     Mutant(
         "give_up ignores a live lease",
         (
             (
                 "chalicelib/table/transitions.py",
-                'f"fence = :fence AND {_NOT_HELD}"',
+                'f"fence = :fence AND {NOT_HELD}"',
                 '"fence = :fence AND fence <> :now"',
             ),
             ("chalicelib/functions/sweeper.py", " or order.held(now)", ""),
@@ -252,7 +252,7 @@ MUTANTS = (
             ("chalicelib/functions/dead_letters.py", " or order.held(now)", ""),
             (
                 "chalicelib/table/transitions.py",
-                "orders.POSTPONE,\n        now,\n        _NOT_HELD,",
+                "orders.POSTPONE,\n        now,\n        NOT_HELD,",
                 'orders.POSTPONE,\n        now,\n        "version <> :now",',
             ),
         ),
@@ -260,8 +260,8 @@ MUTANTS = (
     _one(
         "an owner's retry keeps the TTL",
         "table/transitions.py",
-        'removes=("slot_at", "expires_at", "lease_until",',
-        'removes=("slot_at", "lease_until",',
+        '"stop_at", "expires_at", "lease_until",',
+        '"stop_at", "lease_until",',
     ),
     _one(
         "an owner's retry ignores the retry round",
@@ -401,7 +401,9 @@ MUTANTS = (
         'files.keep(order.owner, order.input_file, run_at, "/input")',
         "pass",
     ),
-    _one("a follow-up's file is not stored", "functions/worker.py", "files.save(file)", "pass"),
+    _one(
+        "a follow-up's file is not stored", "functions/actions.py", "self._files.save(file)", "pass"
+    ),
     _one(
         "a missing file is accepted",
         "files.py",

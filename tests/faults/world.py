@@ -30,7 +30,7 @@ from moto.sqs.models import sqs_backends
 
 from chalicelib import config, files, ids, orders, queue, service, tasks
 from chalicelib.clock import SECOND
-from chalicelib.errors import FileMissing, Refusal, Unavailable
+from chalicelib.errors import ConditionFailed, FileMissing, Refusal, Unavailable
 from chalicelib.execution import registry
 from chalicelib.execution.context import Context
 from chalicelib.orders import Order, Status
@@ -40,7 +40,7 @@ from chalicelib.tasks import File, task
 from testkit.cloud import REGION, Cloud, location, running
 from testkit.registry import restored
 from testkit.wire import Call, Killed, Wire, tapped
-from tests.faults.invariants import InvariantChecker, Run, lifetime
+from tests.faults.invariants import InvariantChecker, lifetime
 
 OWNER = "kit"
 PHOTO = b"the input file of every order with one"
@@ -146,19 +146,24 @@ class World:
         assert placed.order.id == order_id
 
     def cancel(self, order_id: str) -> None:
-        """Cancel an order; once that is confirmed, it must never succeed in this round."""
+        """Cancel or stop an order; once it is cancelled, this round must never succeed."""
         with suppress(Refusal):
-            self.checker.record_cancel(self._repeat(lambda: service.cancel(OWNER, order_id)))
+            row = self._repeat(lambda: service.cancel(OWNER, order_id))
+            if row.status is Status.CANCELLED:
+                self.checker.record_cancel(row)
 
     def retry(self, order_id: str) -> None:
         with suppress(Refusal):
             self._repeat(lambda: service.retry(OWNER, order_id))
 
-    def run(self, context: Context) -> tuple[int, Run]:
-        """Record the start of a task; return its retry round and its `Run`."""
-        key = ids.key_of(OWNER, context.id)
-        retry_round = int(context.key.rpartition(".")[2])
-        return retry_round, self.checker.start_run(key, context.attempt)
+    @contextmanager
+    def run(self, context: Context) -> Iterator[str]:
+        """Record the run of a task; yield a result that tells its round and attempt."""
+        run = self.checker.start_run(ids.key_of(OWNER, context.id), context.attempt)
+        try:
+            yield f"{retry_round(context)}.{context.attempt}"
+        finally:
+            run.ended = True
 
     def take_slots(self, count: int) -> None:
         """Reserve slots of the task `paced` as other functions would."""
@@ -213,6 +218,12 @@ class World:
         """Add a message of an order to the dead-letter queue."""
         with self.wire.unseen():
             self.cloud.bury(order_id)
+
+    def claim(self, order_id: str, lease_s: float) -> None:
+        """Claim an order as a worker that then dies; a fault may have ended the order before."""
+        with suppress(ConditionFailed, Unavailable, Killed, BotoCoreError, ClientError):
+            self.cloud.claim(order_id, lease_s)
+        self.wire.reborn()
 
     def fail(self, order_id: str) -> None:
         """Make an order FAILED by using up its attempts."""
@@ -365,10 +376,11 @@ def _micros(time: datetime) -> int:
 
 @contextmanager
 def proof_world() -> Iterator[World]:
-    """Make a world with the tasks `proof`, `paced`, `filing` and `large`.
+    """Make a world with the tasks `proof`, `paced`, `stopped`, `filing` and `large`.
 
-    `paced` is `proof` with a limit of starts a minute. `filing` reads a file and returns one.
-    `large` has an input and a result that are too large for the row. Their kinds are ok, flaky
+    `paced` is `proof` with a limit of starts a minute. The owner stops `stopped` while it runs: of
+    its kinds flaky hears of it, ok returns and failing fails. `filing` reads a file and returns
+    one. `large` has an input and a result that are too large for the row. Their kinds are ok, flaky
     (fails once), failing (always), parent (places an order) and reporting (reports progress).
     """
     environment = patch.dict("os.environ", SPILL_BYTES=str(SPILL_BYTES), LANES='{"heavy": 60}')
@@ -380,49 +392,47 @@ def proof_world() -> Iterator[World]:
 
         @task(max_attempts=3, backoff_s=1)
         def proof(context: Context, kind: str) -> str:
-            retry_round, run = world.run(context)
-            try:
-                result = f"{retry_round}.{context.attempt}"
+            with world.run(context) as result:
                 return _behave(context, kind, result, "proof", {"kind": "ok"})
-            finally:
-                run.ended = True
 
         @task(max_attempts=3, backoff_s=1, per_minute=PER_MINUTE)
         def paced(context: Context, kind: str) -> str:
-            retry_round, run = world.run(context)
-            try:
-                result = f"{retry_round}.{context.attempt}"
+            with world.run(context) as result:
                 return _behave(context, kind, result, "paced", {"kind": "ok"})
-            finally:
-                run.ended = True
+
+        @task(max_attempts=3, backoff_s=1)
+        def stopped(context: Context, kind: str) -> str:
+            with world.run(context) as result:
+                if retry_round(context) == 0:
+                    world.cancel(context.id)  # while it runs
+                if kind == "flaky":
+                    context.progress(10)
+                return _behave(context, kind, result, "", {})
 
         @task(max_attempts=3, backoff_s=1)
         def filing(context: Context, kind: str, image: File) -> File:
-            retry_round, run = world.run(context)
-            try:
+            with world.run(context) as result:
                 assert image.read() in (PHOTO, COPY)
-                result = f"{retry_round}.{context.attempt}"
                 child = {"kind": "ok", "image": File.of(COPY)}
                 return File.of(_behave(context, kind, result, "filing", child).encode())
-            finally:
-                run.ended = True
 
         @task(max_attempts=3, backoff_s=1)
         def large(
             context: Context, kind: str, text: str, image: File | None = None
         ) -> tuple[File, str]:
-            retry_round, run = world.run(context)
-            try:
+            with world.run(context) as result:
                 assert text.startswith(LARGE)
                 assert image is None or image.read() in (PHOTO, COPY)
-                result = f"{retry_round}.{context.attempt}"
                 child = {"kind": "ok", "text": f"{text} child", "image": File.of(COPY)}
-                result = _behave(context, kind, result, "large", child)
-                return File.of(result.encode()), f"{text} {result}"
-            finally:
-                run.ended = True
+                behaved = _behave(context, kind, result, "large", child)
+                return File.of(behaved.encode()), f"{text} {behaved}"
 
         yield world
+
+
+def retry_round(context: Context) -> int:
+    """Return the retry round of a running task's order."""
+    return int(context.key.rpartition(".")[2])
 
 
 def _behave(context: Context, kind: str, result: str, task: str, child: Any) -> str:

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from chalicelib import config, ids, orders, queue
-from chalicelib.functions import worker
+from chalicelib.functions import actions
 from chalicelib.orders import Attempt, Failure, Order, Progress, Status
 from chalicelib.table.items import encode_order
 from testkit import Cloud
@@ -111,7 +111,7 @@ def test_the_largest_possible_row_fits_into_dynamodb(cloud: Cloud) -> None:
         history=tuple(
             Attempt(cloud.clock(), cloud.clock(), "attempts_exhausted") for _ in range(50)
         ),
-        follow_ups=tuple(ids.id_of(str(n)) for n in range(worker.MAX_FOLLOW_UPS)),
+        follow_ups=tuple(ids.id_of(str(n)) for n in range(actions.MAX_FOLLOW_UPS)),
     )
     others = size(encode_order(order)) - 2 * config.MAX_INLINE_BYTES
 

@@ -168,11 +168,12 @@ def test_a_retried_order_has_all_its_attempts_again(cloud: Cloud) -> None:
     assert (row.attempts, row.retry_round, len(row.history)) == (1, 1, order["max_attempts"] + 1)
 
 
-def test_a_running_order_can_be_neither_cancelled_nor_retried(cloud: Cloud) -> None:
+def test_a_running_order_is_neither_retried_nor_cancelled_without_a_stop(cloud: Cloud) -> None:
     order = cloud.place("cook_nuggets", NUGGETS)
     cloud.claim(order["id"], lease_s=60)
     running = [
-        cloud.http("POST", f"/orders/{order['id']}/{action}") for action in ("cancel", "retry")
+        cloud.http("POST", f"/orders/{order['id']}/{action}")
+        for action in ("cancel?running=refuse", "retry")
     ]
 
     assert [reply.status for reply in running] == [409, 409]

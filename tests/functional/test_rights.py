@@ -48,6 +48,10 @@ def pacing(order: tasks.Context) -> None:
         raise RuntimeError("once")
 
 
+def watchful(order: tasks.Context) -> None:
+    order.check()
+
+
 def charge() -> int:
     return len(tasks.secrets.get("KEY"))
 
@@ -67,6 +71,7 @@ def registered_tasks(lane: str = config.DEFAULT_LANE) -> Iterator[None]:
     with patch.dict(registry._registry):
         tasks.task(max_attempts=2)(fail)
         tasks.task(busy)
+        tasks.task(watchful)
         tasks.task(reverse)
         tasks.task(every_s=60, per_minute=60)(tick)
         tasks.task(charge)
@@ -163,6 +168,20 @@ def dead_letter(cloud: Cloud, recorder: Recorder, claims: int = 0) -> None:
         cloud.drain(dead=True)
 
 
+def stop(cloud: Cloud, recorder: Recorder) -> None:
+    """Look for a stop while a task runs, and stop an order whose worker died."""
+    cloud.place("watchful")
+    with recorder.of(WORKER), patch("chalicelib.execution.context.REPORT_EVERY_S", 0):
+        cloud.drain()
+    order = cloud.place("cook_nuggets", NUGGETS)
+    cloud.claim(order["id"], lease_s=1)
+    with recorder.of(API):
+        cloud.http("POST", f"/orders/{order['id']}/cancel")
+    cloud.clock.advance(5)
+    with recorder.of(WORKER):
+        cloud.drain()
+
+
 def last_dead_letter(cloud: Cloud, recorder: Recorder) -> None:
     """Deliver a dead letter of an order that has no attempts left."""
     dead_letter(cloud, recorder, claims=2)
@@ -215,6 +234,7 @@ SCENARIOS = (
     work_on_files,
     work_in_slots,
     refused_work,
+    stop,
     dead_letter,
     last_dead_letter,
     sweep,

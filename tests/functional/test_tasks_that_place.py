@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from chalicelib.errors import TaskMistake
-from chalicelib.functions import worker
+from chalicelib.functions import actions
 from chalicelib.tasks import Context, task
 from testkit import Cloud
 
@@ -52,7 +52,7 @@ def test_an_invalid_follow_up_fails_its_parent_with_the_reason(cloud: Cloud) -> 
 def test_a_task_that_places_too_many_orders_fails(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "MAX_FOLLOW_UPS", 3)
+    monkeypatch.setattr(actions, "MAX_FOLLOW_UPS", 3)
 
     @task(max_attempts=1)
     def parent(order: Context) -> None:
@@ -70,7 +70,7 @@ def test_a_task_that_places_too_many_orders_fails(
 def test_follow_ups_of_all_attempts_are_counted_and_earlier_ones_may_be_placed_again(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "MAX_FOLLOW_UPS", 3)
+    monkeypatch.setattr(actions, "MAX_FOLLOW_UPS", 3)
 
     @task(max_attempts=2, backoff_s=0)
     def parent(order: Context) -> None:

@@ -84,7 +84,7 @@ def explore(config: Config, first_only: bool = False) -> StateGraph:
         (IDLE,) * config.dead_letters,
         (IDLE,) * config.services,
         config.faults,
-        (config.places, config.cancels, config.retries),
+        (config.places, config.cancels, config.retries, config.stops),
     )
     graph = StateGraph([start], _index={start: 0})
     for index, state in enumerate(graph.states):  # the list grows during the loop

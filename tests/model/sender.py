@@ -67,14 +67,20 @@ def sweeper(config: Config, state: State, slot: int, process: Process) -> Iterat
     elif pc == "listed":
         ignores_due = "due" not in config.rules["T9"].clauses
         is_due = is_free(row) and (row.check_at in DUE or ignores_due)
-        after = "idle" if not is_due else "T7" if has_terminal_error(config, row) else "T9"
+        ending = "T16" if row.stop else "T7" if has_terminal_error(config, row) else ""
+        after = (ending or "T9") if is_due else "idle"
         yield goes(f"sweeper reads the row: {after}", Process(after, mine=is_due))
-    elif pc in ("T7", "T9") and not condition_holds(config, pc, row, process):
+    elif pc in ("T7", "T9", "T16") and not condition_holds(config, pc, row, process):
         yield goes(f"sweeper's {pc} is refused", IDLE)
     elif pc == "T7":
         failed = end_order(row, "FAILED")
         yield from try_write(
             config, state, "sweeper gives it up (T7)", "T7", role, slot, IDLE, failed
+        )
+    elif pc == "T16":
+        cancelled = end_order(row, "CANCELLED")
+        yield from try_write(
+            config, state, "sweeper cancels it (T16)", "T16", role, slot, IDLE, cancelled
         )
     elif pc == "T9":
         is_far = ahead(row) == "far"
@@ -116,11 +122,10 @@ def dead_letters(config: Config, state: State, slot: int, process: Process) -> I
     elif not condition_holds(config, transition, row, process):
         refused = put(state, role, slot, done)
         yield Step(f"dead letter's {process.pc} is refused", "step", refused)
-    elif process.pc == "T7":
-        failed = end_order(row, "FAILED")
-        yield from try_write(
-            config, state, "dead letter gives it up (T7)", "T7", role, slot, done, failed
-        )
+    elif process.pc in ("T7", "T16"):
+        ended = end_order(row, "FAILED" if process.pc == "T7" else "CANCELLED")
+        label = f"dead letter ends it ({process.pc})"
+        yield from try_write(config, state, label, process.pc, role, slot, done, ended)
     else:
         yield from try_write(
             config,
@@ -150,4 +155,6 @@ def _decide(config: Config, state: State) -> str:
         return "T10" if row.status in rule.sources else "ack"
     if row.lease == "live" and "lease" in rule.clauses:
         return "ack"
+    if row.stop and row.lease != "live":
+        return "T16"
     return "T7" if config.task == "unknown" or has_terminal_error(config, row) else "T10"

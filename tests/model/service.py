@@ -1,4 +1,4 @@
-"""The steps of a client's request: place, cancel or retry; they follow chalicelib/service.py."""
+"""The steps of a request of a client: place, cancel, retry, stop; as chalicelib/service.py."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from tests.model.table import Config, condition_holds
 from tests.model.write import try_write, write
 
 ROLE = "services"
-REQUESTS = ("T1", "T8", "T11")  # the order of State.requests
-LABELS = {"T1": "places it", "T8": "cancels it", "T11": "retries it"}
+REQUESTS = ("T1", "T8", "T11", "T14")  # the order of State.requests
+LABELS = {"T1": "places it", "T8": "cancels it", "T11": "retries it", "T14": "stops it"}
 RETRIES = {retry_of(transition): transition for transition in REQUESTS}
 # check_at of an order that was just dispatched, by its run_at
 CHECK_AT = {"": "set", "near": "after_run_at", "far": "before_run_at", "sweeper": "due"}
@@ -41,7 +41,7 @@ def service(config: Config, state: State, slot: int, process: Process) -> Iterat
 
 
 def _requests(config: Config, state: State, slot: int) -> Iterator[Step]:
-    reader = Process(retry_round=state.row.retry_round)
+    reader = Process(retry_round=state.row.retry_round, mine=True)
     for index, transition in enumerate(REQUESTS):
         if state.requests[index] and _may_write(config, state, transition, reader):
             left = tuple(count - (n == index) for n, count in enumerate(state.requests))
@@ -95,6 +95,8 @@ def _effect(
     if transition == "T8":
         cancelled = state.cancelled | 1 << row.retry_round
         return end_order(row, "CANCELLED"), {"cancelled": cancelled}, "idle"
+    if transition == "T14":
+        return row._replace(stop=True), {}, "idle"
     if transition == "T1":
         return _place(config, state, slot)
     forgets_run_at = config.mutation == "T11 forgets run_at"
@@ -104,6 +106,7 @@ def _effect(
         retry_round=row.retry_round + 1,
         check_at="set" if forgets_run_at else CHECK_AT[row.run_at],
         too_old=False,
+        stop=row.stop and config.mutation == "T11 keeps the stop",
         slot=row.slot if config.mutation == "T11 keeps the slot" else "",
         expires=row.expires if config.mutation == "T11 keeps expires_at" else "",
     )

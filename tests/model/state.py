@@ -41,6 +41,7 @@ class Row(NamedTuple):
     run_at: str = ""  # "": absent or past; near: within the longest delay of SQS; far
     too_old: bool = False  # MAX_AGE_S has passed
     expires: str = ""  # "", set, past
+    stop: bool = False  # its owner asked to stop it
     slot: str = ""  # "": none; near, far; open: now; late; used: a first attempt was claimed in it
 
 
@@ -83,7 +84,7 @@ class State(NamedTuple):
     dead_letters: tuple[Process, ...]
     services: tuple[Process, ...]
     faults: int  # that may still happen
-    requests: tuple[int, int, int]  # place, cancel, retry: that the client may still send
+    requests: tuple[int, ...]  # place, cancel, retry, stop: that the client may still send
     ran: int = 0
     used_keys: int = 0
     cancelled: int = 0

@@ -30,9 +30,13 @@ class Rule:
 
 RULES = {
     "T1": Rule((), PENDING, ("absent or expired",)),
-    "T3": Rule((PENDING, RUNNING), RUNNING, ("waits or lease over", "attempts", "run_at", "task")),
+    "T3": Rule(
+        (PENDING, RUNNING),
+        RUNNING,
+        ("waits or lease over", "attempts", "run_at", "task", "no stop"),
+    ),
     "T4": Rule((RUNNING,), SUCCESS, ("fence",)),
-    "T5": Rule((RUNNING,), PENDING, ("fence",)),
+    "T5": Rule((RUNNING,), PENDING, ("fence", "no stop")),
     "T6": Rule((RUNNING,), FAILED, ("fence",)),
     "T7": Rule((PENDING, RUNNING), FAILED, ("fence", "lease")),
     "T8": Rule((PENDING,), CANCELLED, ("retry_round",)),
@@ -41,6 +45,9 @@ RULES = {
     "T11": Rule((FAILED, CANCELLED), PENDING, ("retry_round", "not expired")),
     "T12": Rule((RUNNING,), None, ("fence",)),
     "T13": Rule((PENDING,), None, ("fence",)),
+    "T14": Rule((RUNNING,), None, ("fence", "no stop")),
+    "T15": Rule((RUNNING,), CANCELLED, ("fence",)),
+    "T16": Rule((PENDING, RUNNING), CANCELLED, ("fence", "lease", "to be stopped")),
 }
 # A claim of a task with per_minute: in the slot of the row, or in one that was just reserved
 IN_SLOT = replace(RULES["T3"], clauses=(*RULES["T3"].clauses, "slot"))
@@ -60,6 +67,7 @@ class Config:
     places: int = 1
     cancels: int = 0
     retries: int = 0
+    stops: int = 0
     batch: int = 1
     max_attempts: int = 2
     max_receives: int = 3  # 0: no limit
@@ -99,6 +107,8 @@ CLAUSES: dict[str, Callable[[Config, Row, Process], bool]] = {
         or row.slot in ("open", "used")
         or (row.slot == "late" and config.mutation == "T3 accepts a late slot")
     ),
+    "no stop": lambda config, row, process: not row.stop,
+    "to be stopped": lambda config, row, process: row.stop,
     "not expired": lambda config, row, process: row.expires == "set",
     # Each message of ours names the row's task. A claim for another task fails, and is then
     # repeated for the task of the row.

@@ -11,7 +11,7 @@ from chalicelib.clock import SECOND
 from chalicelib.dispatch import MAX_DELAY_S, QUEUED, SCHEDULED, Dispatch, plan
 from chalicelib.errors import ConditionFailed
 from chalicelib.orders import Failure, Order, Progress
-from chalicelib.table import transitions
+from chalicelib.table import stops, transitions
 from testkit import Cloud
 from testkit.wire import tapped
 from tests.model import words
@@ -60,6 +60,12 @@ def _dispatch(order: Order) -> Dispatch:
     return plan(order.id, clock.now(), None, wait_s=60)
 
 
+def _cancel_stopped(cloud: Cloud) -> Order:
+    order = stops.stop(_claimed(cloud))
+    cloud.clock.advance(61)
+    return stops.cancel_stopped(order)
+
+
 Write = Callable[[Cloud], object]
 WRITES: dict[str, Write] = {
     "T1": _waiting,
@@ -76,6 +82,9 @@ WRITES: dict[str, Write] = {
     "T13": lambda cloud: transitions.reschedule(
         order := _waiting(cloud), clock.now(), _dispatch(order)
     ),
+    "T14": lambda cloud: stops.stop(_claimed(cloud)),
+    "T15": lambda cloud: stops.end_stopped(_claimed(cloud), None),
+    "T16": _cancel_stopped,
 }
 
 

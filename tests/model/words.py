@@ -20,6 +20,8 @@ WORDS = {
     "retry_round = :retry_round": "retry_round",
     "requeue_count = :requeue_count": "requeue_count",
     "check_at = :check_at": "check_at",
+    "attribute_not_exists(stop_at)": "no stop",
+    "attribute_exists(stop_at)": "to be stopped",
     "check_at <= :now": "due",
     "expires_at > :now_s": "not expired",
 }

@@ -59,7 +59,9 @@ class _Worker:
             "run": self._run,
             RETRY_FINISH_THEN_ACK: lambda: self._retry_finish("ack"),
             RETRY_FINISH_THEN_HIDE: lambda: self._retry_finish("hide"),
-            "T7": self._give_up,
+            "T7": lambda: self._end_unheld("T7", "FAILED"),
+            "T16": lambda: self._end_unheld("T16", "CANCELLED"),
+            "T15": self._end_stopped,
             RESERVED: self._use_slot,
             retry_of("T13"): self._retry_reschedule,
             WAIT: self._wait_for_slot,
@@ -138,6 +140,9 @@ class _Worker:
             yield self._go("worker meets a final row, no row or run_at ahead", "ack")
         elif row.lease == "live":
             yield self._keep("worker meets a live lease", WAITS_FOR_LEASE)
+        elif row.stop:
+            process = self.process._replace(pc="T16", mine=True)
+            yield self._step("worker meets a stopped order", process)
         elif row.attempts >= self.config.max_attempts or row.too_old:
             process = self.process._replace(pc="T7", mine=True)
             yield self._step("worker meets a terminal error", process)
@@ -195,13 +200,15 @@ class _Worker:
         config, row = self.config, self.row
         allowed = {
             transition
-            for transition in ("T4", "T5", "T6", "T12")
+            for transition in ("T4", "T5", "T6", "T12", "T15")
             if condition_holds(config, transition, row, self.process)
         }
         if config.progress and "T12" in allowed:
             state, broken = write(config, self.state, "T12", ROLE, self.slot, self.process, row)
             yield Step("worker reports progress (T12)", "step", state, broken)
         done = self.process._replace(pc="ack", leased=False)
+        if row.stop and "T15" in allowed:  # its task hears of it, or its put back is refused
+            yield self._go("worker is to stop", "T15")
         if not allowed & {"T4", "T5", "T6"}:
             yield self._step("worker's finish is refused", done)
         for transition, status in (("T4", "SUCCESS"), ("T6", "FAILED")):
@@ -219,13 +226,22 @@ class _Worker:
     def _retry_finish(self, pc: str) -> Iterator[Step]:
         yield self._go("hidden retry of a finish", pc if self.process.mine else "ack")
 
-    def _give_up(self) -> Iterator[Step]:
-        if condition_holds(self.config, "T7", self.row, self.process):
-            done = self.process._replace(pc="ack")
-            failed = end_order(self.row, "FAILED")
-            yield from self._try_write("worker gives it up (T7)", "T7", done, failed)
+    def _end_stopped(self) -> Iterator[Step]:
+        done = self.process._replace(pc="ack", leased=False)
+        if condition_holds(self.config, "T15", self.row, self.process):
+            ended = end_order(self.row, "CANCELLED")
+            label = "worker ends it as stopped (T15)"
+            yield from self._try_write(label, "T15", done, ended, RETRY_FINISH_THEN_ACK)
         else:
-            yield self._go("worker's T7 is refused", "ack")
+            yield self._step("worker's T15 is refused", done)
+
+    def _end_unheld(self, transition: str, status: str) -> Iterator[Step]:
+        done = self.process._replace(pc="ack")
+        if condition_holds(self.config, transition, self.row, self.process):
+            label = f"worker ends it: {status} ({transition})"
+            yield from self._try_write(label, transition, done, end_order(self.row, status))
+        else:
+            yield self._go(f"worker's {transition} is refused", "ack")
 
     def _acknowledge(self) -> Iterator[Step]:
         """Finish with a message; Lambda deletes it only after the response for the whole batch."""
@@ -248,7 +264,7 @@ class _Worker:
         for receives in (*in_hand, *process.rest, *process.acked):
             crashed = add_message(crashed, self.config.messages, Message(visibility, receives))
         yield Step(f"worker crashes at {process.pc}", "fault", crashed)
-        if process.pc in ("got", "run", "T7") and process.rest:
+        if process.pc in ("got", "run", "T7", "T15", "T16") and process.rest:
             kept = self._keep("AWS fault: the batch goes on", visibility)
             yield kept._replace(kind="fault", state=kept.state._replace(faults=faults))
 

@@ -18,6 +18,8 @@ S14  no message is sent more than 15 minutes ahead
 S15  only an order with a terminal error is given up
 S16  the first attempt of a task with per_minute starts in its slot
 S17  no slot is used twice
+S18  no attempt starts once its owner asked to stop the order, and a new round is not stopped
+S19  only an order that is to be stopped ends as stopped
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from typing import Any
 from tests.model.state import DUE, FINAL, LIVE, ROLES, Process, Row, State, Step, put, with_slots
 from tests.model.table import Config, has_terminal_error
 
-WRITES_OF_THE_HOLDER = ("T4", "T5", "T6", "T12")
+WRITES_OF_THE_HOLDER = ("T4", "T5", "T6", "T12", "T15")
 
 
 def write(
@@ -46,6 +48,10 @@ def write(
     Args: as of `try_write`. Returns the new state and the property that the write breaks.
     """
     broken = _broken_by(config, state, transition, getattr(state, role)[slot])
+    if transition == "T11" and row.stop:
+        broken = "S18 (a new round)"
+    if transition == "T14" and config.mutation != "T14 takes the fence":  # it keeps the fence
+        return put(state, role, slot, process)._replace(row=row, **changes), broken
     for name in ROLES:
         slots = (
             other._replace(mine=False, latest=other.latest and transition != "T3")
@@ -62,17 +68,20 @@ def _broken_by(config: Config, state: State, transition: str, writer: Process) -
     no_reason = not has_terminal_error(config, old) and config.task != "unknown"
     needs_slot = bool(config.slots) and transition == "T3" and old.attempts == 0
     slot = writer.slot or old.slot
+    keeps_fence = transition == "T14" and config.mutation != "T14 takes the fence"
     rules = {
         "S1": old.status in FINAL and transition != ("T1" if old.expires == "past" else "T11"),
         "S4": transition == "T4" and not writer.latest,
         "S6": transition == "T4" and bool(state.cancelled >> old.retry_round & 1),
-        "S2 (a live lease is broken)": old.lease == "live" and not by_the_holder,
+        "S2 (a live lease is broken)": old.lease == "live" and not (by_the_holder or keeps_fence),
         "S8": transition == "T1" and old.status in LIVE,
         "S9": transition == "T9" and old.check_at not in DUE,
         "S11": transition != "T1" and not old.status,
         "S15": transition == "T7" and no_reason,
         "S16": needs_slot and slot not in ("open", "used"),
         "S17": needs_slot and slot == "used",
+        "S18": transition == "T3" and old.stop,
+        "S19": transition in ("T15", "T16") and not old.stop,
     }
     return next((name for name, broken in rules.items() if broken), None)
 

@@ -30,6 +30,9 @@ def test_the_transitions_are_those_of_the_design() -> None:
         "T11": ((F, C), P),
         "T12": ((R,), None),
         "T13": ((P,), None),
+        "T14": ((R,), None),
+        "T15": ((R,), C),
+        "T16": ((P, R), C),
     }
 
 

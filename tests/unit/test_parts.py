@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[2]
                 "by_due",
                 "last_ticks",
                 "slots",
+                "stops",
                 "auth",
             },
         ),

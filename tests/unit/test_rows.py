@@ -32,6 +32,7 @@ FULL = replace(
     round_started_at=4,
     run_at=5,
     slot_at=9,
+    stop_at=10,
     lease_until=6,
     check_at=7,
     check_shard="queued#0",

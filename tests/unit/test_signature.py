@@ -15,8 +15,9 @@ from msgspec import Meta
 from chalicelib.errors import InvalidInput, TaskMistake
 from chalicelib.execution.context import Context
 from chalicelib.execution.signature import Signature, as_json
+from tests.kit.actions import NoActions
 
-CONTEXT = Context("id", 1, "key", 1.0, lambda _: None, lambda *_: "")
+CONTEXT = Context("id", 1, "key", 1.0, NoActions())
 
 
 @dataclass(frozen=True)

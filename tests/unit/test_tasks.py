@@ -14,6 +14,7 @@ from chalicelib.errors import TaskMistake, UnknownTask
 from chalicelib.tasks import Context, find, known, task
 from chalicelib.tasks.examples.process_email import process_email as _process_email
 from dev.packaging.package import ROOT
+from tests.kit.actions import NoActions
 
 
 def test_a_task_remains_a_plain_function() -> None:
@@ -26,7 +27,7 @@ def test_a_task_remains_a_plain_function() -> None:
     double_task = find("double")
     assert (double_task.function, double_task.max_attempts) == (double, 2)
     assert double_task.description == "Double the number."
-    context = Context("", 1, "", 1.0, lambda _: None, lambda *_: "")
+    context = Context("", 1, "", 1.0, NoActions())
     assert double_task.run('{"number": 3}', context) == "6"
 
 

@@ -49,14 +49,15 @@ export async function act(id, action, after) {
 function draw(order) {
   displayed = order;
   write(byId("order-title"), order.id.slice(-4));
-  write(byId("order-status"), order.status);
+  write(byId("order-status"), order.stopping ? `${order.status}, stopping` : order.status);
   byId("order-status").className = `status ${order.status}`;
   optional("order-progress", order.done ? null : order.progress, (node, { percent, word }) => {
     write(node.querySelector("label"), `${percent} % ${word}`);
     byId("bar").value = Number(percent) || 0;
   });
   optional("order-error", order.error, (node, { code, message }) => write(node, `${code}: ${message}`));
-  byId("cancel").hidden = order.status !== "PENDING";
+  byId("cancel").hidden = order.done || order.stopping;
+  write(byId("cancel"), order.status === "RUNNING" ? "Stop this order" : "Cancel this order");
   byId("retry").hidden = !["FAILED", "CANCELLED"].includes(order.status);
   facts(order);
   picture(order.input);

@@ -89,7 +89,8 @@ function makeItem(id) {
 
 function label(item, order, name) {
   write(item.querySelector(".ref"), name);
-  write(item.querySelector(".task"), order.progress?.word && !order.done ? order.progress.word : order.task);
+  const word = order.stopping ? "stopping" : order.progress?.word;
+  write(item.querySelector(".task"), word && !order.done ? word : order.task);
   let meter = item.querySelector("progress");
   if (!order.progress || order.done) {
     meter?.remove();
