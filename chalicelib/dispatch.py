@@ -1,4 +1,4 @@
-"""Decide how an order gets to the queue: now, with a delay, or later by the sweeper."""
+"""Decide how an order gets to the queue: now, with a delay, by the sweeper, or after others."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from msgspec import Struct
 
 from chalicelib import config
 from chalicelib.clock import SECOND, Micros, ceil_div
-from chalicelib.orders import CLOCK_SKEW_S
+from chalicelib.orders import CLOCK_SKEW_S, UNKNOWN
 
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-delay-queues.html
 MAX_DELAY_S = 900
 # Prefixes of the due index's partitions
 QUEUED = "queued"  # has a message in the queue
 SCHEDULED = "scheduled"  # waits for the sweeper to send its message
+# A kind of its own, so that a version that does not know such orders leaves them alone
+WAITING = "waiting"  # waits for other orders
 
 
 class Dispatch(Struct, frozen=True):
@@ -26,6 +28,15 @@ class Dispatch(Struct, frozen=True):
     """Partition in the due index."""
     delay_s: int | None
     """Delay in seconds with which to send the message now; None: the sweeper sends it later."""
+
+    def by_sweeper(self, now: Micros) -> Dispatch:
+        """Return the dispatch of an order whose message the next sweep sends.
+
+        Lambda stops a function that triggers itself through a queue some 16 times in a row. A
+        message from the sweeper starts a new count:
+        https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html
+        """
+        return Dispatch(now, self.check_shard, None)
 
 
 def plan(
@@ -52,6 +63,8 @@ def plan(
     settings = config.settings()
     wait_s = settings.resend_after_s if wait_s is None else wait_s
     shard = zlib.crc32(order_id.encode()) % settings.due_shards
+    if run_at == UNKNOWN:
+        return Dispatch(now + wait_s * SECOND, f"{WAITING}#{shard}", None)
     skew_s = 0 if slot_at else CLOCK_SKEW_S
     ahead = max(0, (slot_at or run_at or 0) - now)
     delay_s = ceil_div(ahead, SECOND) + skew_s if ahead else 0

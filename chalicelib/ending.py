@@ -1,23 +1,49 @@
-"""End orders that no worker holds, and do what the end of every order needs."""
+"""End orders, and start those that wait for them.
+
+Whoever writes the end of an order then releases its dependents. A crash in between is healed by
+the order's own message, by a repeated request, or by the timer of each dependent: `settle` is one
+procedure for all, and safe to repeat.
+"""
 
 from __future__ import annotations
 
-from chalicelib import logs
-from chalicelib.orders import Failure, Order
-from chalicelib.table import stops, transitions
+from collections.abc import Iterable, Mapping
+
+from chalicelib import clock, ids, logs, orders, queue
+from chalicelib.clock import SECOND
+from chalicelib.dispatch import plan
+from chalicelib.errors import ConditionFailed, Unavailable
+from chalicelib.orders import Failure, Order, Status
+from chalicelib.table import batch_get, fan_in, stops, transitions
+from chalicelib.tasks import lane_of
+
+MAX_DIRECT_DEPTH = 10  # orders in a chain before the sweeper sends the next one
+# After it, a prerequisite without a row counts as gone; it is longer than any request takes
+GONE_AFTER_S = 900
+_MAX_TRIES = 100  # each lost try means that another function got on
 
 
-def give_up(order: Order, error: Failure) -> None:
+def give_up(order: Order, error: Failure, send: bool = True) -> None:
     """Fail an order that no worker holds. Raises ConditionFailed if it has changed."""
-    log(transitions.give_up(order, error))
+    ended(transitions.give_up(order, error), send)
 
 
-def cancel_stopped(order: Order) -> None:
+def cancel_stopped(order: Order, send: bool = True) -> None:
     """Cancel an order that is to be stopped, and that no worker holds.
 
     Raises ConditionFailed if it has changed.
     """
-    log(stops.cancel_stopped(order))
+    ended(stops.cancel_stopped(order), send)
+
+
+def ended(order: Order, send: bool = True) -> None:
+    """Log that an order became final, which counts it, and release its dependents.
+
+    Without `send`, the sweeper sends the messages of those that can run. Raises Unavailable; the
+    order has ended all the same.
+    """
+    log(order)
+    wake(order, send)
 
 
 def log(order: Order) -> None:
@@ -30,3 +56,166 @@ def log(order: Order) -> None:
         status=order.status.value,
         code=order.error.code if order.error else None,
     )
+
+
+def wake(order: Order, send: bool = True) -> None:
+    """Release the dependents of a final order, and of those that fail because of it.
+
+    Raises Unavailable.
+    """
+    done: set[str] = set()
+    todo = [order]
+    while todo:
+        final = todo.pop()
+        for dependent in sorted(final.dependents - done):
+            done.add(dependent)
+            row = _wake_one(final, dependent, send)
+            if row is not None and row.status.final:
+                todo.append(row)
+
+
+def settle(
+    order: Order,
+    prerequisites: Mapping[str, Order] | None = None,
+    send: bool = True,
+) -> Order:
+    """Bring a waiting order up to date with its prerequisites. Return the order as it is now.
+
+    It joins those that are open, releases those that ended, and fails the order if one ended as it
+    must not. Raises Unavailable.
+
+    Args:
+        order: the order as it was just read or written
+        prerequisites: those of `order.waits_for` as they were just read; None: read them
+        send: send the message if the order can run; False: the sweeper sends it
+    """
+    before = order
+    order = _settle(order, None, prerequisites, send)
+    if order.status.final and not before.status.final:
+        wake(order, send)
+    return order
+
+
+def _wake_one(final: Order, dependent: str, send: bool) -> Order | None:
+    """Release one dependent. Return it if it was read; None if it is gone or was not read."""
+    key = ids.key_of(final.owner, dependent)
+    if final.status is Status.SUCCESS:  # for good, so nothing needs to be read
+        _release(key, frozenset({final.id}), None, send)
+        return None
+    row = batch_get.orders(final.owner, [dependent]).get(dependent)
+    return _settle(row, final.id, None, send) if row else None
+
+
+def _settle(
+    order: Order,
+    only: str | None,
+    prerequisites: Mapping[str, Order] | None,
+    send: bool,
+) -> Order:
+    """Do as `settle`, for all prerequisites or only for one; without the dependents' dependents."""
+    for _ in range(_MAX_TRIES):
+        pending = order.waits_for & {only} if only else order.waits_for
+        if not order.waiting or (order.waits_for and not pending):
+            return order
+        if prerequisites is None:
+            prerequisites = batch_get.orders(order.owner, pending)
+        over, error = _look(order, pending, prerequisites)
+        try:
+            if error is None and over:
+                return _release(order.key, over, order.retry_round, send) or order
+            if error is None:
+                return order if order.waits_for else _make_ready(order, send)
+            failed = transitions.give_up(order, error)
+        except ConditionFailed as refusal:  # another prerequisite ended meanwhile
+            if refusal.row is None:
+                return order
+            order, prerequisites = refusal.row, None
+        else:
+            log(failed)
+            return failed
+    raise Unavailable("the order keeps changing; try again")
+
+
+def _look(
+    order: Order, pending: Iterable[str], prerequisites: Mapping[str, Order]
+) -> tuple[frozenset[str], Failure | None]:
+    """Return which prerequisites have ended, and the error if one ended as it must not."""
+    over: set[str] = set()
+    for id in sorted(pending):
+        row = prerequisites.get(id)
+        row = _join(row, order.id) if row else None
+        if row is None:
+            if clock.now() - order.created_at > GONE_AFTER_S * SECOND:
+                message = f"the order {id}, for which this one waits, does not exist any more"
+                return frozenset(over), orders.failure(order, "prerequisite_gone", message)
+        elif row.status.final:
+            if order.when == "success" and row.status is not Status.SUCCESS:
+                return frozenset(over), _prerequisite_failed(order, row)
+            over.add(id)
+    return frozenset(over), None
+
+
+def _prerequisite_failed(order: Order, prerequisite: Order) -> Failure:
+    status = prerequisite.status.value
+    message = f"the order {prerequisite.id}, for which this one waits, ended {status}"
+    if prerequisite.error:
+        message += f" ({prerequisite.error.message})"
+    return orders.failure(order, "prerequisite_failed", message)
+
+
+def _join(prerequisite: Order, dependent: str) -> Order | None:
+    """Let the end of an open prerequisite release a dependent. Return the prerequisite's row.
+
+    If it is final, it has ended before it knew the dependent. None: it is gone.
+    """
+    row: Order | None = prerequisite
+    while row and not row.status.final and dependent not in row.dependents:
+        try:
+            row = fan_in.join(row, dependent)
+        except ConditionFailed as refusal:  # it was claimed, put back or ended meanwhile
+            row = refusal.row
+    return row
+
+
+def _release(key: str, over: frozenset[str], retry_round: int | None, send: bool) -> Order | None:
+    """Release an order from prerequisites that ended; if it waits for no other, let it run.
+
+    Return its row, None if there is none.
+    """
+    row: Order | None
+    try:
+        row = fan_in.release(key, over, retry_round)
+    except ConditionFailed as refusal:  # it is released already, final, or in another round
+        row = refusal.row
+    if row is None or not row.waiting or row.waits_for:
+        return row
+    return _make_ready(row, send)
+
+
+def _make_ready(order: Order, send: bool) -> Order:
+    """Let an order run, then send its message."""
+    dispatch = plan(order.id, clock.now(), None)
+    send = send and not is_left_to_sweeper(order.depth)
+    if not send:
+        dispatch = dispatch.by_sweeper(clock.now())
+    try:
+        row = fan_in.ready(order, dispatch)
+    except ConditionFailed as refusal:
+        return refusal.row or order
+    logs.event("order_ready", order=order.id, task=order.task)
+    if send:
+        try_send(row, 0)
+    return row
+
+
+def is_left_to_sweeper(depth: int) -> bool:
+    """Return True if the sweeper sends the message of an order this deep in a chain."""
+    return depth > 0 and depth % MAX_DIRECT_DEPTH == 0
+
+
+def try_send(order: Order, delay_s: int) -> None:
+    """Send the order's message. If that fails, the order stays accepted: the sweeper sends it."""
+    try:
+        queue.send(order, delay_s, lane_of(order.task))
+    except Unavailable as error:
+        logs.event("send_failed", order=order.id, reason=str(error))

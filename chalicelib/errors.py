@@ -4,6 +4,7 @@ OrderlineError
 ├── Refusal                the request can't be fulfilled; nothing was changed
 │   ├── InvalidOrder       the order is malformed (`pointer`: which member)
 │   │   ├── InvalidInput   the input doesn't fit the task's type hints
+│   │   ├── InvalidPrerequisite  the order can't wait for another that it names
 │   │   ├── FileMissing    a file of the input is not stored, or not for long enough
 │   │   └── UnknownTask    there is no such task (`known`: the tasks that exist)
 │   ├── TooLarge           the input is over its maximum size
@@ -61,6 +62,10 @@ def pointer_to(*members: str) -> str:
 
 class InvalidInput(InvalidOrder):
     """The order's input doesn't fit its task's type hints."""
+
+
+class InvalidPrerequisite(InvalidOrder):
+    """The order can't wait for another that it names: there is none, or too many wait for it."""
 
 
 class FileMissing(InvalidOrder):

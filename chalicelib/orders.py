@@ -17,6 +17,7 @@ from chalicelib.clock import SECOND, Micros
 MAX_HISTORY = 20  # attempts to which an order's history is cut
 MAX_MESSAGE = 1000  # characters of an error's message
 CLOCK_SKEW_S = 2  # between SQS's clock and ours, and between two of ours
+UNKNOWN: Micros = 253_370_764_800 * SECOND  # year 9999: run_at of an order that waits for others
 START_WITHIN_S = 3  # of its slot, a first attempt; see table/slots.py
 
 
@@ -72,6 +73,9 @@ RESCHEDULE = Transition("T13", (Status.PENDING,), None)
 STOP = Transition("T14", (Status.RUNNING,), None)
 END_STOPPED = Transition("T15", (Status.RUNNING,), Status.CANCELLED)
 CANCEL_STOPPED = Transition("T16", OPEN, Status.CANCELLED)
+JOIN = Transition("T17", OPEN, None)
+RELEASE = Transition("T18", (Status.PENDING,), None)
+READY = Transition("T19", (Status.PENDING,), None)
 TRANSITIONS = (
     PLACE,
     CLAIM,
@@ -88,6 +92,9 @@ TRANSITIONS = (
     STOP,
     END_STOPPED,
     CANCEL_STOPPED,
+    JOIN,
+    RELEASE,
+    READY,
 )
 
 
@@ -164,7 +171,7 @@ class Order(Struct, frozen=True):
     fingerprint: str
     """Hash of the request, to detect a reused idempotency key. Set by place."""
     fence: str
-    """Fencing token: random. Set by every transition but report and stop."""
+    """Fencing token: random. Set by every transition but report, stop and join."""
     attempts: int = 0
     """Attempts started in this retry round. Counted by claim, reset by retry."""
     retry_round: int = 0
@@ -178,7 +185,10 @@ class Order(Struct, frozen=True):
     input_file: str | None = None
     """Id of the file with a large input; None: `input` has it. Set by place."""
     run_at: Micros | None = None
-    """Earliest time of the first attempt; None: at once. Set by place."""
+    """Earliest time of the first attempt; None: at once. Set by place, ready and retry.
+
+    UNKNOWN while the order waits for others.
+    """
     slot_at: Micros | None = None
     """The slot of a task with per_minute, for the first attempt; None: none yet, or no limit.
 
@@ -205,6 +215,14 @@ class Order(Struct, frozen=True):
     """Latest report; None: none. Set by report, removed by put back and retry."""
     stop_at: Micros | None = None
     """Time when its owner asked to stop it; None: not asked. Set by stop, removed by retry."""
+    after: tuple[str, ...] | None = None
+    """Ids of the orders that it starts after; None: of none. Set by place."""
+    when: str | None = None
+    """How those must end: `success`, or `end` for any end. Set by place with `after`."""
+    waits_for: frozenset[str] = frozenset()
+    """Those that it still waits for. Set by place and retry, reduced by release."""
+    dependents: frozenset[str] = frozenset()
+    """Ids of the orders that wait, or waited, for this one. Increased by join."""
     parent: str | None = None
     """Id of the order whose task placed this one; None: not a follow-up. Set by place."""
     follow_ups: tuple[str, ...] = ()
@@ -232,6 +250,11 @@ class Order(Struct, frozen=True):
     def stopping(self) -> bool:
         """True if no further attempt may start, and the running one is to end."""
         return self.stop_at is not None and not self.status.final
+
+    @property
+    def waiting(self) -> bool:
+        """True while it waits for other orders to end."""
+        return self.status is Status.PENDING and self.run_at == UNKNOWN
 
     def held(self, now: Micros) -> bool:
         """Return True if a worker's lease is in force."""

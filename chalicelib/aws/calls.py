@@ -20,6 +20,7 @@ class Reading(TypedDict, total=False):
     """What is read of one table in a BatchGetItem."""
 
     Keys: list[Item]
+    ConsistentRead: bool
     ProjectionExpression: str
     ExpressionAttributeNames: dict[str, str]
 

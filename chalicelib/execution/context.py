@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from time import monotonic  # bound here: a task may leave time.monotonic patched
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
+
+from msgspec import Struct
 
 from chalicelib.execution.time_limit import TimeLimit
-from chalicelib.orders import Progress
+from chalicelib.orders import Failure, Progress
 
 REPORT_EVERY_S = 1.0  # shortest time between two reports of progress, and between two reads
 
@@ -18,6 +21,21 @@ class Stopped(BaseException):
     """
 
 
+class Done(Struct, frozen=True):
+    """An order that another one waited for, as it is now."""
+
+    id: str
+    """Its reference number."""
+    task: str
+    """Name of its task; empty if it expired."""
+    status: str
+    """SUCCESS, FAILED or CANCELLED; EXPIRED if it was deleted since; open again after a retry."""
+    result: Any
+    """What its task returned, as decoded JSON; None unless it is SUCCESS."""
+    error: Failure | None
+    """Why it failed; None unless it is FAILED."""
+
+
 class Actions(Protocol):
     """What a context does for its order in the table and the queue."""
 
@@ -27,8 +45,11 @@ class Actions(Protocol):
     def is_stopping(self) -> bool:
         """Read whether the order is to be stopped."""
 
-    def place(self, task: str, input: Any, name: str) -> str:
+    def place(self, task: str, input: Any, name: str, after: Sequence[str], when: str) -> str:
         """Place a follow-up; return its id."""
+
+    def after(self) -> list[Done]:
+        """Read the orders that this one waited for."""
 
 
 class Context:
@@ -103,11 +124,33 @@ class Context:
         if self.stopping:
             raise Stopped
 
-    def place(self, task: str, input: Any = None, name: str = "") -> str:
+    def place(
+        self,
+        task: str,
+        input: Any = None,
+        name: str = "",
+        after: Iterable[str] = (),
+        when: Literal["success", "end"] = "success",
+    ) -> str:
         """Place a follow-up order and return its id.
 
-        `name` identifies the follow-up within this order; the default is the task's name. Placing
-        the same name again, in this or a later attempt, returns the same order. Raises the errors
-        of POST /orders.
+        Placing the same name again, in this or a later attempt, returns the same order. Raises the
+        errors of POST /orders.
+
+        Args:
+            task: name of the task
+            input: its keyword arguments
+            name: identifies the follow-up within this order; default: the task's name
+            after: ids of the orders that it waits for, however many
+            when: `success`: if one of those does not succeed, the follow-up fails without a run;
+                `end`: it runs after their end, whatever it is
         """
-        return self._actions.place(task, {} if input is None else input, name or task)
+        value = {} if input is None else input
+        return self._actions.place(task, value, name or task, list(after), when)
+
+    def after(self) -> list[Done]:
+        """Return the orders that this one waited for, in the order in which they were given.
+
+        They are read when this is called. Raises Unavailable, after which the attempt is retried.
+        """
+        return self._actions.after()

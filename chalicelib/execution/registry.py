@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any, TypeVar, overload
 
@@ -27,6 +27,7 @@ MIN_PER_MINUTE = 0.0007
 MAX_PER_MINUTE = 60_000
 Function = TypeVar("Function", bound=Callable[..., Any])
 _EXAMPLES = "chalicelib.tasks.examples."
+_BUILT_IN = "orderline."
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _registry: dict[str, Task] = {}
 
@@ -76,6 +77,21 @@ class Task:
         if isinstance(error, TaskMistake):  # the code is wrong: it would fail again
             return False
         return isinstance(error, self.retry_on) and not isinstance(error, self.no_retry_on)
+
+
+def built_in(name: str, **options: Any) -> Callable[[Function], Function]:
+    """Register a task of Orderline's own, which no list of tasks has.
+
+    The dot in `orderline.<name>` keeps it apart from every name of a function.
+    """
+
+    def register(function: Function) -> Function:
+        _registry[f"{_BUILT_IN}{name}"] = replace(
+            _declare(function, **options), name=f"{_BUILT_IN}{name}"
+        )
+        return function
+
+    return register
 
 
 @overload
@@ -135,7 +151,7 @@ def task(function: Function | None = None, **options: Any) -> Any:
 def find(name: str) -> Task:
     """Return the task of a name. Raises UnknownTask, which lists all tasks, if there is none."""
     if name not in _registry:
-        raise UnknownTask(name, sorted(_registry))
+        raise UnknownTask(name, list(known()))
     return _registry[name]
 
 
@@ -145,8 +161,13 @@ def lane_of(name: str) -> str:
 
 
 def known() -> Mapping[str, Task]:
-    """Return all tasks by name, in alphabetical order."""
-    return dict(sorted(_registry.items()))
+    """Return all tasks but Orderline's own, by name in alphabetical order."""
+    return {name: _registry[name] for name in sorted(_registry) if not name.startswith(_BUILT_IN)}
+
+
+def exists(name: str) -> bool:
+    """Return True if this version has the task."""
+    return name in _registry
 
 
 def _declare(

@@ -15,7 +15,7 @@ from chalicelib.errors import ConditionFailed
 from chalicelib.orders import Failure, Order
 from chalicelib.queue import Ack, Message
 from chalicelib.table import transitions
-from chalicelib.tasks import known
+from chalicelib.tasks import exists
 
 
 def settle(records: list[Any]) -> dict[str, list[dict[str, str]]]:
@@ -32,21 +32,23 @@ def _process_dead_letter(message: Message) -> Ack:
     order = transitions.read(message.key) if message.key else None
     now = clock.now()
     logs.event("dead_letter", status=order.status.value if order else None)
+    if order is not None and order.status.final:
+        ending.wake(order, send=False)
     if order is None or order.status.final or order.held(now):
         return Ack()  # nothing to do, or a worker holds it: its check time in the due index applies
     error = _terminal_error(order, now)
     with suppress(ConditionFailed):
         if order.stopping:
-            ending.cancel_stopped(order)
+            ending.cancel_stopped(order, send=False)
         elif error:
-            ending.give_up(order, error)
+            ending.give_up(order, error, send=False)
         else:
             transitions.postpone(order, plan(order.id, now, order.run_at, order.slot_at))
     return Ack()
 
 
 def _terminal_error(order: Order, now: Micros) -> Failure | None:
-    if order.task not in known():
+    if not exists(order.task):
         return orders.failure(
             order, "unknown_task", f"this version has no task {order.task!r}; was it renamed?"
         )

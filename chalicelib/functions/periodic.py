@@ -13,7 +13,7 @@ from datetime import datetime, timedelta, timezone
 
 from cronsim import CronSim
 
-from chalicelib import config, ids, logs, service
+from chalicelib import building, config, ids, logs, service
 from chalicelib.clock import SECOND, Micros
 from chalicelib.errors import Refusal
 from chalicelib.table import last_ticks
@@ -51,7 +51,7 @@ def _place_order(task: Task, tick: Micros) -> bool:
     """Place the tick's order if it does not exist yet. Return False if it is rejected."""
     try:
         service.place(
-            config.settings().periodic_owner, service.NewOrder(task.name, {}, id=_id(task, tick))
+            config.settings().periodic_owner, building.NewOrder(task.name, {}, id=_id(task, tick))
         )
     except Refusal as error:
         logs.event("tick_refused", task=task.name, reason=str(error))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from chalicelib import clock, config, ending, logs, orders, queue
 from chalicelib.clock import SECOND, Micros
-from chalicelib.dispatch import QUEUED, SCHEDULED, plan
+from chalicelib.dispatch import QUEUED, SCHEDULED, WAITING, plan
 from chalicelib.errors import ConditionFailed, Unavailable
 from chalicelib.functions import periodic
 from chalicelib.orders import Order
@@ -30,7 +30,7 @@ MIN_RESEND_BUDGET = 100  # may always be resent, even if some turn out to be dup
 class SweepResult:
     """The result of a sweep.
 
-    resent             messages sent
+    resent             messages sent, and orders checked that wait for others
     ended              orders that failed, out of attempts or out of time, or were stopped
     untouched          orders that changed before the sweeper could write
     largest_overdue_s  the age in seconds of the longest overdue check
@@ -45,7 +45,7 @@ class SweepResult:
 def sweep(time_left_s: Callable[[], float]) -> SweepResult:
     """Check every order that is due, longest overdue first, until all are done or time runs out."""
     result = SweepResult()
-    for step in (_sweep_scheduled, _sweep_queued, _place_ticks):
+    for step in (_sweep_unsent, _sweep_queued, _place_ticks):
         try:
             step(result, time_left_s)
         except Unavailable as error:  # a failing step does not stop the others
@@ -54,8 +54,8 @@ def sweep(time_left_s: Callable[[], float]) -> SweepResult:
     return result
 
 
-def _sweep_scheduled(result: SweepResult, time_left_s: Callable[[], float]) -> None:
-    for shard in by_due.shards(SCHEDULED):
+def _sweep_unsent(result: SweepResult, time_left_s: Callable[[], float]) -> None:
+    for shard in (*by_due.shards(SCHEDULED), *by_due.shards(WAITING)):
         _sweep(shard, result, {}, time_left_s)
 
 
@@ -147,5 +147,7 @@ def _resend(order: Order, lane: str, now: Micros) -> None:
     wait_s = min(config.settings().resend_after_s * 2**order.requeue_count, 3600)
     dispatch = plan(order.id, now, order.run_at, order.slot_at, wait_s)
     updated = transitions.resend(order, dispatch)
+    if updated.waiting:
+        ending.settle(updated)
     if dispatch.delay_s is not None:
         queue.send(updated, dispatch.delay_s, lane)

@@ -92,6 +92,8 @@ def _handle_failed_claim(row: Order | None, task: Task, lease_until: Micros) -> 
     Return the order, claimed, if it only lacked a slot and there is one now.
     """
     now = clock.now()
+    if row and row.status.final:
+        ending.wake(row)  # the worker that ended it may have died before it did this
     if row is None or row.status.final or (row.run_at or 0) > now:
         logs.event("claim_refused", status=row.status.value if row else None)
         return Ack()
@@ -142,9 +144,10 @@ def _run_attempt(order: Order, task: Task, time_left_s: Callable[[], float]) -> 
         code=_code(outcome),
         duration_ms=round((monotonic() - started) * 1000, 1),
     )
-    if backoff is None or updated.status.final:
+    if updated.status.final:
+        ending.wake(updated)
         return Ack()
-    return Keep(ceil_div(backoff, SECOND), "retry")
+    return Keep(ceil_div(backoff or 0, SECOND), "retry")
 
 
 def _code(outcome: Success | Failure | Stop) -> str | None:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from chalicelib import clock, config, logs
 from chalicelib.aws.client import client, translated
-from chalicelib.errors import Unavailable, UnreadableOrder
+from chalicelib.errors import UnreadableOrder
 from chalicelib.orders import Order
+from chalicelib.table import batch_get
 from chalicelib.table.items import (
     LIST_NAMES,
     LIST_PROJECTION,
@@ -32,9 +33,10 @@ if TYPE_CHECKING:
 
 # Per page, so that a filter without matches can't scan an owner's whole history
 MAX_KEYS_PER_PAGE = 200
-# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
-_BATCH_GET_LIMIT = 100
-_MAX_BATCH_GETS = 4
+_BRIEF: Reading = {
+    "ProjectionExpression": LIST_PROJECTION,
+    "ExpressionAttributeNames": LIST_NAMES,
+}
 _NEWEST = "~"  # greater than every sort key
 
 
@@ -81,7 +83,7 @@ def page(
     keys = _newest_keys(owner, after or _NEWEST, max_keys + 1)  # one more: is there a next page?
     found: list[Order] = []
     chosen = [key for key in keys[:max_keys] if task in (None, key.task)]
-    for chunk in _split(chosen, first=_BATCH_GET_LIMIT if fits else limit):
+    for chunk in _split(chosen, first=batch_get.LIMIT if fits else limit):
         for key, order in _read_orders(chunk):
             if order is not None and (fits is None or fits(order)):
                 found.append(order)
@@ -115,8 +117,8 @@ def _query_shard(shard: str, before: str, limit: int) -> list[_Key]:
 def _split(keys: list[_Key], first: int) -> Iterator[list[_Key]]:
     """Yield `first` keys, usually enough for the page, then chunks of the batch read's limit."""
     yield keys[:first]
-    for start in range(first, len(keys), _BATCH_GET_LIMIT):
-        yield keys[start : start + _BATCH_GET_LIMIT]
+    for start in range(first, len(keys), batch_get.LIMIT):
+        yield keys[start : start + batch_get.LIMIT]
 
 
 def _read_orders(keys: list[_Key]) -> list[tuple[_Key, Order | None]]:
@@ -124,7 +126,9 @@ def _read_orders(keys: list[_Key]) -> list[tuple[_Key, Order | None]]:
 
     The order is None if it expired, or if its id was used again since the index was written.
     """
-    found = {(time_key(order), order.key): order for order in _decode_readable(_read_rows(keys))}
+    rows = batch_get.items((key.row for key in keys), **_BRIEF)
+    items = (OMITTED_IN_LISTS | item for item in rows)
+    found = {(time_key(order), order.key): order for order in _decode_readable(items)}
     current = [found.get((key.sort_key, key.row)) for key in keys]
     now = clock.now()
     return [
@@ -143,29 +147,3 @@ def _decode_readable(items: Iterable[Item]) -> Iterator[Order]:
             yield decode_order(item)
         except UnreadableOrder:
             logs.event("row_unreadable", order=item.get("id", {}).get("S"))
-
-
-def _read_rows(keys: list[_Key]) -> Iterator[Item]:
-    """Yield the rows, with empty values for the attributes that a list omits.
-
-    A list must not lack orders silently: keys that DynamoDB leaves unprocessed are read again.
-    Raises Unavailable if some are left after `_MAX_BATCH_GETS` reads.
-    """
-    table = config.settings().orders_table
-    unique_rows = dict.fromkeys(key.row for key in keys)  # AWS rejects a read that repeats a key
-    pending: dict[str, Reading] = {}
-    if unique_rows:
-        pending[table] = {
-            "Keys": [{"pk": encode(row)} for row in unique_rows],
-            "ProjectionExpression": LIST_PROJECTION,
-            "ExpressionAttributeNames": LIST_NAMES,
-        }
-    for _ in range(_MAX_BATCH_GETS):
-        if not pending:
-            return
-        with translated():
-            response = client("dynamodb").batch_get_item(RequestItems=pending)
-        yield from (OMITTED_IN_LISTS | item for item in response["Responses"][table])
-        pending = response.get("UnprocessedKeys", {})
-    if pending:
-        raise Unavailable("AWS returned only some of the orders; try again")

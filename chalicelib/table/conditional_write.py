@@ -74,6 +74,7 @@ def update(
     sets: Values,
     also: str = "",
     removes: tuple[str, ...] = (),
+    clause: str = "",
 ) -> Order:
     """Write one transition of an order. Return the order as it is now.
 
@@ -85,10 +86,11 @@ def update(
         transition: the change of status
         now: becomes `updated_at`
         where: a condition beside the status
-        values: the values of the placeholders in `where` and `also`
+        values: the values of the placeholders in `where`, `also` and `clause`
         sets: attributes to set
         also: more assignments of the SET clause
         removes: attributes to remove
+        clause: an ADD or DELETE clause, for sets
     """
     sets = {"fence": ids.new_fence(), **sets, "updated_at": now}
     if transition.target is not None:
@@ -102,7 +104,7 @@ def update(
     }
     names = {f"#{name}": name for name in {*sets, *removes, "status"}}
     condition = f"#status IN ({', '.join(sources)}) AND {where}"
-    change = _expression(sets, also, removes)
+    change = _expression(sets, also, removes) + clause
     return _update_item(key, change, condition, names, values, sets["fence"])
 
 

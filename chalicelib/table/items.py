@@ -24,16 +24,17 @@ OMITTED_IN_LISTS: Item = {
     "result": {"S": ""},
     "history": {"L": []},
 }
+_ABSENT: tuple[Any, ...] = (None, frozenset())  # DynamoDB has no empty set
 _BRIEF_FIELDS = [name for name in _FIELDS if name not in OMITTED_IN_LISTS]
 LIST_NAMES = {f"#{name}": name for name in _BRIEF_FIELDS}
 LIST_PROJECTION = ", ".join(LIST_NAMES)
 
 
 def encode_order(order: Order) -> Item:
-    """Return the order as a DynamoDB item with its index keys, without fields that are None."""
+    """Return the order as a DynamoDB item with its index keys, without fields that are absent."""
     row = {name: getattr(order, name) for name in _FIELDS}
     row |= {"pk": order.key, "time_shard": _time_shard(order), "time_key": time_key(order)}
-    return {name: encode(value) for name, value in row.items() if value is not None}
+    return {name: encode(value) for name, value in row.items() if value not in _ABSENT}
 
 
 def decode_order(item: Item) -> Order:
@@ -72,6 +73,7 @@ _BUILDERS: dict[str, Callable[[Any], Any]] = {
     "history": _history,
     "progress": _progress,
     "follow_ups": tuple,
+    "after": tuple,
 }
 
 
@@ -95,8 +97,8 @@ def _time_shard(order: Order) -> str:
 def encode(value: Any) -> dict[str, Any]:
     """Return a value in DynamoDB's wire format.
 
-    Supports what our rows hold: strings, integers, the values of an order, and lists and maps of
-    these.
+    Supports what our rows hold: strings, integers, the values of an order, lists and maps of these,
+    and sets of strings.
     """
     if isinstance(value, str):
         return {"S": str.__str__(value)}
@@ -104,6 +106,8 @@ def encode(value: Any) -> dict[str, Any]:
         return {"N": str(value)}
     if isinstance(value, dict):
         return {"M": {name: encode(member) for name, member in value.items()}}
+    if isinstance(value, frozenset):
+        return {"SS": sorted(value)}
     if isinstance(value, (list, tuple)):
         return {"L": [encode(member) for member in value]}
     return encode(_members(value))
@@ -130,4 +134,6 @@ def decode(wire: dict[str, Any]) -> Any:
         return int(value)
     if kind == "M":
         return {name: decode(member) for name, member in value.items()}
+    if kind == "SS":
+        return frozenset(value)
     return [decode(member) for member in value] if kind == "L" else value

@@ -231,12 +231,16 @@ def postpone(current: Order, dispatch: Dispatch) -> Order:
     )
 
 
-def retry(current: Order, dispatch: Dispatch) -> Order:
-    """Start another retry round for the order's owner.
+def retry(current: Order, dispatch: Dispatch, waits_for: frozenset[str] = frozenset()) -> Order:
+    """Start another retry round for the order's owner; it may have to wait for others again.
 
     Raises ConditionFailed if the order is no longer FAILED or CANCELLED in its current round.
     """
     now = clock.now()
+    wait: Values = {"waits_for": waits_for, "run_at": orders.UNKNOWN} if waits_for else {}
+    if current.after and not waits_for:  # it may have been cancelled while it waited
+        wait = {"run_at": now}
+    released = () if waits_for else ("waits_for",)
     return update(
         current.key,
         orders.RETRY,
@@ -251,9 +255,10 @@ def retry(current: Order, dispatch: Dispatch) -> Order:
             "check_at": dispatch.check_at,
             "check_shard": dispatch.check_shard,
             "history": list(current.history[-orders.MAX_HISTORY :]),
+            **wait,
         },
         # In its old slot, another attempt could start in the same minute
-        removes=("slot_at", "stop_at", "expires_at", "lease_until", *_OUTCOME),
+        removes=("slot_at", "stop_at", "expires_at", "lease_until", *_OUTCOME, *released),
     )
 
 

@@ -15,15 +15,19 @@ import importlib
 import os
 
 from chalicelib import config, secrets
-from chalicelib.execution.context import Context, Stopped
+from chalicelib.execution.context import Context, Done, Stopped
 from chalicelib.execution.file import File, limits
-from chalicelib.execution.registry import Task, find, known, lane_of, task
+from chalicelib.execution.registry import Task, exists, find, known, lane_of, task
+from chalicelib.execution.together import TOGETHER
 
 __all__ = [
+    "TOGETHER",
     "Context",
+    "Done",
     "File",
     "Stopped",
     "Task",
+    "exists",
     "find",
     "known",
     "lane_of",

@@ -14,7 +14,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType, structs
 from chalicelib import orders, tasks
 from chalicelib.clock import SECOND
 from chalicelib.execution.file import DEFAULT_TYPE, MEDIA_TYPE_PATTERN
-from chalicelib.orders import MEANING, Status
+from chalicelib.orders import MEANING, UNKNOWN, Status
 from chalicelib.web.http import Request
 from chalicelib.web.times import time_text
 
@@ -42,6 +42,14 @@ class NewOrder(Struct, forbid_unknown_fields=True):
     input: Any = {}
     delay_s: Annotated[float, Meta(ge=0, le=LATEST_S)] | UnsetType | None = UNSET
     run_at: Time | UnsetType | None = UNSET
+    after: Annotated[
+        list[Annotated[str, Meta(max_length=26)]],
+        Meta(description="Ids of orders that must end first"),
+    ] = []
+    when: Annotated[
+        Literal["success", "end"] | UnsetType,
+        Meta(description="How they must end; `end`: in any way. Default: success"),
+    ] = UNSET
 
 
 class OrderError(Struct):
@@ -75,6 +83,9 @@ class Links(Struct):
     retry: Url
     parent: Annotated[Url | UnsetType, Meta(description="The order whose task placed it")] = UNSET
     follow_ups: Annotated[list[Url] | UnsetType, Meta(description="What its task placed")] = UNSET
+    after: Annotated[list[Url] | UnsetType, Meta(description="The orders that it starts after")] = (
+        UNSET
+    )
 
 
 class OrderInList(Struct, kw_only=True):
@@ -95,6 +106,7 @@ class OrderInList(Struct, kw_only=True):
     run_at: Annotated[
         Time | None, Meta(description="Earliest time of the first attempt, or its slot")
     ]
+    waits_for: Annotated[int, Meta(description="Number of orders that must end first")]
     error: OrderError | None
     progress: Progress | None
     expires_at: Annotated[Time | None, Meta(description="When the order will be deleted")]
@@ -223,7 +235,8 @@ def order_in_list(order: orders.Order, request: Request) -> OrderInList:
         max_attempts=order.max_attempts,
         created_at=time_text(order.created_at),
         updated_at=time_text(order.updated_at),
-        run_at=time_text(order.slot_at or order.run_at),
+        run_at=None if order.run_at == UNKNOWN else time_text(order.slot_at or order.run_at),
+        waits_for=len(order.waits_for) if order.waiting else 0,
         error=_error(order.error) if order.error else None,
         progress=_progress(order.progress) if order.progress else None,
         expires_at=time_text(order.expires_at * SECOND if order.expires_at else None),
@@ -261,6 +274,8 @@ def _links(order: orders.Order, request: Request) -> Links:
     links = Links(url, f"{url}/cancel", f"{url}/retry")
     if order.parent:
         links.parent = request.url(f"/orders/{order.parent}")
+    if order.after:
+        links.after = [request.url(f"/orders/{id}") for id in order.after]
     if order.follow_ups:
         links.follow_ups = [request.url(f"/orders/{id}") for id in order.follow_ups]
     return links

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from chalicelib import clock, config, ids, service
+from chalicelib import building, clock, config, ids
 from chalicelib.errors import InvalidOrder, pointer_to
 from chalicelib.web.bodies import LATEST_S, NewOrder
 from chalicelib.web.http import Request
@@ -25,22 +25,26 @@ _RULES = {  # clearer than msgspec's own messages
     "task": "task is required and must be a string",
     "delay_s": f"delay_s must be a number of seconds from 0 to {LATEST_S}",
     "run_at": f"{_RUN_AT_RULE}: {RFC3339_FORM}",
+    "after": "after must be a list of ids of orders",
+    "when": "when must be success or end",
 }
 
 
-def parse_new_order(request: Request, owner: str) -> service.NewOrder:
+def parse_new_order(request: Request, owner: str) -> building.NewOrder:
     """Return the order that a request places. Its id is derived from the Idempotency-Key, if any.
 
     Raises Problem or InvalidOrder if the body, the key or a member is invalid.
     """
     body = _new_order(json_body(request, config.settings().max_input_bytes + _MARGIN))
     key = _idempotency_key(request)
-    return service.NewOrder(
+    return building.NewOrder(
         body.task,
         body.input,
         _delay_s(body.delay_s),
         _run_at(body.run_at),
         ids.id_of(owner, key) if key else None,
+        tuple(dict.fromkeys(id.upper() for id in body.after)),
+        "success" if body.when is UNSET else body.when,
     )
 
 
@@ -69,7 +73,7 @@ def _new_order(document: Any) -> NewOrder:
     try:
         return msgspec.convert(document, NewOrder)
     except msgspec.ValidationError as error:
-        member = next((name for name in _RULES if f"`$.{name}`" in str(error)), "task")
+        member = next((name for name in _RULES if f"`$.{name}" in str(error)), "task")
         raise InvalidOrder(_RULES[member], f"/{member}") from None
 
 
@@ -83,6 +87,10 @@ def _check_names(document: dict[str, Any]) -> None:
         )
     if "delay_s" in document and "run_at" in document:
         raise InvalidOrder("delay_s and run_at can't be combined; send one of them", "/run_at")
+    if document.get("after") and not document.keys().isdisjoint(("delay_s", "run_at")):
+        raise InvalidOrder("after can't be combined with delay_s or run_at", "/after")
+    if "when" in document and not document.get("after"):
+        raise InvalidOrder("when needs after, the orders that must end first", "/when")
 
 
 def _delay_s(delay_s: float | UnsetType | None) -> float | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 from urllib.parse import unquote, urlencode
 
-from chalicelib import clock, ids, service, tasks
+from chalicelib import building, clock, ids, service, tasks
 from chalicelib.auth import READ, WRITE
 from chalicelib.errors import NotFound
 from chalicelib.orders import Order
@@ -256,7 +256,7 @@ def _conditional_json(
 
 def _order_body(order: Order, request: Request, include: Collection[str] = ()) -> bodies.Order:
     """Return an order's body. Raises Unavailable if a large result can't be read now."""
-    return bodies.order(service.with_texts(order, "input" in include), request, include)
+    return bodies.order(building.with_texts(order, "input" in include), request, include)
 
 
 def _retry_after(order: Order) -> dict[str, str]:

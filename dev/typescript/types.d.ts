@@ -16,10 +16,11 @@ interface OrderInList {
   created_at: string;
   updated_at: string;
   run_at: string | null;
+  waits_for: number;
   error: { code: string; message: string; attempt: number } | null;
   progress: { percent: number; word: string } | null;
   expires_at: string | null;
-  links: { self: string; cancel: string; retry: string; parent?: string; follow_ups?: string[] };
+  links: { self: string; cancel: string; retry: string; parent?: string; follow_ups?: string[]; after?: string[] };
 }
 
 interface Order extends OrderInList {

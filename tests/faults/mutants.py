@@ -179,7 +179,7 @@ MUTANTS = (
     ),
     _one(
         "an order that is refused has taken a slot",
-        "service.py",
+        "building.py",
         "    task = find(new_order.task)\n    now = clock.now()\n",
         "    task = find(new_order.task)\n    now = clock.now()\n"
         "    if task.per_minute:\n        slots.reserve(task.name, task.per_minute)\n",
@@ -283,14 +283,14 @@ MUTANTS = (
     ),
     _one(
         "a failed send fails the POST",
-        "service.py",
+        "ending.py",
         "    except Unavailable as error:\n        logs",
         "    except Unavailable as error:\n        raise\n        logs",
     ),
     _one("the ETag ignores what is included", "web/etag.py", ", *sorted(include)])", "])"),
     _one(
         "the fingerprint ignores run_at",
-        "service.py",
+        "building.py",
         "self.delay_s, self.run_at]",
         "self.delay_s]",
     ),
@@ -315,8 +315,8 @@ MUTANTS = (
     _one(
         "a retry is dispatched without run_at",
         "service.py",
-        "dispatch = plan(order.id, clock.now(), order.run_at)",
-        "dispatch = plan(order.id, clock.now(), None)",
+        "    run_at = None if order.after else order.run_at",
+        "    run_at = None",
     ),
     _one(
         "the delay allows for no clock skew",
@@ -362,7 +362,7 @@ MUTANTS = (
         "the row is written before its large input is stored",
         (
             (
-                "chalicelib/service.py",
+                "chalicelib/building.py",
                 "return files.OrderFiles(owner).save_text(text)",
                 "return hashlib.sha256(text.encode()).hexdigest()",
             ),
@@ -397,7 +397,7 @@ MUTANTS = (
     ),
     _one(
         "a retry does not renew its large input",
-        "service.py",
+        "building.py",
         'files.keep(order.owner, order.input_file, run_at, "/input")',
         "pass",
     ),
@@ -419,7 +419,7 @@ MUTANTS = (
     ),
     _one(
         "a retry does not check its files",
-        "service.py",
+        "building.py",
         "order.owner, task.signature.files(text), run_at",
         "order.owner, (), 0",
     ),

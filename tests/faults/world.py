@@ -28,7 +28,7 @@ from moto.dynamodb.models.dynamo_type import DynamoType
 from moto.s3.models import s3_backends
 from moto.sqs.models import sqs_backends
 
-from chalicelib import config, files, ids, orders, queue, service, tasks
+from chalicelib import building, config, files, ids, orders, queue, service, tasks
 from chalicelib.clock import SECOND
 from chalicelib.errors import ConditionFailed, FileMissing, Refusal, Unavailable
 from chalicelib.execution import registry
@@ -73,7 +73,7 @@ class World:
     def place(self, kind: str, task: str = "proof", **when: Any) -> str:
         """Place an order of a task without a file; return its id."""
         order_id = ids.id_of(OWNER, f"key-{next(self._keys)}")
-        new_order = service.NewOrder(task, {"kind": kind}, id=order_id, **when)
+        new_order = building.NewOrder(task, {"kind": kind}, id=order_id, **when)
         self.accepted[order_id] = kind
         self._repeat(lambda: service.place(OWNER, new_order))
         return order_id
@@ -109,7 +109,7 @@ class World:
         """Place an order of the task `large` without a file."""
         order_id = ids.id_of(OWNER, f"key-{next(self._keys)}")
         value = {"kind": kind, "text": self._large_text()}
-        new_order = service.NewOrder("large", value, id=order_id, **when)
+        new_order = building.NewOrder("large", value, id=order_id, **when)
         self.accepted[order_id] = kind
         self._repeat(lambda: service.place(OWNER, new_order))
         return order_id
@@ -124,7 +124,7 @@ class World:
 
         def send() -> service.Placed:
             # The input is completed in place, and is part of the request's fingerprint
-            new_order = service.NewOrder(task, copy.deepcopy(value), id=order_id, **when)
+            new_order = building.NewOrder(task, copy.deepcopy(value), id=order_id, **when)
             return service.place(OWNER, new_order)
 
         for _ in range(6):

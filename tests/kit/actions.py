@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from chalicelib.execution.context import Done
 from chalicelib.orders import Progress
 
 
@@ -16,5 +18,8 @@ class NoActions:
     def is_stopping(self) -> bool:
         return False
 
-    def place(self, task: str, input: Any, name: str) -> str:
+    def place(self, task: str, input: Any, name: str, after: Sequence[str], when: str) -> str:
         return ""
+
+    def after(self) -> list[Done]:
+        return []

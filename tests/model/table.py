@@ -48,9 +48,15 @@ RULES = {
     "T14": Rule((RUNNING,), None, ("fence", "no stop")),
     "T15": Rule((RUNNING,), CANCELLED, ("fence",)),
     "T16": Rule((PENDING, RUNNING), CANCELLED, ("fence", "lease", "to be stopped")),
+    # Of several orders: tests/model/fan_in.py
+    "T17": Rule((PENDING, RUNNING), None, ("fence",)),
+    "T18": Rule((PENDING,), None, ("waits",)),
+    "T19": Rule((PENDING,), None, ("waits for none", "time unknown")),
 }
 # A claim of a task with per_minute: in the slot of the row, or in one that was just reserved
 IN_SLOT = replace(RULES["T3"], clauses=(*RULES["T3"].clauses, "slot"))
+# The release from a prerequisite that did not succeed
+IN_ROUND = replace(RULES["T18"], clauses=(*RULES["T18"].clauses, "retry_round"))
 WITH_SLOT = replace(RULES["T3"], clauses=(*RULES["T3"].clauses, "fence"))
 
 
@@ -109,6 +115,9 @@ CLAUSES: dict[str, Callable[[Config, Row, Process], bool]] = {
     ),
     "no stop": lambda config, row, process: not row.stop,
     "to be stopped": lambda config, row, process: row.stop,
+    "waits": lambda config, row, process: True,
+    "waits for none": lambda config, row, process: True,
+    "time unknown": lambda config, row, process: True,
     "not expired": lambda config, row, process: row.expires == "set",
     # Each message of ours names the row's task. A claim for another task fails, and is then
     # repeated for the task of the row.

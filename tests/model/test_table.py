@@ -11,11 +11,11 @@ from chalicelib.clock import SECOND
 from chalicelib.dispatch import MAX_DELAY_S, QUEUED, SCHEDULED, Dispatch, plan
 from chalicelib.errors import ConditionFailed
 from chalicelib.orders import Failure, Order, Progress
-from chalicelib.table import stops, transitions
+from chalicelib.table import fan_in, stops, transitions
 from testkit import Cloud
 from testkit.wire import tapped
 from tests.model import words
-from tests.model.table import CLAUSES, IN_SLOT, RULES, WITH_SLOT
+from tests.model.table import CLAUSES, IN_ROUND, IN_SLOT, RULES, WITH_SLOT
 
 ERROR = Failure("task_error", "", 1)
 NUGGETS = {"pieces": 1}
@@ -60,6 +60,18 @@ def _dispatch(order: Order) -> Dispatch:
     return plan(order.id, clock.now(), None, wait_s=60)
 
 
+def _after(cloud: Cloud) -> Order:
+    """Return an order that waits for another."""
+    first = _waiting(cloud)
+    body = {"task": "cook_nuggets", "input": NUGGETS, "after": [first.id]}
+    return cloud.order(cloud.http("POST", "/orders", body).json["id"])
+
+
+def _released(cloud: Cloud) -> Order:
+    order = _after(cloud)
+    return fan_in.release(order.key, order.waits_for, order.retry_round)
+
+
 def _cancel_stopped(cloud: Cloud) -> Order:
     order = stops.stop(_claimed(cloud))
     cloud.clock.advance(61)
@@ -85,6 +97,9 @@ WRITES: dict[str, Write] = {
     "T14": lambda cloud: stops.stop(_claimed(cloud)),
     "T15": lambda cloud: stops.end_stopped(_claimed(cloud), None),
     "T16": _cancel_stopped,
+    "T17": lambda cloud: fan_in.join(_waiting(cloud), "0" * 26),
+    "T18": lambda cloud: fan_in.release(_after(cloud).key, frozenset({"0"}), None),
+    "T19": lambda cloud: fan_in.ready(_released(cloud), _dispatch(_waiting(cloud))),
 }
 
 
@@ -106,6 +121,12 @@ def test_the_model_has_the_claims_of_a_task_with_per_minute(cloud: Cloud) -> Non
 
         transitions.claim_with_slot(order, lease_until, clock.now())
         assert words.rule(wire.requests) == WITH_SLOT
+
+
+def test_the_model_has_the_release_from_what_did_not_succeed(cloud: Cloud) -> None:
+    with tapped() as wire:
+        _released(cloud)
+        assert words.rule(wire.requests) == IN_ROUND
 
 
 @pytest.mark.parametrize("ahead_s", [0.5, 1, 60, 897, 898, 898.5, 899, 3600, 90 * 86400])

@@ -22,6 +22,9 @@ WORDS = {
     "check_at = :check_at": "check_at",
     "attribute_not_exists(stop_at)": "no stop",
     "attribute_exists(stop_at)": "to be stopped",
+    "attribute_exists(waits_for)": "waits",
+    "attribute_not_exists(waits_for)": "waits for none",
+    "run_at = :unknown": "time unknown",
     "check_at <= :now": "due",
     "expires_at > :now_s": "not expired",
 }

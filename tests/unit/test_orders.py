@@ -33,6 +33,9 @@ def test_the_transitions_are_those_of_the_design() -> None:
         "T14": ((R,), None),
         "T15": ((R,), C),
         "T16": ((P, R), C),
+        "T17": ((P, R), None),
+        "T18": ((P,), None),
+        "T19": ((P,), None),
     }
 
 

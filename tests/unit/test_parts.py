@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[2]
                 "conditional_write",
                 "by_time",
                 "by_due",
+                "batch_get",
                 "last_ticks",
                 "slots",
                 "stops",

@@ -1,0 +1,400 @@
+"""Orders that wait for others: released by their ends, failed by their failures, never lost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from chalicelib import ending, ids, prerequisites, queue
+from chalicelib.errors import Unavailable
+from chalicelib.tasks import TOGETHER, Context, Done, task
+from testkit import Cloud
+from testkit.wire import Wire
+
+NUGGETS = {"pieces": 1}
+
+
+def place(cloud: Cloud, task: str, after: list[str], key: str = "", **members: Any) -> Any:
+    """Place an order that waits for others; return it. A refusal fails the test."""
+    reply = post(cloud, task, after, key, **members)
+    assert reply.status == 202, reply.body
+    return reply.json
+
+
+def post(cloud: Cloud, task: str, after: Any, key: str = "", **members: Any) -> Any:
+    headers = {"Idempotency-Key": key} if key else {}
+    body = {"task": task, "input": {}, "after": after, **members}
+    return cloud.http("POST", "/orders", body, headers)
+
+
+@pytest.fixture(autouse=True)
+def served() -> list[list[Done]]:
+    """Register the tasks `cook`, `burn` and `serve`; return what each run of `serve` waited for."""
+    runs: list[list[Done]] = []
+
+    @task
+    def cook(pieces: int = 1) -> int:
+        return pieces
+
+    @task(max_attempts=1)
+    def burn() -> None:
+        raise RuntimeError("too hot")
+
+    @task
+    def serve(order: Context) -> int:
+        runs.append(order.after())
+        return len(runs[-1])
+
+    return runs
+
+
+def test_an_order_runs_once_those_before_it_have_ended(
+    cloud: Cloud, served: list[list[Done]]
+) -> None:
+    children = [cloud.place("cook", {"pieces": n})["id"] for n in (3, 1, 2)]
+    last = place(cloud, "serve", children)
+    assert (last["status"], last["waits_for"], last["run_at"]) == ("PENDING", 3, None)
+    assert [url[-26:] for url in last["links"]["after"]] == children
+
+    cloud.drain()
+
+    assert cloud.get(last["id"])["status"] == "SUCCESS"
+    assert [[(done.id, done.status, done.result) for done in run] for run in served] == [
+        [(child, "SUCCESS", pieces) for child, pieces in zip(children, (3, 1, 2), strict=True)]
+    ]
+    assert cloud.get(last["id"])["waits_for"] == 0
+    assert cloud.messages() == 0
+
+
+def test_an_order_after_ended_ones_runs_at_once(cloud: Cloud, served: list[list[Done]]) -> None:
+    child = cloud.place("cook")["id"]
+    cloud.drain()
+    last = place(cloud, "serve", [child])
+
+    assert last["waits_for"] == 0
+    cloud.drain()
+    assert [done.result for done in served[0]] == [1]
+
+
+def test_a_failure_fails_what_waits_for_it_and_names_the_reason(
+    cloud: Cloud, served: list[list[Done]]
+) -> None:
+    child = cloud.place("burn")["id"]
+    last = place(cloud, "serve", [child])
+    after_it = place(cloud, "serve", [last["id"]])
+    cloud.drain()
+
+    error = cloud.get(last["id"])["error"]
+    assert error["code"] == "prerequisite_failed"
+    assert error["message"] == (
+        f"the order {child}, for which this one waits, ended FAILED (RuntimeError: too hot)"
+    )
+    assert cloud.get(after_it["id"])["error"]["code"] == "prerequisite_failed"
+    assert served == []
+
+
+def test_an_order_may_run_after_any_end(cloud: Cloud, served: list[list[Done]]) -> None:
+    failing = cloud.place("burn")["id"]
+    cancelled = cloud.place("cook")["id"]
+    last = place(cloud, "serve", [failing, cancelled], when="end")
+    cloud.http("POST", f"/orders/{cancelled}/cancel")
+    cloud.drain()
+
+    assert cloud.get(last["id"])["status"] == "SUCCESS"
+    assert [(done.status, done.error.code if done.error else None) for done in served[0]] == [
+        ("FAILED", "task_error"),
+        ("CANCELLED", None),
+    ]
+
+
+def test_a_cancelled_prerequisite_fails_what_waits_for_its_success(cloud: Cloud) -> None:
+    child = cloud.place("cook")["id"]
+    last = place(cloud, "serve", [child])
+    cloud.http("POST", f"/orders/{child}/cancel")
+
+    assert "CANCELLED" in cloud.get(last["id"])["error"]["message"]
+
+
+def test_a_waiting_order_can_be_cancelled_and_retried(
+    cloud: Cloud, served: list[list[Done]]
+) -> None:
+    child = cloud.place("cook")["id"]
+    last = place(cloud, "serve", [child])
+    assert cloud.http("POST", f"/orders/{last['id']}/cancel").json["status"] == "CANCELLED"
+    retried = cloud.http("POST", f"/orders/{last['id']}/retry")
+
+    assert (retried.status, retried.json["waits_for"]) == (202, 1)
+    assert retried.json["run_at"] is None
+    cloud.drain()
+    assert len(served) == 1
+    assert cloud.get(last["id"])["status"] == "SUCCESS"
+
+
+def test_a_cancelled_order_whose_prerequisites_end_meanwhile_runs_when_it_is_retried(
+    cloud: Cloud, served: list[list[Done]]
+) -> None:
+    child = cloud.place("cook")["id"]
+    last = place(cloud, "serve", [child])
+    cloud.http("POST", f"/orders/{last['id']}/cancel")
+    cloud.drain()
+    assert served == []
+
+    assert cloud.http("POST", f"/orders/{last['id']}/retry").json["waits_for"] == 0
+    cloud.drain()
+    assert cloud.get(last["id"])["status"] == "SUCCESS"
+
+
+def test_both_sides_of_a_failure_can_be_retried(cloud: Cloud, served: list[list[Done]]) -> None:
+    @task(max_attempts=1)
+    def unsteady(order: Context) -> int:
+        if order.key.endswith(".0"):
+            raise RuntimeError("the first round")
+        return 1
+
+    child = cloud.place("unsteady")["id"]
+    last = place(cloud, "serve", [child])
+    cloud.drain()
+    too_early = cloud.http("POST", f"/orders/{last['id']}/retry")
+    assert too_early.json["status"] == "FAILED"
+    cloud.http("POST", f"/orders/{child}/retry")
+    assert cloud.http("POST", f"/orders/{last['id']}/retry").json["waits_for"] == 1
+    cloud.drain()
+
+    assert cloud.get(last["id"])["status"] == "SUCCESS"
+    assert len(served) == 1
+
+
+def test_a_retry_of_an_order_that_failed_itself_runs_it_again(cloud: Cloud) -> None:
+    child = cloud.place("cook")["id"]
+    last = place(cloud, "burn", [child])
+    cloud.drain()
+    cloud.http("POST", f"/orders/{last['id']}/retry")
+    cloud.drain()
+
+    assert cloud.get(last["id"])["error"]["code"] == "task_error"
+    assert cloud.order(last["id"]).retry_round == 1
+
+
+@pytest.mark.parametrize(
+    ("after", "members", "pointer"),
+    [
+        (["0" * 26], {}, "/after/0"),
+        (["here"], {}, "/after/0"),
+        ("0" * 26, {}, "/after"),
+        ([1], {}, "/after"),
+        ([ids.id_of(str(n)) for n in range(101)], {}, "/after"),
+        (["0" * 26], {"delay_s": 1}, "/after"),
+        (["0" * 26], {"when": "never"}, "/when"),
+        ([], {"when": "end"}, "/when"),
+    ],
+)
+def test_what_can_not_be_waited_for_is_refused(
+    cloud: Cloud, after: Any, members: dict[str, Any], pointer: str
+) -> None:
+    reply = post(cloud, "serve", after, **members)
+
+    assert (reply.status, reply.json["pointer"]) == (422, pointer)
+    assert cloud.rows() == []
+
+
+def test_an_order_of_another_owner_can_not_be_waited_for(cloud: Cloud) -> None:
+    child = cloud.place("cook")["id"]
+    stranger = {"Authorization": f"Bearer {cloud.new_token('stranger')}"}
+    body = {"task": "serve", "input": {}, "after": [child]}
+
+    assert cloud.http("POST", "/orders", body, stranger).status == 422
+
+
+def test_a_repeated_request_returns_the_same_order(cloud: Cloud) -> None:
+    child = cloud.place("cook")["id"]
+    first = place(cloud, "serve", [child], key="k")
+    again = post(cloud, "serve", [child], key="k")
+    other = post(cloud, "serve", [child], key="k", when="end")
+
+    assert (again.json["id"], again.headers["Idempotency-Replayed"]) == (first["id"], "true")
+    assert other.json["type"] == "/problems/idempotency-key-reused"
+
+
+def test_a_repeated_request_joins_what_a_crash_left(cloud: Cloud, wire: Wire) -> None:
+    child = cloud.place("cook")["id"]
+    wire.faults[len(wire.calls) + 2] = (
+        wire.killed
+    )  # after the rows of the prerequisites and its own
+    with pytest.raises(BaseException, match=""):
+        place(cloud, "serve", [child], key="k")
+    wire.reborn()
+    last = place(cloud, "serve", [child], key="k")
+    cloud.drain()
+
+    assert cloud.get(last["id"])["status"] == "SUCCESS"
+
+
+def test_the_sweeper_settles_a_waiting_order_that_nobody_released(
+    cloud: Cloud, served: list[list[Done]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = cloud.place("cook")["id"]
+    last = place(cloud, "serve", [child])
+    with monkeypatch.context() as patch:
+        patch.setattr(ending, "wake", lambda *_: None)  # the worker dies before it
+        cloud.drain()
+    assert cloud.get(last["id"])["status"] == "PENDING"
+
+    cloud.clock.advance(200)
+    cloud.sweep()
+    cloud.drain()
+
+    assert cloud.get(last["id"])["status"] == "SUCCESS"
+    assert len(served) == 1
+
+
+def test_a_waiting_order_is_checked_less_and_less_often(cloud: Cloud) -> None:
+    child = cloud.http("POST", "/orders", {"task": "cook", "delay_s": 86_400}).json["id"]
+    last = place(cloud, "serve", [child])
+    waits = []
+    for _ in range(7):
+        row = cloud.order(last["id"])
+        assert str(row.check_shard).startswith("waiting#")
+        cloud.clock.advance((row.check_at or 0) / 1e6 - cloud.clock() / 1e6 + 1)
+        waits.append(round(((row.check_at or 0) - row.updated_at) / 1e6))
+        cloud.sweep()
+
+    assert waits == [120, 120, 240, 480, 960, 1920, 3600]
+
+
+def test_an_old_order_whose_prerequisite_is_gone_fails(cloud: Cloud) -> None:
+    child = cloud.place("cook")["id"]
+    last = place(cloud, "serve", [child])
+    key = {"pk": {"S": ids.key_of("kit", child)}}
+    cloud.dynamodb.delete_item(TableName="orderline-dev-orders", Key=key)
+    for _ in range(8):
+        cloud.clock.advance(300)
+        cloud.sweep()
+
+    assert cloud.get(last["id"])["error"]["code"] == "prerequisite_gone"
+
+
+def test_a_message_of_a_waiting_order_does_not_start_it(cloud: Cloud) -> None:
+    child = cloud.http("POST", "/orders", {"task": "cook", "delay_s": 600}).json["id"]
+    last = place(cloud, "serve", [child])
+    queue.send(cloud.order(last["id"]))
+    cloud.drain()
+
+    assert (cloud.get(last["id"])["status"], cloud.get(last["id"])["attempts"]) == ("PENDING", 0)
+
+
+def test_a_task_places_a_fan_out_and_its_fan_in(cloud: Cloud, served: list[list[Done]]) -> None:
+    @task
+    def album(order: Context, photos: int) -> str:
+        thumbs = [order.place("cook", {"pieces": n}, name=f"thumb {n}") for n in range(photos)]
+        return order.place("serve", name="album", after=thumbs)
+
+    order = cloud.place("album", {"photos": 4})
+    cloud.drain()
+
+    assert [done.result for done in served[0]] == [0, 1, 2, 3]
+    assert cloud.get(cloud.get(order["id"])["result"])["result"] == 4
+
+
+def test_an_order_may_wait_for_any_number_by_a_tree(
+    cloud: Cloud, served: list[list[Done]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chalicelib.functions.actions.MAX_AFTER", 3)
+
+    @task
+    def album(order: Context) -> None:
+        thumbs = [order.place("cook", {"pieces": n}, name=str(n)) for n in range(11)]
+        order.place("serve", after=thumbs)
+
+    cloud.place("album")
+    cloud.drain()
+
+    assert [done.result for done in served[0]] == list(range(11))
+    assert sum(row.task == TOGETHER for row in cloud.rows()) == 4 + 2
+    assert len(served) == 1
+
+
+def test_the_reason_of_a_failure_passes_through_a_tree(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chalicelib.functions.actions.MAX_AFTER", 2)
+
+    @task
+    def album(order: Context) -> str:
+        parts = [order.place(name, name=str(n)) for n, name in enumerate(("cook", "cook", "burn"))]
+        return order.place("serve", after=parts)
+
+    order = cloud.place("album")
+    cloud.drain()
+
+    assert "too hot" in cloud.get(cloud.get(order["id"])["result"])["error"]["message"]
+
+
+def test_the_tenth_order_of_a_chain_is_sent_by_the_sweeper(cloud: Cloud) -> None:
+    first = cloud.place("cook")["id"]
+    chain = [first]
+    for _ in range(ending.MAX_DIRECT_DEPTH):
+        chain.append(place(cloud, "cook", chain[-1:])["id"])
+    cloud.drain()
+    assert [cloud.get(id)["status"] for id in chain[-2:]] == ["SUCCESS", "PENDING"]
+    cloud.sweep()
+    cloud.drain()
+
+    assert cloud.get(chain[-1])["status"] == "SUCCESS"
+
+
+def test_a_prerequisite_takes_a_hundred_dependents(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prerequisites, "MAX_DEPENDENTS", 2)
+    child = cloud.place("cook")["id"]
+    for _ in range(2):
+        place(cloud, "serve", [child])
+    reply = post(cloud, "serve", [child])
+
+    assert (reply.status, reply.json["pointer"]) == (422, "/after/0")
+
+
+def test_a_dead_letter_of_a_prerequisite_leaves_the_send_to_the_sweeper(cloud: Cloud) -> None:
+    child = cloud.place("burn")["id"]
+    last = place(cloud, "serve", [child], when="end")
+    cloud.claim(child, lease_s=1)
+    cloud.clock.advance(2)
+    cloud.bury(child)
+    sent = cloud.messages()
+    cloud.drain(dead=True)
+
+    assert cloud.get(child)["status"] == "FAILED"
+    assert cloud.messages() == sent
+    cloud.sweep()
+    cloud.drain()
+    assert cloud.get(last["id"])["status"] == "SUCCESS"
+
+
+def test_the_built_in_task_is_not_listed_and_can_be_ordered(cloud: Cloud) -> None:
+    listed = [each["name"] for each in cloud.http("GET", "/tasks").json["items"]]
+    child = cloud.place("cook")["id"]
+    together = place(cloud, TOGETHER, [child])
+    cloud.drain()
+
+    assert TOGETHER not in listed
+    assert cloud.get(together["id"])["status"] == "SUCCESS"
+
+
+def test_a_failed_settle_leaves_the_order_accepted(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = cloud.place("cook")["id"]
+
+    def unavailable(*_: Any) -> None:
+        raise Unavailable("throttled")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ending, "settle", unavailable)
+        last = place(cloud, "serve", [child])
+    cloud.drain()
+    cloud.clock.advance(200)
+    cloud.sweep()
+    cloud.drain()
+
+    assert cloud.get(last["id"])["status"] == "SUCCESS"
