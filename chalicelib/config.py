@@ -38,6 +38,7 @@ MAX_VISIBILITY_S = 11 * 3600
 
 
 DEFAULT_LANE = "default"
+WEBHOOKS_LANE = "webhooks"  # there is one if orderline.yaml switches webhooks on
 T = TypeVar("T", int, str)
 
 

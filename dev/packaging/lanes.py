@@ -10,9 +10,10 @@ import json
 from collections.abc import Callable, Collection
 from typing import Any
 
-from chalicelib.config import DEFAULT_LANE
-from dev.packaging import PackageError
-from dev.packaging.own import NAME, Environment, Lane, Own, merged
+from chalicelib.config import DEFAULT_LANE, WEBHOOKS_LANE
+from dev.packaging import PackageError, webhooks
+from dev.packaging.members import Environment, Lane, Sizes
+from dev.packaging.own import NAME, Own, merged
 
 # The resources of the default lane, which each other lane has too
 PARTS = (
@@ -66,8 +67,10 @@ def with_own(template: Json, own: Own) -> Json:
     _reserve(resources, own)
     if own.others:
         _share_queues(result, [DEFAULT_LANE, *own.others])
-    for name in (DEFAULT_LANE, *own.others):
-        _give(resources, name, own, own.lanes.get(name, Lane()))
+    for name, lane in {DEFAULT_LANE: own.default, **own.lanes}.items():
+        _give(resources, name, own, lane)
+    if own.webhooks is not None:
+        _set_rights_of_webhooks(resources, own)
     _set_variables(resources, own)
     _set_parameters(result, own)
     _add_resources(resources, own)
@@ -101,7 +104,7 @@ def _renamed(value: Any, rename: Callable[[str], str], name: str = "") -> Any:
     }
 
 
-def _size(resources: Json, name: str, lane: Lane) -> None:
+def _size(resources: Json, name: str, lane: Sizes) -> None:
     """Set a lane's numbers on its function, mapping and queue."""
     worker = resources[logical(name, "OrderWorker")]["Properties"]
     (mapping,) = worker["Events"].values()
@@ -117,14 +120,14 @@ def _size(resources: Json, name: str, lane: Lane) -> None:
     _size_function(worker, lane)
 
 
-def _size_function(worker: Json, lane: Lane) -> None:
+def _size_function(worker: Json, lane: Sizes) -> None:
     if lane.memory_mb:
         worker["MemorySize"] = lane.memory_mb
     if lane.storage_mb:
         worker["EphemeralStorage"] = {"Size": lane.storage_mb}
 
 
-def _size_default(template: Json, lane: Lane) -> None:
+def _size_default(template: Json, lane: Sizes) -> None:
     """Set the default lane's numbers, most of which are parameters of the template."""
     parameters = template["Parameters"]
     for member, parameter in _NUMBERS.items():
@@ -140,7 +143,7 @@ def _size_default(template: Json, lane: Lane) -> None:
 
 def _reserve(resources: Json, own: Own) -> None:
     """Reserve concurrency for the lanes that ask for it; no lane has another's."""
-    for name, lane in own.lanes.items():
+    for name, lane in {DEFAULT_LANE: own.default, **own.others}.items():
         if lane.reserved:
             worker = resources[logical(name, "OrderWorker")]["Properties"]
             worker["ReservedConcurrentExecutions"] = lane.reserved
@@ -196,6 +199,19 @@ def _give(resources: Json, name: str, own: Own, lane: Lane) -> None:
         role = resources[logical(name, "OrderWorkerRole")]["Properties"]
         document = {"Version": "2012-10-17", "Statement": statements}
         role["Policies"].append({"PolicyName": "own", "PolicyDocument": document})
+
+
+def _set_rights_of_webhooks(resources: Json, own: Own) -> None:
+    """Limit the lane of webhooks to what it needs; let who places orders find the endpoints."""
+    webhooks.limit(
+        resources[logical(WEBHOOKS_LANE, "OrderWorker")]["Properties"],
+        resources[logical(WEBHOOKS_LANE, "OrderWorkerRole")]["Properties"],
+        logical(WEBHOOKS_LANE, "OrdersQueue"),
+        logical(WEBHOOKS_LANE, "OrderWorkerLog"),
+    )
+    workers = {logical(name, "OrderWorkerRole") for name in (DEFAULT_LANE, *own.lanes)}
+    for role in workers | {"OrderSweeperRole"}:
+        webhooks.let_find_endpoints(resources[role]["Properties"])
 
 
 def _reading(parameters: dict[str, str]) -> Json:

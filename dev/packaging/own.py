@@ -11,16 +11,17 @@ import os
 import re
 from collections.abc import Iterator, Mapping, MutableMapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_type_hints
+from typing import Any, TypeVar
 
 import msgspec
 import yaml
-from msgspec import Meta, Struct, field
+from msgspec import Struct, field
 
 from chalicelib import config
-from chalicelib.config import DEFAULT_LANE, Settings
+from chalicelib.config import DEFAULT_LANE, WEBHOOKS_LANE, Settings
 from dev.packaging import PackageError
 from dev.packaging.cloudformation import Loader
+from dev.packaging.members import Environment, Lane, Right, Secrets, Sizes, Webhooks, ranges
 
 NAME = "orderline.yaml"
 PATH = Path(__file__).parents[2] / NAME
@@ -28,63 +29,6 @@ EXAMPLE = Path(__file__).with_name(NAME)
 _LANE = re.compile(r"[a-z][a-z0-9]{0,19}")
 _VARIABLE = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 T = TypeVar("T", bound=Struct)
-
-
-class Right(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A statement of an IAM policy, in AWS's own words.
-
-    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_statement.html
-    """
-
-    action: str | list[str] = field(name="Action")
-    resource: Any = field(name="Resource")
-    effect: Literal["Allow", "Deny"] = field(name="Effect", default="Allow")
-    condition: dict[str, Any] | None = field(name="Condition", default=None)
-    sid: str | None = field(name="Sid", default=None)
-
-    def statement(self) -> dict[str, Any]:
-        """Return the statement as a member of a policy."""
-        return {**msgspec.to_builtins(self), "Effect": self.effect}
-
-
-Environment = dict[str, str | int | float | dict[str, Any]]
-"""Variables; a value may be one of CloudFormation's functions, such as {"Ref": "Photos"}."""
-Secrets = dict[str, str | None]
-"""Secrets by name, each with the name of its SSM parameter; None: `/<stack>/<name>`."""
-
-
-class Lane(Struct, frozen=True, forbid_unknown_fields=True):
-    """A queue and a worker function of its own. None: as the default lane's, or Lambda's default.
-
-    The bounds are AWS's: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
-    """
-
-    memory_mb: Annotated[int, Meta(ge=128, le=10_240)] | None = None
-    """Memory of the function in MB; the share of CPU grows with it."""
-    timeout_s: Annotated[int, Meta(ge=3, le=900)] | None = None
-    """Timeout of the function in seconds, above the `timeout_s` of the lane's tasks."""
-    concurrency: Annotated[int, Meta(ge=2, le=1000)] | None = None
-    """Maximum number of workers at once; AWS has no smaller maximum than 2."""
-    storage_mb: Annotated[int, Meta(ge=512, le=10_240)] | None = None
-    """Size of /tmp in MB."""
-    reserved: Annotated[int, Meta(ge=2, le=1000)] | None = None
-    """Concurrency that is taken from the account's for this lane alone, in workers."""
-    batch: Annotated[int, Meta(ge=1, le=10)] | None = None
-    """Maximum number of messages per invocation."""
-    environment: Environment = field(default_factory=dict)
-    """Variables of this lane's worker."""
-    secrets: Secrets = field(default_factory=dict)
-    """Secrets of this lane's worker."""
-    rights: list[Right] = field(default_factory=list)
-    """Statements for the role of this lane's worker."""
-
-
-# The smallest and the largest value of each number of a lane
-_RANGES = {
-    name: (hint.__args__[0].__metadata__[0].ge, hint.__args__[0].__metadata__[0].le)
-    for name, hint in get_type_hints(Lane, include_extras=True).items()
-    if name not in ("environment", "secrets", "rights")
-}
 
 
 class Own(Struct, frozen=True, forbid_unknown_fields=True):
@@ -104,11 +48,17 @@ class Own(Struct, frozen=True, forbid_unknown_fields=True):
     """CloudFormation resources to add, and changes of those that the template has."""
     examples: bool = True
     """Whether the tasks in chalicelib/tasks/examples/ are there."""
+    webhooks: Webhooks | None = None
+    """The lane that delivers webhooks; None: there are no webhooks."""
 
     @property
-    def others(self) -> dict[str, Lane]:
-        """The lanes beside the default lane."""
-        return {name: lane for name, lane in self.lanes.items() if name != DEFAULT_LANE}
+    def others(self) -> dict[str, Sizes]:
+        """The lanes beside the default lane, that of webhooks too."""
+        builtin = {WEBHOOKS_LANE: self.webhooks.lane()} if self.webhooks is not None else {}
+        return {
+            **{name: lane for name, lane in self.lanes.items() if name != DEFAULT_LANE},
+            **builtin,
+        }
 
     @property
     def default(self) -> Lane:
@@ -228,6 +178,9 @@ def _converted(content: Any, stage: str = "") -> Own:
             name: _convert(lane or {}, Lane, f"{where}: lanes.{name}", ".")
             for name, lane in lanes.items()
         }
+    if isinstance(content, dict) and "webhooks" in content:  # a key without a value is enough
+        sizes = {} if content["webhooks"] is None else content["webhooks"]
+        content["webhooks"] = _convert(sizes, Webhooks, f"{where}: webhooks", ".")
     own = _convert(content, Own, where)
     if mistake := next(_mistakes(own), None):
         raise PackageError(f"{where}: {mistake}")
@@ -246,19 +199,31 @@ def _convert(content: Any, type: type[T], where: str, at: str = ": ") -> T:
         if "unknown field" in reason:
             names = [each.encode_name for each in msgspec.structs.fields(type)]
             reason += f"; the members are {', '.join([*names, 'stages'] if type is Own else names)}"
-        elif type is Lane and member in _RANGES:
-            reason = "must be from {} to {}".format(*_RANGES[member])
+        elif issubclass(type, Sizes) and member in ranges(type):
+            reason = "must be from {} to {}".format(*ranges(type)[member])
+        elif type is Webhooks and not member:
+            reason += "; `webhooks: {}` is enough, and without the member there are no webhooks"
         raise PackageError(f"{where}{member and at + member}: {reason}") from error
+
+
+def _member(lane: str) -> str:
+    """Return where the file sets a lane's numbers."""
+    return lane if lane == WEBHOOKS_LANE else f"lanes.{lane}"
 
 
 def _mistakes(own: Own) -> Iterator[str]:
     """Yield what the types can't tell."""
-    for name, lane in own.lanes.items():
+    if WEBHOOKS_LANE in own.lanes:
+        yield (
+            f"lanes.{WEBHOOKS_LANE}: the name is that of the built-in lane of webhooks; give yours"
+            " another name, or write the sizes of the built-in lane under `webhooks:`"
+        )
+    for name, lane in {**own.lanes, **own.others}.items():
         if not _LANE.fullmatch(name):
             yield f"the lane {name!r}: a name has at most 20 lowercase letters and digits"
         if lane.reserved and lane.concurrency and lane.reserved < lane.concurrency:
             yield (
-                f"lanes.{name}: reserved is {lane.reserved}, below the concurrency of"
+                f"{_member(name)}: reserved is {lane.reserved}, below the concurrency of"
                 f" {lane.concurrency}: Lambda would throttle the difference; make them equal"
             )
     parameters = dict[str, str | None]()

@@ -15,6 +15,7 @@ import yaml
 
 from dev.packaging import PackageError, own, package
 from dev.packaging.lanes import PARTS, lanes, logical, with_own
+from dev.packaging.members import Lane
 from dev.packaging.template import located
 from dev.timings import findings_of_template
 
@@ -71,8 +72,14 @@ def uncommented() -> str:
     starts = [
         n for n, line in enumerate(lines) if re.match(r"(lanes|environment|secrets|rights):", line)
     ]
-    members = r"(lanes|environment|secrets|rights|parameters|resources|examples|stages):| "
+    members = r"(lanes|webhooks|environment|secrets|rights|parameters|resources|examples|stages):| "
     return "\n".join(line for line in lines[starts[0] :] if re.match(members, line))
+
+
+def uncommented_webhooks() -> str:
+    """Return what the example shows of webhooks."""
+    (text,) = re.findall(r"^# webhooks:\n(?:#   .*\n)+", EXAMPLE, re.MULTILINE)
+    return re.sub("^# ", "", text, flags=re.MULTILINE)
 
 
 @pytest.mark.parametrize("text", [None, "", "# nothing\n", "lanes: {}\n", "lanes:\nrights:\n"])
@@ -272,9 +279,10 @@ def test_a_stage_that_only_the_file_names_can_be_packaged(file: Path) -> None:
 def test_the_commented_example_is_valid(file: Path) -> None:
     assert yaml.safe_load(EXAMPLE) is None
     made = of(file, uncommented(), "prod")
-    assert lanes(made["Resources"]) == ["default", "heavy", "express"]
+    assert lanes(made["Resources"]) == ["default", "heavy", "express", "webhooks"]
     assert mapping(made, "heavy")["ScalingConfig"] == {"MaximumConcurrency": 20}
-    for struct in (own.Own, own.Lane):  # it shows every member
+    assert of(file, "webhooks: {}\n") == of(file, uncommented_webhooks()), "it shows the defaults"
+    for struct in (own.Own, Lane):  # it shows every member
         for member in msgspec.structs.fields(struct):
             assert re.search(rf"^[# ]*{member.name}:|, {member.name}", EXAMPLE, re.MULTILINE)
 
@@ -287,9 +295,73 @@ def test_the_file_is_created_once_and_never_overwritten(tmp_path: Path) -> None:
         own.create(path)
 
 
+@pytest.mark.parametrize("text", ["webhooks: {}\n", "webhooks:\n", "webhooks: {batch: }\n"])
+def test_webhooks_have_a_lane_of_their_own_with_numbers_that_do_not_follow_the_default_lane_s(
+    file: Path, text: str
+) -> None:
+    other = "lanes: {default: {memory_mb: 2048, timeout_s: 90, batch: 5, storage_mb: 2048}}\n"
+    made = of(file, text + other)
+    assert lanes(made["Resources"]) == ["default", "webhooks"]
+    new = set(made["Resources"]) - set(template("dev")["Resources"])
+    assert new == {logical("webhooks", part) for part in PARTS}
+    function = worker(made, "webhooks")
+    assert (function["MemorySize"], function["Timeout"]) == (256, 20)
+    assert function["EphemeralStorage"] == {"Size": 512}
+    assert mapping(made, "webhooks")["ScalingConfig"] == {"MaximumConcurrency": 10}
+    assert mapping(made, "webhooks")["BatchSize"] == 1
+    assert properties(made, "WebhooksOrdersQueue")["VisibilityTimeout"] == 120
+    assert list(findings_of_template(made, {})) == []
+
+
+def test_the_lane_of_webhooks_is_on_the_dashboard_and_known_to_every_function(file: Path) -> None:
+    made = of(file, "webhooks: {}\nlanes: {heavy: {timeout_s: 300}}\n")
+    assert "${WebhooksOrderWorker}" in properties(made, "Dashboard")["DashboardBody"]["Fn::Sub"]
+    alarm = properties(made, "WebhooksOldestMessageAlarm")
+    assert alarm["AlarmDescription"].endswith("(lane webhooks)")
+    for name in ("APIHandler", "OrderSweeper", "DeadLetters", "OrderWorker", "WebhooksOrderWorker"):
+        variables = properties(made, name)["Environment"]["Variables"]
+        assert variables["LANES"] == {"Fn::Sub": '{"heavy": 300, "webhooks": 20}'}
+    assert worker(made, "webhooks")["Environment"]["Variables"]["LANE"] == "webhooks"
+    assert own.variables_of("dev")["LANES"] == '{"heavy": 300, "webhooks": 20}'
+
+
+def test_the_numbers_of_webhooks_can_be_set(file: Path) -> None:
+    made = of(
+        file,
+        "webhooks: {memory_mb: 512, timeout_s: 30, reserved: 40, batch: 2, storage_mb: 1024}\n",
+    )
+    function = worker(made, "webhooks")
+    assert (function["MemorySize"], function["Timeout"]) == (512, 30)
+    assert function["EphemeralStorage"] == {"Size": 1024}
+    assert function["ReservedConcurrentExecutions"] == 40
+    assert mapping(made, "webhooks")["ScalingConfig"] == {"MaximumConcurrency": 40}
+    assert mapping(made, "webhooks")["BatchSize"] == 2
+    assert properties(made, "WebhooksOrdersQueue")["VisibilityTimeout"] == 180
+
+
+def test_a_stage_can_have_webhooks_and_numbers_of_its_own(file: Path) -> None:
+    only_prod = "stages: {prod: {webhooks: }}\n"
+    assert lanes(of(file, only_prod)["Resources"]) == ["default"]
+    assert lanes(of(file, only_prod, "prod")["Resources"]) == ["default", "webhooks"]
+    both = "webhooks: {concurrency: 2}\nstages: {prod: {webhooks: {concurrency: 50}}}\n"
+    for stage, concurrency in (("dev", 2), ("prod", 50)):
+        scaling = mapping(of(file, both, stage), "webhooks")["ScalingConfig"]
+        assert scaling == {"MaximumConcurrency": concurrency}
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("webhooks: true", r"webhooks: Expected `object`, got `bool`; `webhooks: {}` is enough"),
+        ("webhooks: {rights: []}", "webhooks: .*`rights`; the members are .*memory_mb"),
+        ("webhooks: {secrets: {A: }}", "webhooks: .*unknown field `secrets`"),
+        ("webhooks: {environment: {A: b}}", "webhooks: .*unknown field `environment`"),
+        ("webhooks: {timeout_s: 14}", "webhooks.timeout_s: must be from 15 to 900"),
+        ("webhooks: {concurrency: 1}", "webhooks.concurrency: must be from 2 to 1000"),
+        ("webhooks: {reserved: 5, concurrency: 9}", "yaml: webhooks: reserved is 5, below the"),
+        ("lanes: {webhooks: }", "lanes.webhooks: .*another name, or .* under `webhooks:`"),
+        ("webhooks: {}\nlanes: {webhooks: }", "lanes.webhooks: the name is that of the built-in"),
+        ("stages: {prod: {webhooks: {batch: 0}}}", "stage prod: webhooks.batch: must be from 1"),
         ("lane: {heavy: }", "unknown field `lane`; the members are lanes, environment, secrets"),
         ("lanes: {heavy: {memory: 3008}}", "lanes.heavy: .*`memory`; the members are memory_mb,"),
         ("lanes: {heavy: {memory_mb: 64}}", "lanes.heavy.memory_mb: must be from 128 to 10240"),

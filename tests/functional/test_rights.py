@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import hashlib
+import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +19,8 @@ from chalicelib import config, tasks
 from chalicelib.execution import registry
 from dev.packaging import package
 from dev.packaging.lanes import logical, with_own
-from dev.packaging.own import Lane, Own
+from dev.packaging.members import Lane, Right, Webhooks
+from dev.packaging.own import Own
 from testkit import Cloud
 from testkit.cloud import running
 from tests.kit.calls import Call, Recorder, Way, call_sites, recorded
@@ -28,6 +31,7 @@ API = "APIHandler"
 WORKER = "OrderWorker"
 DEAD = "DeadLetters"
 SWEEPER = "OrderSweeper"
+DELIVERY = logical(config.WEBHOOKS_LANE, WORKER)
 NUGGETS = {"pieces": 1}
 FILE = hashlib.sha256(b"abc").hexdigest()
 
@@ -227,6 +231,16 @@ def move_between_lanes(cloud: Cloud, recorder: Recorder) -> None:
         cloud.drain(lane=lane)
 
 
+def deliver(cloud: Cloud, recorder: Recorder) -> None:
+    """Run a success, an attempt that is repeated, and a last one, as a delivery may have."""
+    for name in ("tick", "fail"):
+        cloud.place(name)
+    for _ in range(2):
+        with recorder.of(WORKER):
+            cloud.drain()
+        cloud.clock.advance(config.settings().timeouts[config.WEBHOOKS_LANE] * 7)
+
+
 SCENARIOS = (
     http,
     transfer,
@@ -294,6 +308,28 @@ def run_scenarios_in_lanes() -> tuple[frozenset[Call], frozenset[tuple[str, int]
 
 
 @functools.cache
+def run_deliveries() -> frozenset[tuple[str, str]]:
+    """Return what a worker calls for a task in the lane of webhooks: (action, resource) pairs.
+
+    Each scenario runs as it is, and once for each of its calls with AWS failing from there on.
+    """
+    calls: set[Call] = set()
+    with patch.dict("os.environ", LANES='{"webhooks": 20}'):
+        for scenario in (deliver, refused_work):
+            recorder = _play(scenario, lane=config.WEBHOOKS_LANE)
+            calls.update(recorder.calls)
+            for n in range(len(recorder.calls)):
+                calls.update(_play(scenario, n, config.WEBHOOKS_LANE).calls)
+    return frozenset((call.action, call.resource) for call in calls)
+
+
+@functools.cache
+def template_with_webhooks() -> Any:
+    own = Own(lanes={"heavy": Lane(timeout_s=300)}, secrets={"KEY": None}, webhooks=Webhooks())
+    return with_own(template("dev"), own)
+
+
+@functools.cache
 def template_with_lanes(stage: str) -> Any:
     own = Own(lanes={"heavy": Lane(timeout_s=300)}, secrets={"KEY": None})
     return with_own(template(stage), own)
@@ -317,6 +353,23 @@ def rights(packaged: Any, function: str) -> set[tuple[str, str]]:
         for action in _as_list(statement["Action"])
         for resource in map(_resource_name, _as_list(statement["Resource"]))
     }
+
+
+def conditions(packaged: Any, function: str) -> dict[tuple[str, str], Any]:
+    """Return the condition of each (action, resource) pair that a role allows only under one."""
+    role = packaged["Resources"][ROLES.get(function, f"{function}Role")]["Properties"]
+    return {
+        (action, _resource_name(statement["Resource"])): statement["Condition"]
+        for policy in role["Policies"]
+        for statement in policy["PolicyDocument"]["Statement"]
+        if "Condition" in statement
+        for action in _as_list(statement["Action"])
+    }
+
+
+def keys(*patterns: str) -> Any:
+    """Return the condition that lets a role see only rows with such keys."""
+    return {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": list(patterns)}}
 
 
 def platform_rights(packaged: Any, function: str) -> set[tuple[str, str]]:
@@ -374,6 +427,71 @@ def test_with_lanes_a_role_allows_what_its_function_calls_and_nothing_else(funct
     allowed = rights(packaged, function)
     assert sorted(needed - allowed) == [], "missing: the function would be refused by AWS"
     assert sorted(allowed - needed) == [], "unused: remove it from dev/packaging/lanes.py"
+
+
+def test_the_function_that_delivers_webhooks_has_exactly_these_rights() -> None:
+    packaged = template_with_webhooks()
+    assert rights(packaged, DELIVERY) - platform_rights(packaged, DELIVERY) == {
+        ("dynamodb:UpdateItem", "OrdersTable"),
+        ("dynamodb:GetItem", "OrdersTable"),
+        ("dynamodb:BatchGetItem", "OrdersTable"),
+        ("dynamodb:GetItem", "TokensTable"),
+        ("dynamodb:UpdateItem", "TokensTable"),
+        ("sqs:ChangeMessageVisibility", "WebhooksOrdersQueue"),
+    }
+    assert platform_rights(packaged, DELIVERY) <= rights(packaged, DELIVERY)
+    assert conditions(packaged, DELIVERY) == {
+        ("dynamodb:GetItem", "TokensTable"): keys("hook#*"),
+        ("dynamodb:UpdateItem", "TokensTable"): keys("hook#*"),
+    }
+
+
+def test_the_function_that_delivers_webhooks_may_do_what_its_worker_calls() -> None:
+    queue = logical(config.WEBHOOKS_LANE, "OrdersQueue")
+    calls = run_deliveries()
+    assert {("dynamodb:UpdateItem", "OrdersTable"), ("sqs:ChangeMessageVisibility", queue)} <= calls
+    assert sorted(calls - rights(template_with_webhooks(), DELIVERY)) == []
+
+
+def test_the_function_that_delivers_webhooks_has_nothing_of_the_user_s_own() -> None:
+    """Nothing of orderline.yaml, and nothing that a stage's file adds to the worker."""
+    base = copy.deepcopy(template("dev"))["Resources"]
+    base[WORKER]["Properties"]["Environment"]["Variables"]["OF_A_STAGE"] = "yes"
+    base[f"{WORKER}Role"]["Properties"]["ManagedPolicyArns"] = ["of-a-stage"]
+    own = Own(
+        environment={"PHOTOS": "album"},
+        secrets={"STRIPE": None},
+        rights=[Right("s3:PutObject", "of-photos")],
+        webhooks=Webhooks(),
+    )
+    resources = with_own({**template("dev"), "Resources": base}, own)["Resources"]
+    words = {"PHOTOS", "STRIPE", "SECRETS", "of-photos", "of-a-stage", "OF_A_STAGE"}
+    for name, expected in ((WORKER, words), (DELIVERY, set())):
+        text = json.dumps([resources[name], resources[f"{name}Role"]])
+        assert set(re.findall("|".join(words), text)) == expected
+
+
+@pytest.mark.parametrize("function", [WORKER, "HeavyOrderWorker", SWEEPER])
+def test_with_webhooks_who_places_orders_may_read_endpoints_but_no_access_tokens(
+    function: str,
+) -> None:
+    packaged = template_with_webhooks()
+    more = rights(packaged, function) - rights(template_with_lanes("dev"), function)
+    depth = {("sqs:GetQueueAttributes", "WebhooksOrdersQueue")} if function == SWEEPER else set()
+    assert more - depth == {
+        ("dynamodb:GetItem", "TokensTable"),
+        ("sqs:SendMessage", "WebhooksOrdersQueue"),
+    }
+    assert depth <= more
+    assert conditions(packaged, function) == {
+        ("dynamodb:GetItem", "TokensTable"): keys("hook#*", "hooks#*")
+    }
+
+
+def test_with_webhooks_the_other_functions_may_only_send_there_too() -> None:
+    packaged = template_with_webhooks()
+    for function, more in ((API, {("sqs:SendMessage", "WebhooksOrdersQueue")}), (DEAD, set())):
+        assert rights(packaged, function) - rights(template_with_lanes("dev"), function) == more
 
 
 def test_the_scenarios_reach_every_line_that_calls_aws() -> None:
