@@ -18,9 +18,6 @@ from dev.packaging.package import Package, package
 from dev.packaging.template import data_names
 from dev.timings import findings_of_template
 
-_OVERRIDE = (
-    "; or set DROP_MESSAGES=1: the sweeper then sends their orders to the lanes of their tasks"
-)
 _SIGNS = {"Add": "+", "Modify": "~", "Remove": "-", "Import": "<"}
 
 
@@ -54,12 +51,12 @@ def deploy(
     else:
         click.echo(summary(change_set, where))
         if not drop_messages:
-            stack.require_empty_queues(change_set, _OVERRIDE)
+            stack.require_empty_queues(change_set, can_drop=True)
         if not (yes or agreed("Make these changes?")):
             stack.drop(change_set)
             raise DeployAborted("nothing was changed; to deploy without confirmation, set YES=1")
         if not drop_messages:  # again: orders may have come in meanwhile
-            stack.require_empty_queues(change_set, _OVERRIDE)
+            stack.require_empty_queues(change_set, can_drop=True)
         stack.carry_out(change_set, click.echo)
     click.echo(_next_steps(stage, stack.outputs(name)["API"], time.monotonic() - began))
 

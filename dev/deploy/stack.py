@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dev import aws
-from dev.deploy import bucket, data
+from dev.deploy import bucket, data, removal
 from dev.deploy.formation import Say, StackError, describe, settled, wait
 from dev.packaging.lanes import lanes
 from dev.packaging.package import Package
@@ -111,25 +111,21 @@ def _adapted(
     return numbered(template, parameters) if _endpoint() else template
 
 
-def require_empty_queues(change_set: ChangeSet, hint: str = "") -> None:
-    """Drop the change set and raise StackError if it deletes a queue that has messages."""
+def require_empty_queues(change_set: ChangeSet, can_drop: bool = False) -> None:
+    """Drop the change set and raise StackError if it deletes a queue that has messages.
+
+    `can_drop`: tell that DROP_MESSAGES=1 deletes it nonetheless.
+    """
     ids = {} if change_set.new else resources(change_set.stack)
     for change in change_set.changes:
         if (change.action, change.kind) == ("Remove", QUEUE) and (
             count := _messages(ids[change.name][1])
         ):
             drop(change_set)
-            lane = change.name.removesuffix("OrdersQueue").lower()
-            fix = "Empty it first"
-            if lane in lanes(ids):
-                fix = (
-                    f"Keep the lane {lane} in orderline.yaml, let its tasks name another lane and"
-                    " deploy: its worker forwards the messages. Remove the lane when its queue is"
-                    " empty"
-                )
+            fix = removal.fix(change.name, lanes(ids), can_drop)
             raise StackError(
                 f"{count} {'message is' if count == 1 else 'messages are'} still in the queue"
-                f" {change.name}, which this change would delete; nothing was changed. {fix}{hint}"
+                f" {change.name}, which this change would delete; nothing was changed. {fix}"
             )
 
 

@@ -122,28 +122,37 @@ def test_dev_is_deployed_runs_orders_and_is_destroyed_without_a_trace(clean: Loc
     assert not list(clean.state.rglob("*file*.meta.json"))
 
 
-def test_a_lane_is_removed_only_when_its_queue_is_empty(clean: LocalCloud, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "lane", "fix"),
+    [
+        ("lanes: {heavy: {timeout_s: 60}}\n", "heavy", "its worker forwards"),
+        ("webhooks: {}\n", "webhooks", "Keep `webhooks:` in orderline.yaml"),
+    ],
+)
+def test_a_lane_is_removed_only_when_its_queue_is_empty(
+    clean: LocalCloud, tmp_path: Path, text: str, lane: str, fix: str
+) -> None:
     own = tmp_path / "orderline.yaml"
-    own.write_text("lanes: {heavy: {timeout_s: 60}}\n")
+    own.write_text(text)
     with_lane = {"ORDERLINE_YAML": str(own)}
     done = typed("deploy", "--stage", "dev", "--yes", environment=with_lane)
-    assert "+ HeavyOrderWorker " in done.stdout, done.stderr
+    assert f"+ {lane.capitalize()}OrderWorker " in done.stdout, done.stderr
     sqs = clean.client("sqs")
-    queue = sqs.get_queue_url(QueueName="orderline-dev-orders-heavy")["QueueUrl"]
+    queue = sqs.get_queue_url(QueueName=f"orderline-dev-orders-{lane}")["QueueUrl"]
     sqs.send_message(QueueUrl=queue, MessageBody="{}", DelaySeconds=900)
 
     refused = typed("deploy", "--stage", "dev", "--yes")
     assert refused.returncode == 1
-    assert "1 message is still in the queue HeavyOrdersQueue" in refused.stderr
-    assert "its worker forwards" in refused.stderr
+    assert f"1 message is still in the queue {lane.capitalize()}OrdersQueue" in refused.stderr
+    assert fix in refused.stderr
     assert "DROP_MESSAGES=1" in refused.stderr
-    sqs.get_queue_url(QueueName="orderline-dev-orders-heavy")
+    sqs.get_queue_url(QueueName=f"orderline-dev-orders-{lane}")
     assert "nothing to change" in typed("deploy", "--stage", "dev", environment=with_lane).stdout
 
     removed = typed("deploy", "--stage", "dev", "--yes", "--drop-messages")
-    assert "- HeavyOrdersQueue " in removed.stdout, removed.stderr
+    assert f"- {lane.capitalize()}OrdersQueue " in removed.stdout, removed.stderr
     with pytest.raises(sqs.exceptions.QueueDoesNotExist):
-        sqs.get_queue_url(QueueName="orderline-dev-orders-heavy")
+        sqs.get_queue_url(QueueName=f"orderline-dev-orders-{lane}")
 
 
 def buckets_of(name: str) -> list[str]:
