@@ -9,12 +9,15 @@ from __future__ import annotations
 from typing import Any
 
 from chalicelib import config
+from dev.packaging import PackageError
 
 Json = dict[str, Any]
 
 # Keys in the tokens table: an endpoint with its secrets, and the list of an owner's endpoints
 ENDPOINTS = "hook#*"
 LISTS = "hooks#*"
+# A delivery's input and result are below it, so they are in the row and the bucket is not needed
+MIN_SPILL_BYTES = 512
 
 
 def limit(worker: Json, role: Json, queue: str, log: str) -> None:
@@ -22,6 +25,7 @@ def limit(worker: Json, role: Json, queue: str, log: str) -> None:
 
     It claims and finishes orders, reads them by their keys, reads an endpoint and disables it. It
     neither places orders nor sends messages, and sees no file and no variable of the user's own.
+    Raises PackageError if it would need files.
     """
     statements = [
         _allow(
@@ -45,6 +49,12 @@ def limit(worker: Json, role: Json, queue: str, log: str) -> None:
     role["Policies"] = [_policy("orders", statements)]
     role.pop("ManagedPolicyArns", None)
     variables = worker["Environment"]["Variables"]
+    spill_bytes = variables.get("SPILL_BYTES", MIN_SPILL_BYTES)
+    if str(spill_bytes).isdigit() and int(spill_bytes) < MIN_SPILL_BYTES:
+        raise PackageError(
+            f"SPILL_BYTES is {spill_bytes}; with webhooks it must be at least {MIN_SPILL_BYTES},"
+            " because the function that delivers them can't read the bucket"
+        )
     worker["Environment"]["Variables"] = {
         name: value
         for name, value in variables.items()

@@ -15,6 +15,7 @@ import pytest
 
 from chalicelib.web.times import time_of
 from dev.local import cloud
+from dev.local.local_stack import NAME as NAME_OF_STACK
 from dev.packaging.own import NAME
 from tests.acceptance.stack import Stack, copy_of_the_project, environment, until
 from tests.kit import pages
@@ -162,6 +163,26 @@ def test_a_busy_lane_runs_two_at_once_and_holds_up_no_other(
     orders = [with_history(stack, order_id) for order_id in long]
     assert {(order["status"], order["result"]) for order in orders} == {("SUCCESS", "heavy")}
     assert max_at_once(orders) == 2
+
+
+def test_webhooks_have_a_lane_whose_worker_gets_its_messages(
+    reader: Reader, control: StackControl
+) -> None:
+    lane = control.worker("webhooks")
+    function = control.functions.get_function_configuration(FunctionName=lane)
+    assert (function["MemorySize"], function["Timeout"]) == (256, 20)
+    assert control.mapping("webhooks")["ScalingConfig"] == {"MaximumConcurrency": 20}
+    assert '"webhooks": 20' in (reader.stack.project / ".local" / "env").read_text()
+
+    queue = control.sqs.get_queue_url(QueueName=f"{NAME_OF_STACK}-orders-webhooks")["QueueUrl"]
+    sent = control.sqs.send_message(QueueUrl=queue, MessageBody="of a newer version")
+    log = reader.stack.project / ".local" / "cloud.log"
+    words = ('"event": "message_kept"', "unknown_task_or_version", sent["MessageId"])
+    until(
+        lambda: any(all(word in line for word in words) for line in log.read_text().splitlines()),
+        20,
+    )
+    control.sqs.purge_queue(QueueUrl=queue)
 
 
 def test_orders_follow_a_task_that_moves_and_run_once(

@@ -63,6 +63,8 @@ def test_the_settings_of_the_page_of_lanes_fit_the_template(configure: Any) -> N
     assert (heavy["MemorySize"], heavy["Timeout"]) == (3008, 600)
     assert resources["HeavyOrdersQueue"]["Properties"]["VisibilityTimeout"] == 3600
     assert express["ReservedConcurrentExecutions"] == 20
+    (event,) = resources["WebhooksOrderWorker"]["Properties"]["Events"].values()
+    assert event["Properties"]["ScalingConfig"] == {"MaximumConcurrency": 20}
 
 
 def test_the_settings_of_the_page_of_the_file_fit_the_template(configure: Any) -> None:

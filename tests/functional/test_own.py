@@ -15,7 +15,7 @@ import yaml
 
 from dev.packaging import PackageError, own, package
 from dev.packaging.lanes import PARTS, lanes, logical, with_own
-from dev.packaging.members import Lane
+from dev.packaging.members import Lane, Webhooks
 from dev.packaging.template import located
 from dev.timings import findings_of_template
 
@@ -321,7 +321,8 @@ def test_the_lane_of_webhooks_is_on_the_dashboard_and_known_to_every_function(fi
     for name in ("APIHandler", "OrderSweeper", "DeadLetters", "OrderWorker", "WebhooksOrderWorker"):
         variables = properties(made, name)["Environment"]["Variables"]
         assert variables["LANES"] == {"Fn::Sub": '{"heavy": 300, "webhooks": 20}'}
-    assert worker(made, "webhooks")["Environment"]["Variables"]["LANE"] == "webhooks"
+    everyones = worker(made)["Environment"]["Variables"]
+    assert worker(made, "webhooks")["Environment"]["Variables"] == {**everyones, "LANE": "webhooks"}
     assert own.variables_of("dev")["LANES"] == '{"heavy": 300, "webhooks": 20}'
 
 
@@ -339,6 +340,22 @@ def test_the_numbers_of_webhooks_can_be_set(file: Path) -> None:
     assert properties(made, "WebhooksOrdersQueue")["VisibilityTimeout"] == 180
 
 
+def spilling(spill_bytes: int | str) -> Any:
+    """Return the template with the setting of a stage's file."""
+    properties = {"Environment": {"Variables": {"SPILL_BYTES": spill_bytes}}}
+    over = {"Resources": {"OrderWorker": {"Properties": properties}}}
+    return own.merged(template("dev"), over)
+
+
+@pytest.mark.parametrize("spill_bytes", [511, "511"])
+def test_with_webhooks_no_small_input_may_be_in_the_bucket(spill_bytes: int | str) -> None:
+    on = own.Own(webhooks=Webhooks())
+    with pytest.raises(PackageError, match=r"SPILL_BYTES is 511; .* must be at least 512"):
+        with_own(spilling(spill_bytes), on)
+    assert with_own(spilling(512), on)
+    assert with_own(spilling(spill_bytes), own.Own())
+
+
 def test_a_stage_can_have_webhooks_and_numbers_of_its_own(file: Path) -> None:
     only_prod = "stages: {prod: {webhooks: }}\n"
     assert lanes(of(file, only_prod)["Resources"]) == ["default"]
@@ -352,6 +369,7 @@ def test_a_stage_can_have_webhooks_and_numbers_of_its_own(file: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("webhooks: false", "webhooks: Expected `object`, got `bool`; .* there are no webhooks"),
         ("webhooks: true", r"webhooks: Expected `object`, got `bool`; `webhooks: {}` is enough"),
         ("webhooks: {rights: []}", "webhooks: .*`rights`; the members are .*memory_mb"),
         ("webhooks: {secrets: {A: }}", "webhooks: .*unknown field `secrets`"),
