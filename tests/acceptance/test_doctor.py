@@ -24,6 +24,7 @@ WITHOUT_FILES = "orderline-older"
 # A function of the user's own is not examined
 OWN = """
 lanes: {heavy: {timeout_s: 100, concurrency: 2}}
+webhooks: {}
 secrets: {KEY: /key}
 resources:
   Mine:
@@ -176,7 +177,7 @@ def test_a_healthy_stack_has_no_findings(broken_stack: BrokenStack) -> None:
         (
             lambda broken: broken.mapping(ScalingConfig={"MaximumConcurrency": 1000}),
             lambda broken: broken.mapping(ScalingConfig={"MaximumConcurrency": 10}),
-            "1002 workers may take them all",
+            "1012 workers may take them all",
         ),
         (
             lambda broken: broken.mapping(Enabled=False),
@@ -248,6 +249,16 @@ def test_a_healthy_stack_has_no_findings(broken_stack: BrokenStack) -> None:
             lambda broken: broken.queue("HeavyOrdersQueue", RedrivePolicy=""),
             lambda broken: broken.redrive(30, "HeavyOrdersQueue"),
             "queue of the lane heavy has no dead-letter queue",
+        ),
+        (
+            lambda broken: broken.mapping("WebhooksOrderWorker", Enabled=False),
+            lambda broken: broken.mapping("WebhooksOrderWorker", Enabled=True),
+            "mapping of WebhooksOrderWorker is Disabled",
+        ),
+        (
+            lambda broken: broken.queue("WebhooksOrdersQueue", RedrivePolicy=""),
+            lambda broken: broken.redrive(30, "WebhooksOrdersQueue"),
+            "queue of the lane webhooks has no dead-letter queue",
         ),
         (
             lambda broken: broken.worker("HeavyOrderWorker", LANES='{"heavy": 60}'),
