@@ -1,6 +1,6 @@
 """`python -m tests.model [NAME...]`: check every scenario, or those named.
 
-With --mutate, check that every weakened table breaks a property.
+With --mutate, check that every weakened model breaks a property.
 """
 
 from __future__ import annotations
@@ -8,11 +8,16 @@ from __future__ import annotations
 import sys
 import time
 
-from tests.model.scenarios import MUTATIONS, SCENARIOS, Verdict, judge
+from tests.model import fan_in_scenarios, scenarios
+from tests.model.scenarios import Verdict
+from tests.model.table import Config
+
+SCENARIOS = {**scenarios.SCENARIOS, **fan_in_scenarios.SCENARIOS}
+MUTATIONS = {**scenarios.MUTATIONS, **fan_in_scenarios.MUTATIONS}
 
 
 def main(arguments: list[str]) -> int:
-    """Print a line per scenario; return 1 if the table breaks or a weakened one does not."""
+    """Print a line per scenario; return 1 if a model breaks or a weakened one does not."""
     mutate = "--mutate" in arguments
     configs = MUTATIONS if mutate else SCENARIOS
     names = [name for name in arguments if name in configs] or list(configs)
@@ -21,7 +26,7 @@ def main(arguments: list[str]) -> int:
     wrong = []
     for name in names:
         start = time.monotonic()
-        verdict = judge(configs[name], first_only=mutate)
+        verdict = _judge(configs[name], mutate)
         seconds = time.monotonic() - start
         states += verdict.states
         if bool(verdict.violations) is not mutate:
@@ -31,6 +36,12 @@ def main(arguments: list[str]) -> int:
     seconds = time.monotonic() - started_at
     _print(f"model: {len(names)} {kind} {len(wrong)}, {states} states, {seconds:.0f} s")
     return 1 if wrong else 0
+
+
+def _judge(config: Config | fan_in_scenarios.AnyConfig, mutate: bool) -> Verdict:
+    if isinstance(config, Config):
+        return scenarios.judge(config, first_only=mutate)
+    return fan_in_scenarios.judge(config)
 
 
 def _describe(verdict: Verdict, mutate: bool) -> str:
