@@ -141,7 +141,8 @@ def _world(config: Config, state: State) -> Iterator[Step]:
             else:
                 acknowledged = put(state, index, delivery._replace(message=False))
                 yield Step("a message is acknowledged", acknowledged)
-        if is_open and delivery.sweeps and may_start:
+        is_seen = not (delivery.waits and config.mutation == "a blind sweeper of deliveries")
+        if is_open and delivery.sweeps and may_start and is_seen:
             swept = delivery._replace(sweeps=delivery.sweeps - 1, message=not delivery.waits)
             after = put(state, index, swept)
             if delivery.waits:

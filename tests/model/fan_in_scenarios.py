@@ -34,9 +34,9 @@ def _both(name: str, config: Config) -> dict[str, AnyConfig]:
 SCENARIOS: dict[str, AnyConfig] = {
     **_both("fan-in, three at once", Config(actors=3, repeats=1, strays=1)),
     **_both("fan-in, two faults and two sweeps", Config(faults=2, sweeps=2, repeats=1)),
-    **_both("fan-in, cancel and retry", replace(_REQUESTS, faults=1, strays=1)),
-    **_both("fan-in, three requests at once", replace(_REQUESTS, actors=3, sweeps=0)),
-    **_both("fan-in, dead letters", replace(_DEAD_LETTERS, faults=1, retries=1)),
+    **_both("fan-in, cancel and retry", replace(_REQUESTS, faults=1)),
+    **_both("fan-in, three requests at once", replace(_REQUESTS, actors=3, repeats=1)),
+    **_both("fan-in, dead letters", replace(_DEAD_LETTERS, faults=1)),
     "deliveries, three at once": replace(_TWO_POSTS, actors=3, faults=2, sweeps=2),
     "deliveries, two retries": replace(_RETRY, retries=2),
     "deliveries, refused and retried": replace(_REFUSED, posts=2),
@@ -63,6 +63,8 @@ _WEAKENED: dict[str, Config] = {
     "release of any status": replace(_NO_SWEEPER, cancels=1),
     "release in any round": replace(_REQUESTS, when="end"),
     "no second read": _REQUESTS,
+    "any end is enough": _NO_SWEEPER,
+    "a refused join is no end": _NO_SWEEPER,
     "give up only once": _NO_SWEEPER,
     "give up without the fence": _REQUESTS,
     "T11 keeps run_at": replace(_REQUESTS, strays=1),
@@ -73,7 +75,9 @@ _WEAKENED_DELIVERIES: dict[str, DeliveryConfig] = {
     "the order first": _DELIVERY,
     "gone at once": _DELIVERY,
     "a stray is not recognised": _TWO_POSTS,
+    "a stray of a retry is not recognised": replace(_RETRY, mutation="a stray is not recognised"),
     "a stray is left": _TWO_POSTS,
+    "a blind sweeper of deliveries": _DELIVERY,
     "a stray at once": _RETRY,
     "the current status only": _RETRY,
     "a retry without a delivery": _RETRY,
@@ -82,7 +86,10 @@ _WEAKENED_DELIVERIES: dict[str, DeliveryConfig] = {
 }
 MUTATIONS: dict[str, AnyConfig] = {
     **{name: replace(config, mutation=name) for name, config in _WEAKENED.items()},
-    **{name: replace(config, mutation=name) for name, config in _WEAKENED_DELIVERIES.items()},
+    **{
+        name: replace(config, mutation=config.mutation or name)
+        for name, config in _WEAKENED_DELIVERIES.items()
+    },
 }
 
 

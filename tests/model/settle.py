@@ -85,7 +85,8 @@ def _value(config: Config, prerequisite: Prerequisite) -> str:
     if prerequisite.status == SUCCESS:
         return SUCCEEDED
     if prerequisite.status in FINAL:
-        return ENDED if config.when == "end" else REFUSED
+        is_enough = config.when == "end" or config.mutation == "any end is enough"
+        return ENDED if is_enough else REFUSED
     return OPEN if prerequisite.names_order else TO_JOIN
 
 
@@ -95,6 +96,8 @@ def _join(config: Config, rest: State, process: Process, index: int) -> Iterator
     name = f"P{index + 1}"
     if prerequisite.status in FINAL and config.mutation != "join of a final order":
         value = _value(config, prerequisite)
+        if config.mutation == "a refused join is no end":
+            value = OPEN
         after = process._replace(known=changed(process.known, index, value))
         yield Step(f"T17: the join of {name} is refused", _add(rest, after))
         return

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from functools import cache
+
 import pytest
 
+from tests.model import deliveries, fan_in
 from tests.model.fan_in_scenarios import MUTATIONS, SHORT, judge
+from tests.model.scenarios import Verdict
 from tests.model.search import Step, search
 
 
@@ -16,9 +21,23 @@ def test_no_property_breaks(name: str) -> None:
     assert verdict.states > 1000
 
 
+@cache
+def _weakened(name: str) -> Verdict:
+    return judge(MUTATIONS[name])
+
+
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_a_weakened_model_breaks_a_property(name: str) -> None:
-    assert judge(MUTATIONS[name]).violations
+    assert _weakened(name).violations
+
+
+def test_each_property_is_broken_by_a_weakened_model() -> None:
+    broken = {name for mutation in MUTATIONS for name in _weakened(mutation).violations}
+
+    for model in (fan_in, deliveries):
+        properties = re.findall(r"^([FD]\d)  ", model.__doc__ or "", re.MULTILINE)
+        assert properties
+        assert broken.issuperset(properties)
 
 
 def test_the_search_reaches_each_state_once() -> None:
