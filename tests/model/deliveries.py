@@ -40,10 +40,7 @@ from tests.model.deliveries_state import (
     put,
     spend,
 )
-from tests.model.search import Result, search
-from tests.model.search import Step as AnyStep
-
-Step = AnyStep[State]
+from tests.model.search import Result, Step, search
 
 
 def check(config: Config) -> Result[State]:
@@ -95,7 +92,7 @@ def _is_settled(state: State) -> bool:
     )
 
 
-def _steps(config: Config, state: State) -> Iterator[Step]:
+def _steps(config: Config, state: State) -> Iterator[Step[State]]:
     may_start = len(state.processes) < config.actors
     yield from _world(config, state)
     if may_start:
@@ -111,7 +108,7 @@ def _steps(config: Config, state: State) -> Iterator[Step]:
         yield from _continue(config, rest, process)
 
 
-def _clients(config: Config, state: State) -> Iterator[Step]:
+def _clients(config: Config, state: State) -> Iterator[Step[State]]:
     if state.left.posts:
         posted = spend(state, "posts")
         if config.mutation == "the order first":
@@ -128,7 +125,7 @@ def _clients(config: Config, state: State) -> Iterator[Step]:
             yield Step(f"delivery {index} is retried", add(after, Process("settle", index)))
 
 
-def _world(config: Config, state: State) -> Iterator[Step]:
+def _world(config: Config, state: State) -> Iterator[Step[State]]:
     """Let a worker claim a delivery, and the sweeper look at one."""
     may_start = len(state.processes) < config.actors
     for index, delivery in enumerate(state.deliveries):
@@ -150,7 +147,7 @@ def _world(config: Config, state: State) -> Iterator[Step]:
             yield Step(f"the sweeper requeues delivery {index}", after)
 
 
-def _continue(config: Config, rest: State, process: Process) -> Iterator[Step]:
+def _continue(config: Config, rest: State, process: Process) -> Iterator[Step[State]]:
     """Yield the next call of a process."""
     if process.pc in TELLS:
         yield from _tell(config, rest, process)
@@ -174,7 +171,7 @@ def _continue(config: Config, rest: State, process: Process) -> Iterator[Step]:
 
 def _insert_delivery(
     config: Config, state: State, process: Process, order_round: int, named: bool = False
-) -> Step:
+) -> Step[State]:
     """Insert a delivery for a round, and go on with it."""
     new = Delivery(order_round, sweeps=config.sweeps, named=named)
     index = len(state.deliveries)
@@ -183,7 +180,7 @@ def _insert_delivery(
     return Step(f"delivery {index} of round {order_round} is inserted", after)
 
 
-def _insert_order(config: Config, rest: State, process: Process) -> Step:
+def _insert_order(config: Config, rest: State, process: Process) -> Step[State]:
     """Insert the order, which names its delivery: only now it is accepted."""
     if rest.status:
         own = Process("cancel its own", process.delivery)
@@ -196,7 +193,7 @@ def _insert_order(config: Config, rest: State, process: Process) -> Step:
     return Step("the order is inserted", name(accepted, process.delivery))
 
 
-def _retry(config: Config, rest: State, process: Process) -> Step:
+def _retry(config: Config, rest: State, process: Process) -> Step[State]:
     """Start another retry round, which names its delivery."""
     if rest.status not in WITHOUT_SUCCESS or rest.round != process.round:
         own = Process("cancel its own", process.delivery)
@@ -207,7 +204,7 @@ def _retry(config: Config, rest: State, process: Process) -> Step:
     return Step("T11", name(retried, process.delivery) if process.delivery >= 0 else retried)
 
 
-def _settle(config: Config, rest: State, process: Process) -> Iterator[Step]:
+def _settle(config: Config, rest: State, process: Process) -> Iterator[Step[State]]:
     """Read the order, and decide what becomes of a delivery that waits."""
     index = process.delivery
     delivery = rest.deliveries[index]
@@ -244,7 +241,7 @@ def _write(rest: State, process: Process) -> State:
     return _next(rest, process)
 
 
-def _tell(config: Config, rest: State, process: Process) -> Iterator[Step]:
+def _tell(config: Config, rest: State, process: Process) -> Iterator[Step[State]]:
     """Read how the round has ended, tell it, and finish."""
     index = process.delivery
     delivery = rest.deliveries[index]

@@ -55,11 +55,8 @@ from tests.model.fan_in_state import (
     without,
     write_order,
 )
-from tests.model.search import Result, search
-from tests.model.search import Step as AnyStep
+from tests.model.search import Result, Step, search
 from tests.model.settle import SETTLE, continue_ended, settle
-
-Step = AnyStep[State]
 
 
 def check(config: Config) -> Result[State]:
@@ -90,14 +87,14 @@ def heal(config: Config, result: Result[State]) -> Result[State]:
     return Result(result.states, healed.broken, healed.trace)
 
 
-def steps(config: Config, state: State) -> Iterator[Step]:
+def steps(config: Config, state: State) -> Iterator[Step[State]]:
     """Yield all steps from a state."""
     yield from _tidied(config, _clients(config, state))
     yield from _tidied(config, _faults(state))
     yield from _steps_without_clients(config, state)
 
 
-def _steps_without_clients(config: Config, state: State) -> Iterator[Step]:
+def _steps_without_clients(config: Config, state: State) -> Iterator[Step[State]]:
     yield from _tidied(config, _workers(config, state))
     yield from _tidied(config, _sweeper_and_dead_letters(config, state))
     for process in dict.fromkeys(state.processes):
@@ -106,7 +103,7 @@ def _steps_without_clients(config: Config, state: State) -> Iterator[Step]:
         yield from _tidied(config, part(config, rest, process))
 
 
-def _tidied(config: Config, some: Iterator[Step]) -> Iterator[Step]:
+def _tidied(config: Config, some: Iterator[Step[State]]) -> Iterator[Step[State]]:
     for step in some:
         yield step._replace(state=tidy(config, step.state))
 
@@ -126,7 +123,7 @@ def _add(state: State, *processes: Process) -> State:
     return state._replace(processes=(*state.processes, *processes))
 
 
-def _clients(config: Config, state: State) -> Iterator[Step]:
+def _clients(config: Config, state: State) -> Iterator[Step[State]]:
     """Let the owner place, cancel and retry; each begins with its first write or read."""
     order = state.order
     may_start = len(state.processes) < config.actors
@@ -156,7 +153,7 @@ def _clients(config: Config, state: State) -> Iterator[Step]:
             yield Step(f"a message of {name} comes again", after)
 
 
-def _workers(config: Config, state: State) -> Iterator[Step]:
+def _workers(config: Config, state: State) -> Iterator[Step[State]]:
     """Let a worker run a prerequisite or the order."""
     may_start = len(state.processes) < config.actors
     for index, prerequisite in enumerate(state.prerequisites):
@@ -178,7 +175,7 @@ def _workers(config: Config, state: State) -> Iterator[Step]:
             yield Step(f"the order ends: {status}", write_order(state, Order(status)))
 
 
-def _claim(config: Config, state: State) -> Step:
+def _claim(config: Config, state: State) -> Step[State]:
     """Claim the order that a message names, or acknowledge the message."""
     state = state._replace(messages=state.messages - 1)
     order = state.order
@@ -197,7 +194,7 @@ def _claim(config: Config, state: State) -> Step:
     return Step("the order starts", started, broken)
 
 
-def _sweeper_and_dead_letters(config: Config, state: State) -> Iterator[Step]:
+def _sweeper_and_dead_letters(config: Config, state: State) -> Iterator[Step[State]]:
     """Let the sweeper or the dead-letter function read the order's row."""
     order = state.order
     may_start = len(state.processes) < config.actors
@@ -210,7 +207,7 @@ def _sweeper_and_dead_letters(config: Config, state: State) -> Iterator[Step]:
         yield Step("a message is dead: the order is read", _add(dead, process))
 
 
-def _faults(state: State) -> Iterator[Step]:
+def _faults(state: State) -> Iterator[Step[State]]:
     if not state.left.faults:
         return
     faulty = spend(state, "faults")
@@ -244,7 +241,7 @@ def _released(config: Config, state: State, index: int, status: str) -> State:
     return _end(config, state, index, status)
 
 
-def _own_steps(config: Config, rest: State, process: Process) -> Iterator[Step]:
+def _own_steps(config: Config, rest: State, process: Process) -> Iterator[Step[State]]:
     """Yield the steps that are not those of settling."""
     order = rest.order
     index = 0 if process.known[0] else 1

@@ -140,7 +140,9 @@ def end_prerequisite(state: State, index: int, status: str) -> State:
 
 def write_order(state: State, order: Order) -> State:
     """Write the order's row with a new fencing token, so that no process's token is current."""
-    processes = tuple(process._replace(mine=False) for process in state.processes)
+    processes = tuple(
+        process._replace(mine=False) if process.mine else process for process in state.processes
+    )
     return state._replace(order=order, processes=processes)
 
 
@@ -193,7 +195,9 @@ def _tidy_prerequisite(prerequisite: Prerequisite, is_open: bool) -> Prerequisit
     """Forget the history unless the order waits."""
     if prerequisite.status == CANCELLED:
         prerequisite = prerequisite._replace(status=FAILED)
-    return prerequisite if is_open else prerequisite._replace(ended=False, failed=False)
+    if is_open or not prerequisite.ended:
+        return prerequisite
+    return prerequisite._replace(ended=False, failed=False)
 
 
 def _swapped(processes: Iterable[Process]) -> tuple[Process, ...]:
@@ -202,8 +206,12 @@ def _swapped(processes: Iterable[Process]) -> tuple[Process, ...]:
 
 def _tidy_process(config: Config, process: Process) -> Process:
     """Forget what the process does not need: only GIVE_UP and T9 name the fencing token."""
-    pc, known, mine, current, then = process
+    pc, _, mine, current, _ = process
     settles = pc in ("settle", "read order")
     needs_fence = pc == "requeue" or (settles and config.when == "success")
     needs_round = settles and config.when == "end"
-    return Process(pc, known, mine or not needs_fence, current or not needs_round, then)
+    mine = mine or not needs_fence
+    current = current or not needs_round
+    if (mine, current) == (process.mine, process.current):
+        return process
+    return process._replace(mine=mine, current=current)

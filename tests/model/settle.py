@@ -31,13 +31,12 @@ from tests.model.fan_in_state import (
     waits_for,
     write_order,
 )
-from tests.model.search import Step as AnyStep
+from tests.model.search import Step
 
 SETTLE = ("read order", "settle", "ready", "send", "send first")
-Step = AnyStep[State]
 
 
-def settle(config: Config, rest: State, process: Process) -> Iterator[Step]:
+def settle(config: Config, rest: State, process: Process) -> Iterator[Step[State]]:
     """Yield the next call of a process that settles; `rest` is the state without the process."""
     if process.pc == "read order":
         yield _read_order(config, rest, process)
@@ -57,7 +56,7 @@ def continue_ended(rest: State, process: Process) -> State:
     return _go(rest, process, process.then, then="") if process.then else rest
 
 
-def _settle(config: Config, rest: State, process: Process) -> Iterator[Step]:
+def _settle(config: Config, rest: State, process: Process) -> Iterator[Step[State]]:
     """Read, join, then give up or release: each for what is known of the prerequisites."""
     for index, known in enumerate(process.known):
         prerequisite = rest.prerequisites[index]
@@ -90,7 +89,7 @@ def _value(config: Config, prerequisite: Prerequisite) -> str:
     return OPEN if prerequisite.names_order else TO_JOIN
 
 
-def _join(config: Config, rest: State, process: Process, index: int) -> Iterator[Step]:
+def _join(config: Config, rest: State, process: Process, index: int) -> Iterator[Step[State]]:
     """Add the order to a prerequisite's dependents, unless it is final by now (T17)."""
     prerequisite = rest.prerequisites[index]
     name = f"P{index + 1}"
@@ -112,7 +111,7 @@ def _join(config: Config, rest: State, process: Process, index: int) -> Iterator
         yield Step(f"T17: it joins {name}, the response is lost", repeated)
 
 
-def _give_up(config: Config, rest: State, process: Process) -> Step:
+def _give_up(config: Config, rest: State, process: Process) -> Step[State]:
     """Fail the order (T7). If its row has changed, settle again what is left."""
     is_pending = rest.order.status == PENDING
     if is_pending and (process.mine or config.mutation == "give up without the fence"):
@@ -129,7 +128,7 @@ def _give_up(config: Config, rest: State, process: Process) -> Step:
     return Step("T7 is refused", continue_ended(rest, process))
 
 
-def _release(config: Config, rest: State, process: Process) -> Iterator[Step]:
+def _release(config: Config, rest: State, process: Process) -> Iterator[Step[State]]:
     """Take what has ended out of waits_for (T18).
 
     Of what ended without success, only of the retry round that was read: it may be retried, and
@@ -169,7 +168,7 @@ def _after_release(config: Config, state: State, process: Process) -> State:
     return continue_ended(state, process)
 
 
-def _ready(config: Config, rest: State, process: Process) -> Iterator[Step]:
+def _ready(config: Config, rest: State, process: Process) -> Iterator[Step[State]]:
     """Let the order run now (T19), and send its message."""
     order = rest.order
     is_empty = not waits_for(rest) or config.mutation == "READY with waits_for"
@@ -184,7 +183,7 @@ def _ready(config: Config, rest: State, process: Process) -> Iterator[Step]:
     yield Step("T19: ready", after, broken)
 
 
-def _read_order(config: Config, rest: State, process: Process) -> Step:
+def _read_order(config: Config, rest: State, process: Process) -> Step[State]:
     """Read the order that waits for a prerequisite which ended without success."""
     index = 0 if process.known[0] else 1
     if is_waiting(rest.order) and rest.prerequisites[index].waited_for:
