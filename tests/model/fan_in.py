@@ -170,6 +170,9 @@ def _workers(config: Config, state: State) -> Iterator[Step[State]]:
                     yield Step(f"{name} ends: {status}", _end(config, state, index, status))
     if state.messages:
         yield _claim(config, state)
+        if config.mutation == "READY sets run_at to now":
+            refused = state._replace(messages=state.messages - 1)
+            yield Step("a worker whose clock is behind acknowledges the message", refused)
     if state.order.status == RUNNING:
         for status in (SUCCESS, FAILED):
             yield Step(f"the order ends: {status}", write_order(state, Order(status)))

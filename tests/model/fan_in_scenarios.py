@@ -59,6 +59,7 @@ _WEAKENED: dict[str, Config] = {
     "join takes the fence": _NO_SWEEPER,
     "message before READY": _NO_SWEEPER,
     "READY with waits_for": replace(_REQUESTS, when="end"),
+    "READY sets run_at to now": _NO_SWEEPER,
     "READY of any status": replace(_NO_SWEEPER, cancels=1),
     "release of any status": replace(_NO_SWEEPER, cancels=1),
     "release in any round": replace(_REQUESTS, when="end"),
