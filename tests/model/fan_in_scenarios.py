@@ -35,7 +35,7 @@ SCENARIOS: dict[str, AnyConfig] = {
     **_both("fan-in, three at once", Config(actors=3, repeats=1, strays=1)),
     **_both("fan-in, two faults and two sweeps", Config(faults=2, sweeps=2, repeats=1)),
     **_both("fan-in, cancel and retry", replace(_REQUESTS, faults=1)),
-    **_both("fan-in, three requests at once", replace(_REQUESTS, actors=3, repeats=1)),
+    **_both("fan-in, three requests at once", replace(_REQUESTS, actors=3, strays=1, sweeps=0)),
     **_both("fan-in, dead letters", replace(_DEAD_LETTERS, faults=1)),
     "deliveries, three at once": replace(_TWO_POSTS, actors=3, faults=2, sweeps=2),
     "deliveries, two retries": replace(_RETRY, retries=2),
