@@ -108,7 +108,7 @@ help: ## List the targets
 
 proof: proof-model proof-faults proof-mutants proof-recovery proof-soak fuzz ## Run all proofs below: model, faults, mutants, recovery, soak and fuzz (hours)
 
-proof-model: ## Check all interleavings of the state machine within bounds, and weakened ones (10 minutes)
+proof-model: ## Check all interleavings of the state machine within bounds, and weakened ones (15 minutes)
 	@$(PYTHON) dev/bootstrap.py requirements.txt
 	$(VENV) -m tests.model
 	$(VENV) -m tests.model --mutate
