@@ -151,7 +151,10 @@ def _ttl(table: str) -> str:
 
 
 def _tokens(table: str) -> int:
-    return int(aws.client("dynamodb").scan(TableName=table, Limit=1)["Count"])
+    page = aws.client("dynamodb").scan(  # other rows are webhook endpoints
+        TableName=table, FilterExpression="attribute_exists(sha256)"
+    )
+    return int(page["Count"])
 
 
 def _retention(group: str) -> int | None:
