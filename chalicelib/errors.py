@@ -23,6 +23,9 @@ OrderlineError
 ├── UnreadableOrder        an order's row can't be decoded by this version
 ├── ConditionFailed        the condition of a conditional write did not hold (`row`: the order)
 ├── SecretMissing          a declared secret is not stored
+├── DeliveryFailed         an attempt to deliver a webhook failed (`code`)
+│   ├── TryLater           the receiver asks for a pause (`seconds`)
+│   └── EndpointGone       the endpoint is disabled, or its receiver has just answered 410
 ├── NoJSON                 a value can't be written as JSON
 ├── TaskMistake            a task is declared wrongly, or uses what is not declared
 └── SettingMistake         an environment variable has an invalid value; raised at import
@@ -177,6 +180,39 @@ class ConditionFailed(OrderlineError):
 
 class SecretMissing(OrderlineError):
     """A declared secret is not stored; the message names it and the command that stores it."""
+
+
+class DeliveryFailed(OrderlineError):
+    """An attempt to deliver a webhook failed.
+
+    `code` is the kind of failure. Neither it nor the message names an address or repeats what the
+    receiver said, so that nobody can explore a network through us.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class TryLater(DeliveryFailed):
+    """The receiver asks that the next attempt comes after a pause of `seconds`."""
+
+    def __init__(self, status: int, seconds: int) -> None:
+        super().__init__(
+            "receiver_refused", f"the receiver answered {status} and asks to wait {seconds} s"
+        )
+        self.seconds = seconds
+
+
+class EndpointGone(DeliveryFailed):
+    """The endpoint gets no deliveries any more; another attempt can't help."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "endpoint_gone",
+            "the endpoint is disabled, because its receiver answered 410 Gone; to use it again:"
+            " python -m dev webhook remove, then add",
+        )
 
 
 class NoJSON(OrderlineError):

@@ -30,6 +30,7 @@ from chalicelib.ids import key_of
 from chalicelib.orders import Order
 from chalicelib.table import slots, transitions
 from chalicelib.table.items import decode_order
+from chalicelib.webhooks import endpoints
 from testkit import signed, template
 from testkit.clock import Clock
 from testkit.events import LambdaContext, record, scheduled
@@ -277,6 +278,7 @@ def running(**parameters: int) -> Iterator[Cloud]:
     environment = {"AWS_ENDPOINT_URL": "", "AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}
     with patch.dict("os.environ", environment), mock_aws(), clock.installed():
         auth.forget()
+        endpoints.forget()
         secrets.forget()
         slots.forget()
         with signed.installed():

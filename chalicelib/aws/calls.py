@@ -79,6 +79,34 @@ class GetParameterResult(TypedDict):
     Parameter: Parameter
 
 
+class _PutOfTransaction(TypedDict):
+    TableName: str
+    Item: Item
+    ConditionExpression: str
+
+
+class _UpdateOfTransaction(TypedDict):
+    TableName: str
+    Key: Item
+    UpdateExpression: str
+    ExpressionAttributeNames: dict[str, str]
+    ExpressionAttributeValues: Item
+
+
+class _DeleteOfTransaction(TypedDict):
+    TableName: str
+    Key: Item
+    ConditionExpression: str
+
+
+class TransactItem(TypedDict, total=False):
+    """One write of a transaction: it has one of these members."""
+
+    Put: _PutOfTransaction
+    Update: _UpdateOfTransaction
+    Delete: _DeleteOfTransaction
+
+
 class DynamoDB(Protocol):
     """The client of the tables."""
 
@@ -128,6 +156,8 @@ class DynamoDB(Protocol):
     ) -> QueryResult: ...
 
     def batch_get_item(self, *, RequestItems: dict[str, Reading]) -> BatchGetItemResult: ...
+
+    def transact_write_items(self, *, TransactItems: list[TransactItem]) -> object: ...
 
 
 class MessageAttribute(TypedDict):

@@ -14,10 +14,13 @@ INTERNAL = {
     "ConditionFailed",
     "CallFailed",
     "CallRefused",
+    "DeliveryFailed",
+    "EndpointGone",
     "NoJSON",
     "SecretMissing",
     "SettingMistake",
     "TaskMistake",
+    "TryLater",
 }
 
 
