@@ -5,7 +5,7 @@ export GOAL = $(firstword $(MAKECMDGOALS))
 
 RUN = requirements/local.txt client requirements/own.in
 TEST = $(RUN) requirements.txt requirements/parallel.txt requirements/image.txt requirements/fuzz.txt requirements/browser.txt \
-	requirements/openapi.txt requirements/examples.txt
+	requirements/openapi.txt requirements/examples.txt requirements/webhooks.txt
 CHECK = $(TEST) requirements/check.txt
 
 # The variables that `. .local/env` sets in a shell, which must not affect the tests
@@ -81,6 +81,7 @@ lock: ## Compile all lock files from requirements/*.in; UPGRADE=--upgrade takes 
 	$(COMPILE) $(UPGRADE) requirements/parallel.in -o requirements/parallel.txt
 	$(COMPILE) $(UPGRADE) requirements/openapi.in -o requirements/openapi.txt
 	$(COMPILE) $(UPGRADE) requirements/examples.in -o requirements/examples.txt
+	$(COMPILE) $(UPGRADE) requirements/webhooks.in -o requirements/webhooks.txt
 	PATH="$(CURDIR)/.venv/bin:$$PATH" npm install --package-lock-only --prefix tests/acceptance/openapi
 	PATH="$(CURDIR)/.venv/bin:$$PATH" npm install --package-lock-only --prefix dev/typescript
 	@$(MAKE) --no-print-directory lock-own

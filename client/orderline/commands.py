@@ -14,7 +14,16 @@ from typing import Any
 
 import click
 
-from orderline import NotReachable, Order, Orderline, connect, file_commands, inputs, terminal
+from orderline import (
+    NotReachable,
+    Order,
+    Orderline,
+    connect,
+    file_commands,
+    inputs,
+    terminal,
+    webhook_commands,
+)
 
 FAILED = 1
 WATCH_S = 2
@@ -194,6 +203,7 @@ def tasks(client: Orderline, as_json: bool) -> None:
 
 
 main.add_command(file_commands.get_file)
+main.add_command(webhook_commands.webhook)
 
 
 def _follow(client: Orderline, order: Order, as_json: bool) -> None:
