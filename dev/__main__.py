@@ -17,6 +17,7 @@ from dev.packaging import PackageError
 if TYPE_CHECKING:
     from dev.secrets import Deployed, Laptop
     from dev.tokens import Tokens
+    from dev.webhooks import Webhooks
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -56,11 +57,12 @@ def _stack_options(command: Callable[..., None]) -> Callable[..., None]:
 
 @contextmanager
 def _tokens(stack: str | None, stage: str | None) -> Iterator[Tokens]:
-    from dev.tokens import TokenError, Tokens
+    from dev.tokens import Tokens
+    from dev.tokens_table import TableError
 
     try:
         yield Tokens.of_stack(stack, stage)
-    except (TokenError, ValueError) as error:
+    except (TableError, ValueError) as error:
         raise click.ClickException(str(error)) from error
 
 
@@ -117,6 +119,101 @@ def revoke_token(token_id: str, stack: str | None, stage: str | None) -> None:
             f"Revoked {token_id} of {revoked.owner}."
             " Functions may cache the token for up to a minute."
         )
+
+
+@main.group()
+def webhook() -> None:
+    """Manage webhook endpoints: URLs that hear of the end of an owner's orders.
+
+    The commands use the local stack unless --stage or --stack names a deployed one.
+    """
+
+
+def _endpoint_options(command: Callable[..., None]) -> Callable[..., None]:
+    command = click.option(
+        "--name",
+        default="main",
+        show_default=True,
+        help="Name of the endpoint; orders ask for it by this name.",
+    )(_stack_options(command))
+    return click.option("--owner", required=True, help="Owner of the orders.")(command)
+
+
+@contextmanager
+def _webhooks(stack: str | None, stage: str | None) -> Iterator[Webhooks]:
+    from chalicelib.errors import DeliveryFailed
+    from dev.tokens_table import TableError, connect
+    from dev.webhooks import Webhooks
+
+    try:
+        yield Webhooks(connect(stack, stage))
+    except (TableError, DeliveryFailed, ValueError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+@webhook.command("add")
+@click.option(
+    "--url",
+    required=True,
+    help="Where to send: https://..., on a laptop also http://127.0.0.1:PORT.",
+)
+@click.option("--all", "hears_all", is_flag=True, help="Tell it of every order of the owner.")
+@_endpoint_options
+def add_webhook(
+    owner: str, name: str, url: str, hears_all: bool, stack: str | None, stage: str | None
+) -> None:
+    """Register an endpoint; its signing secret is shown only once."""
+    with _webhooks(stack, stage) as webhooks:
+        endpoint = webhooks.add(owner, url, name, hears_all)
+        click.echo(endpoint.secrets[0].text)
+        click.echo(
+            f"Registered the endpoint {name} of {owner} in {webhooks.connection.stack}. Its signing"
+            " secret is shown only once; the receiver needs it to verify deliveries.",
+            err=True,
+        )
+
+
+@webhook.command("list")
+@_stack_options
+def list_webhooks(stack: str | None, stage: str | None) -> None:
+    """List all endpoints: owner, name, state and URL; never a secret."""
+    from dev.webhooks import state
+
+    with _webhooks(stack, stage) as webhooks:
+        for each in webhooks.all():
+            click.echo(f"{each.owner:<20}  {each.name:<20}  {state(each):<28}  {each.url}")
+
+
+@webhook.command("rotate")
+@_endpoint_options
+def rotate_webhook(owner: str, name: str, stack: str | None, stage: str | None) -> None:
+    """Give an endpoint a new signing secret; the one before signs beside it for 24 hours."""
+    with _webhooks(stack, stage) as webhooks:
+        click.echo(webhooks.rotate(owner, name).secrets[0].text)
+        click.echo(
+            "The new signing secret is shown only once. Deliveries are signed with both for 24"
+            " hours; give the receiver the new one by then.",
+            err=True,
+        )
+
+
+@webhook.command("remove")
+@_endpoint_options
+def remove_webhook(owner: str, name: str, stack: str | None, stage: str | None) -> None:
+    """Remove an endpoint with its signing secret."""
+    with _webhooks(stack, stage) as webhooks:
+        webhooks.remove(owner, name)
+        click.echo(f"Removed {name} of {owner}. Functions may use it for up to a minute.")
+
+
+@webhook.command("test")
+@_endpoint_options
+def test_webhook(owner: str, name: str, stack: str | None, stage: str | None) -> None:
+    """Send an event of the type webhook.test from this machine, and print the answer."""
+    with _webhooks(stack, stage) as webhooks:
+        status = webhooks.test(owner, name)
+        click.echo(f"The receiver answered {status}.")
+        sys.exit(0 if 200 <= status < 300 else 1)
 
 
 @main.group()

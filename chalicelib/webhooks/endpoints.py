@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 NAME = re.compile(r"[a-z0-9-]{1,40}")
 """Names of owners and of their endpoints; none has a #, which separates them in a key."""
+PREFIX = "hook#"
+"""Begins the key of every endpoint, and of no other row."""
 ROTATION_S = 86_400
 """Seconds that a signing secret stays valid after its rotation."""
 _CACHE_TTL: Micros = 60 * SECOND
@@ -249,7 +251,7 @@ def _registry() -> Registry:
 
 
 def _key(owner: str, name: str) -> Item:
-    return {"pk": {"S": f"hook#{owner}#{name}"}}
+    return {"pk": {"S": f"{PREFIX}{owner}#{name}"}}
 
 
 def _names_key(owner: str) -> Item:
