@@ -38,12 +38,16 @@ class NewOrder:
     """Ids of the orders that it waits for."""
     when: str = "success"
     """How those must end: `success`, or `end` for any end."""
+    notify: tuple[str, ...] = ()
+    """Names of the webhook endpoints to tell of its end."""
 
     def fingerprint(self) -> str:
         """Return a hash that is equal for equal requests, whatever the order of their members."""
         request = [self.task, self.input, self.delay_s, self.run_at]
         if self.after:
             request += [self.after, self.when]
+        if self.notify:
+            request.append({"notify": self.notify})
         return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:32]
 
 
@@ -94,6 +98,7 @@ def build(
         after=new_order.after or None,
         when=new_order.when if new_order.after else None,
         waits_for=waits_for,
+        notify=new_order.notify or None,
         parent=parent.id if parent else None,
         depth=depth,
     )

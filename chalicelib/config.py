@@ -271,6 +271,11 @@ def _snapshot() -> _Snapshot:
     return _last
 
 
+def webhooks_on() -> bool:
+    """Return True if webhooks are switched on: then they have their lane."""
+    return WEBHOOKS_LANE in settings().timeouts
+
+
 def settings() -> Settings:
     """Return the settings of the current environment. Raises SettingMistake if one is not valid."""
     return _snapshot().settings

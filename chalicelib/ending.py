@@ -16,6 +16,8 @@ from chalicelib.errors import ConditionFailed, Unavailable
 from chalicelib.orders import Failure, Order, Status
 from chalicelib.table import batch_get, fan_in, stops, transitions
 from chalicelib.tasks import lane_of
+from chalicelib.webhooks import rounds
+from chalicelib.webhooks.rounds import DELIVER
 
 MAX_DIRECT_DEPTH = 10  # orders in a chain before the sweeper sends the next one
 # After it, a prerequisite without a row counts as gone; it is longer than any request takes
@@ -117,23 +119,61 @@ def _settle(
         pending = order.waits_for & {only} if only else order.waits_for
         if not order.waiting or (order.waits_for and not pending):
             return order
+        if not order.waits_for:  # a crash came between the last release and this
+            return _make_ready(order, send)
         if prerequisites is None:
             prerequisites = batch_get.orders(order.owner, pending)
-        over, error = _look(order, pending, prerequisites)
         try:
-            if error is None and over:
-                return _release(order.key, over, order.retry_round, send) or order
-            if error is None:
-                return order if order.waits_for else _make_ready(order, send)
-            failed = transitions.give_up(order, error)
+            if order.task == DELIVER:
+                return _settle_delivery(order, prerequisites, send)
+            return _settle_with(order, pending, prerequisites, send)
         except ConditionFailed as refusal:  # another prerequisite ended meanwhile
             if refusal.row is None:
                 return order
             order, prerequisites = refusal.row, None
-        else:
-            log(failed)
-            return failed
     raise Unavailable("the order keeps changing; try again")
+
+
+def _settle_with(
+    order: Order, pending: Iterable[str], prerequisites: Mapping[str, Order], send: bool
+) -> Order:
+    """Join, release or fail an order by its prerequisites as they are.
+
+    Raises ConditionFailed if it is to fail, and has changed.
+    """
+    over, error = _look(order, pending, prerequisites)
+    if error:
+        failed = transitions.give_up(order, error)
+        log(failed)
+        return failed
+    if over:
+        return _release(order.key, over, order.retry_round, send) or order
+    return order
+
+
+def _settle_delivery(delivery: Order, rows: Mapping[str, Order], send: bool) -> Order:
+    """Release a delivery once the round that it tells of has ended.
+
+    One that its order does not name is cancelled, but not before the request that placed it must
+    have ended: it may be about to name it. Raises ConditionFailed if it has changed.
+    """
+    (order_id,) = delivery.waits_for
+    row = rows.get(order_id)
+    if row and rounds.is_named(delivery, row):
+        if not rounds.has_ended(delivery, row):
+            return delivery
+        released = _release(delivery.key, delivery.waits_for, delivery.retry_round, send)
+        return released or delivery
+    if _is_fresh(delivery):
+        return delivery
+    cancelled = transitions.cancel(delivery)
+    log(cancelled)
+    return cancelled
+
+
+def _is_fresh(order: Order) -> bool:
+    """Return True while the request that placed an order may still be running."""
+    return clock.now() - order.created_at <= GONE_AFTER_S * SECOND
 
 
 def _look(
@@ -145,7 +185,7 @@ def _look(
         row = prerequisites.get(id)
         row = _join(row, order.id) if row else None
         if row is None:
-            if clock.now() - order.created_at > GONE_AFTER_S * SECOND:
+            if not _is_fresh(order):
                 message = f"the order {id}, for which this one waits, does not exist any more"
                 return frozenset(over), orders.failure(order, "prerequisite_gone", message)
         elif row.status.final:

@@ -98,15 +98,6 @@ TRANSITIONS = (
 )
 
 
-class Success(Struct, frozen=True):
-    """The outcome of an attempt whose task returned."""
-
-    result: str | None
-    """JSON text of what the task returned; None if it is in a file."""
-    result_file: str | None = None
-    """Id of the file with a large result."""
-
-
 class Failure(Struct, frozen=True):
     """The outcome of an attempt that failed, and an order's error."""
 
@@ -118,10 +109,8 @@ class Failure(Struct, frozen=True):
     """Number of attempts that had started in the retry round."""
     transient: bool = False
     """True if another attempt may succeed. Not stored: only the worker decides by it."""
-
-
-class Stop(Struct, frozen=True):
-    """The outcome of an attempt whose task heard that it is to stop."""
+    retry_after_s: int = 0
+    """Shortest time until that attempt, in seconds. Not stored."""
 
 
 class Attempt(Struct, frozen=True):
@@ -144,6 +133,17 @@ class Progress(Struct, frozen=True):
     """How much is done, from 0 to 100."""
     word: str
     """What is being done, at most 100 characters; may be empty."""
+
+
+class End(Struct, frozen=True):
+    """The end of a retry round."""
+
+    round: int
+    """Its number."""
+    status: str
+    """The status that it ended with."""
+    at: Micros
+    """Time of the end."""
 
 
 class Order(Struct, frozen=True):
@@ -223,6 +223,10 @@ class Order(Struct, frozen=True):
     """Those that it still waits for. Set by place and retry, reduced by release."""
     dependents: frozenset[str] = frozenset()
     """Ids of the orders that wait, or waited, for this one. Increased by join."""
+    notify: tuple[str, ...] | None = None
+    """Names of the webhook endpoints that it asked to tell of its end. Set by place."""
+    past_ends: tuple[End, ...] | None = None
+    """Ends of the latest rounds before this one, if deliveries tell of them. Set by retry."""
     parent: str | None = None
     """Id of the order whose task placed this one; None: not a follow-up. Set by place."""
     follow_ups: tuple[str, ...] = ()
@@ -270,10 +274,12 @@ def start_of_slots(now: Micros) -> Micros:
     return now - START_WITHIN_S * SECOND
 
 
-def failure(order: Order, code: str, message: str, transient: bool = False) -> Failure:
+def failure(
+    order: Order, code: str, message: str, transient: bool = False, retry_after_s: int = 0
+) -> Failure:
     """Build a failure of the order: its message shortened, and without lone surrogates."""
     text = message.encode("utf-8", "replace").decode()[:MAX_MESSAGE]
-    return Failure(code, text, order.attempts, transient)
+    return Failure(code, text, order.attempts, transient, retry_after_s)
 
 
 def terminal_error(order: Order, now: Micros, max_age_s: int) -> Failure | None:

@@ -8,6 +8,7 @@ from chalicelib import ids
 from chalicelib.errors import InvalidPrerequisite
 from chalicelib.orders import Order, Status
 from chalicelib.table import batch_get
+from chalicelib.webhooks.rounds import DELIVER
 
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
 MAX_AFTER = batch_get.LIMIT
@@ -30,6 +31,8 @@ def check(owner: str, after: Sequence[str]) -> dict[str, Order]:
     for n, id in enumerate(after):
         if id not in found:
             raise InvalidPrerequisite(f"no order of yours has the id {id[:40]!r}", f"/after/{n}")
+        if found[id].task == DELIVER:  # its function has no right to send messages
+            raise InvalidPrerequisite(f"the order {id} delivers a webhook", f"/after/{n}")
         if len(found[id].dependents) >= MAX_DEPENDENTS:
             raise InvalidPrerequisite(
                 f"{MAX_DEPENDENTS} orders wait for {id} already; let one order wait for it, and"
@@ -42,6 +45,19 @@ def check(owner: str, after: Sequence[str]) -> dict[str, Order]:
 def unmet(after: Sequence[str], when: str, rows: Mapping[str, Order]) -> frozenset[str]:
     """Return those of the ids whose orders have not ended as they must."""
     return frozenset(id for id in after if id not in rows or not _is_met(rows[id], when))
+
+
+def of_retry(order: Order) -> tuple[frozenset[str], dict[str, Order]]:
+    """Return what an order must wait for again, and the rows of its prerequisites.
+
+    A delivery waits in any case: `settle` knows which end it tells of. Raises Unavailable.
+    """
+    if order.after is None:
+        return frozenset(), {}
+    rows = batch_get.orders(order.owner, order.after)
+    if order.task == DELIVER:
+        return frozenset(order.after), rows
+    return unmet(order.after, order.when or "", rows), rows
 
 
 def _is_met(row: Order, when: str) -> bool:

@@ -11,7 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from chalicelib import clock, ending, ids, logs, orders, prerequisites
+from msgspec.structs import replace
+
+from chalicelib import clock, ending, ids, logs, notify, orders, prerequisites
 from chalicelib.building import NewOrder, build, renew_files, with_slot
 from chalicelib.dispatch import Dispatch, plan
 from chalicelib.errors import (
@@ -26,11 +28,13 @@ from chalicelib.errors import (
     NotFound,
     NotRetryable,
     Unavailable,
+    UnknownTask,
 )
 from chalicelib.execution.signature import as_json
 from chalicelib.orders import UNKNOWN, Order, Status
-from chalicelib.table import batch_get, stops, transitions
-from chalicelib.tasks import find
+from chalicelib.table import retries, stops, transitions
+from chalicelib.tasks import find, known
+from chalicelib.webhooks.rounds import DELIVER
 
 _MAX_CANCEL_TRIES = 4
 
@@ -53,6 +57,8 @@ def place(owner: str, new_order: NewOrder, parent: Order | None = None) -> Place
     InvalidPrerequisite, FileMissing, TooLarge, KeyReused; Unavailable if it is unknown whether the
     row was written.
     """
+    if new_order.task == DELIVER:
+        raise UnknownTask(DELIVER, list(known()))
     try:
         rows = prerequisites.check(owner, new_order.after)
         order, dispatch = build(owner, new_order, parent, rows)
@@ -60,14 +66,20 @@ def place(owner: str, new_order: NewOrder, parent: Order | None = None) -> Place
         if accepted := _accepted_before(owner, new_order):
             return accepted
         raise
-    if per_minute := find(order.task).per_minute:
-        # A parent's later attempt repeats its follow-ups, which would waste their slots
-        repeated = parent is not None and (parent.attempts > 1 or parent.retry_round > 0)
-        if repeated and (accepted := _accepted_before(owner, new_order)):
-            return accepted
+    per_minute = find(order.task).per_minute
+    names = notify.check(owner, order.task, new_order.notify)
+    # A parent's later attempt repeats its follow-ups, which would waste slots and deliveries
+    repeated = parent is not None and (parent.attempts > 1 or parent.retry_round > 0)
+    if repeated and (per_minute or names) and (accepted := _accepted_before(owner, new_order)):
+        return accepted
+    deliveries = notify.place(order, names, 0)
+    if per_minute:
         order, dispatch = with_slot(order, dispatch, per_minute)
+    order = replace(order, dependents=notify.ids_of(deliveries))
     stored = transitions.insert(order)
     replayed = stored.fence != order.fence
+    if replayed:
+        notify.withdraw(deliveries)
     if not replayed:
         logs.event("order_accepted", order=order.id, task=order.task)
         _send(order, dispatch)
@@ -150,13 +162,16 @@ def retry(owner: str, order_id: str) -> Order:
     if order.status not in orders.RETRY.sources:
         raise NotRetryable(order.status.value)
     renew_files(order, find(order.task))
-    rows = batch_get.orders(owner, order.after) if order.after else {}
-    waits_for = prerequisites.unmet(order.after or (), order.when or "", rows)
+    waits_for, rows = prerequisites.of_retry(order)
+    deliveries = notify.place(
+        order, notify.of(owner, order.task, order.notify or ()), order.retry_round + 1
+    )
     run_at = None if order.after else order.run_at
     dispatch = plan(order.id, clock.now(), UNKNOWN if waits_for else run_at)
     try:
-        retried = transitions.retry(order, dispatch, waits_for)
+        retried = retries.retry(order, dispatch, waits_for, notify.ids_of(deliveries))
     except ConditionFailed as refusal:
+        notify.withdraw(deliveries)
         raise NotRetryable((refusal.row or order).status.value) from None
     if retried.waiting:
         return _settled(retried, rows)

@@ -79,7 +79,9 @@ class Task:
         return isinstance(error, self.retry_on) and not isinstance(error, self.no_retry_on)
 
 
-def built_in(name: str, **options: Any) -> Callable[[Function], Function]:
+def built_in(
+    name: str, lane: str = config.DEFAULT_LANE, **options: Any
+) -> Callable[[Function], Function]:
     """Register a task of Orderline's own, which no list of tasks has.
 
     The dot in `orderline.<name>` keeps it apart from every name of a function.
@@ -87,7 +89,7 @@ def built_in(name: str, **options: Any) -> Callable[[Function], Function]:
 
     def register(function: Function) -> Function:
         _registry[f"{_BUILT_IN}{name}"] = replace(
-            _declare(function, **options), name=f"{_BUILT_IN}{name}"
+            _declare(function, **options), name=f"{_BUILT_IN}{name}", lane=lane
         )
         return function
 
@@ -156,13 +158,19 @@ def find(name: str) -> Task:
 
 
 def lane_of(name: str) -> str:
-    """Return the lane of a task; the default lane for one that this version doesn't have."""
-    return _registry[name].lane if name in _registry else config.DEFAULT_LANE
+    """Return the lane of a task; the default lane if this version lacks the task or its lane."""
+    lane = _registry[name].lane if name in _registry else config.DEFAULT_LANE
+    return lane if lane in config.settings().timeouts else config.DEFAULT_LANE
 
 
 def known() -> Mapping[str, Task]:
     """Return all tasks but Orderline's own, by name in alphabetical order."""
-    return {name: _registry[name] for name in sorted(_registry) if not name.startswith(_BUILT_IN)}
+    return {name: _registry[name] for name in sorted(_registry) if not is_built_in(name)}
+
+
+def is_built_in(name: str) -> bool:
+    """Return True if the task is one of Orderline's own."""
+    return name.startswith(_BUILT_IN)
 
 
 def exists(name: str) -> bool:

@@ -19,20 +19,23 @@ from chalicelib import clock, config, ending, logs, orders, queue
 from chalicelib.clock import SECOND, Micros, ceil_div
 from chalicelib.errors import (
     ConditionFailed,
+    DeliveryFailed,
     FileUnavailable,
     InvalidInput,
     NoJSON,
+    TryLater,
     UnknownTask,
 )
 from chalicelib.execution.context import Context, Stopped
+from chalicelib.execution.outcome import Stop, Success
 from chalicelib.execution.time_limit import TimeLimit, deadline
 from chalicelib.files import OrderFiles
-from chalicelib.functions import rate
+from chalicelib.functions import deliveries, rate  # noqa: F401  registers the task
 from chalicelib.functions.actions import OrderActions
-from chalicelib.orders import Failure, Order, Stop, Success
+from chalicelib.orders import Failure, Order
 from chalicelib.queue import Ack, Keep, Message
 from chalicelib.table import stops, transitions
-from chalicelib.tasks import Task, find
+from chalicelib.tasks import Task, find, lane_of
 
 MARGIN_S = 0.6  # reserved for the finish, between the task's time limit and Lambda's own
 LEASE_MARGIN_S = 2  # maximum difference between two workers' clocks
@@ -63,8 +66,9 @@ def _process_message(
         # A newer worker may know the task: during a deploy old and new workers run side by side
         delay_s = min(60, 5 * 2 ** (message.receives - 1))
         return Keep(delay_s, "unknown_task_or_version")
-    if task.lane != config.settings().lane:  # it has moved while this message waited
-        queue.forward(message, task.name, task.lane)
+    lane = lane_of(task.name)
+    if lane != config.settings().lane:  # it has moved while this message waited
+        queue.forward(message, task.name, lane)
         return Ack()
     if needed_s:
         needed_s = task.timeout_s or needed_s
@@ -191,6 +195,7 @@ def _success(order: Order, result: str, files: OrderFiles) -> Success | Failure:
 def _failure(order: Order, task: Task, limit_s: float, error: BaseException) -> Failure:
     """Return the failure that an error of the attempt means."""
     transient = False
+    retry_after_s = 0
     match error:
         case TimeLimit():
             code = "time_limit"
@@ -206,11 +211,16 @@ def _failure(order: Order, task: Task, limit_s: float, error: BaseException) -> 
         case InvalidInput():
             code = "invalid_input"
             sentence = f"{error} ({error.pointer})"
+        case DeliveryFailed():
+            code = error.code
+            sentence = str(error)
+            transient = task.retries(error)
+            retry_after_s = error.seconds if isinstance(error, TryLater) else 0
         case _:
             code = "task_error"
             sentence = _describe(error)
             transient = task.retries(error)
-    return orders.failure(order, code, sentence, transient)
+    return orders.failure(order, code, sentence, transient, retry_after_s)
 
 
 def _backoff(order: Order, task: Task, outcome: Success | Failure | Stop) -> Micros | None:
@@ -219,7 +229,8 @@ def _backoff(order: Order, task: Task, outcome: Success | Failure | Stop) -> Mic
         case Failure(transient=True) if order.attempts < order.max_attempts:
             # Full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
             max_backoff_s = min(task.max_backoff_s, task.backoff_s * 2 ** (order.attempts - 1))
-            return int(random.uniform(0, max_backoff_s) * SECOND)
+            backoff_s = random.uniform(0, max_backoff_s)
+            return int(max(backoff_s, outcome.retry_after_s) * SECOND)
     return None
 
 

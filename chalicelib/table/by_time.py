@@ -80,7 +80,9 @@ def page(
         fits: list only orders for which this returns True
     """
     max_keys = MAX_KEYS_PER_PAGE if task or fits else limit
-    keys = _newest_keys(owner, after or _NEWEST, max_keys + 1)  # one more: is there a next page?
+    keys = _newest_keys(
+        owner, task, after or _NEWEST, max_keys + 1
+    )  # one more: is there a next page?
     found: list[Order] = []
     chosen = [key for key in keys[:max_keys] if task in (None, key.task)]
     for chunk in _split(chosen, first=batch_get.LIMIT if fits else limit):
@@ -92,9 +94,9 @@ def page(
     return Page(found, keys[max_keys - 1].sort_key if len(keys) > max_keys else None)
 
 
-def _newest_keys(owner: str, before: str, limit: int) -> list[_Key]:
+def _newest_keys(owner: str, task: str | None, before: str, limit: int) -> list[_Key]:
     """Return the newest keys below a sort key, merged over all shards."""
-    shards = [_query_shard(shard, before, limit) for shard in time_shards(owner)]
+    shards = [_query_shard(shard, before, limit) for shard in time_shards(owner, task)]
     return list(heapq.merge(*shards, key=lambda key: key.sort_key, reverse=True))[:limit]
 
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from chalicelib import config
 from chalicelib.errors import UnreadableOrder
-from chalicelib.orders import Attempt, Failure, Order, Progress, Status
+from chalicelib.orders import Attempt, End, Failure, Order, Progress, Status
+from chalicelib.webhooks.rounds import DELIVER
 
 Item = dict[str, dict[str, Any]]
 """A row, or values by placeholder, in DynamoDB's wire format."""
@@ -62,6 +63,10 @@ def _history(attempts: list[Values]) -> tuple[Attempt, ...]:
     )
 
 
+def _ends(entries: list[Values]) -> tuple[End, ...]:
+    return tuple(End(entry["round"], entry["status"], entry["at"]) for entry in entries)
+
+
 def _progress(members: Values) -> Progress:
     return Progress(members["percent"], members["word"])
 
@@ -74,6 +79,8 @@ _BUILDERS: dict[str, Callable[[Any], Any]] = {
     "progress": _progress,
     "follow_ups": tuple,
     "after": tuple,
+    "notify": tuple,
+    "past_ends": _ends,
 }
 
 
@@ -82,16 +89,19 @@ def time_key(order: Order) -> str:
     return f"{order.created_at:016d}#{order.id}"
 
 
-def time_shards(owner: str) -> list[str]:
-    """Return the partition keys of by_time that hold an owner's orders.
+def time_shards(owner: str, task: str | None = None) -> list[str]:
+    """Return the partition keys of by_time that hold an owner's orders, for a list by `task`.
 
-    A row keeps the shard that it was created with, so LIST_SHARDS may grow, but never shrink.
+    Deliveries of webhooks have their own: only a list of that task has them. A row keeps the shard
+    that it was created with, so LIST_SHARDS may grow, but never shrink.
     """
-    return [f"{owner}#{shard}" for shard in range(config.settings().list_shards)]
+    prefix = f"{owner}#deliveries" if task == DELIVER else owner
+    return [f"{prefix}#{shard}" for shard in range(config.settings().list_shards)]
 
 
 def _time_shard(order: Order) -> str:
-    return time_shards(order.owner)[zlib.crc32(order.id.encode()) % config.settings().list_shards]
+    shards = time_shards(order.owner, order.task)
+    return shards[zlib.crc32(order.id.encode()) % len(shards)]
 
 
 def encode(value: Any) -> dict[str, Any]:
@@ -113,7 +123,7 @@ def encode(value: Any) -> dict[str, Any]:
     return encode(_members(value))
 
 
-def _members(value: Failure | Attempt | Progress) -> Values:
+def _members(value: Failure | Attempt | End | Progress) -> Values:
     """Return the members of the map that holds a value of an order."""
     match value:
         case Attempt(start, end, code, unknown):
@@ -121,6 +131,8 @@ def _members(value: Failure | Attempt | Progress) -> Values:
             return {name: member for name, member in members.items() if member is not None}
         case Failure(code, message, attempt):
             return {"code": code, "message": message, "attempt": attempt}
+        case End(round, status, at):
+            return {"round": round, "status": status, "at": at}
         case Progress(percent, word):
             return {"percent": percent, "word": word}
         case _:

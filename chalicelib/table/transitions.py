@@ -17,7 +17,6 @@ from chalicelib.orders import Attempt, Failure, Order, Progress, Status, Transit
 from chalicelib.table.conditional_write import end, put, update
 from chalicelib.table.items import Values, decode_order, encode
 
-_OUTCOME = ("result", "result_file", "error", "progress")
 NOT_HELD = "(attribute_not_exists(lease_until) OR lease_until < :now)"
 
 
@@ -228,37 +227,6 @@ def postpone(current: Order, dispatch: Dispatch) -> Order:
         NOT_HELD,
         {":now": now},
         sets={"check_at": dispatch.check_at, "check_shard": dispatch.check_shard},
-    )
-
-
-def retry(current: Order, dispatch: Dispatch, waits_for: frozenset[str] = frozenset()) -> Order:
-    """Start another retry round for the order's owner; it may have to wait for others again.
-
-    Raises ConditionFailed if the order is no longer FAILED or CANCELLED in its current round.
-    """
-    now = clock.now()
-    wait: Values = {"waits_for": waits_for, "run_at": orders.UNKNOWN} if waits_for else {}
-    if current.after and not waits_for:  # it may have been cancelled while it waited
-        wait = {"run_at": now}
-    released = () if waits_for else ("waits_for",)
-    return update(
-        current.key,
-        orders.RETRY,
-        now,
-        "retry_round = :retry_round AND expires_at > :now_s",
-        {":retry_round": current.retry_round, ":now_s": now // clock.SECOND},
-        sets={
-            "attempts": 0,
-            "requeue_count": 0,
-            "retry_round": current.retry_round + 1,
-            "round_started_at": now,
-            "check_at": dispatch.check_at,
-            "check_shard": dispatch.check_shard,
-            "history": list(current.history[-orders.MAX_HISTORY :]),
-            **wait,
-        },
-        # In its old slot, another attempt could start in the same minute
-        removes=("slot_at", "stop_at", "expires_at", "lease_until", *_OUTCOME, *released),
     )
 
 

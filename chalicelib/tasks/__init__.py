@@ -17,7 +17,15 @@ import os
 from chalicelib import config, secrets
 from chalicelib.execution.context import Context, Done, Stopped
 from chalicelib.execution.file import File, limits
-from chalicelib.execution.registry import Task, exists, find, known, lane_of, task
+from chalicelib.execution.registry import (
+    Task,
+    exists,
+    find,
+    is_built_in,
+    known,
+    lane_of,
+    task,
+)
 from chalicelib.execution.together import TOGETHER
 
 __all__ = [
@@ -29,6 +37,7 @@ __all__ = [
     "Task",
     "exists",
     "find",
+    "is_built_in",
     "known",
     "lane_of",
     "limits",

@@ -50,6 +50,10 @@ class NewOrder(Struct, forbid_unknown_fields=True):
         Literal["success", "end"] | UnsetType,
         Meta(description="How they must end; `end`: in any way. Default: success"),
     ] = UNSET
+    notify: Annotated[
+        list[Annotated[str, Meta(max_length=40)]],
+        Meta(description="Names of webhook endpoints to tell of its end"),
+    ] = []
 
 
 class OrderError(Struct):
@@ -86,6 +90,9 @@ class Links(Struct):
     after: Annotated[list[Url] | UnsetType, Meta(description="The orders that it starts after")] = (
         UNSET
     )
+    dependents: Annotated[
+        list[Url] | UnsetType, Meta(description="The orders that start after it, and its webhooks")
+    ] = UNSET
 
 
 class OrderInList(Struct, kw_only=True):
@@ -276,6 +283,8 @@ def _links(order: orders.Order, request: Request) -> Links:
         links.parent = request.url(f"/orders/{order.parent}")
     if order.after:
         links.after = [request.url(f"/orders/{id}") for id in order.after]
+    if order.dependents:
+        links.dependents = [request.url(f"/orders/{id}") for id in sorted(order.dependents)]
     if order.follow_ups:
         links.follow_ups = [request.url(f"/orders/{id}") for id in order.follow_ups]
     return links

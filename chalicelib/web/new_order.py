@@ -27,6 +27,7 @@ _RULES = {  # clearer than msgspec's own messages
     "run_at": f"{_RUN_AT_RULE}: {RFC3339_FORM}",
     "after": "after must be a list of ids of orders",
     "when": "when must be success or end",
+    "notify": "notify must be a list of names of webhook endpoints",
 }
 
 
@@ -45,6 +46,7 @@ def parse_new_order(request: Request, owner: str) -> building.NewOrder:
         ids.id_of(owner, key) if key else None,
         tuple(dict.fromkeys(id.upper() for id in body.after)),
         "success" if body.when is UNSET else body.when,
+        tuple(dict.fromkeys(body.notify)),
     )
 
 

@@ -20,7 +20,7 @@ interface OrderInList {
   error: { code: string; message: string; attempt: number } | null;
   progress: { percent: number; word: string } | null;
   expires_at: string | null;
-  links: { self: string; cancel: string; retry: string; parent?: string; follow_ups?: string[]; after?: string[] };
+  links: { self: string; cancel: string; retry: string; parent?: string; follow_ups?: string[]; after?: string[]; dependents?: string[] };
 }
 
 interface Order extends OrderInList {

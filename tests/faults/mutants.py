@@ -114,14 +114,14 @@ MUTANTS = (
     _one(
         "the message of a task that has moved is not forwarded",
         "functions/worker.py",
-        "        queue.forward(message, task.name, task.lane)\n",
+        "        queue.forward(message, task.name, lane)\n",
         "",
     ),
     _one(
         "a worker runs a task of another lane",
         "functions/worker.py",
-        "if task.lane != config.settings().lane:",
-        "if task.lane == '':",
+        "if lane != config.settings().lane:",
+        "if lane == '':",
     ),
     _one(
         "a full lane stops the sweep of the others",
@@ -149,7 +149,7 @@ MUTANTS = (
     ),
     _one(
         "an owner's retry keeps the slot",
-        "table/transitions.py",
+        "table/retries.py",
         'removes=("slot_at", "stop_at",',
         'removes=("stop_at",',
     ),
@@ -259,19 +259,19 @@ MUTANTS = (
     ),
     _one(
         "an owner's retry keeps the TTL",
-        "table/transitions.py",
+        "table/retries.py",
         '"stop_at", "expires_at", "lease_until",',
         '"stop_at", "lease_until",',
     ),
     _one(
         "an owner's retry ignores the retry round",
-        "table/transitions.py",
+        "table/retries.py",
         '"retry_round = :retry_round AND expires_at > :now_s"',
         '"retry_round <> :now_s AND retry_round >= :retry_round AND expires_at > :now_s"',
     ),
     _one(
         "an owner's retry keeps the attempts",
-        "table/transitions.py",
+        "table/retries.py",
         '"attempts": 0,',
         "",
     ),

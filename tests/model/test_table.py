@@ -11,7 +11,7 @@ from chalicelib.clock import SECOND
 from chalicelib.dispatch import MAX_DELAY_S, QUEUED, SCHEDULED, Dispatch, plan
 from chalicelib.errors import ConditionFailed
 from chalicelib.orders import Failure, Order, Progress
-from chalicelib.table import fan_in, stops, transitions
+from chalicelib.table import fan_in, retries, stops, transitions
 from testkit import Cloud
 from testkit.wire import tapped
 from tests.model import words
@@ -89,7 +89,7 @@ WRITES: dict[str, Write] = {
     "T8": lambda cloud: transitions.cancel(_waiting(cloud)),
     "T9": lambda cloud: transitions.resend(order := _due(cloud), _dispatch(order)),
     "T10": lambda cloud: transitions.postpone(order := _waiting(cloud), _dispatch(order)),
-    "T11": lambda cloud: transitions.retry(order := _failed(cloud), _dispatch(order)),
+    "T11": lambda cloud: retries.retry(order := _failed(cloud), _dispatch(order)),
     "T12": lambda cloud: transitions.report(_claimed(cloud), Progress(1, "")),
     "T13": lambda cloud: transitions.reschedule(
         order := _waiting(cloud), clock.now(), _dispatch(order)

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from chalicelib.errors import UnreadableOrder
-from chalicelib.orders import Attempt, Failure, Order, Progress, Status
+from chalicelib.orders import Attempt, End, Failure, Order, Progress, Status
 from chalicelib.table.items import decode_order, encode, encode_order
 
 SMALL = Order(
@@ -35,6 +35,8 @@ FULL = replace(
     stop_at=10,
     after=("3" * 26, "4" * 26),
     when="end",
+    notify=("main",),
+    past_ends=(End(0, "FAILED", 11),),
     waits_for=frozenset({"4" * 26}),
     dependents=frozenset({"6" * 26, "5" * 26}),
     lease_until=6,

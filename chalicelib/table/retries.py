@@ -1,0 +1,67 @@
+"""Write the transition that starts another retry round of an order."""
+
+from __future__ import annotations
+
+from chalicelib import clock, orders
+from chalicelib.dispatch import Dispatch
+from chalicelib.orders import End, Order
+from chalicelib.table.conditional_write import update
+from chalicelib.table.items import Values
+
+MAX_PAST_ENDS = 20
+_OUTCOME = ("result", "result_file", "error", "progress")
+
+
+def retry(
+    current: Order,
+    dispatch: Dispatch,
+    waits_for: frozenset[str] = frozenset(),
+    deliveries: frozenset[str] = frozenset(),
+) -> Order:
+    """Start another retry round for the order's owner.
+
+    Raises ConditionFailed if the order is no longer FAILED or CANCELLED in its current round.
+
+    Args:
+        current: the order as it was read
+        dispatch: how its message will be sent
+        waits_for: prerequisites that it must wait for again
+        deliveries: ids of the orders that will tell of the new round's end
+    """
+    now = clock.now()
+    wait: Values = {"waits_for": waits_for, "run_at": orders.UNKNOWN} if waits_for else {}
+    if current.after and not waits_for:  # it may have been cancelled while it waited
+        wait = {"run_at": now}
+    released = () if waits_for else ("waits_for",)
+    values: Values = {":retry_round": current.retry_round, ":now_s": now // clock.SECOND}
+    if deliveries:
+        values[":deliveries"] = deliveries
+    return update(
+        current.key,
+        orders.RETRY,
+        now,
+        "retry_round = :retry_round AND expires_at > :now_s",
+        values,
+        sets={
+            "attempts": 0,
+            "requeue_count": 0,
+            "retry_round": current.retry_round + 1,
+            "round_started_at": now,
+            "check_at": dispatch.check_at,
+            "check_shard": dispatch.check_shard,
+            "history": list(current.history[-orders.MAX_HISTORY :]),
+            **wait,
+            **_past_ends(current, deliveries),
+        },
+        # In its old slot, another attempt could start in the same minute
+        removes=("slot_at", "stop_at", "expires_at", "lease_until", *_OUTCOME, *released),
+        clause=" ADD dependents :deliveries" if deliveries else "",
+    )
+
+
+def _past_ends(current: Order, deliveries: frozenset[str]) -> Values:
+    """Return how this round ended, for its delivery, which may be late."""
+    if not current.dependents and not deliveries:
+        return {}
+    end = End(current.retry_round, current.status.value, current.updated_at)
+    return {"past_ends": [*(current.past_ends or ()), end][-MAX_PAST_ENDS:]}
