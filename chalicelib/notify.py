@@ -35,6 +35,8 @@ def check(owner: str, task: str, names: Sequence[str]) -> list[str]:
                 f"no webhook endpoint of yours is called {name[:40]!r}; there are: {listed}",
                 f"/notify/{n}",
             )
+        if not _is_enabled(owner, name):
+            raise InvalidOrder(f"the webhook endpoint {name!r} is disabled", f"/notify/{n}")
     return of(owner, task, names)
 
 
