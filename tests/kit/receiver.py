@@ -165,7 +165,18 @@ class Authority:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test authority")])
         constraints = x509.BasicConstraints(ca=True, path_length=0)
-        certificate = self._sign(self._key, self._name, [constraints])
+        usage = x509.KeyUsage(  # Python 3.13 requires it
+            digital_signature=False,
+            content_commitment=False,
+            key_encipherment=False,
+            data_encipherment=False,
+            key_agreement=False,
+            key_cert_sign=True,
+            crl_sign=True,
+            encipher_only=False,
+            decipher_only=False,
+        )
+        certificate = self._sign(self._key, self._name, [constraints, usage])
         self.path = folder / "authority.pem"
         self.path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
@@ -221,6 +232,6 @@ class Authority:
         issuer = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)
         own = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
         for extension in (*extensions, own, issuer):
-            critical = isinstance(extension, x509.BasicConstraints)
+            critical = isinstance(extension, (x509.BasicConstraints, x509.KeyUsage))
             builder = builder.add_extension(extension, critical=critical)
         return builder.sign(self._key, hashes.SHA256())
