@@ -29,7 +29,7 @@ def limit(worker: Json, role: Json, queue: str, log: str) -> None:
     """
     statements = [
         _allow(
-            ["dynamodb:UpdateItem", "dynamodb:GetItem", "dynamodb:BatchGetItem"],
+            ["dynamodb:UpdateItem", "dynamodb:BatchGetItem"],
             _arn("OrdersTable"),
         ),
         _of_tokens(["dynamodb:GetItem", "dynamodb:UpdateItem"], [ENDPOINTS]),

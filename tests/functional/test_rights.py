@@ -17,6 +17,8 @@ import pytest
 
 from chalicelib import config, tasks
 from chalicelib.execution import registry
+from chalicelib.webhooks import endpoints, signing
+from chalicelib.webhooks.endpoints import Endpoint, Registry, SigningSecret
 from dev.packaging import package
 from dev.packaging.lanes import logical, with_own
 from dev.packaging.members import Lane, Right, Webhooks
@@ -24,6 +26,7 @@ from dev.packaging.own import Own
 from testkit import Cloud
 from testkit.cloud import running
 from tests.kit.calls import Call, Recorder, Way, call_sites, recorded
+from tests.kit.receiver import receiving, status
 
 template = functools.cache(package.template)
 ROLES = {"APIHandler": "ApiHandlerRole"}
@@ -52,6 +55,10 @@ def pacing(order: tasks.Context) -> None:
         raise RuntimeError("once")
 
 
+def gather(order: tasks.Context) -> int:
+    return len(order.after())
+
+
 def watchful(order: tasks.Context) -> None:
     order.check()
 
@@ -76,6 +83,7 @@ def registered_tasks(lane: str = config.DEFAULT_LANE) -> Iterator[None]:
         tasks.task(max_attempts=2)(fail)
         tasks.task(busy)
         tasks.task(watchful)
+        tasks.task(gather)
         tasks.task(reverse)
         tasks.task(every_s=60, per_minute=60)(tick)
         tasks.task(charge)
@@ -231,14 +239,49 @@ def move_between_lanes(cloud: Cloud, recorder: Recorder) -> None:
         cloud.drain(lane=lane)
 
 
-def deliver(cloud: Cloud, recorder: Recorder) -> None:
-    """Run a success, an attempt that is repeated, and a last one, as a delivery may have."""
-    for name in ("tick", "fail"):
-        cloud.place(name)
+def fan_in(cloud: Cloud, recorder: Recorder) -> None:
+    """End orders that others wait for, by each function that may, and read them."""
+    spent = cloud.place("fail")["id"]
     for _ in range(2):
+        cloud.claim(spent, lease_s=1)
+        cloud.clock.advance(5)
+    cloud.bury(spent)
+    failing = cloud.place("fail")["id"]
+    for child in (spent, failing):
+        with recorder.of(API):
+            body = {"task": "gather", "input": {}, "after": [child], "when": "end"}
+            cloud.http("POST", "/orders", body)
+    with recorder.of(DEAD):
+        cloud.drain(dead=True)
+    for _ in range(3):
         with recorder.of(WORKER):
             cloud.drain()
-        cloud.clock.advance(config.settings().timeouts[config.WEBHOOKS_LANE] * 7)
+        cloud.clock.advance(600)
+    waiting = cloud.place("cook_nuggets", NUGGETS)["id"]
+    with recorder.of(API):
+        cloud.http("POST", "/orders", {"task": "gather", "input": {}, "after": [waiting]})
+    cloud.clock.advance(10_000)
+    with recorder.of(SWEEPER):
+        cloud.sweep()
+
+
+def deliver(cloud: Cloud, recorder: Recorder) -> None:
+    """Deliver webhooks to a receiver that fails, and is gone at the next attempt."""
+    secret = SigningSecret(signing.new_secret())
+    with receiving() as receiver:
+        receiver.answers = [status(500), status(410)]
+        endpoint = Endpoint("kit", "main", receiver.url, (secret,))
+        Registry(cloud.dynamodb, config.settings().tokens_table).store(endpoint)
+        endpoints.forget()
+        body = {"task": "cook_nuggets", "input": NUGGETS, "notify": ["main"]}
+        assert cloud.http("POST", "/orders", body).status == 202
+        cloud.drain(lane=config.DEFAULT_LANE)
+        with patch("chalicelib.webhooks.targets.on_laptop", lambda: True):
+            for _ in range(3):
+                endpoints.forget()
+                with recorder.of(WORKER):
+                    cloud.drain(lane=config.WEBHOOKS_LANE)
+                cloud.clock.advance(3600)
 
 
 SCENARIOS = (
@@ -249,6 +292,7 @@ SCENARIOS = (
     work_in_slots,
     refused_work,
     stop,
+    fan_in,
     dead_letter,
     last_dead_letter,
     sweep,
@@ -315,11 +359,14 @@ def run_deliveries() -> frozenset[tuple[str, str]]:
     """
     calls: set[Call] = set()
     with patch.dict("os.environ", LANES='{"webhooks": 20}'):
-        for scenario in (deliver, refused_work):
-            recorder = _play(scenario, lane=config.WEBHOOKS_LANE)
+        for scenario, lane in (
+            (deliver, config.DEFAULT_LANE),
+            (refused_work, config.WEBHOOKS_LANE),
+        ):
+            recorder = _play(scenario, lane=lane)
             calls.update(recorder.calls)
             for n in range(len(recorder.calls)):
-                calls.update(_play(scenario, n, config.WEBHOOKS_LANE).calls)
+                calls.update(_play(scenario, n, lane).calls)
     return frozenset((call.action, call.resource) for call in calls)
 
 
@@ -433,7 +480,6 @@ def test_the_function_that_delivers_webhooks_has_exactly_these_rights() -> None:
     packaged = template_with_webhooks()
     assert rights(packaged, DELIVERY) - platform_rights(packaged, DELIVERY) == {
         ("dynamodb:UpdateItem", "OrdersTable"),
-        ("dynamodb:GetItem", "OrdersTable"),
         ("dynamodb:BatchGetItem", "OrdersTable"),
         ("dynamodb:GetItem", "TokensTable"),
         ("dynamodb:UpdateItem", "TokensTable"),
@@ -449,8 +495,15 @@ def test_the_function_that_delivers_webhooks_has_exactly_these_rights() -> None:
 def test_the_function_that_delivers_webhooks_may_do_what_its_worker_calls() -> None:
     queue = logical(config.WEBHOOKS_LANE, "OrdersQueue")
     calls = run_deliveries()
-    assert {("dynamodb:UpdateItem", "OrdersTable"), ("sqs:ChangeMessageVisibility", queue)} <= calls
-    assert sorted(calls - rights(template_with_webhooks(), DELIVERY)) == []
+    polled = {("sqs:ReceiveMessage", queue), ("sqs:DeleteMessage", queue)}
+    assert calls == {
+        ("dynamodb:UpdateItem", "OrdersTable"),
+        ("dynamodb:BatchGetItem", "OrdersTable"),
+        ("dynamodb:GetItem", "TokensTable"),
+        ("dynamodb:UpdateItem", "TokensTable"),
+        ("sqs:ChangeMessageVisibility", queue),
+    }
+    assert sorted((calls | polled) - rights(template_with_webhooks(), DELIVERY)) == []
 
 
 def test_the_function_that_delivers_webhooks_has_nothing_of_the_user_s_own() -> None:
