@@ -1,8 +1,8 @@
 """End orders, and start those that wait for them.
 
-The function that writes the end of an order then releases its dependents. A crash in between is healed by
-the order's own message, by a repeated request, or by the timer of each dependent: `settle` is one
-procedure for all, and safe to repeat.
+The function that writes the end of an order then releases its dependents. A crash in between is
+healed by the order's own message, by a repeated request, or by the timer of each dependent:
+`settle` is one procedure for all, and safe to repeat.
 """
 
 from __future__ import annotations
