@@ -123,7 +123,9 @@ def test_a_body_that_is_not_a_json_object_is_refused_though_it_is_signed(body: b
 
 
 @pytest.mark.parametrize(
-    "secret", ["", "whsec_", "whsec_?", SECRET + "?", "secret", SECRET[6:], "whsec_größe"]
+    "secret",
+    ["", "whsec_", "whsec_?", SECRET + "?", "secret", SECRET[6:], "whsec_größe"],
+    ids=["empty", "prefix", "no base64", "more", "word", "no prefix", "no ascii"],
 )
 def test_a_malformed_secret_is_a_mistake_of_the_caller(secret: str) -> None:
     with pytest.raises(ValueError, match="must be whsec_ and base64"):
