@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,15 +66,16 @@ def build(
     now = clock.now()
     run_at = now + int(new_order.delay_s * SECOND) if new_order.delay_s else new_order.run_at
     run_at = run_at if run_at and run_at > now else None
+    starts_at = _start(run_at, rows.values(), now)
     value = new_order.input
     if found := task.signature.check(value):
-        files.check(owner, found, run_at or now)
+        files.check(owner, found, starts_at)
         value = json.loads(json.dumps(value))  # a copy: the fingerprint is of what was sent
         complete(value, found)
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    input_file = _spill(owner, text, run_at or now)
-    order_id = new_order.id or ids.new_id()
     waits_for = prerequisites.unmet(new_order.after, new_order.when, rows)
+    input_file = _spill(owner, text, starts_at, waits=bool(waits_for))
+    order_id = new_order.id or ids.new_id()
     before = [*rows.values(), *([parent] if parent else [])]
     depth = max((row.depth + 1 for row in before), default=0)
     dispatch = plan(order_id, now, UNKNOWN if waits_for else run_at)
@@ -105,6 +106,12 @@ def build(
     return order, dispatch
 
 
+def _start(run_at: Micros | None, prerequisites: Iterable[Order], now: Micros) -> Micros:
+    """Return the earliest time at which an order may start, as far as that is known."""
+    times = [row.run_at for row in prerequisites if row.run_at and not row.status.final]
+    return max([run_at or now, *(time for time in times if time != UNKNOWN)])
+
+
 def with_slot(order: Order, dispatch: Dispatch, per_minute: float) -> tuple[Order, Dispatch]:
     """Reserve the slot of a new order. It is the last thing before the row is written.
 
@@ -119,16 +126,17 @@ def with_slot(order: Order, dispatch: Dispatch, per_minute: float) -> tuple[Orde
     return replace(order, slot_at=slot_at, **check), dispatch
 
 
-def _spill(owner: str, text: str, run_at: Micros) -> str | None:
+def _spill(owner: str, text: str, run_at: Micros, waits: bool) -> str | None:
     """Store a large input in a file. Return the file's id, or None if the row will hold the input.
 
-    An order that runs after the file's end has its input in the row. Raises TooLarge.
+    An order that runs after the file's end has its input in the row, and one that may, because it
+    waits for others, if a row can hold it. Raises TooLarge.
     """
     settings = config.settings()
     size = len(text.encode())
     if size > settings.max_input_bytes:
         raise TooLarge(f"{settings.max_input_bytes} bytes of JSON (the setting MAX_INPUT_BYTES)")
-    if size <= settings.spill_bytes:
+    if size <= (config.MAX_INLINE_BYTES if waits else settings.spill_bytes):
         return None
     if files.lasts_until(run_at):
         return files.OrderFiles(owner).save_text(text)

@@ -29,8 +29,9 @@ MAX_INLINE_BYTES = 65_536  # of an input, and of a result, in a row
 # may take three times its bytes
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 MAX_BODY_BYTES = 2_000_000
-# Room in a row for the links to follow-ups (94,500 bytes), the history and the error
-ROW_RESERVE_BYTES = 106_496
+# Room in a row for the links to follow-ups (94,500 bytes), to dependents (27,000) and to
+# prerequisites, for the history and the error
+ROW_RESERVE_BYTES = 143_360
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/upload-objects.html
 MAX_UPLOAD_BYTES = 5 * 2**30
 # SQS allows 12 hours from the receive, which include the attempt before: 15 minutes at most

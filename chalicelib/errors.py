@@ -110,9 +110,10 @@ class NotCancellable(Refusal):
 class NotRetryable(Refusal):
     """Only an order that failed or was cancelled can be retried."""
 
-    def __init__(self, status: str) -> None:
+    def __init__(self, status: str, reason: str = "") -> None:
         super().__init__(
-            f"only an order that failed or was cancelled can be retried; this one is {status}"
+            reason
+            or f"only an order that failed or was cancelled can be retried; this one is {status}"
         )
         self.order_status = status
 

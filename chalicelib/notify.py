@@ -16,6 +16,8 @@ from chalicelib.tasks import is_built_in
 from chalicelib.webhooks import endpoints
 from chalicelib.webhooks.rounds import DELIVER, Notice
 
+MAX_NAMES = 10  # of the endpoints that an order names: each costs a row
+
 
 def check(owner: str, task: str, names: Sequence[str]) -> list[str]:
     """Return the endpoints that will hear of a new order: those it names, and those for all.
@@ -24,6 +26,8 @@ def check(owner: str, task: str, names: Sequence[str]) -> list[str]:
     """
     if names and not config.webhooks_on():
         raise InvalidOrder("webhooks are off; add `webhooks:` to orderline.yaml", "/notify")
+    if len(names) > MAX_NAMES:
+        raise InvalidOrder(f"an order names at most {MAX_NAMES} webhook endpoints", "/notify")
     known = endpoints.of_owner(owner).every if names else frozenset()
     if not known.issuperset(names):
         endpoints.forget()  # it may have been registered within the last minute

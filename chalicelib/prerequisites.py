@@ -16,11 +16,13 @@ MAX_DEPENDENTS = 100  # their ids are in the prerequisite's row
 WHEN = ("success", "end")
 
 
-def check(owner: str, after: Sequence[str]) -> dict[str, Order]:
+def check(owner: str, after: Sequence[str], when: str) -> dict[str, Order]:
     """Return the prerequisites of a new order by id.
 
     Raises InvalidPrerequisite, with a pointer to the id, if one can't be waited for.
     """
+    if when not in WHEN:
+        raise InvalidPrerequisite("when must be success or end", "/when")
     if len(after) > MAX_AFTER:
         raise InvalidPrerequisite(
             f"an order waits for at most {MAX_AFTER} others directly; the client library and"
@@ -33,7 +35,7 @@ def check(owner: str, after: Sequence[str]) -> dict[str, Order]:
             raise InvalidPrerequisite(f"no order of yours has the id {id[:40]!r}", f"/after/{n}")
         if found[id].task == DELIVER:  # its function has no right to send messages
             raise InvalidPrerequisite(f"the order {id} delivers a webhook", f"/after/{n}")
-        if len(found[id].dependents) >= MAX_DEPENDENTS:
+        if not found[id].status.final and len(found[id].dependents) >= MAX_DEPENDENTS:
             raise InvalidPrerequisite(
                 f"{MAX_DEPENDENTS} orders wait for {id} already; let one order wait for it, and"
                 " place the others after that one",

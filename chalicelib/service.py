@@ -37,6 +37,7 @@ from chalicelib.tasks import find, known
 from chalicelib.webhooks.rounds import DELIVER
 
 _MAX_CANCEL_TRIES = 4
+MAX_DELIVERIES = 1000  # of all rounds: their ids are in the row
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def place(owner: str, new_order: NewOrder, parent: Order | None = None) -> Place
     if new_order.task == DELIVER:
         raise UnknownTask(DELIVER, list(known()))
     try:
-        rows = prerequisites.check(owner, new_order.after)
+        rows = prerequisites.check(owner, new_order.after, new_order.when)
         order, dispatch = build(owner, new_order, parent, rows)
     except (FileMissing, FileUnavailable, InvalidPrerequisite):
         if accepted := _accepted_before(owner, new_order):
@@ -161,6 +162,9 @@ def retry(owner: str, order_id: str) -> Order:
     order = _existing_order(owner, order_id)
     if order.status not in orders.RETRY.sources:
         raise NotRetryable(order.status.value)
+    if len(order.dependents) > MAX_DELIVERIES:
+        reason = f"it has told webhooks {MAX_DELIVERIES} times; place a new order instead"
+        raise NotRetryable(order.status.value, reason)
     renew_files(order, find(order.task))
     waits_for, rows = prerequisites.of_retry(order)
     deliveries = notify.place(

@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 
+from chalicelib.errors import TaskMistake
 from chalicelib.execution.time_limit import TimeLimit
 from chalicelib.orders import Failure, Progress
 
@@ -62,6 +63,7 @@ class Context:
         attempt: number of the running attempt, from 1
         key: idempotency key to pass to services that the task calls; equal for all attempts of a
             retry round
+        heard_stop: whether this attempt has heard that its order is to be stopped
     """
 
     def __init__(self, id: str, attempt: int, key: str, limit_s: float, actions: Actions) -> None:
@@ -81,7 +83,7 @@ class Context:
         self._actions = actions
         self._reported_at = float("-inf")
         self._read_at = monotonic()  # the claim has just read the row
-        self._stopping = False
+        self.heard_stop = False
 
     def time_left_s(self) -> float:
         """Return the seconds until this attempt is ended with the error `time_limit`."""
@@ -96,10 +98,10 @@ class Context:
         now = monotonic()
         if now - self._reported_at >= REPORT_EVERY_S:
             self._reported_at = self._read_at = now
-            self._stopping |= self._actions.report(
+            self.heard_stop |= self._actions.report(
                 Progress(round(min(max(percent, 0), 100)), word[:100])
             )
-        if self._stopping:
+        if self.heard_stop:
             raise Stopped
 
     @property
@@ -109,10 +111,10 @@ class Context:
         A task that looks here may clean up and return: then its result stands.
         """
         now = monotonic()
-        if not self._stopping and now - self._read_at >= REPORT_EVERY_S:
+        if not self.heard_stop and now - self._read_at >= REPORT_EVERY_S:
             self._read_at = now
-            self._stopping = self._actions.is_stopping()
-        return self._stopping
+            self.heard_stop = self._actions.is_stopping()
+        return self.heard_stop
 
     def check(self) -> None:
         """Raise Stopped if the owner asked to stop the order, TimeLimit if its time is up.
@@ -145,8 +147,10 @@ class Context:
             when: `success`: if one of those does not succeed, the follow-up fails without a run;
                 `end`: it runs after their end, whatever it is
         """
+        if isinstance(after, str):
+            raise TaskMistake(f"place(after={after!r}): must be a list of ids")
         value = {} if input is None else input
-        return self._actions.place(task, value, name or task, list(after), when)
+        return self._actions.place(task, value, name or task, [id.upper() for id in after], when)
 
     def after(self) -> list[Done]:
         """Return the orders that this one waited for, in the order in which they were given.

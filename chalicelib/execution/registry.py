@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, TypeVar, overload
 
@@ -79,18 +79,19 @@ class Task:
         return isinstance(error, self.retry_on) and not isinstance(error, self.no_retry_on)
 
 
-def built_in(
-    name: str, lane: str = config.DEFAULT_LANE, **options: Any
-) -> Callable[[Function], Function]:
+def built_in(name: str, **options: Any) -> Callable[[Function], Function]:
     """Register a task of Orderline's own, which no list of tasks has.
 
-    The dot in `orderline.<name>` keeps it apart from every name of a function.
+    The dot in `orderline.<name>` keeps it apart from every name of a function. Its options are fit
+    for all settings, so those never keep the app from being imported.
     """
 
     def register(function: Function) -> Function:
-        _registry[f"{_BUILT_IN}{name}"] = replace(
-            _declare(function, **options), name=f"{_BUILT_IN}{name}", lane=lane
-        )
+        own = {**vars(_declare(function, max_attempts=1)), **options}
+        most = config.settings().max_receives - 1
+        own["max_attempts"] = min(options.get("max_attempts", 5), most)
+        own["name"] = f"{_BUILT_IN}{name}"
+        _registry[own["name"]] = Task(**own)
         return function
 
     return register

@@ -23,6 +23,9 @@ LONG_OVERDUE: Micros = 3600 * SECOND
 # Messages that may still be resent, by lane; a lane that is not there has no limit
 Budgets = dict[str, float]
 UNREACHABLE = float("-inf")  # the budget of a lane whose queue can't be asked
+# Longest times between two checks of an order: lost, and waiting for others
+MAX_RESEND_S = 3600
+MAX_WAITING_S = 6 * 3600
 MIN_RESEND_BUDGET = 100  # may always be resent, even if some turn out to be duplicates
 
 
@@ -45,7 +48,7 @@ class SweepResult:
 def sweep(time_left_s: Callable[[], float]) -> SweepResult:
     """Check every order that is due, longest overdue first, until all are done or time runs out."""
     result = SweepResult()
-    for step in (_sweep_unsent, _sweep_queued, _place_ticks):
+    for step in (_sweep_scheduled, _sweep_queued, _place_ticks, _sweep_waiting):
         try:
             step(result, time_left_s)
         except Unavailable as error:  # a failing step does not stop the others
@@ -54,8 +57,14 @@ def sweep(time_left_s: Callable[[], float]) -> SweepResult:
     return result
 
 
-def _sweep_unsent(result: SweepResult, time_left_s: Callable[[], float]) -> None:
-    for shard in (*by_due.shards(SCHEDULED), *by_due.shards(WAITING)):
+def _sweep_scheduled(result: SweepResult, time_left_s: Callable[[], float]) -> None:
+    for shard in by_due.shards(SCHEDULED):
+        _sweep(shard, result, {}, time_left_s)
+
+
+def _sweep_waiting(result: SweepResult, time_left_s: Callable[[], float]) -> None:
+    """Settle orders that wait for others. It comes last: it only heals what a crash left."""
+    for shard in by_due.shards(WAITING):
         _sweep(shard, result, {}, time_left_s)
 
 
@@ -144,7 +153,8 @@ def _check_order(key: str, result: SweepResult, budgets: Budgets) -> None:
 
 def _resend(order: Order, lane: str, now: Micros) -> None:
     """Record the requeue, then send: a crash in between delays the order, but does not lose it."""
-    wait_s = min(config.settings().resend_after_s * 2**order.requeue_count, 3600)
+    most_s = MAX_WAITING_S if order.waiting else MAX_RESEND_S
+    wait_s = min(config.settings().resend_after_s * 2**order.requeue_count, most_s)
     dispatch = plan(order.id, now, order.run_at, order.slot_at, wait_s)
     updated = transitions.resend(order, dispatch)
     if updated.waiting:

@@ -174,8 +174,8 @@ def _run_task(
         with deadline(limit_s):
             text = files.text(order.input, order.input_file)
             return _success(order, task.run(text, context, files), files)
-    except Stopped:
-        return Stop()
+    except Stopped as error:  # a task might raise it by itself
+        return Stop() if context.heard_stop else _failure(order, task, limit_s, error)
     except BaseException as error:  # SystemExit too: a task must not end the worker and the batch
         return _failure(order, task, limit_s, error)
 

@@ -8,7 +8,6 @@ be wrong after a duplicate.
 from __future__ import annotations
 
 from chalicelib import clock, orders
-from chalicelib.clock import SECOND
 from chalicelib.dispatch import Dispatch
 from chalicelib.orders import Order
 from chalicelib.table.conditional_write import update
@@ -51,7 +50,6 @@ def release(key: str, ended: frozenset[str], retry_round: int | None) -> Order:
 def ready(order: Order, dispatch: Dispatch) -> Order:
     """Let an order run that waits for no other any more, before its message is sent.
 
-    Its time is a little past: the worker that gets the message may have a clock that is behind.
     Raises ConditionFailed if it is ready already, or waits again.
     """
     now = clock.now()
@@ -62,7 +60,7 @@ def ready(order: Order, dispatch: Dispatch) -> Order:
         "attribute_not_exists(waits_for) AND run_at = :unknown",
         {":unknown": orders.UNKNOWN},
         sets={
-            "run_at": now - orders.CLOCK_SKEW_S * SECOND,
+            "run_at": orders.just_past(now),
             "check_at": dispatch.check_at,
             "check_shard": dispatch.check_shard,
         },

@@ -36,12 +36,13 @@ def stop(current: Order) -> Order:
 def is_asked(order: Order) -> bool:
     """Return True if a running attempt is to stop, or has lost its claim. Raises Unavailable.
 
-    The read is eventually consistent, at half the price: a request is seen a little later.
+    The read is consistent: an older row may have been another attempt's, or of a stopped round.
     """
     with translated():
         response = client("dynamodb").get_item(
             TableName=config.settings().orders_table,
             Key={"pk": encode(order.key)},
+            ConsistentRead=True,
             ProjectionExpression="stop_at, fence",
         )
     row = response.get("Item", {})
@@ -51,12 +52,14 @@ def is_asked(order: Order) -> bool:
 def end_stopped(order: Order, error: Failure | None) -> Order:
     """Record that a running attempt was stopped, or that it failed after the request.
 
-    Raises ConditionFailed if this attempt lost its claim.
+    Raises ConditionFailed if this attempt lost its claim, or nobody asked to stop the order.
     """
     now = clock.now()
     history = ended(order, now, error.code if error else "stopped")
     sets: Values = {"history": history, **follow_ups(order), **({"error": error} if error else {})}
-    return end(order.key, orders.END_STOPPED, now, *held_by(order), sets, ())
+    where, values = held_by(order)
+    where += " AND attribute_exists(stop_at)"
+    return end(order.key, orders.END_STOPPED, now, where, values, sets)
 
 
 def cancel_stopped(current: Order) -> Order:

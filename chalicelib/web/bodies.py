@@ -14,7 +14,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType, structs
 from chalicelib import orders, tasks
 from chalicelib.clock import SECOND
 from chalicelib.execution.file import DEFAULT_TYPE, MEDIA_TYPE_PATTERN
-from chalicelib.orders import MEANING, UNKNOWN, Status
+from chalicelib.orders import MEANING, Status
 from chalicelib.web.http import Request
 from chalicelib.web.times import time_text
 
@@ -242,7 +242,7 @@ def order_in_list(order: orders.Order, request: Request) -> OrderInList:
         max_attempts=order.max_attempts,
         created_at=time_text(order.created_at),
         updated_at=time_text(order.updated_at),
-        run_at=None if order.run_at == UNKNOWN else time_text(order.slot_at or order.run_at),
+        run_at=time_text(order.slot_at or (None if order.after else order.run_at)),
         waits_for=len(order.waits_for) if order.waiting else 0,
         error=_error(order.error) if order.error else None,
         progress=_progress(order.progress) if order.progress else None,

@@ -6,9 +6,10 @@ import json
 
 import pytest
 
-from chalicelib import config, ids, orders, queue
+from chalicelib import config, ids, notify, orders, prerequisites, queue, service
 from chalicelib.functions import actions
-from chalicelib.orders import Attempt, Failure, Order, Progress, Status
+from chalicelib.orders import Attempt, End, Failure, Order, Progress, Status
+from chalicelib.table import retries
 from chalicelib.table.items import encode_order
 from testkit import Cloud
 from tests.kit.units import size
@@ -112,6 +113,14 @@ def test_the_largest_possible_row_fits_into_dynamodb(cloud: Cloud) -> None:
             Attempt(cloud.clock(), cloud.clock(), "attempts_exhausted") for _ in range(50)
         ),
         follow_ups=tuple(ids.id_of(str(n)) for n in range(actions.MAX_FOLLOW_UPS)),
+        after=tuple(ids.id_of(str(n)) for n in range(prerequisites.MAX_AFTER)),
+        when="success",
+        waits_for=frozenset(ids.id_of(str(n)) for n in range(prerequisites.MAX_AFTER)),
+        dependents=frozenset(ids.id_of(str(n)) for n in range(service.MAX_DELIVERIES + 20)),
+        notify=tuple(f"{n:040}" for n in range(notify.MAX_NAMES)),
+        past_ends=tuple(
+            End(1000, "CANCELLED", cloud.clock()) for _ in range(retries.MAX_PAST_ENDS)
+        ),
     )
     others = size(encode_order(order)) - 2 * config.MAX_INLINE_BYTES
 

@@ -250,14 +250,48 @@ def test_a_waiting_order_is_checked_less_and_less_often(cloud: Cloud) -> None:
     child = cloud.http("POST", "/orders", {"task": "cook", "delay_s": 86_400}).json["id"]
     last = place(cloud, "serve", [child])
     waits = []
-    for _ in range(7):
+    for _ in range(10):
         row = cloud.order(last["id"])
         assert str(row.check_shard).startswith("waiting#")
         cloud.clock.advance((row.check_at or 0) / 1e6 - cloud.clock() / 1e6 + 1)
         waits.append(round(((row.check_at or 0) - row.updated_at) / 1e6))
         cloud.sweep()
 
-    assert waits == [120, 120, 240, 480, 960, 1920, 3600]
+    assert waits == [120, 120, 240, 480, 960, 1920, 3840, 7680, 15360, 21600]
+
+
+def test_an_ended_prerequisite_takes_any_number_of_dependents(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prerequisites, "MAX_DEPENDENTS", 1)
+    child = cloud.place("cook")["id"]
+    place(cloud, "serve", [child])
+    cloud.drain()
+
+    assert post(cloud, "serve", [child]).status == 202
+
+
+def test_a_retried_order_runs_at_once_though_the_worker_s_clock_is_behind(cloud: Cloud) -> None:
+    child = cloud.place("cook")["id"]
+    cloud.drain()
+    last = place(cloud, "burn", [child])
+    cloud.drain()
+    cloud.http("POST", f"/orders/{last['id']}/retry")
+    cloud.clock.advance(-1.5)
+    cloud.drain()
+
+    assert cloud.order(last["id"]).attempts == 1
+
+
+def test_the_latest_run_at_is_not_taken_for_an_unknown_one(cloud: Cloud) -> None:
+    body = {"task": "cook", "input": {}, "run_at": "9999-12-31T23:59:59Z"}
+    order = cloud.http("POST", "/orders", body).json
+    cloud.drain()
+
+    assert (order["run_at"], cloud.get(order["id"])["status"]) == (
+        "9999-12-31T23:59:59.000000Z",
+        "PENDING",
+    )
 
 
 def test_an_old_order_whose_prerequisite_is_gone_fails(cloud: Cloud) -> None:
@@ -279,6 +313,43 @@ def test_a_message_of_a_waiting_order_does_not_start_it(cloud: Cloud) -> None:
     cloud.drain()
 
     assert (cloud.get(last["id"])["status"], cloud.get(last["id"])["attempts"]) == ("PENDING", 0)
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        ({"after": ["0" * 26]}, "task_error"),
+        ({"after": "0" * 26}, "task_error"),
+        ({"when": "failure"}, "task_error"),
+    ],
+)
+def test_a_task_hears_of_its_own_mistakes(cloud: Cloud, options: Any, code: str) -> None:
+    @task(max_attempts=1)
+    def album(order: Context) -> None:
+        order.place("cook", **options)
+
+    order = cloud.place("album")
+    cloud.drain()
+
+    assert cloud.get(order["id"])["error"]["code"] == code
+    assert len(cloud.rows()) == 1
+
+
+def test_the_input_of_a_waiting_order_stays_in_its_row_if_it_can(cloud: Cloud) -> None:
+    """A file might be deleted before the order runs."""
+
+    @task
+    def weigh(text: str) -> int:
+        return len(text)
+
+    child = cloud.place("cook")["id"]
+    small = place(cloud, "weigh", [child], input={"text": "x" * 60_000})
+    large = place(cloud, "weigh", [child], input={"text": "x" * 70_000})
+    cloud.drain()
+
+    assert cloud.order(small["id"]).input_file is None
+    assert cloud.order(large["id"]).input_file is not None
+    assert [cloud.get(each["id"])["result"] for each in (small, large)] == [60_000, 70_000]
 
 
 def test_a_task_places_a_fan_out_and_its_fan_in(cloud: Cloud, served: list[list[Done]]) -> None:

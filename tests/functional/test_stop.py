@@ -162,6 +162,17 @@ def test_except_exception_does_not_swallow_a_stop(cloud: Cloud) -> None:
     assert cloud.get(order["id"])["status"] == "CANCELLED"
 
 
+def test_a_task_that_raises_a_stop_by_itself_has_failed(cloud: Cloud) -> None:
+    @task(max_attempts=1)
+    def impatient() -> None:
+        raise Stopped
+
+    order = cloud.place("impatient")
+    cloud.drain()
+
+    assert cloud.get(order["id"])["error"]["code"] == "task_error"
+
+
 def test_the_order_of_a_dead_worker_is_cancelled_by_its_next_message(cloud: Cloud) -> None:
     order = cloud.place("cook_nuggets", NUGGETS)
     cloud.claim(order["id"], lease_s=60)

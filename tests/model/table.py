@@ -46,7 +46,7 @@ RULES = {
     "T12": Rule((RUNNING,), None, ("fence",)),
     "T13": Rule((PENDING,), None, ("fence",)),
     "T14": Rule((RUNNING,), None, ("fence", "no stop")),
-    "T15": Rule((RUNNING,), CANCELLED, ("fence",)),
+    "T15": Rule((RUNNING,), CANCELLED, ("fence", "to be stopped")),
     "T16": Rule((PENDING, RUNNING), CANCELLED, ("fence", "lease", "to be stopped")),
     # Of several orders: tests/model/fan_in.py
     "T17": Rule((PENDING, RUNNING), None, ("fence",)),

@@ -95,7 +95,7 @@ WRITES: dict[str, Write] = {
         order := _waiting(cloud), clock.now(), _dispatch(order)
     ),
     "T14": lambda cloud: stops.stop(_claimed(cloud)),
-    "T15": lambda cloud: stops.end_stopped(_claimed(cloud), None),
+    "T15": lambda cloud: stops.end_stopped(stops.stop(_claimed(cloud)), None),
     "T16": _cancel_stopped,
     "T17": lambda cloud: fan_in.join(_waiting(cloud), "0" * 26),
     "T18": lambda cloud: fan_in.release(_after(cloud).key, frozenset({"0"}), None),

@@ -43,6 +43,19 @@ def test_a_task_without_options_has_the_defaults() -> None:
     assert plain_task.retries(ValueError())
 
 
+@pytest.mark.parametrize("setting", ["MAX_RECEIVES=2", "WORKER_TIMEOUT_S=3"])
+def test_the_built_in_tasks_fit_all_settings(setting: str) -> None:
+    name, _, value = setting.partition("=")
+    code = "import chalicelib.functions.worker; from chalicelib.tasks import find; "
+    code += "print(find('orderline.deliver_webhook').max_attempts)"
+    environment = {**os.environ, name: value, "EXAMPLES": "off"}
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, check=False
+    )
+
+    assert run.stdout.decode() == ("1\n" if name == "MAX_RECEIVES" else "12\n"), run.stderr.decode()
+
+
 def test_the_error_for_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(UnknownTask, match="cook_nuggets") as caught:
         find("unheard_of")
