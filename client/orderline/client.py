@@ -6,12 +6,12 @@ import io
 import time
 import urllib.parse
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypeAlias, overload
+from typing import Any, Literal, TypeAlias, overload
 
-from orderline import transfer
+from orderline import prerequisites, transfer
 from orderline.calls import CallError, Calls, RequestRejected
 from orderline.files import FileReference, Prepared, Source, written
 from orderline.transfer import Progress
@@ -49,6 +49,8 @@ class Orderline:
         *,
         delay_s: float | None = None,
         run_at: str | None = None,
+        after: Iterable[str | Order] = (),
+        when: Literal["success", "end"] = "success",
         key: str | None = None,
         progress: Progress | None = None,
     ) -> Order:
@@ -60,10 +62,16 @@ class Orderline:
                 small ones are sent inline, others uploaded before.
             delay_s: seconds to wait before the first attempt.
             run_at: time of the first attempt, RFC 3339.
+            after: orders that must end first, or their ids. For more than 100, this places orders
+                of the built-in task `orderline.together` before, which each wait for 100.
+            when: `success`: if one of those does not succeed, the order fails without a run;
+                `end`: it runs after their end, whatever it is.
             key: Idempotency-Key: the same key and request give the same order, however often they
                 are sent. Default: a new key for this call.
             progress: called with a file's name, the bytes uploaded, and its size.
         """
+        order_ids = prerequisites.ids_of(after)
+        key = key or uuid.uuid4().hex
         prepared = Prepared({} if input is None else input)
         for pointer, source in prepared.uploads.items():
             transfer.store(self._calls, source, progress, pointer)
@@ -74,7 +82,18 @@ class Orderline:
             "run_at": run_at,
         }
         body = {name: value for name, value in members.items() if value is not None}
-        return self._place(body, key or uuid.uuid4().hex, prepared.uploads, progress)
+        if order_ids:
+            body |= {"after": self._grouped(order_ids, when, key), "when": when}
+        return self._place(body, key, prepared.uploads, progress)
+
+    def _grouped(self, order_ids: Sequence[str], when: str, key: str) -> Sequence[str]:
+        """Place orders that wait for groups, if there are too many ids; return the ids to send."""
+
+        def place(group: Sequence[str], group_key: str) -> str:
+            body = {"task": prerequisites.TOGETHER, "after": group, "when": when}
+            return str(self._place(body, group_key, {}, None)["id"])
+
+        return prerequisites.grouped(order_ids, key, place)
 
     def _place(
         self, body: Any, key: str, uploads: dict[str, Source], progress: Progress | None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
-from orderline import NotDone, NotReachable, Orderline, RequestRejected
+from typing import Literal
 
-from chalicelib.tasks import Context, task
+import pytest
+from orderline import NotDone, NotReachable, Orderline, RequestRejected, prerequisites
+
+from chalicelib.tasks import TOGETHER, Context, Done, task
 from testkit import Cloud
 from tests.kit.front import Front
 
@@ -140,3 +142,160 @@ def test_an_unreachable_server_and_a_refused_token_are_different_errors(front: F
     assert error.value.status == 401
     with pytest.raises(ValueError, match="begin with http"):
         Orderline("127.0.0.1:8000", "ol_x")
+
+
+def test_an_order_waits_for_others_given_as_orders_or_ids(
+    cloud: Cloud, orderline: Orderline
+) -> None:
+    first, second = (orderline.place("cook_nuggets", {"pieces": 1}) for _ in range(2))
+    last = orderline.place("cook_nuggets", {"pieces": 1}, after=[first, second["id"], first])
+
+    assert (last["waits_for"], last["run_at"]) == (2, None)
+    assert [url[-26:] for url in last["links"]["after"]] == [first["id"], second["id"]]
+    cloud.drain()
+    assert orderline.wait(last["id"])["status"] == "SUCCESS"
+
+
+@pytest.mark.parametrize(("when", "status"), [("success", "FAILED"), ("end", "SUCCESS")])
+def test_the_order_says_how_others_must_end(
+    cloud: Cloud, orderline: Orderline, when: Literal["success", "end"], status: str
+) -> None:
+    cancelled = orderline.cancel(orderline.place("cook_nuggets", {"pieces": 1})["id"])
+    last = orderline.place("cook_nuggets", {"pieces": 1}, after=[cancelled], when=when)
+    cloud.drain()
+
+    assert orderline.get(last["id"])["status"] == status
+
+
+def test_an_order_after_none_runs_at_once(cloud: Cloud, orderline: Orderline) -> None:
+    order = orderline.place("cook_nuggets", {"pieces": 1}, after=iter(()), when="end")
+    cloud.drain()
+
+    assert orderline.get(order["id"])["status"] == "SUCCESS"
+
+
+def test_a_single_order_to_wait_for_is_an_error_that_shows_the_list(orderline: Orderline) -> None:
+    first = orderline.place("cook_nuggets", {"pieces": 1})
+    for mistake in (first, first["id"]):
+        with pytest.raises(TypeError, match=r"such as \[order\]"):
+            orderline.place("cook_nuggets", {"pieces": 1}, after=mistake)
+
+
+def test_an_order_may_wait_for_any_number_by_a_tree(
+    cloud: Cloud,
+    front: Front,
+    orderline: Orderline,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(prerequisites, "MAX_AFTER", 3)
+    done: list[Done] = []
+
+    @task
+    def serve(order: Context) -> None:
+        done.extend(order.after())
+
+    nuggets = [orderline.place("cook_nuggets", {"pieces": 1})["id"] for _ in range(11)]
+    front.lose = 1  # the answer to the first group
+    last = orderline.place("serve", after=[*nuggets, nuggets[0]])
+    groups = [row for row in cloud.rows() if row.task == TOGETHER]
+    assert sorted(len(row.after or ()) for row in groups) == [1, 2, 3, 3, 3, 3]
+
+    cloud.drain()
+    assert orderline.get(last["id"])["status"] == "SUCCESS"
+    assert [each.id for each in done] == nuggets
+
+
+def test_a_tree_is_placed_once_for_each_key(
+    cloud: Cloud, orderline: Orderline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prerequisites, "MAX_AFTER", 2)
+    nuggets = [orderline.place("cook_nuggets", {"pieces": 1}) for _ in range(3)]
+
+    def place(key: str | None) -> str:
+        order = orderline.place("cook_nuggets", {"pieces": 1}, after=nuggets, key=key)
+        return str(order["id"])
+
+    assert place("lunch") == place("lunch")
+    assert len(cloud.rows()) == 3 + 2 + 1
+    assert len({place("lunch"), place("dinner"), place(None), place(None)}) == 4
+    assert len(cloud.rows()) == 3 + 4 * (2 + 1)
+
+
+def test_more_than_a_hundred_prerequisites_fit_the_limit_of_the_api(
+    cloud: Cloud, orderline: Orderline
+) -> None:
+    nuggets = [cloud.place("cook_nuggets", {"pieces": 1})["id"] for _ in range(101)]
+    last = orderline.place("cook_nuggets", {"pieces": 1}, after=nuggets)
+
+    assert last["waits_for"] == 2
+
+
+@pytest.mark.parametrize("when", ["success", "end"])
+def test_how_orders_must_end_holds_for_their_tree_too(
+    cloud: Cloud,
+    orderline: Orderline,
+    monkeypatch: pytest.MonkeyPatch,
+    when: Literal["success", "end"],
+) -> None:
+    monkeypatch.setattr(prerequisites, "MAX_AFTER", 2)
+    nuggets = [orderline.place("cook_nuggets", {"pieces": 1}) for _ in range(3)]
+    last = orderline.place("cook_nuggets", {"pieces": 1}, after=nuggets, when=when)
+    orderline.cancel(nuggets[0]["id"])
+    order = orderline.get(last["id"])
+    cloud.drain()
+
+    expected = {"success": ("FAILED", 0, "FAILED"), "end": ("PENDING", 2, "SUCCESS")}[when]
+    assert (
+        order["status"],
+        order["waits_for"],
+        orderline.get(last["id"])["status"],
+    ) == expected
+
+
+@pytest.mark.parametrize("limit", [2, 100])
+def test_an_unknown_prerequisite_is_named_by_its_index(
+    orderline: Orderline, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    monkeypatch.setattr(prerequisites, "MAX_AFTER", limit)
+    nuggets = [orderline.place("cook_nuggets", {"pieces": 1}) for _ in range(3)]
+    with pytest.raises(
+        RequestRejected, match=f"no order of yours has the id '{'0' * 26}'"
+    ) as error:
+        orderline.place("cook_nuggets", {"pieces": 1}, after=[*nuggets, "0" * 26])
+
+    assert (error.value.status, error.value.problem["pointer"]) == (422, "/after/3")
+
+
+def test_a_running_order_is_stopped_and_can_not_be_cancelled(
+    cloud: Cloud, orderline: Orderline
+) -> None:
+    @task
+    def bake(order: Context) -> None:
+        with pytest.raises(RequestRejected, match="only a PENDING order") as error:
+            orderline.cancel(order.id)
+        assert error.value.problem["order_status"] == "RUNNING"
+        assert not orderline.get(order.id)["stopping"]
+        for _ in range(2):
+            stopped = orderline.stop(order.id)
+            assert (stopped["status"], stopped["stopping"]) == ("RUNNING", True)
+        order.progress(50)
+
+    order = orderline.place("bake")
+    cloud.drain()
+
+    ended = orderline.get(order["id"], include=["history"])
+    assert ended["status"] == "CANCELLED"
+    assert [attempt["code"] for attempt in ended["history"]] == ["stopped"]
+    assert orderline.stop(order["id"])["status"] == "CANCELLED"
+
+
+def test_a_stop_cancels_an_order_that_waits_and_is_refused_after_its_end(
+    cloud: Cloud, orderline: Orderline
+) -> None:
+    waiting, cooked = (orderline.place("cook_nuggets", {"pieces": 1}) for _ in range(2))
+    assert orderline.stop(waiting["id"])["status"] == "CANCELLED"
+    cloud.drain()
+    with pytest.raises(RequestRejected, match="this one is SUCCESS") as error:
+        orderline.stop(cooked["id"])
+
+    assert error.value.status == 409
