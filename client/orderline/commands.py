@@ -10,7 +10,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -50,6 +50,18 @@ def main(**_: str | None) -> None:
     "--delay", "delay_s", type=click.FloatRange(0), metavar="SECONDS", help="Delay the order."
 )
 @click.option(
+    "--after",
+    "references",
+    multiple=True,
+    metavar="REFERENCE",
+    help="An order that must end first: its id or its last characters; can be repeated.",
+)
+@click.option(
+    "--when",
+    type=click.Choice(["success", "end"]),
+    help="How those orders must end; end: in any way. [default: success]",
+)
+@click.option(
     "--key",
     help="Idempotency key: a repetition with the same key places no second order."
     " [default: random]",
@@ -63,6 +75,8 @@ def place(
     members: tuple[str, ...],
     text: str | None,
     delay_s: float | None,
+    references: tuple[str, ...],
+    when: Literal["success", "end"] | None,
     key: str | None,
     wait: bool,
     as_json: bool,
@@ -75,20 +89,21 @@ def place(
     as it is; repeat KEY=@FILE for a list of files. Otherwise the value is the file's content, in
     base64 unless it is text.
     """
-
-    def input_schema() -> inputs.Schema:
-        schemas: dict[str, inputs.Schema] = {
-            each["name"]: each["input_schema"] for each in client.tasks()
-        }
-        return schemas.get(task, {})
-
-    input = inputs.read(members, text, input_schema)
+    if when and not references:
+        raise click.UsageError("--when needs --after, the orders that must end first")
+    input = inputs.read(members, text, lambda: _input_schema(client, task))
+    after = [client.find(reference) for reference in references]
     with terminal.file_errors(), terminal.transfers() as progress:
-        order = client.place(task, input, delay_s=delay_s, key=key, progress=progress)
-    if wait:
-        _follow(client, order, as_json)
-    else:
-        _show(order, as_json)
+        order = client.place(
+            task,
+            input,
+            delay_s=delay_s,
+            after=after,
+            when=when or "success",
+            key=key,
+            progress=progress,
+        )
+    _show_or_follow(client, order, wait, as_json)
 
 
 @main.command()
@@ -168,10 +183,7 @@ def cancel(client: Orderline, reference: str, as_json: bool) -> None:
 def stop(client: Orderline, reference: str, wait: bool, as_json: bool) -> None:
     """Cancel an order, or ask its running task to stop."""
     order = client.stop(client.find(reference))
-    if wait:
-        _follow(client, order, as_json)
-    else:
-        _show(order, as_json)
+    _show_or_follow(client, order, wait, as_json)
 
 
 @main.command()
@@ -182,10 +194,7 @@ def stop(client: Orderline, reference: str, wait: bool, as_json: bool) -> None:
 def retry(client: Orderline, reference: str, wait: bool, as_json: bool) -> None:
     """Run a failed or cancelled order again."""
     order = client.retry(client.find(reference))
-    if wait:
-        _follow(client, order, as_json)
-    else:
-        _show(order, as_json)
+    _show_or_follow(client, order, wait, as_json)
 
 
 @main.command()
@@ -204,6 +213,21 @@ def tasks(client: Orderline, as_json: bool) -> None:
 
 main.add_command(file_commands.get_file)
 main.add_command(webhook_commands.webhook)
+
+
+def _input_schema(client: Orderline, task: str) -> inputs.Schema:
+    """Return the schema of a task's input, empty if there is no such task."""
+    schemas: dict[str, inputs.Schema] = {
+        each["name"]: each["input_schema"] for each in client.tasks()
+    }
+    return schemas.get(task, {})
+
+
+def _show_or_follow(client: Orderline, order: Order, wait: bool, as_json: bool) -> None:
+    if wait:
+        _follow(client, order, as_json)
+    else:
+        _show(order, as_json)
 
 
 def _follow(client: Orderline, order: Order, as_json: bool) -> None:

@@ -166,7 +166,8 @@ def _table(orders: Iterable[Order]) -> Table:
 
 def _bar_label(order: Order) -> str:
     word = plain((order.get("progress") or {}).get("word") or "")
-    return f"{order['id'][-4:]} {order['status']}" + (f" · {word}" if word else "")
+    word = word or _waits_for(order)
+    return f"{order['id'][-4:]} {_status(order).plain}" + (f" · {word}" if word else "")
 
 
 def _status(order: Order) -> Text:
@@ -174,12 +175,19 @@ def _status(order: Order) -> Text:
     return Text(text, style=STYLES.get(order["status"], ""))
 
 
+def _waits_for(order: Order) -> str:
+    """Return how many orders this one waits for, empty if for none."""
+    return f"waits for {order['waits_for']}" if order.get("waits_for") else ""
+
+
 def _note(order: Order) -> Text:
-    """Return the progress of an order, or the code of its error."""
+    """Return an order's progress, what it waits for, or the code of its error."""
     progress = order.get("progress")
     error = order.get("error")
     if progress and not order["done"]:
         return Text(plain(f"  {progress['percent']} % {progress['word']}"), style="cyan")
+    if waits_for := _waits_for(order):
+        return Text(plain(f"  {waits_for}"), style="cyan")
     return Text(plain(f"  {error['code']}"), style="red") if error else Text()
 
 

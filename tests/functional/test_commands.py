@@ -20,8 +20,9 @@ import pytest
 from click.testing import CliRunner, Result
 from orderline.commands import main
 
+from chalicelib import ending
 from chalicelib.orders import Progress
-from chalicelib.table import transitions
+from chalicelib.table import stops, transitions
 from chalicelib.tasks import task
 from testkit import Cloud
 from tests.acceptance.stack import until
@@ -118,6 +119,42 @@ def test_the_commands_for_an_order_and_their_exit_codes(cloud: Cloud, terminal: 
     assert terminal.type("status", failing["id"], "--json").exit_code == 1
 
 
+def test_an_order_is_placed_after_others(cloud: Cloud, terminal: Terminal) -> None:
+    first, second = (terminal.json("place", "cook_nuggets", "pieces=1")["id"] for _ in range(2))
+    words = ["place", "cook_nuggets", "pieces=1", "--after", first, "--after", second[-6:].lower()]
+    last = terminal.json(*words)
+    cleaning = terminal.json(*words, "--when", "end")
+    assert [url[-26:] for url in last["links"]["after"]] == [first, second]
+    assert terminal.json("stop", first)["status"] == "CANCELLED"
+    cloud.drain()
+
+    assert terminal.type("wait", last["id"], "--json").exit_code == 1
+    assert terminal.json("wait", cleaning["id"])["status"] == "SUCCESS"
+
+
+def test_a_running_order_is_stopped_and_not_cancelled(cloud: Cloud, terminal: Terminal) -> None:
+    order = terminal.json("place", "cook_nuggets", "pieces=1")
+    cloud.claim(order["id"], lease_s=60)
+    refused = terminal.type("cancel", order["id"])
+    stopped = terminal.json("stop", order["id"][-5:])
+
+    assert (refused.exit_code, "only a PENDING order" in refused.stderr) == (3, True)
+    assert (stopped["status"], stopped["stopping"]) == ("RUNNING", True)
+
+
+def test_a_stop_may_wait_for_the_end(cloud: Cloud, terminal: Terminal) -> None:
+    order = terminal.json("place", "cook_nuggets", "pieces=1")
+    running = cloud.claim(order["id"], lease_s=60)
+    words = [sys.executable, "-m", "orderline", "stop", order["id"], "--wait", "--json"]
+    environment = {**os.environ, **terminal.environment}
+    stopping = subprocess.Popen(words, cwd=ROOT, text=True, env=environment, stdout=subprocess.PIPE)
+    until(lambda: cloud.order(order["id"]).stopping, 20)
+    stops.end_stopped(running, None)
+    output, _ = stopping.communicate(timeout=20)
+
+    assert (stopping.returncode, json.loads(output)["status"]) == (1, "CANCELLED")
+
+
 @pytest.mark.parametrize(
     ("words", "stdin"),
     [(["pieces=2"], ""), (["--input", '{"pieces": 2}'], ""), (["--input", "-"], '{"pieces": 2}')],
@@ -154,6 +191,8 @@ def test_an_argument_from_a_file_is_its_text_or_its_base64(
         (["place", "cook_nuggets", "--input", "{}", "pieces=1"], "not both"),
         (["place", "cook_nuggets", "pieces=@/no/such/file"], "No such file"),
         (["place", "cook_nuggets", "--url", "ftp://x", "pieces=1"], "http://"),
+        (["place", "cook_nuggets", "pieces=1", "--when", "end"], "--when needs --after"),
+        (["place", "cook_nuggets", "pieces=1", "--after", "A", "--when", "never"], "'end'"),
     ],
 )
 def test_wrong_usage_exits_with_2(terminal: Terminal, words: list[str], message: str) -> None:
@@ -167,6 +206,8 @@ def test_wrong_usage_exits_with_2(terminal: Terminal, words: list[str], message:
         (["place", "cook_nuggets", "pieces=none"], "(at /input/pieces)"),
         (["place", "cook_dinner"], "cook_nuggets"),
         (["status", "0" * 26], "reference number"),
+        (["place", "cook_nuggets", "pieces=1", "--after", "0" * 26], f"'{'0' * 26}' (at /after/0)"),
+        (["place", "cook_nuggets", "pieces=1", "--after", "0000"], "ends with '0000'"),
         (["tasks", "--token", "nonsense"], "ORDERLINE_TOKEN"),
         (["tasks", "--url", "http://127.0.0.1:9"], "make run"),
     ],
@@ -298,6 +339,30 @@ def test_a_terminal_shows_the_progress_of_an_order(cloud: Cloud, terminal: Termi
         transitions.succeed(running, '"crisp"')
         waiting.reads('"crisp"')
     assert waiting.exit_code == 0
+
+
+@pytest.mark.local
+def test_a_terminal_shows_that_an_order_waits_for_others_or_is_stopping(
+    cloud: Cloud, terminal: Terminal
+) -> None:
+    first = terminal.json("place", "cook_nuggets", "pieces=1")
+    last = terminal.json("place", "cook_nuggets", "pieces=1", "--after", first["id"])
+    running = cloud.claim(first["id"], lease_s=60)
+    for command in (["status", last["id"]], ["list"]):
+        assert "waits for 1" in terminal.type(*command).stdout
+    assert "waits for" not in terminal.type("status", first["id"]).stdout
+    with (
+        at_a_screen(terminal, "wait", first["id"]) as running_first,
+        at_a_screen(terminal, "wait", last["id"]) as waiting,
+    ):
+        waiting.reads("PENDING · waits for 1")
+        running_first.reads("RUNNING")
+        assert "RUNNING, stopping" in terminal.type("stop", first["id"]).stdout
+        running_first.reads("RUNNING, stopping")
+        ending.ended(stops.end_stopped(running, None))
+        running_first.reads("CANCELLED")
+        waiting.reads("prerequisite_failed")
+    assert (running_first.exit_code, waiting.exit_code) == (1, 1)
 
 
 @pytest.mark.local
