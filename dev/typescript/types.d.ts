@@ -151,6 +151,7 @@ interface OrderJs {
   ACTIONS: ("cancel" | "retry")[];
   SHOWN_TYPES: unknown[];
   displayed: Order | null;
+  focused: HTMLElement;
   displayedFiles: string;
   rows: [string, ...(string | Node)[]][];
   path(id: string): `orders/${string}`;
@@ -164,6 +165,7 @@ interface OrderJs {
     fill: (node: Elements[Id], value: NonNullable<Value>) => void,
   ): void;
   facts(order: Order): void;
+  links(urls: string[]): (string | Node)[];
   link(url: string): HTMLAnchorElement;
   parts(value: any): any[];
   picture(input: Order["input"]): void;
@@ -190,11 +192,13 @@ interface ScreenJs {
   ): void;
   makeItem(id: string): HTMLElement;
   label(item: HTMLElement, order: OrderInList, name: string): void;
+  waitsFor(count: number): string;
   refs: [HTMLElement, number][];
   highlight(ticket: Ticket): void;
   slide(ticket: Ticket, from: DOMRect | undefined): void;
-  announce(moved: Ticket[], names: Map<string, string>): void;
-  sentence(column: Column, state: string): string;
+  announce(moved: Ticket[], stopping: Ticket[], names: Map<string, string>): void;
+  sentence(list: Ticket[], state: string): string;
+  movedTo(column: Column): Ticket[];
 }
 
 interface TextJs {

@@ -45,6 +45,8 @@ def order_json(n: int, status: str, id: str = "") -> dict[str, Any]:
         "run_at": None,
         "error": None,
         "progress": None,
+        "stopping": False,
+        "waits_for": 0,
         "links": {},
     }
 

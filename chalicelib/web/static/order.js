@@ -7,6 +7,7 @@ const PICTURES = [["iVBORw0KGgo", "image/png"], ["/9j/", "image/jpeg"]]; // base
 const OPTIONAL = ["order-progress", "order-error", "cancel", "retry", "picture", "files", "result", "attempts"];
 const SHOWN_TYPES = ["image/png", "image/jpeg", "image/gif", "image/webp"];
 const MAX_SHOWN = 12; // pictures: each costs a request to the API
+const MAX_LINKS = 20; // to other orders, in each row
 export const ACTIONS = ["cancel", "retry"];
 let displayed = null;
 let displayedFiles = "";
@@ -36,12 +37,15 @@ export async function act(id, action, after) {
   const button = byId(action);
   button.disabled = true;
   write(byId("action-error"), "");
+  let focused = byId("order-title"); // the button is about to vanish
   try {
     await send(`${path(id)}/${action}`);
   } catch (error) {
+    focused = button;
     write(byId("action-error"), error instanceof RequestRejected ? error.message : "No response: check the order's status, then try again.");
   } finally {
     button.disabled = false;
+    if (document.activeElement === document.body) focused.focus(); // disabling the button took its focus
     after();
   }
 }
@@ -77,12 +81,20 @@ function facts(order) {
   if (order.done) rows.push(["Ended", moment(order.updated_at)]);
   if (order.lane !== "default") rows.push(["Lane", order.lane]);
   rows.push(["Attempts", `${order.attempts} of at most ${order.max_attempts}`]);
-  if (order.links?.parent) rows.push(["Follows", link(order.links.parent)]);
-  if (order.links?.follow_ups) rows.push(["Followed by", ...order.links.follow_ups.map(link)]);
+  const { after, parent, follow_ups: followUps } = order.links;
+  if (after) rows.push(["Starts after", ...links(after)]);
+  if (after && order.waits_for) rows.push(["Waits for", `${order.waits_for} of ${after.length}`]);
+  if (parent) rows.push(["Follows", link(parent)]);
+  if (followUps) rows.push(["Followed by", ...links(followUps)]);
   byId("facts").replaceChildren(...rows.flatMap(([name, ...values]) => {
     const spaced = values.flatMap((value, index) => (index ? [" ", value] : [value]));
     return [element("dt", "", name), element("dd", "", ...spaced)];
   }));
+}
+
+function links(urls) {
+  const more = urls.length - MAX_LINKS;
+  return [...urls.slice(0, MAX_LINKS).map(link), ...(more > 0 ? [`and\u00a0${more}\u00a0more`] : [])];
 }
 
 function link(url) {

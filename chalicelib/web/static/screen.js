@@ -52,7 +52,8 @@ function draw() {
   const moved = [...tickets.values()].filter((ticket) => ticket.moved);
   moved.forEach(highlight);
   if (moved.length <= MAX_ANIMATED) moved.forEach((ticket) => slide(ticket, positions.get(ticket.order.id)));
-  if (!first) announce(moved, names);
+  const stopping = [...tickets.values()].filter(({ order }) => order.stopping && !before.get(order.id)?.order.stopping);
+  if (!first) announce(moved, stopping, names);
 }
 
 // Preparing: running orders first, then the oldest. Ready and Problem: the newest first.
@@ -89,7 +90,7 @@ function makeItem(id) {
 
 function label(item, order, name) {
   write(item.querySelector(".ref"), name);
-  const word = order.stopping ? "stopping" : order.progress?.word;
+  const word = order.stopping ? "stopping" : waitsFor(order.waits_for) || order.progress?.word;
   write(item.querySelector(".task"), word && !order.done ? word : order.task);
   let meter = item.querySelector("progress");
   if (!order.progress || order.done) {
@@ -104,6 +105,8 @@ function label(item, order, name) {
     meter.value = Number(order.progress.percent) || 0;
   }
 }
+
+const waitsFor = (count) => (count ? `waits for ${count} ${count === 1 ? "order" : "orders"}` : "");
 
 // Ages grow between reads.
 function updateAges() {
@@ -141,11 +144,10 @@ function slide({ item, column }, from) {
   item.animate([{ visibility: "hidden" }, { visibility: "hidden" }], MOVE_MS);
 }
 
-function announce(moved, names) {
-  const sentence = (column, state) => {
-    const list = moved.filter((ticket) => ticket.column === column).map((ticket) => names.get(ticket.order.id));
-    return list.length ? `${list.length > 1 ? "Orders" : "Order"} ${list.join(", ")} ${state}. ` : "";
-  };
-  const text = sentence("ready", "ready") + sentence("problem", "with a problem");
+function announce(moved, stopping, names) {
+  const sentence = (list, state) =>
+    (list.length ? `${list.length > 1 ? "Orders" : "Order"} ${list.map(({ order }) => names.get(order.id)).join(", ")} ${state}. ` : "");
+  const movedTo = (column) => moved.filter((ticket) => ticket.column === column);
+  const text = sentence(stopping, "stopping") + sentence(movedTo("ready"), "ready") + sentence(movedTo("problem"), "with a problem");
   if (text) byId("announcer").textContent = text;
 }
