@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from chalicelib import tasks
+from chalicelib import config, queue, tasks
+from chalicelib.orders import Order
 from chalicelib.table import transitions
 from testkit import Cloud, Wire
 from tests.kit import units
@@ -117,6 +118,60 @@ def test_the_costs_are_the_same_with_many_rows(cloud: Cloud, wire: Wire, meter: 
     assert meter.reads == [1, 0.5, 10]
 
 
+def test_an_ordinary_order_stores_nothing_of_waiting_and_stopping(
+    cloud: Cloud, wire: Wire
+) -> None:
+    cloud.place("cook_nuggets", {"pieces": 1})
+    rows = [stored_row(cloud)]
+    cloud.drain()
+    rows.append(stored_row(cloud))
+
+    attributes = {"after", "when", "waits_for", "dependents", "stop_at"}
+    assert attributes <= set(Order.__struct_fields__)
+    assert [row["status"]["S"] for row in rows] == ["PENDING", "SUCCESS"]
+    assert [attributes & set(row) for row in rows] == [set(), set()]
+    assert "BatchGetItem" not in wire.calls
+
+
+def stored_row(cloud: Cloud) -> units.Item:
+    """Return the only row of the orders table, as DynamoDB has it."""
+    (row,) = cloud.dynamodb.scan(TableName=config.settings().orders_table)["Items"]
+    return dict(row)
+
+
+@pytest.mark.parametrize(("ended", "write_units"), [(False, 611), (True, 15)])
+def test_the_units_of_an_order_after_a_hundred_others(
+    cloud: Cloud, wire: Wire, meter: Meter, ended: bool, write_units: int
+) -> None:
+    """docs/workflows.md states these numbers: for others that run, and that have ended."""
+
+    @tasks.task
+    def part() -> int:
+        return 1
+
+    @tasks.task
+    def total(order: tasks.Context) -> int:
+        return sum(done.result for done in order.after())
+
+    with wire.unseen():
+        order_id = cloud.place("part")["id"]
+        if ended:
+            cloud.drain()
+        parts = [replace(cloud.order(order_id), id=f"{n:026d}") for n in range(99)]
+        for part_order in parts:
+            transitions.insert(part_order)
+            if not ended:
+                queue.send(part_order)
+    after = [order_id, *(part_order.id for part_order in parts)]
+    placed = cloud.http("POST", "/orders", {"task": "total", "after": after}).json
+    cloud.drain()
+
+    of_the_others = 0 if ended else 100 * 3  # a claim and a finish
+    assert sum(meter.writes) - of_the_others == write_units
+    assert sum(meter.reads) == 2 * 100  # when it is placed, and when its task reads the results
+    assert cloud.get(placed["id"])["result"] == 100
+
+
 @pytest.mark.parametrize(
     ("item", "bytes"),
     [
@@ -126,6 +181,7 @@ def test_the_costs_are_the_same_with_many_rows(cloud: Cloud, wire: Wire, meter: 
             {"l": {"L": [{"S": "ab"}, {"M": {"k": {"N": "1"}}}]}},
             1 + 3 + (1 + 2) + (1 + 3 + 1 + (1 + 2)),
         ),
+        ({"set": {"SS": ["ab", "c"]}}, 3 + 2 + 1),
     ],
 )
 def test_sizes_follow_dynamodbs_rules(item: units.Item, bytes: int) -> None:

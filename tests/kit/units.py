@@ -133,7 +133,7 @@ def _value_size(wire: Item) -> int:
         return len(value.encode())
     if kind == "N":
         return math.ceil(len(value.lstrip("-")) / 2) + 1
-    if kind == "SS":  # a set has no overhead for its members
+    if kind == "SS":  # AWS states no overhead for sets
         return sum(len(member.encode()) for member in value)
     members = value.values() if kind == "M" else value
     names = sum(len(name.encode()) for name in value) if kind == "M" else 0
