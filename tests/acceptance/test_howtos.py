@@ -17,6 +17,7 @@ from chalicelib.web.times import time_of
 from dev.local import cloud
 from dev.local.local_stack import NAME as NAME_OF_STACK
 from dev.packaging.own import NAME
+from tests.acceptance import transcript
 from tests.acceptance.stack import Stack, copy_of_the_project, environment, until
 from tests.kit import pages
 from tests.soak.lanes import TASKS, max_at_once, with_history
@@ -240,6 +241,14 @@ def test_orders_of_a_task_with_a_limit_start_in_their_slots(reader: Reader) -> N
     starts = [time_of(order["history"][0]["started_at"]) for order in orders]
     waits = [start - time_of(order["run_at"]) for start, order in zip(starts, orders, strict=True)]
     assert all(0 <= wait < 3_000_000 for wait in waits)
+
+
+def test_orders_wait_for_others_and_stop_as_the_page_shows(reader: Reader) -> None:
+    for name in dict.fromkeys(block.file for block in pages.blocks("workflows.md")):
+        if name.startswith("chalicelib/"):
+            reader.write(name, pages.file("workflows.md", name))
+
+    assert transcript.check(reader.stack, "workflows.md") == 9
 
 
 def test_a_task_reads_a_secret_which_is_nowhere_else(reader: Reader) -> None:

@@ -33,7 +33,14 @@ def configure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.mark.parametrize(
     ("page", "task"),
-    [("lanes.md", "render_film"), ("own.md", "keep_photo"), ("rate.md", "look_up_rate")],
+    [
+        ("lanes.md", "render_film"),
+        ("own.md", "keep_photo"),
+        ("rate.md", "look_up_rate"),
+        ("workflows.md", "count_book"),
+        ("workflows.md", "newsletter"),
+        ("workflows.md", "export"),
+    ],
 )
 def test_the_test_on_a_page_passes(
     configure: Any,

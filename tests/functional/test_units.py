@@ -118,7 +118,7 @@ def test_the_costs_are_the_same_with_many_rows(cloud: Cloud, wire: Wire, meter: 
     assert meter.reads == [1, 0.5, 10]
 
 
-def test_an_ordinary_order_stores_nothing_of_waiting_and_stopping(
+def test_an_ordinary_order_stores_nothing_of_waiting_stops_and_webhooks(
     cloud: Cloud, wire: Wire
 ) -> None:
     cloud.place("cook_nuggets", {"pieces": 1})
@@ -126,7 +126,7 @@ def test_an_ordinary_order_stores_nothing_of_waiting_and_stopping(
     cloud.drain()
     rows.append(stored_row(cloud))
 
-    attributes = {"after", "when", "waits_for", "dependents", "stop_at"}
+    attributes = {"after", "when", "waits_for", "dependents", "stop_at", "notify", "past_ends"}
     assert attributes <= set(Order.__struct_fields__)
     assert [row["status"]["S"] for row in rows] == ["PENDING", "SUCCESS"]
     assert [attributes & set(row) for row in rows] == [set(), set()]
@@ -170,6 +170,20 @@ def test_the_units_of_an_order_after_a_hundred_others(
     assert sum(meter.writes) - of_the_others == write_units
     assert sum(meter.reads) == 2 * 100  # when it is placed, and when its task reads the results
     assert cloud.get(placed["id"])["result"] == 100
+
+
+def test_a_check_of_a_waiting_order_writes_three_units(cloud: Cloud, meter: Meter) -> None:
+    """And reads the due index, its row and that of the order that it waits for."""
+    order = {"task": "cook_nuggets", "input": {"pieces": 1}}
+    later = cloud.http("POST", "/orders", {**order, "delay_s": 86_400}).json
+    cloud.http("POST", "/orders", {**order, "after": [later["id"]]})
+    cloud.clock.advance(130)
+    meter.writes.clear()
+    meter.reads.clear()
+    cloud.sweep()
+
+    assert meter.writes == [3]
+    assert meter.reads == [0.5, 0.5, 1, 1, 0.5]
 
 
 @pytest.mark.parametrize(
