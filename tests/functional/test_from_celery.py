@@ -54,14 +54,14 @@ def test_the_snippets_run(heavy: None, cloud: Cloud, tmp_path: Path) -> None:
         for snippet in calls:
             exec(snippet, names)
 
-    assert (len(celery), len(declarations), len(calls)) == (2, 4, 5)
+    assert (len(celery), len(declarations), len(calls)) == (6, 8, 9)
 
 
 def test_every_name_that_the_page_uses_exists() -> None:
     page_methods = set(re.findall(r"orderline\.(\w+)\(", PAGE))
     options = set(re.findall(r"@task\((\w+)=", PAGE))
 
-    assert {"place", "get", "wait", "cancel", "retry"} <= page_methods
+    assert {"place", "get", "wait", "cancel", "stop", "retry"} <= page_methods
     assert all(callable(getattr(Orderline, method)) for method in page_methods)
     assert all(option in str(tasks.task.__doc__) for option in options)
 
