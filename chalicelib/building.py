@@ -79,8 +79,6 @@ def build(
     before = [*rows.values(), *([parent] if parent else [])]
     depth = max((row.depth + 1 for row in before), default=0)
     dispatch = plan(order_id, now, UNKNOWN if waits_for else run_at)
-    if not waits_for and ending.is_left_to_sweeper(depth):
-        dispatch = dispatch.by_sweeper(now)
     order = Order(
         owner=owner,
         id=order_id,
@@ -103,6 +101,9 @@ def build(
         parent=parent.id if parent else None,
         depth=depth,
     )
+    if parent and not waits_for and not ending.as_worker_of(parent)(order):
+        dispatch = dispatch.by_sweeper(now)
+        order = replace(order, check_at=now)
     return order, dispatch
 
 

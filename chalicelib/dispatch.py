@@ -30,12 +30,7 @@ class Dispatch(Struct, frozen=True):
     """Delay in seconds with which to send the message now; None: the sweeper sends it later."""
 
     def by_sweeper(self, now: Micros) -> Dispatch:
-        """Return the dispatch of an order whose message the next sweep sends.
-
-        Lambda stops a function that triggers itself through a queue some 16 times in a row. A
-        message from the sweeper starts a new count:
-        https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html
-        """
+        """Return the dispatch of an order whose message the next sweep sends."""
         return Dispatch(now, self.check_shard, None)
 
 

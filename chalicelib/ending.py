@@ -7,12 +7,13 @@ healed by the order's own message, by a repeated request, or by the timer of eac
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
 
 from chalicelib import clock, ids, logs, orders, queue
 from chalicelib.clock import SECOND
 from chalicelib.dispatch import plan
-from chalicelib.errors import ConditionFailed, Unavailable
+from chalicelib.errors import ConditionFailed, Unavailable, UnreadableOrder
 from chalicelib.orders import Failure, Order, Status
 from chalicelib.table import batch_get, fan_in, stops, transitions
 from chalicelib.tasks import lane_of
@@ -22,30 +23,52 @@ from chalicelib.webhooks.rounds import DELIVER
 MAX_DIRECT_DEPTH = 10  # orders in a chain before the sweeper sends the next one
 # After it, a prerequisite without a row counts as gone; it is longer than any request takes
 GONE_AFTER_S = 900
+RESERVE_S = 0.3  # stop releasing when the function has less time left
 _MAX_TRIES = 100  # each lost try means that another function got on
+Sends = Callable[[Order], bool]
+"""Decides whether the message of a ready order is sent now; if not, the sweeper sends it."""
 
 
-def give_up(order: Order, error: Failure, send: bool = True) -> None:
+def at_once(order: Order) -> bool:
+    """Send now: the caller is not triggered by the queue."""
+    return True
+
+
+def never(order: Order) -> bool:
+    """Leave the message to the sweeper."""
+    return False
+
+
+def as_worker_of(origin: Order) -> Sends:
+    """Return what a worker may send that handles the message of an order.
+
+    Lambda stops a function that triggers itself through a queue some 16 times in a row. A message
+    from the sweeper starts a new count:
+    https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html
+    """
+    return lambda order: order.depth // MAX_DIRECT_DEPTH == origin.depth // MAX_DIRECT_DEPTH
+
+
+def give_up(order: Order, error: Failure, sends: Sends = at_once) -> None:
     """Fail an order that no worker holds. Raises ConditionFailed if it has changed."""
-    ended(transitions.give_up(order, error), send)
+    ended(transitions.give_up(order, error), sends)
 
 
-def cancel_stopped(order: Order, send: bool = True) -> None:
+def cancel_stopped(order: Order, sends: Sends = at_once) -> None:
     """Cancel an order that is to be stopped, and that no worker holds.
 
     Raises ConditionFailed if it has changed.
     """
-    ended(stops.cancel_stopped(order), send)
+    ended(stops.cancel_stopped(order), sends)
 
 
-def ended(order: Order, send: bool = True) -> None:
+def ended(order: Order, sends: Sends = at_once) -> None:
     """Log that an order became final, which counts it, and release its dependents.
 
-    Without `send`, the sweeper sends the messages of those that can run. Raises Unavailable; the
-    order has ended all the same.
+    Raises Unavailable; the order has ended all the same.
     """
     log(order)
-    wake(order, send)
+    wake(order, sends)
 
 
 def log(order: Order) -> None:
@@ -60,26 +83,33 @@ def log(order: Order) -> None:
     )
 
 
-def wake(order: Order, send: bool = True) -> None:
+def wake(
+    order: Order, sends: Sends = at_once, time_left_s: Callable[[], float] = lambda: math.inf
+) -> None:
     """Release the dependents of a final order, and of those that fail because of it.
 
-    Raises Unavailable.
+    Raises Unavailable, also if there is too little time left: what is left is done by the next
+    call, or by the dependents' own timers.
     """
     done: set[str] = set()
     todo = [order]
     while todo:
         final = todo.pop()
         for dependent in sorted(final.dependents - done):
+            if time_left_s() < RESERVE_S:
+                raise Unavailable("no time is left to release all dependents")
             done.add(dependent)
-            row = _wake_one(final, dependent, send)
-            if row is not None and row.status.final:
-                todo.append(row)
+            try:
+                failed = _wake_one(final, dependent, sends)
+            except UnreadableOrder:  # a newer version's; it must not stop the others
+                logs.event("row_unreadable", order=dependent)
+                continue
+            if failed:
+                todo.append(failed)
 
 
 def settle(
-    order: Order,
-    prerequisites: Mapping[str, Order] | None = None,
-    send: bool = True,
+    order: Order, prerequisites: Mapping[str, Order] | None = None, sends: Sends = at_once
 ) -> Order:
     """Bring a waiting order up to date with its prerequisites. Return the order as it is now.
 
@@ -89,30 +119,33 @@ def settle(
     Args:
         order: the order as it was just read or written
         prerequisites: those of `order.waits_for` as they were just read; None: read them
-        send: send the message if the order can run; False: the sweeper sends it
+        sends: whether to send the message if the order can run
     """
     before = order
-    order = _settle(order, None, prerequisites, send)
+    order = _settle(order, None, prerequisites, sends)
     if order.status.final and not before.status.final:
-        wake(order, send)
+        wake(order, sends)
     return order
 
 
-def _wake_one(final: Order, dependent: str, send: bool) -> Order | None:
-    """Release one dependent. Return it if it was read; None if it is gone or was not read."""
+def _wake_one(final: Order, dependent: str, sends: Sends) -> Order | None:
+    """Release one dependent. Return it if that made it final."""
     key = ids.key_of(final.owner, dependent)
     if final.status is Status.SUCCESS:  # for good, so nothing needs to be read
-        _release(key, frozenset({final.id}), None, send)
+        _release(key, frozenset({final.id}), None, sends)
         return None
-    row = batch_get.orders(final.owner, [dependent]).get(dependent)
-    return _settle(row, final.id, None, send) if row else None
+    before = batch_get.orders(final.owner, [dependent]).get(dependent)
+    if before is None or before.status.final:
+        return None
+    after = _settle(before, final.id, None, sends)
+    return after if after.status.final else None
 
 
 def _settle(
     order: Order,
     only: str | None,
     prerequisites: Mapping[str, Order] | None,
-    send: bool,
+    sends: Sends,
 ) -> Order:
     """Do as `settle`, for all prerequisites or only for one; without the dependents' dependents."""
     for _ in range(_MAX_TRIES):
@@ -120,13 +153,13 @@ def _settle(
         if not order.waiting or (order.waits_for and not pending):
             return order
         if not order.waits_for:  # a crash came between the last release and this
-            return _make_ready(order, send)
+            return _make_ready(order, sends)
         if prerequisites is None:
             prerequisites = batch_get.orders(order.owner, pending)
         try:
             if order.task == DELIVER:
-                return _settle_delivery(order, prerequisites, send)
-            return _settle_with(order, pending, prerequisites, send)
+                return _settle_delivery(order, prerequisites, sends)
+            return _settle_with(order, pending, prerequisites, sends)
         except ConditionFailed as refusal:  # another prerequisite ended meanwhile
             if refusal.row is None:
                 return order
@@ -135,7 +168,7 @@ def _settle(
 
 
 def _settle_with(
-    order: Order, pending: Iterable[str], prerequisites: Mapping[str, Order], send: bool
+    order: Order, pending: Iterable[str], prerequisites: Mapping[str, Order], sends: Sends
 ) -> Order:
     """Join, release or fail an order by its prerequisites as they are.
 
@@ -147,11 +180,11 @@ def _settle_with(
         log(failed)
         return failed
     if over:
-        return _release(order.key, over, order.retry_round, send) or order
+        return _release(order.key, over, order.retry_round, sends) or order
     return order
 
 
-def _settle_delivery(delivery: Order, rows: Mapping[str, Order], send: bool) -> Order:
+def _settle_delivery(delivery: Order, rows: Mapping[str, Order], sends: Sends) -> Order:
     """Release a delivery once the round that it tells of has ended.
 
     One that its order does not name is cancelled, but not before the request that placed it must
@@ -162,7 +195,7 @@ def _settle_delivery(delivery: Order, rows: Mapping[str, Order], send: bool) -> 
     if row and rounds.is_named(delivery, row):
         if not rounds.has_ended(delivery, row):
             return delivery
-        released = _release(delivery.key, delivery.waits_for, delivery.retry_round, send)
+        released = _release(delivery.key, delivery.waits_for, delivery.retry_round, sends)
         return released or delivery
     if _is_fresh(delivery):
         return delivery
@@ -217,7 +250,7 @@ def _join(prerequisite: Order, dependent: str) -> Order | None:
     return row
 
 
-def _release(key: str, over: frozenset[str], retry_round: int | None, send: bool) -> Order | None:
+def _release(key: str, over: frozenset[str], retry_round: int | None, sends: Sends) -> Order | None:
     """Release an order from prerequisites that ended; if it waits for no other, let it run.
 
     Return its row, None if there is none.
@@ -229,28 +262,22 @@ def _release(key: str, over: frozenset[str], retry_round: int | None, send: bool
         row = refusal.row
     if row is None or not row.waiting or row.waits_for:
         return row
-    return _make_ready(row, send)
+    return _make_ready(row, sends)
 
 
-def _make_ready(order: Order, send: bool) -> Order:
+def _make_ready(order: Order, sends: Sends) -> Order:
     """Let an order run, then send its message."""
     dispatch = plan(order.id, clock.now(), None)
-    send = send and not is_left_to_sweeper(order.depth)
-    if not send:
+    if not sends(order):
         dispatch = dispatch.by_sweeper(clock.now())
     try:
         row = fan_in.ready(order, dispatch)
     except ConditionFailed as refusal:
         return refusal.row or order
     logs.event("order_ready", order=order.id, task=order.task)
-    if send:
-        try_send(row, 0)
+    if dispatch.delay_s is not None:
+        try_send(row, dispatch.delay_s)
     return row
-
-
-def is_left_to_sweeper(depth: int) -> bool:
-    """Return True if the sweeper sends the message of an order this deep in a chain."""
-    return depth > 0 and depth % MAX_DIRECT_DEPTH == 0
 
 
 def try_send(order: Order, delay_s: int) -> None:

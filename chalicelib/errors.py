@@ -5,6 +5,7 @@ OrderlineError
 │   ├── InvalidOrder       the order is malformed (`pointer`: which member)
 │   │   ├── InvalidInput   the input doesn't fit the task's type hints
 │   │   ├── InvalidPrerequisite  the order can't wait for another that it names
+│   │   ├── InvalidNotify  the order names a webhook endpoint that can't be told
 │   │   ├── FileMissing    a file of the input is not stored, or not for long enough
 │   │   └── UnknownTask    there is no such task (`known`: the tasks that exist)
 │   ├── TooLarge           the input is over its maximum size
@@ -69,6 +70,10 @@ class InvalidInput(InvalidOrder):
 
 class InvalidPrerequisite(InvalidOrder):
     """The order can't wait for another that it names: there is none, or too many wait for it."""
+
+
+class InvalidNotify(InvalidOrder):
+    """The order names a webhook endpoint that can't be told."""
 
 
 class FileMissing(InvalidOrder):

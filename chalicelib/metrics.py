@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 NAMESPACE = "Orderline"
+_BUILT_IN = "orderline."
 _BY_STACK = ["stack"]
 _BY_TASK = ["stack", "task"]
 _BY_STATUS = ["stack", "task", "status"]
@@ -36,6 +37,8 @@ def members(event: str, line: Mapping[str, Any], stack: str) -> dict[str, Any]:
     if event not in EVENTS:
         return {}
     dimensions, units = EVENTS[event]
+    if str(line.get("task", "")).startswith(_BUILT_IN):  # the totals are of the users' tasks
+        dimensions = [each for each in dimensions if each != _BY_STACK]
     block = {
         "Namespace": NAMESPACE,
         "Dimensions": dimensions,

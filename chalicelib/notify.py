@@ -9,11 +9,11 @@ from msgspec import to_builtins
 
 from chalicelib import config, ending, logs
 from chalicelib.building import NewOrder, build
-from chalicelib.errors import ConditionFailed, InvalidOrder, Unavailable
+from chalicelib.errors import ConditionFailed, InvalidNotify, Unavailable
 from chalicelib.orders import Order
 from chalicelib.table import transitions
 from chalicelib.tasks import is_built_in
-from chalicelib.webhooks import endpoints
+from chalicelib.webhooks import endpoints, rounds
 from chalicelib.webhooks.rounds import DELIVER, Notice
 
 MAX_NAMES = 10  # of the endpoints that an order names: each costs a row
@@ -22,12 +22,12 @@ MAX_NAMES = 10  # of the endpoints that an order names: each costs a row
 def check(owner: str, task: str, names: Sequence[str]) -> list[str]:
     """Return the endpoints that will hear of a new order: those it names, and those for all.
 
-    Raises InvalidOrder, with a pointer to the name, if one can't be told.
+    Raises InvalidNotify, with a pointer to the name, if one can't be told.
     """
     if names and not config.webhooks_on():
-        raise InvalidOrder("webhooks are off; add `webhooks:` to orderline.yaml", "/notify")
+        raise InvalidNotify("webhooks are off; add `webhooks:` to orderline.yaml", "/notify")
     if len(names) > MAX_NAMES:
-        raise InvalidOrder(f"an order names at most {MAX_NAMES} webhook endpoints", "/notify")
+        raise InvalidNotify(f"an order names at most {MAX_NAMES} webhook endpoints", "/notify")
     known = endpoints.of_owner(owner).every if names else frozenset()
     if not known.issuperset(names):
         endpoints.forget()  # it may have been registered within the last minute
@@ -35,12 +35,12 @@ def check(owner: str, task: str, names: Sequence[str]) -> list[str]:
     for n, name in enumerate(names):
         if name not in known:
             listed = ", ".join(sorted(known)) or "none; `python -m dev webhook add` registers one"
-            raise InvalidOrder(
+            raise InvalidNotify(
                 f"no webhook endpoint of yours is called {name[:40]!r}; there are: {listed}",
                 f"/notify/{n}",
             )
         if not _is_enabled(owner, name):
-            raise InvalidOrder(f"the webhook endpoint {name!r} is disabled", f"/notify/{n}")
+            raise InvalidNotify(f"the webhook endpoint {name!r} is disabled", f"/notify/{n}")
     return of(owner, task, names)
 
 
@@ -70,9 +70,11 @@ def place(order: Order, names: Iterable[str], retry_round: int) -> list[Order]:
     return deliveries
 
 
-def withdraw(deliveries: Iterable[Order]) -> None:
-    """Cancel deliveries that no order names. If that fails, the sweeper does it later."""
+def withdraw(deliveries: Iterable[Order], row: Order | None) -> None:
+    """Cancel the deliveries that an order's row does not name. Else the sweeper does it later."""
     for delivery in deliveries:
+        if rounds.is_named(delivery, row):  # our write had taken effect, and others followed
+            continue
         with suppress(ConditionFailed, Unavailable):
             ending.log(transitions.cancel(delivery))
 

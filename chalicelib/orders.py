@@ -274,11 +274,6 @@ def start_of_slots(now: Micros) -> Micros:
     return now - START_WITHIN_S * SECOND
 
 
-def just_past(now: Micros) -> Micros:
-    """Return the run_at of an order that may run at once, also by a clock that is behind."""
-    return now - CLOCK_SKEW_S * SECOND
-
-
 def failure(
     order: Order, code: str, message: str, transient: bool = False, retry_after_s: int = 0
 ) -> Failure:

@@ -49,17 +49,16 @@ def unmet(after: Sequence[str], when: str, rows: Mapping[str, Order]) -> frozens
     return frozenset(id for id in after if id not in rows or not _is_met(rows[id], when))
 
 
-def of_retry(order: Order) -> tuple[frozenset[str], dict[str, Order]]:
-    """Return what an order must wait for again, and the rows of its prerequisites.
+def of_retry(order: Order) -> frozenset[str]:
+    """Return what an order must wait for again.
 
     A delivery waits in any case: `settle` knows which end it tells of. Raises Unavailable.
     """
     if order.after is None:
-        return frozenset(), {}
-    rows = batch_get.orders(order.owner, order.after)
+        return frozenset()
     if order.task == DELIVER:
-        return frozenset(order.after), rows
-    return unmet(order.after, order.when or "", rows), rows
+        return frozenset(order.after)
+    return unmet(order.after, order.when or "", batch_get.orders(order.owner, order.after))
 
 
 def _is_met(row: Order, when: str) -> bool:

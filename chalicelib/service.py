@@ -21,6 +21,7 @@ from chalicelib.errors import (
     FileMissing,
     FileUnavailable,
     InvalidInput,
+    InvalidNotify,
     InvalidPrerequisite,
     KeyReused,
     NoJSON,
@@ -62,16 +63,16 @@ def place(owner: str, new_order: NewOrder, parent: Order | None = None) -> Place
         raise UnknownTask(DELIVER, list(known()))
     try:
         rows = prerequisites.check(owner, new_order.after, new_order.when)
+        names = notify.check(owner, new_order.task, new_order.notify)
         order, dispatch = build(owner, new_order, parent, rows)
-    except (FileMissing, FileUnavailable, InvalidPrerequisite):
+    except (FileMissing, FileUnavailable, InvalidPrerequisite, InvalidNotify):
         if accepted := _accepted_before(owner, new_order):
             return accepted
         raise
     per_minute = find(order.task).per_minute
-    names = notify.check(owner, order.task, new_order.notify)
-    # A parent's later attempt repeats its follow-ups, which would waste slots and deliveries
+    # A parent's later attempt repeats its follow-ups, which would waste their slots
     repeated = parent is not None and (parent.attempts > 1 or parent.retry_round > 0)
-    if repeated and (per_minute or names) and (accepted := _accepted_before(owner, new_order)):
+    if (names or (per_minute and repeated)) and (accepted := _accepted_before(owner, new_order)):
         return accepted
     deliveries = notify.place(order, names, 0)
     if per_minute:
@@ -80,21 +81,24 @@ def place(owner: str, new_order: NewOrder, parent: Order | None = None) -> Place
     stored = transitions.insert(order)
     replayed = stored.fence != order.fence
     if replayed:
-        notify.withdraw(deliveries)
-    if not replayed:
+        notify.withdraw(deliveries, stored)
+        if stored.fingerprint != order.fingerprint:
+            raise KeyReused(KeyReused.__doc__)
+    else:
         logs.event("order_accepted", order=order.id, task=order.task)
         _send(order, dispatch)
-    elif stored.fingerprint != order.fingerprint:
-        raise KeyReused(KeyReused.__doc__)
     if stored.waiting:
-        stored = _settled(stored, None if replayed else rows)
+        sends = ending.as_worker_of(parent) if parent else ending.at_once
+        stored = _settled(stored, None if replayed else rows, sends)
     return Placed(stored, replayed)
 
 
-def _settled(order: Order, rows: Mapping[str, Order] | None) -> Order:
+def _settled(
+    order: Order, rows: Mapping[str, Order] | None = None, sends: ending.Sends = ending.at_once
+) -> Order:
     """Settle a waiting order. If that fails, it stays accepted: the sweeper settles it."""
     try:
-        return ending.settle(order, rows)
+        return ending.settle(order, rows, sends)
     except Unavailable as error:
         logs.event("settle_failed", order=order.id, reason=str(error))
         return order
@@ -147,8 +151,9 @@ def cancel(owner: str, order_id: str, stop_running: bool = True) -> Order:
                 return cancelled
             if not stop_running or order.status.final:
                 raise NotCancellable(order.status.value, stop_running)
+            stopping = stops.stop(order)
             logs.event("stop_requested", order=order.id, task=order.task)
-            return stops.stop(order)
+            return stopping
         except ConditionFailed as refusal:  # a worker was faster: decide by the row as it is now
             order = refusal.row or order
     raise Unavailable("the order keeps changing; try again")
@@ -166,7 +171,7 @@ def retry(owner: str, order_id: str) -> Order:
         reason = f"it has told webhooks {MAX_DELIVERIES} times; place a new order instead"
         raise NotRetryable(order.status.value, reason)
     renew_files(order, find(order.task))
-    waits_for, rows = prerequisites.of_retry(order)
+    waits_for = prerequisites.of_retry(order)
     deliveries = notify.place(
         order, notify.of(owner, order.task, order.notify or ()), order.retry_round + 1
     )
@@ -175,10 +180,10 @@ def retry(owner: str, order_id: str) -> Order:
     try:
         retried = retries.retry(order, dispatch, waits_for, notify.ids_of(deliveries))
     except ConditionFailed as refusal:
-        notify.withdraw(deliveries)
+        notify.withdraw(deliveries, refusal.row)
         raise NotRetryable((refusal.row or order).status.value) from None
     if retried.waiting:
-        return _settled(retried, rows)
+        return _settled(retried)  # by rows that are read after the write
     _send(retried, dispatch)
     return retried
 

@@ -33,15 +33,15 @@ def _process_dead_letter(message: Message) -> Ack:
     now = clock.now()
     logs.event("dead_letter", status=order.status.value if order else None)
     if order is not None and order.status.final:
-        ending.wake(order, send=False)
+        ending.wake(order, ending.never)
     if order is None or order.status.final or order.held(now):
         return Ack()  # nothing to do, or a worker holds it: its check time in the due index applies
     error = _terminal_error(order, now)
     with suppress(ConditionFailed):
         if order.stopping:
-            ending.cancel_stopped(order, send=False)
+            ending.cancel_stopped(order, ending.never)
         elif error:
-            ending.give_up(order, error, send=False)
+            ending.give_up(order, error, ending.never)
         else:
             transitions.postpone(order, plan(order.id, now, order.run_at, order.slot_at))
     return Ack()

@@ -11,7 +11,7 @@ from chalicelib.webhooks import delivery, endpoints, rounds
 
 
 class NothingToDeliver(DeliveryFailed):
-    """The order, the endpoint or the lane is gone; another attempt can't help."""
+    """The order or the endpoint is gone; another attempt can't help."""
 
 
 @built_in(
@@ -27,8 +27,8 @@ def deliver_webhook(
     context: Context, owner: str, order: str, retry_round: int, endpoint: str
 ) -> None:
     """Tell an endpoint of the end of an order's round."""
-    if not config.webhooks_on():  # then this is a worker of another lane, with more rights
-        raise NothingToDeliver("webhooks_off", "webhooks were switched off")
+    if not config.webhooks_on():  # this is a worker of another lane, which has more rights
+        raise DeliveryFailed("webhooks_off", "webhooks are off, or are being switched on")
     row = batch_get.orders(owner, [order]).get(order)
     end = rounds.end_of(row, retry_round) if row else None
     if row is None or end is None:

@@ -83,39 +83,53 @@ def _process_message(
         if error.row and error.row.task != task.name:
             corrected = replace(message, task=error.row.task)
             return _process_message(corrected, time_left_s, needed_s)
-        claimed = _handle_failed_claim(error.row, task, lease_until)
+        claimed = _handle_failed_claim(error.row, task, lease_until, time_left_s)
         if not isinstance(claimed, Order):
             return claimed
         order = claimed
     return _run_attempt(order, task, time_left_s)
 
 
-def _handle_failed_claim(row: Order | None, task: Task, lease_until: Micros) -> Order | Ack | Keep:
+def _handle_failed_claim(
+    row: Order | None, task: Task, lease_until: Micros, time_left_s: Callable[[], float]
+) -> Order | Ack | Keep:
     """Acknowledge or keep the message of an order that can't be claimed.
 
     Return the order, claimed, if it only lacked a slot and there is one now.
     """
     now = clock.now()
-    if row and row.status.final:
-        ending.wake(row)  # the worker that ended it may have died before it did this
-    if row is None or row.status.final or (row.run_at or 0) > now:
+    if row is None or row.status.final:
         logs.event("claim_refused", status=row.status.value if row else None)
+        if row:  # the worker that ended it may have died before it did this
+            ending.wake(row, ending.as_worker_of(row), time_left_s)
         return Ack()
-    if row.held(now):
-        return Keep(((row.lease_until or 0) - now) // SECOND + 1, "live_lease")
-    if row.stopping:
-        with suppress(ConditionFailed):
-            ending.cancel_stopped(row)
-        return Ack()
+    if wait := _wait(row, now):
+        return wait
     error = orders.terminal_error(row, now, config.settings().max_age_s)
-    if error is None and task.per_minute and rate.needs_slot(row):
-        return rate.take_slot(row, task.per_minute, lease_until)
-    if error is None:
+    if not row.stopping and error is None:
+        if task.per_minute and rate.needs_slot(row):
+            return rate.take_slot(row, task.per_minute, lease_until)
         # The reason disappeared just after the claim failed
         return Keep(0, "claim_again")
     with suppress(ConditionFailed):
-        ending.give_up(row, error)
+        if row.stopping:
+            ending.cancel_stopped(row, ending.as_worker_of(row))
+        elif error:
+            ending.give_up(row, error, ending.as_worker_of(row))
     return Ack()
+
+
+def _wait(row: Order, now: Micros) -> Ack | Keep | None:
+    """Return what becomes of the message of an order that is not due, or held; None if neither."""
+    early = (row.run_at or 0) - now
+    if early > orders.CLOCK_SKEW_S * SECOND:
+        logs.event("claim_refused", status=row.status.value)
+        return Ack()  # it gets another message in time
+    if early > 0:  # our clock is behind
+        return Keep(ceil_div(early, SECOND), "run_at_ahead")
+    if row.held(now):
+        return Keep(((row.lease_until or 0) - now) // SECOND + 1, "live_lease")
+    return None
 
 
 def _run_attempt(order: Order, task: Task, time_left_s: Callable[[], float]) -> Ack | Keep:
@@ -149,7 +163,7 @@ def _run_attempt(order: Order, task: Task, time_left_s: Callable[[], float]) -> 
         duration_ms=round((monotonic() - started) * 1000, 1),
     )
     if updated.status.final:
-        ending.wake(updated)
+        ending.wake(updated, ending.as_worker_of(updated), time_left_s)
         return Ack()
     return Keep(ceil_div(backoff or 0, SECOND), "retry")
 

@@ -60,7 +60,8 @@ def ready(order: Order, dispatch: Dispatch) -> Order:
         "attribute_not_exists(waits_for) AND run_at = :unknown",
         {":unknown": orders.UNKNOWN},
         sets={
-            "run_at": orders.just_past(now),
+            "run_at": now,
+            "requeue_count": 0,
             "check_at": dispatch.check_at,
             "check_shard": dispatch.check_shard,
         },

@@ -31,7 +31,7 @@ def retry(
     now = clock.now()
     wait: Values = {"waits_for": waits_for, "run_at": orders.UNKNOWN} if waits_for else {}
     if current.after and not waits_for:  # it may have been cancelled while it waited
-        wait = {"run_at": orders.just_past(now)}
+        wait = {"run_at": now}
     released = () if waits_for else ("waits_for",)
     values: Values = {":retry_round": current.retry_round, ":now_s": now // clock.SECOND}
     if deliveries:

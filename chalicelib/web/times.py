@@ -20,7 +20,8 @@ def retry_after_s(order: Order, now: int) -> int:
     A delayed order's age counts from its run_at or its slot; before that, poll at most every 30
     seconds.
     """
-    ahead_s = ceil_div(max(order.began_at, order.slot_at or 0) - now, SECOND)
+    start = order.created_at if order.waiting else max(order.began_at, order.slot_at or 0)
+    ahead_s = ceil_div(start - now, SECOND)
     if ahead_s > 0:
         return min(_MAX_RETRY_AFTER_S, ahead_s)
     return min(_MAX_RETRY_AFTER_S, 1 << (1 - ahead_s).bit_length() - 1)

@@ -50,7 +50,9 @@ def is_named(delivery: Order, order: Order | None) -> bool:
 
 def has_ended(delivery: Order, order: Order) -> bool:
     """Return True if the round that the delivery tells of has ended."""
-    return end_of(order, notice(delivery).retry_round) is not None
+    retry_round = notice(delivery).retry_round
+    is_its_round = order.retry_round == retry_round
+    return order.retry_round > retry_round or (is_its_round and order.status.final)
 
 
 def end_of(order: Order, retry_round: int) -> End | None:

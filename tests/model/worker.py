@@ -136,6 +136,8 @@ class _Worker:
 
     def _meet_refusal(self) -> Iterator[Step]:
         row = self.row
+        if row.status in LIVE and row.run_at == "near":
+            yield self._keep("worker's clock is a moment behind", HIDDEN)
         if row.status not in LIVE or row.run_at:
             yield self._go("worker meets a final row, no row or run_at ahead", "ack")
         elif row.lease == "live":
