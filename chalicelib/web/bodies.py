@@ -15,6 +15,7 @@ from chalicelib import orders, tasks
 from chalicelib.clock import SECOND
 from chalicelib.execution.file import DEFAULT_TYPE, MEDIA_TYPE_PATTERN
 from chalicelib.orders import MEANING, Status
+from chalicelib.prerequisites import MAX_AFTER
 from chalicelib.web.http import Request
 from chalicelib.web.times import time_text
 
@@ -44,7 +45,10 @@ class NewOrder(Struct, forbid_unknown_fields=True):
     run_at: Time | UnsetType | None = UNSET
     after: Annotated[
         list[Annotated[str, Meta(max_length=26)]],
-        Meta(description="Ids of orders that must end first"),
+        Meta(
+            description="Ids of orders that must end first",
+            extra_json_schema={"maxItems": MAX_AFTER},  # checked later, with a better message
+        ),
     ] = []
     when: Annotated[
         Literal["success", "end"] | UnsetType,

@@ -17,6 +17,19 @@ Schema = dict[str, Any]
 _REFERENCE = "#/components/schemas/{name}"
 
 
+def _with_all(**members: Schema) -> Schema:
+    """Return the schema of objects that have all of these members."""
+    return {"properties": members, "required": list(members)}
+
+
+_REFUSED = [  # combinations of the members of a new order; new_order.py has the messages
+    _with_all(delay_s={}, run_at={}),
+    _with_all(after={"minItems": 1}, delay_s={}),
+    _with_all(after={"minItems": 1}, run_at={}),
+    {"properties": {"when": {}, "after": {"maxItems": 0}}, "required": ["when"]},
+]
+
+
 def of(body: Any) -> Schema:
     """Return the schema of a body's type: a reference if it is a Struct."""
     if isinstance(body, type) and issubclass(body, msgspec.Struct):
@@ -79,7 +92,7 @@ def _new_order(base: Schema, task: Task, input_schema: Schema) -> Schema:
             "input": input_schema,
         },
         "required": ["task", "input"] if needs_input else ["task"],
-        "not": {"properties": {"delay_s": {}, "run_at": {}}, "required": ["delay_s", "run_at"]},
+        "not": {"anyOf": _REFUSED},
     }
 
 

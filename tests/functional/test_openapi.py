@@ -11,6 +11,7 @@ import jsonschema
 import pytest
 
 import app as orderline
+from chalicelib import building, service
 from chalicelib.execution.context import Context
 from chalicelib.tasks import task
 from chalicelib.web import headers, openapi, problems
@@ -18,6 +19,7 @@ from chalicelib.web.operations import api
 from testkit import Cloud, Reply, template
 
 NUGGETS = {"task": "cook_nuggets", "input": {"pieces": 1}}
+EARLIER = "0" * 26  # the id of an order
 SOUP = {"order": {"dish": "soup"}}
 
 
@@ -153,6 +155,16 @@ def test_no_schema_has_a_title(cloud: Cloud) -> None:
         ({**NUGGETS, "input": {"pieces": 0}}, False),
         ({**NUGGETS, "delay_s": -1}, False),
         ({**NUGGETS, "delay_s": 1e12}, False),
+        ({**NUGGETS, "after": [EARLIER]}, True),
+        ({**NUGGETS, "after": [EARLIER], "when": "end"}, True),
+        ({**NUGGETS, "after": [EARLIER], "when": "never"}, False),
+        ({**NUGGETS, "after": [EARLIER], "delay_s": 3}, False),
+        ({**NUGGETS, "after": [EARLIER], "run_at": "2030-01-31T09:00:00Z"}, False),
+        ({**NUGGETS, "after": [], "delay_s": 3}, True),
+        ({**NUGGETS, "after": [], "when": "end"}, False),
+        ({**NUGGETS, "when": "end"}, False),
+        ({**NUGGETS, "after": EARLIER}, False),
+        ({**NUGGETS, "after": [str(n) for n in range(101)]}, False),
         ([], False),
     ],
 )
@@ -161,6 +173,7 @@ def test_the_schema_of_a_new_order_accepts_what_the_api_accepts(
 ) -> None:
     document = _document(cloud)
     schema = {"$ref": "#/components/schemas/NewOrder", "components": document["components"]}
+    service.place("kit", building.NewOrder("cook_nuggets", {"pieces": 1}, id=EARLIER))
 
     reply = cloud.http("POST", "/orders", body)
 
@@ -223,6 +236,27 @@ def test_a_running_order_is_as_described(cloud: Cloud) -> None:
     _assert_described(_document(cloud), "GET /orders/{order_id}", replies[0])
 
 
+def test_an_order_that_waits_and_one_that_stops_are_as_described(cloud: Cloud) -> None:
+    document = _document(cloud)
+    first = cloud.place("cook_nuggets", {"pieces": 1})["id"]
+    body = {**NUGGETS, "after": [first]}
+    placed = cloud.http("POST", "/orders", body)
+    unknown = cloud.http("POST", "/orders", {**body, "after": [EARLIER]})
+    cloud.claim(first, lease_s=60)
+    cancel = f"/orders/{first}/cancel"
+    replies = [
+        cloud.http("POST", path)
+        for path in (cancel, f"{cancel}?running=refuse", f"{cancel}?running=maybe")
+    ]
+
+    assert (placed.json["waits_for"], unknown.status) == (1, 422)
+    _assert_described(document, "POST /orders", placed)
+    _assert_described(document, "POST /orders", unknown)
+    assert [reply.status for reply in replies] == [202, 409, 400]
+    for reply in replies:
+        _assert_described(document, "POST /orders/{order_id}/cancel", reply)
+
+
 def test_every_problem_type_and_header_is_described(cloud: Cloud) -> None:
     description = json.dumps(_document(cloud))
     described = {name for operation in api.values() for name in operation.all_problems}
@@ -246,6 +280,9 @@ def test_the_docs_page_shows_every_route_and_loads_nothing(cloud: Cloud) -> None
     for route in api:
         method, path = route.split()
         assert f"<b>{method}</b> {path}" in reply.body
+    assert "<code>running</code> query" in reply.body
+    for member in ("after", "when", "waits_for", "stopping"):
+        assert f"&quot;{member}&quot;: {{" in reply.body
     assert not re.search(r"<script|<link|<img|src=|@import|url\(", reply.body)
     assert "style-src 'sha256-" in reply.headers["Content-Security-Policy"]
 
