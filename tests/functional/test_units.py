@@ -183,7 +183,7 @@ def test_a_check_of_a_waiting_order_writes_three_units(cloud: Cloud, meter: Mete
     cloud.sweep()
 
     assert meter.writes == [3]
-    assert meter.reads == [0.5, 0.5, 1, 1, 0.5]
+    assert sorted(meter.reads) == [0.5, 0.5, 0.5, 1, 1]  # three are the sweep's own queries
 
 
 @pytest.mark.parametrize(
