@@ -46,7 +46,7 @@ def as_worker_of(origin: Order) -> Sends:
     from the sweeper starts a new count:
     https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html
     """
-    return lambda order: order.depth // MAX_DIRECT_DEPTH == origin.depth // MAX_DIRECT_DEPTH
+    return lambda order: order.depth // MAX_DIRECT_DEPTH <= origin.depth // MAX_DIRECT_DEPTH
 
 
 def give_up(order: Order, error: Failure, sends: Sends = at_once) -> None:

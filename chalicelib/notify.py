@@ -85,5 +85,5 @@ def ids_of(deliveries: Iterable[Order]) -> frozenset[str]:
 
 
 def _is_enabled(owner: str, name: str) -> bool:
-    endpoint = endpoints.find(owner, name)
+    endpoint = endpoints.find_enabled(owner, name)
     return endpoint is not None and not endpoint.disabled

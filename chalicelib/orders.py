@@ -17,7 +17,7 @@ from chalicelib.clock import SECOND, Micros
 MAX_HISTORY = 20  # attempts to which an order's history is cut
 MAX_MESSAGE = 1000  # characters of an error's message
 CLOCK_SKEW_S = 2  # between SQS's clock and ours, and between two of ours
-UNKNOWN: Micros = 253_402_300_800 * SECOND  # year 10000: run_at of an order that waits for others
+UNKNOWN: Micros = 253_370_764_800 * SECOND  # year 9999: run_at of an order that waits for others
 START_WITHIN_S = 3  # of its slot, a first attempt; see table/slots.py
 
 

@@ -33,7 +33,7 @@ def deliver_webhook(
     end = rounds.end_of(row, retry_round) if row else None
     if row is None or end is None:
         raise NothingToDeliver("order_gone", f"the order {order} has expired, or its end is gone")
-    receiver = endpoints.find(owner, endpoint)
+    receiver = endpoints.find_enabled(owner, endpoint)
     if receiver is None:
         raise NothingToDeliver("endpoint_removed", f"the endpoint {endpoint} was removed")
     delivery.deliver(receiver, context.id, rounds.event(row, end), clock.now())

@@ -23,9 +23,7 @@ LONG_OVERDUE: Micros = 3600 * SECOND
 # Messages that may still be resent, by lane; a lane that is not there has no limit
 Budgets = dict[str, float]
 UNREACHABLE = float("-inf")  # the budget of a lane whose queue can't be asked
-# Longest times between two checks of an order: lost, and waiting for others
-MAX_RESEND_S = 3600
-MAX_WAITING_S = 6 * 3600
+MAX_RESEND_S = 3600  # longest time between two checks of an order
 MIN_RESEND_BUDGET = 100  # may always be resent, even if some turn out to be duplicates
 
 
@@ -153,8 +151,7 @@ def _check_order(key: str, result: SweepResult, budgets: Budgets) -> None:
 
 def _resend(order: Order, lane: str, now: Micros) -> None:
     """Record the requeue, then send: a crash in between delays the order, but does not lose it."""
-    most_s = MAX_WAITING_S if order.waiting else MAX_RESEND_S
-    wait_s = min(config.settings().resend_after_s * 2**order.requeue_count, most_s)
+    wait_s = min(config.settings().resend_after_s * 2**order.requeue_count, MAX_RESEND_S)
     dispatch = plan(order.id, now, order.run_at, order.slot_at, wait_s)
     updated = transitions.resend(order, dispatch)
     if updated.waiting:

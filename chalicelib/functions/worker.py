@@ -24,6 +24,7 @@ from chalicelib.errors import (
     InvalidInput,
     NoJSON,
     TryLater,
+    Unavailable,
     UnknownTask,
 )
 from chalicelib.execution.context import Context, Stopped
@@ -38,6 +39,7 @@ from chalicelib.table import stops, transitions
 from chalicelib.tasks import Task, find, lane_of
 
 MARGIN_S = 0.6  # reserved for the finish, between the task's time limit and Lambda's own
+RELEASE_AGAIN_S = 2  # after a release of dependents that could not be finished
 LEASE_MARGIN_S = 2  # maximum difference between two workers' clocks
 
 
@@ -100,9 +102,8 @@ def _handle_failed_claim(
     now = clock.now()
     if row is None or row.status.final:
         logs.event("claim_refused", status=row.status.value if row else None)
-        if row:  # the worker that ended it may have died before it did this
-            ending.wake(row, ending.as_worker_of(row), time_left_s)
-        return Ack()
+        # The worker that ended it may have died before it did this
+        return _wake(row, time_left_s) if row else Ack()
     if wait := _wait(row, now):
         return wait
     error = orders.terminal_error(row, now, config.settings().max_age_s)
@@ -116,6 +117,16 @@ def _handle_failed_claim(
             ending.cancel_stopped(row, ending.as_worker_of(row))
         elif error:
             ending.give_up(row, error, ending.as_worker_of(row))
+    return Ack()
+
+
+def _wake(order: Order, time_left_s: Callable[[], float]) -> Ack | Keep:
+    """Release the dependents of a final order, or keep its message to do so soon."""
+    try:
+        ending.wake(order, ending.as_worker_of(order), time_left_s)
+    except Unavailable as error:
+        logs.event("aws_unavailable", reason=str(error))
+        return Keep(RELEASE_AGAIN_S, "release_again")
     return Ack()
 
 
@@ -163,8 +174,7 @@ def _run_attempt(order: Order, task: Task, time_left_s: Callable[[], float]) -> 
         duration_ms=round((monotonic() - started) * 1000, 1),
     )
     if updated.status.final:
-        ending.wake(updated, ending.as_worker_of(updated), time_left_s)
-        return Ack()
+        return _wake(updated, time_left_s)
     return Keep(ceil_div(backoff or 0, SECOND), "retry")
 
 

@@ -26,7 +26,10 @@ OMITTED_IN_LISTS: Item = {
     "history": {"L": []},
 }
 _ABSENT: tuple[Any, ...] = (None, frozenset())  # DynamoDB has no empty set
-_BRIEF_FIELDS = [name for name in _FIELDS if name not in OMITTED_IN_LISTS]
+_OPTIONAL_IN_ROWS = ("after", "dependents", "past_ends")  # large too, but may be absent
+_BRIEF_FIELDS = [
+    name for name in _FIELDS if name not in OMITTED_IN_LISTS and name not in _OPTIONAL_IN_ROWS
+]
 LIST_NAMES = {f"#{name}": name for name in _BRIEF_FIELDS}
 LIST_PROJECTION = ", ".join(LIST_NAMES)
 

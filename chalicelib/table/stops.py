@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from chalicelib import clock, config, orders
 from chalicelib.aws.client import client, translated
+from chalicelib.clock import SECOND
 from chalicelib.orders import Failure, Order
 from chalicelib.table.conditional_write import end, update
 from chalicelib.table.items import Values, encode
@@ -18,8 +19,9 @@ from chalicelib.table.transitions import NOT_HELD, ended, follow_ups, held_by
 def stop(current: Order) -> Order:
     """Ask the running attempt of an order to stop.
 
-    Raises ConditionFailed if the attempt has ended since the order was read, or another request
-    came first.
+    If its worker has died, the sweeper ends the order soon after the lease, and not only the next
+    delivery of the message. Raises ConditionFailed if the attempt has ended since the order was
+    read, or another request came first.
     """
     now = clock.now()
     where, values = held_by(current)
@@ -29,7 +31,11 @@ def stop(current: Order) -> Order:
         now,
         f"{where} AND attribute_not_exists(stop_at)",
         values,
-        sets={"stop_at": now, "fence": current.fence},
+        sets={
+            "stop_at": now,
+            "fence": current.fence,
+            "check_at": (current.lease_until or now) + SECOND,
+        },
     )
 
 

@@ -246,7 +246,7 @@ def order_in_list(order: orders.Order, request: Request) -> OrderInList:
         max_attempts=order.max_attempts,
         created_at=time_text(order.created_at),
         updated_at=time_text(order.updated_at),
-        run_at=time_text(order.slot_at or (None if order.after else order.run_at)),
+        run_at=time_text(order.slot_at or (None if order.when else order.run_at)),
         waits_for=len(order.waits_for) if order.waiting else 0,
         error=_error(order.error) if order.error else None,
         progress=_progress(order.progress) if order.progress else None,

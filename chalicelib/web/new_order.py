@@ -10,15 +10,15 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from chalicelib import building, clock, config, ids
+from chalicelib import building, config, ids
 from chalicelib.errors import InvalidOrder, pointer_to
+from chalicelib.orders import UNKNOWN
 from chalicelib.web.bodies import LATEST_S, NewOrder
 from chalicelib.web.http import Request
 from chalicelib.web.problems import Problem
 from chalicelib.web.strict_json import parse
 from chalicelib.web.times import RFC3339_FORM, time_of
 
-_LAST = 253_402_300_799 * clock.SECOND  # the latest time that a response can represent
 _MARGIN = 4096  # bytes that a body may have beside its input
 _RUN_AT_RULE = "run_at must be a time such as 2030-01-31T09:00:00Z (RFC 3339)"
 _RULES = {  # clearer than msgspec's own messages
@@ -109,8 +109,8 @@ def _run_at(text: str | UnsetType | None) -> int | None:
         moment = time_of(text)
     except ValueError as error:
         raise InvalidOrder(f"{_RUN_AT_RULE}: {error}", "/run_at") from None
-    if moment > _LAST:
-        raise InvalidOrder("run_at must be before the year 10000", "/run_at")
+    if moment >= UNKNOWN:
+        raise InvalidOrder("run_at must be before the year 9999", "/run_at")
     return moment
 
 

@@ -186,6 +186,18 @@ def find(owner: str, name: str) -> Endpoint | None:
     return _cached(("endpoint", owner, name), lambda registry: registry.find(owner, name))
 
 
+def find_enabled(owner: str, name: str) -> Endpoint | None:
+    """Return an endpoint as `find`, but one that is gone or disabled as it is now.
+
+    It may have been registered again a moment ago, and a delivery that fails here is not repeated.
+    """
+    endpoint = find(owner, name)
+    if endpoint is None or endpoint.disabled:
+        forget()
+        endpoint = find(owner, name)
+    return endpoint
+
+
 def of_owner(owner: str) -> Names:
     """Return the names of an owner's endpoints, as they were a minute ago at most."""
     return _cached(("names", owner), lambda registry: registry.of_owner(owner))

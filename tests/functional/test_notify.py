@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from chalicelib import config, ending
+from chalicelib import config, ending, notify, service
 from chalicelib.clock import SECOND
 from chalicelib.tasks import TOGETHER, Context, task
-from chalicelib.webhooks import endpoints, signing
+from chalicelib.webhooks import endpoints, rounds, signing
 from chalicelib.webhooks.endpoints import Endpoint, Registry, SigningSecret
 from chalicelib.webhooks.rounds import DELIVER
 from testkit import Cloud
@@ -61,6 +62,10 @@ def register(cloud: Cloud, name: str = "main", all: bool = False) -> Endpoint:
     Registry(cloud.dynamodb, config.settings().tokens_table).store(endpoint)
     endpoints.forget()
     return endpoint
+
+
+def replace_secret(endpoint: Endpoint) -> Endpoint:
+    return Endpoint("kit", endpoint.name, endpoint.url, (SigningSecret(signing.new_secret()),))
 
 
 def post(cloud: Cloud, task: str, key: str = "", **members: Any) -> Any:
@@ -198,8 +203,55 @@ def test_a_repeated_request_tells_once(cloud: Cloud, receiver: Receiver) -> None
     assert place(cloud, "cook", key="k")["id"] == first["id"]
     cloud.drain()
 
+    assert len(told(receiver)) == len(deliveries(cloud)) == 1
+
+
+def test_a_repeated_request_is_answered_though_its_endpoint_is_gone(
+    cloud: Cloud, receiver: Receiver
+) -> None:
+    endpoint = register(cloud)
+    first = place(cloud, "cook", key="k")
+    Registry(cloud.dynamodb, config.settings().tokens_table).remove(endpoint)
+    endpoints.forget()
+
+    assert place(cloud, "cook", key="k")["id"] == first["id"]
+
+
+def test_of_two_requests_at_once_one_delivery_is_sent(
+    cloud: Cloud, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(cloud)
+    with monkeypatch.context() as patch:
+        patch.setattr(service, "_accepted_before", lambda *_: None)  # both have read before
+        first = place(cloud, "cook", key="k")
+        assert place(cloud, "cook", key="k")["id"] == first["id"]
+    cloud.drain()
+
     assert len(told(receiver)) == 1
     assert sorted(each["status"] for each in deliveries(cloud)) == ["CANCELLED", "SUCCESS"]
+
+
+def test_a_delivery_that_its_order_names_is_not_withdrawn(cloud: Cloud, receiver: Receiver) -> None:
+    register(cloud)
+    order = place(cloud, "cook")
+    row = cloud.order(order["id"])
+    named = [cloud.order(id) for id in row.dependents]
+    notify.withdraw(named, row)
+    cloud.drain()
+
+    assert len(told(receiver)) == 1
+
+
+def test_a_delivery_whose_end_was_forgotten_does_not_wait_for_ever(
+    cloud: Cloud, receiver: Receiver
+) -> None:
+    register(cloud)
+    order = place(cloud, "unsteady")
+    delivery = cloud.order(*cloud.order(order["id"]).dependents)
+    later = replace(cloud.order(order["id"]), retry_round=1)  # a version before keeps no past_ends
+
+    assert rounds.has_ended(delivery, later)
+    assert rounds.end_of(later, 0) is None
 
 
 def test_an_order_that_was_never_accepted_tells_nobody(
@@ -223,10 +275,14 @@ def test_an_order_that_was_never_accepted_tells_nobody(
     assert sorted(each["status"] for each in deliveries(cloud)) == ["CANCELLED", "SUCCESS"]
 
 
-def test_a_stray_is_not_delivered_by_a_retry(cloud: Cloud, receiver: Receiver) -> None:
+def test_a_stray_is_not_delivered_by_a_retry(
+    cloud: Cloud, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
     register(cloud)
     place(cloud, "cook", key="k")
-    place(cloud, "cook", key="k")
+    with monkeypatch.context() as patch:
+        patch.setattr(service, "_accepted_before", lambda *_: None)
+        place(cloud, "cook", key="k")
     cloud.drain()
     stray = next(each for each in deliveries(cloud) if each["status"] == "CANCELLED")
     cloud.http("POST", f"/orders/{stray['id']}/retry")
@@ -359,18 +415,40 @@ def test_an_endpoint_that_was_removed_is_not_told(cloud: Cloud, receiver: Receiv
     assert receiver.requests == []
 
 
-def test_deliveries_end_when_webhooks_are_switched_off(
+def test_deliveries_are_tried_again_while_webhooks_are_off(
     cloud: Cloud, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     register(cloud)
     order = place(cloud, "cook")
-    monkeypatch.setenv("LANES", "")
+    with monkeypatch.context() as deploying:
+        deploying.setenv("LANES", "")
+        cloud.drain()
+        assert cloud.get(order["id"])["status"] == "SUCCESS"
+        delivery = cloud.get(cloud.get(order["id"])["links"]["dependents"][0][-26:])
+        assert (delivery["status"], delivery["error"]["code"]) == ("PENDING", "webhooks_off")
+        assert receiver.requests == []
+    work(cloud, 3)
+
+    assert told(receiver) == [("order.succeeded", order["id"], 0)]
+
+
+def test_an_endpoint_that_is_registered_again_is_told_at_once(
+    cloud: Cloud, receiver: Receiver
+) -> None:
+    receiver.answers = [status(410), status(204)]
+    endpoint = register(cloud)
+    place(cloud, "cook")
+    cloud.drain()
+    second = cloud.http("POST", "/orders", {"task": "cook", "notify": ["main"]})
+    assert second.status == 422
+    registry = Registry(cloud.dynamodb, config.settings().tokens_table)
+    registry.remove(endpoint)
+    registry.store(replace_secret(endpoint))
+    place(cloud, "cook")
     cloud.drain()
 
-    assert cloud.get(order["id"])["status"] == "SUCCESS"
-    delivery = cloud.get(cloud.get(order["id"])["links"]["dependents"][0][-26:])
-    assert delivery["error"]["code"] == "webhooks_off"
-    assert receiver.requests == []
+    assert len(receiver.requests) == 2
+    assert sorted(each["status"] for each in deliveries(cloud)) == ["FAILED", "SUCCESS"]
 
 
 def test_retry_does_not_fail_for_an_endpoint_that_is_gone(cloud: Cloud, receiver: Receiver) -> None:

@@ -96,7 +96,7 @@ def _effect(
         cancelled = state.cancelled | 1 << row.retry_round
         return end_order(row, "CANCELLED"), {"cancelled": cancelled}, "idle"
     if transition == "T14":
-        return row._replace(stop=True), {}, "idle"
+        return row._replace(stop=True, check_at="set"), {}, "idle"
     if transition == "T1":
         return _place(config, state, slot)
     forgets_run_at = config.mutation == "T11 forgets run_at"
