@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import redirect_stdout
+from contextlib import contextmanager, redirect_stdout
 
 import pytest
 
@@ -22,10 +22,16 @@ def quiet() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    with proof_world() as shared_world, reported(request, shared_world):
+        yield shared_world
+
+
+@contextmanager
+def reported(request: pytest.FixtureRequest, shared_world: World) -> Iterator[None]:
+    """Report the scenarios of a module's world at its end."""
     started_at = time.monotonic()
     failed_before = request.session.testsfailed
-    with proof_world() as shared_world:
-        yield shared_world
+    yield
     violations = request.session.testsfailed - failed_before
     layer = request.module.__name__.rpartition("test_")[2]
     sys.stdout.write(

@@ -1,0 +1,69 @@
+"""Inject every kind of fault at every AWS call of every flow with webhooks.
+
+PROOF=1 (`make proof`) runs all of it; a plain run takes a sample by a seed that it prints.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import pytest
+
+from tests.faults.conftest import reported
+from tests.faults.test_faults import faults
+from tests.faults.webhook_flows import KINDS, WEBHOOK_FLOWS
+from tests.faults.webhook_world import WebhookWorld, webhook_world
+from tests.faults.world import SEED, WHOLE
+
+SAMPLE = 2  # scenarios of each flow and kind in a plain run
+RANDOM = 1000 if WHOLE else 10
+
+
+@pytest.fixture(scope="module")
+def world(request: pytest.FixtureRequest) -> Iterator[WebhookWorld]:
+    with webhook_world() as world, reported(request, world):
+        yield world
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("flow", WEBHOOK_FLOWS)
+def test_each_end_is_told_whatever_call_fails(world: WebhookWorld, flow: str, kind: str) -> None:
+    calls = _scenario(world, flow, kind, {})
+    cases = [(n, name) for n in range(calls) for name in faults(world.wire)]
+    if not WHOLE:
+        dice = random.Random(f"{SEED}{flow}{kind}")
+        cases = dice.sample(cases, min(SAMPLE, len(cases)))
+    for n, name in cases:
+        _scenario(world, flow, kind, {n: name})
+
+
+def test_each_end_is_told_despite_two_or_three_random_faults(world: WebhookWorld) -> None:
+    dice = random.Random(SEED)
+    for _ in range(RANDOM):
+        plan = {
+            dice.randrange(30): dice.choice(list(faults(world.wire)))
+            for _ in range(dice.choice((2, 3)))
+        }
+        _scenario(world, dice.choice(list(WEBHOOK_FLOWS)), dice.choice(KINDS), plan)
+
+
+def _scenario(world: WebhookWorld, flow: str, kind: str, plan: dict[int, str]) -> int:
+    """Run a flow with faults at the planned calls until every order is final.
+
+    Returns the number of calls that the flow itself made.
+    """
+    world.fresh()
+    kinds = faults(world.wire)
+    for n, name in plan.items():
+        fault, times = kinds[name]
+        world.wire.faults |= dict.fromkeys(range(n, n + times), fault)
+    try:
+        WEBHOOK_FLOWS[flow](world, kind)
+        calls = len(world.wire.calls)
+        world.settle()
+        world.check(attempts_to_spare=len(plan) <= 1)
+        world.check_webhooks()
+    except AssertionError as error:
+        raise AssertionError(f"SEED={SEED}: {flow}, {kind}, faults {plan}: {error}") from error
+    return calls
