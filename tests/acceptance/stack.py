@@ -139,6 +139,19 @@ class Stack:
         assert reply.status == 202, reply.body
         return reply.json
 
+    def dev(self, *words: str) -> str:
+        """Run `python -m dev` in its clone; return what it prints."""
+        done = subprocess.run(
+            [sys.executable, "-m", "dev", *words],
+            cwd=self.project,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
     def upload(self, content: bytes, type: str) -> str:
         """Upload a file as a client does, and return its id."""
         digest = hashlib.sha256(content).hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import pytest
 from dev.packaging.own import NAME
 from tests.acceptance.stack import Stack, copy_of_the_project, environment, free_port, until
 from tests.kit.receiver import receiving, status
+from tests.soak.webhooks import tell
 
 pytestmark = pytest.mark.local
 
@@ -50,16 +52,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 def webhook(stack: Stack, *words: str) -> str:
     """Run `python -m dev webhook` in the stack's clone; return what it prints."""
-    done = subprocess.run(
-        [sys.executable, "-m", "dev", "webhook", *words],
-        cwd=stack.project,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+    return stack.dev("webhook", *words)
 
 
 @contextmanager
@@ -142,3 +135,11 @@ def test_410_disables_the_endpoint_and_ends_the_delivery(stack: Stack) -> None:
         assert len(receiver.requests) == 1
         assert "disabled: answered 410" in webhook(stack, "list")
         webhook(stack, "remove", *OWNER, "--name", "gone")
+
+
+def test_each_end_is_told_as_it_was_while_workers_are_killed() -> None:
+    outcome = tell(40, seed=int.from_bytes(os.urandom(3), "big"))
+
+    assert outcome.violations == [], str(outcome)
+    assert outcome.ends >= 40
+    assert outcome.kills, str(outcome)
