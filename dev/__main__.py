@@ -163,6 +163,8 @@ def add_webhook(
     owner: str, name: str, url: str, hears_all: bool, stack: str | None, stage: str | None
 ) -> None:
     """Register an endpoint; its signing secret is shown only once."""
+    from dev.packaging import own
+
     with _webhooks(stack, stage) as webhooks:
         endpoint = webhooks.add(owner, url, name, hears_all)
         click.echo(endpoint.secrets[0].text)
@@ -171,6 +173,11 @@ def add_webhook(
             " secret is shown only once; the receiver needs it to verify deliveries.",
             err=True,
         )
+        if webhooks.connection.is_local and own.read("dev").webhooks is None:
+            click.echo(
+                "Webhooks are off, so nothing is delivered yet: add `webhooks:` to orderline.yaml.",
+                err=True,
+            )
 
 
 @webhook.command("list")

@@ -13,6 +13,8 @@ from chalicelib.webhooks.endpoints import Endpoint, Registry, SigningSecret
 from dev import tokens_table
 from dev.tokens_table import Connection, TableError
 
+MAX_FOR_ALL = 10
+"""Endpoints of one owner that hear of every order: each order then has so many deliveries."""
 _LIST = "list them with: python -m dev webhook list"
 
 
@@ -33,7 +35,8 @@ class Webhooks:
     def add(self, owner: str, url: str, name: str, all: bool) -> Endpoint:
         """Register an endpoint with a new signing secret, and return it.
 
-        Raises ValueError for an invalid name or URL, and TableError if it exists already.
+        Raises ValueError for an invalid name or URL, and TableError if it exists already or the
+        owner has MAX_FOR_ALL endpoints that hear of every order.
 
         Args:
             owner: the owner whose orders it hears of
@@ -46,9 +49,21 @@ class Webhooks:
                 raise ValueError(f"{meaning} {value!r}: a name has 1 to 40 of a-z, 0-9 and -")
         targets.parse(url, allow_local=self.connection.is_local)
         endpoint = Endpoint(owner, name, url, (SigningSecret(signing.new_secret()),), all)
+        if all:
+            self._require_room(owner)
         with self._calls(f"{owner} has an endpoint {name!r} already; remove it first"):
             self._registry.store(endpoint)
         return endpoint
+
+    def _require_room(self, owner: str) -> None:
+        with self._calls(""):
+            names = self._registry.of_owner(owner).all
+        if len(names) >= MAX_FOR_ALL:
+            raise TableError(
+                f"{owner} has {len(names)} endpoints with --all already, and each order has a"
+                " delivery for each; let one receiver pass the events on, or remove one:"
+                f" {', '.join(sorted(names))}"
+            )
 
     def all(self) -> list[Endpoint]:
         """Return all endpoints, sorted by owner and name. Scans the table."""

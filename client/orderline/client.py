@@ -51,6 +51,7 @@ class Orderline:
         run_at: str | None = None,
         after: Iterable[str | Order] = (),
         when: Literal["success", "end"] = "success",
+        notify: Iterable[str] = (),
         key: str | None = None,
         progress: Progress | None = None,
     ) -> Order:
@@ -66,10 +67,13 @@ class Orderline:
                 of the built-in task `orderline.together` before, which each wait for 100.
             when: `success`: if one of those does not succeed, the order fails without a run;
                 `end`: it runs after their end, whatever it is.
+            notify: names of your webhook endpoints to tell of its end.
             key: Idempotency-Key: the same key and request give the same order, however often they
                 are sent. Default: a new key for this call.
             progress: called with a file's name, the bytes uploaded, and its size.
         """
+        if isinstance(notify, str):
+            raise TypeError('notify must be a list of names, such as ["main"]')
         order_ids = prerequisites.ids_of(after)
         key = key or uuid.uuid4().hex
         prepared = Prepared({} if input is None else input)
@@ -80,6 +84,7 @@ class Orderline:
             "input": prepared.value,
             "delay_s": delay_s,
             "run_at": run_at,
+            "notify": list(notify) or None,
         }
         body = {name: value for name, value in members.items() if value is not None}
         if order_ids:

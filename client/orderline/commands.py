@@ -62,6 +62,12 @@ def main(**_: str | None) -> None:
     help="How those orders must end; end: in any way. [default: success]",
 )
 @click.option(
+    "--notify",
+    multiple=True,
+    metavar="NAME",
+    help="A webhook endpoint of yours to tell of the order's end; can be repeated.",
+)
+@click.option(
     "--key",
     help="Idempotency key: a repetition with the same key places no second order."
     " [default: random]",
@@ -77,6 +83,7 @@ def place(
     delay_s: float | None,
     references: tuple[str, ...],
     when: Literal["success", "end"] | None,
+    notify: tuple[str, ...],
     key: str | None,
     wait: bool,
     as_json: bool,
@@ -100,6 +107,7 @@ def place(
             delay_s=delay_s,
             after=after,
             when=when or "success",
+            notify=notify,
             key=key,
             progress=progress,
         )

@@ -7,7 +7,10 @@ from typing import Literal
 import pytest
 from orderline import NotDone, NotReachable, Orderline, RequestRejected, prerequisites
 
+from chalicelib import config
 from chalicelib.tasks import TOGETHER, Context, Done, task
+from chalicelib.webhooks.endpoints import Endpoint, Registry, SigningSecret
+from chalicelib.webhooks.signing import new_secret
 from testkit import Cloud
 from tests.kit.front import Front
 
@@ -179,6 +182,22 @@ def test_a_single_order_to_wait_for_is_an_error_that_shows_the_list(orderline: O
     for mistake in (first, first["id"]):
         with pytest.raises(TypeError, match=r"such as \[order\]"):
             orderline.place("cook_nuggets", {"pieces": 1}, after=mistake)
+
+
+def test_a_webhook_is_asked_for_by_the_name_of_its_endpoint(
+    cloud: Cloud, orderline: Orderline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(RequestRejected, match="webhooks are off"):
+        orderline.place("cook_nuggets", {"pieces": 1}, notify=["main"])
+    monkeypatch.setenv("LANES", '{"webhooks": 20}')
+    endpoint = Endpoint("kit", "main", "https://shop.example/", (SigningSecret(new_secret()),))
+    Registry(cloud.dynamodb, config.settings().tokens_table).store(endpoint)
+    order = orderline.place("cook_nuggets", {"pieces": 1}, notify=iter(["main"]))
+
+    assert cloud.order(order["id"]).notify == ("main",)
+    assert len(order["links"]["dependents"]) == 1
+    with pytest.raises(TypeError, match=r'such as \["main"\]'):
+        orderline.place("cook_nuggets", {"pieces": 1}, notify="main")
 
 
 def test_an_order_may_wait_for_any_number_by_a_tree(

@@ -208,6 +208,7 @@ def test_wrong_usage_exits_with_2(terminal: Terminal, words: list[str], message:
         (["status", "0" * 26], "reference number"),
         (["place", "cook_nuggets", "pieces=1", "--after", "0" * 26], f"'{'0' * 26}' (at /after/0)"),
         (["place", "cook_nuggets", "pieces=1", "--after", "0000"], "ends with '0000'"),
+        (["place", "cook_nuggets", "pieces=1", "--notify", "main"], "webhooks are off"),
         (["tasks", "--token", "nonsense"], "ORDERLINE_TOKEN"),
         (["tasks", "--url", "http://127.0.0.1:9"], "make run"),
     ],

@@ -123,6 +123,40 @@ def test_a_disabled_endpoint_is_listed_as_such(cloud: Cloud) -> None:
     assert "disabled: answered 410" in output("list")
 
 
+def test_an_owner_has_at_most_ten_endpoints_for_all_orders(cloud: Cloud) -> None:
+    for number in range(10):
+        output("add", *SHOP, "--url", URL, "--name", f"n{number}", "--all")
+    result = run("add", *SHOP, "--url", URL, "--all")
+
+    assert result.exit_code == 1
+    assert "shop has 10 endpoints with --all already" in result.output
+    output("add", *SHOP, "--url", URL)
+    output("add", "--owner", "bakery", "--url", URL, "--all")
+
+
+@pytest.mark.parametrize(("text", "warned"), [("", True), ("webhooks:\n", False)])
+def test_an_endpoint_of_a_stack_without_webhooks_is_registered_with_a_warning(
+    cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, warned: bool
+) -> None:
+    (tmp_path / "orderline.yaml").write_text(text)
+    monkeypatch.setenv("ORDERLINE_YAML", str(tmp_path / "orderline.yaml"))
+    local = {
+        "STACK": config.settings().stack,
+        "AWS_ENDPOINT_URL": "https://dynamodb.us-east-1.amazonaws.com",
+        "AWS_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+    }
+    exports = [f"export {name}='{value}'\n" for name, value in local.items()]
+    (tmp_path / "env").write_text("".join(exports))
+    monkeypatch.setenv("LOCAL", str(tmp_path))
+    words = ["webhook", "add", *SHOP, "--url", URL]
+    result = CliRunner().invoke(main, words, catch_exceptions=False)
+
+    assert result.exit_code == 0, result.output
+    assert ("Webhooks are off" in result.stderr) is warned
+
+
 def test_a_test_sends_a_signed_event_and_prints_the_answer(
     cloud: Cloud, receiver: Receiver
 ) -> None:
