@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from chalicelib import config
 from chalicelib.clock import SECOND
+from tests.faults.fan_in_flows import FAN_IN_FLOWS
 from tests.faults.world import World
 
 DAY_S = 86_400
@@ -323,6 +324,7 @@ FLOWS: dict[str, Flow] = {
         large_follow_up,
         large_and_retry,
         large_and_late,
+        *FAN_IN_FLOWS,
     )
 }
 KINDS = ("ok", "flaky", "failing")

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 
 from chalicelib import config
 from chalicelib.clock import SECOND
-from chalicelib.orders import Order, Status
+from chalicelib.orders import UNKNOWN, Order, Status
 from chalicelib.tasks import is_built_in
+from tests.faults.fan_in_invariants import FanInChecker
 
 EDGES = {
     (None, Status.PENDING),
@@ -75,8 +76,14 @@ class InvariantChecker:
     starts: list[int] = field(default_factory=list)
     """Times of first attempts that need a slot."""
     broken: list[str] = field(default_factory=list)
+    fan_in: FanInChecker = field(init=False)
+    """The invariants of orders that wait for others."""
+
+    def __post_init__(self) -> None:
+        self.fan_in = FanInChecker(self.clock, self._must, self.rows)
 
     def forget(self) -> None:
+        self.fan_in.forget()
         self.rows.clear()
         self.runs.clear()
         self.cancelled_rounds.clear()
@@ -131,6 +138,7 @@ class InvariantChecker:
                 self._check_accepted_files(row)
         else:
             self._check_accepted_files(row)
+        self.fan_in.check_write(old, row)
         if row.task == "paced" and old and (old.attempts, row.attempts) == (0, 1):
             self._check_start(row)
         self._check_files(row)
@@ -154,6 +162,12 @@ class InvariantChecker:
         self._must(
             old.stop_at == row.stop_at or old.stop_at is None or not same_round,
             "a stop is never taken back",
+            old,
+            row,
+        )
+        self._must(
+            old.stop_at == row.stop_at or row.stop_at is None or old.fence == row.fence,
+            "a stop leaves the fencing token",
             old,
             row,
         )
@@ -182,7 +196,7 @@ class InvariantChecker:
     def _check_accepted_files(self, row: Order) -> None:
         """Check that the files of an order that is accepted now will outlive it."""
         settings = config.settings()
-        runs_at = max(self.clock(), row.run_at or 0)
+        runs_at = self.clock() if row.run_at == UNKNOWN else max(self.clock(), row.run_at or 0)
         needed_until = runs_at + (settings.max_age_s + settings.retention_s) * SECOND
         for file in self._input_files(row):
             self._must(

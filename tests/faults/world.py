@@ -7,154 +7,61 @@ messages, advances the clock and sweeps until every order is final.
 
 from __future__ import annotations
 
-import base64
-import copy
-import hashlib
-import itertools
 import json
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 from unittest.mock import patch
 
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import BotoCoreError, ClientError
 from moto.core.model_instances import reset_model_data
 from moto.dynamodb.models import dynamodb_backends
 from moto.dynamodb.models.dynamo_type import DynamoType
 from moto.s3.models import s3_backends
 from moto.sqs.models import sqs_backends
 
-from chalicelib import building, config, files, ids, orders, queue, service, tasks
+from chalicelib import config, ids, orders, queue, tasks
 from chalicelib.clock import SECOND
-from chalicelib.errors import ConditionFailed, FileMissing, Refusal, Unavailable
+from chalicelib.errors import ConditionFailed, Unavailable
 from chalicelib.execution import registry
 from chalicelib.execution.context import Context
+from chalicelib.functions import actions
 from chalicelib.orders import Order, Status
 from chalicelib.table import slots, transitions
 from chalicelib.table.items import decode_order
-from chalicelib.tasks import File, task
-from testkit.cloud import REGION, Cloud, location, running
+from chalicelib.tasks import TOGETHER
+from testkit.cloud import REGION, Cloud, running
 from testkit.registry import restored
 from testkit.wire import Call, Killed, Wire, tapped
+from tests.faults import world_tasks
+from tests.faults.client import OWNER, RepeatingClient
 from tests.faults.invariants import InvariantChecker, lifetime
+from tests.faults.world_tasks import FOLLOW_UPS, PER_MINUTE, retry_round
 
-OWNER = "kit"
-PHOTO = b"the input file of every order with one"
-COPY = b"the file that a task makes for its follow-up"
 LANES = (config.DEFAULT_LANE, "heavy")
-PER_MINUTE = 2  # starts of the task `paced`: a slot each 32.5 s
+MAX_AFTER = 2  # orders that a row of a follow-up names; more are a tree
 SPILL_BYTES = 1000  # more than the JSON of an order without a large text
-LARGE = "large " * 200
 WHOLE = bool(os.environ.get("PROOF"))  # run every scenario, not a sample
 SEED = int(os.environ.get("SEED", random.randrange(10**6)))
 MAX_STEPS = 80
 STEP_S = 61
 
 
-class World:
+class World(RepeatingClient):
     """Scenarios, one after another, on one mocked cloud: `fresh` begins one, `check` ends it."""
 
     def __init__(self, cloud: Cloud, wire: Wire) -> None:
-        self.cloud = cloud
-        self.wire = wire
-        self.checker = InvariantChecker(cloud.clock, self.files, self.read_text, PER_MINUTE)
-        self.accepted: dict[str, str] = {}
-        self._requests: dict[str, Callable[[], service.Placed]] = {}
+        checker = InvariantChecker(cloud.clock, self.files, self.read_text, PER_MINUTE)
+        super().__init__(cloud, wire, checker)
+        self.gathered: dict[str, list[str]] = {}
+        """Ids of the orders that each order of the task `gathering` found before it, by its id."""
         self.scenarios = 0
-        self._keys = itertools.count()
         wire.seen = self._check_effect
-
-    # Requests of a client, which repeats what was not answered, as our own client does.
-
-    def place(self, kind: str, task: str = "proof", **when: Any) -> str:
-        """Place an order of a task without a file; return its id."""
-        order_id = ids.id_of(OWNER, f"key-{next(self._keys)}")
-        new_order = building.NewOrder(task, {"kind": kind}, id=order_id, **when)
-        self.accepted[order_id] = kind
-        self._repeat(lambda: service.place(OWNER, new_order))
-        return order_id
-
-    def upload(self, content: bytes = PHOTO) -> str:
-        """Upload a file, unless it is stored; return its id."""
-        digest = hashlib.sha256(content)
-
-        def send() -> None:
-            request = files.upload(OWNER, digest.hexdigest(), len(content), "image/jpeg")
-            if request:
-                bucket, key = location(request.url)
-                self.cloud.s3.put_object(
-                    Bucket=bucket,
-                    Key=key,
-                    Body=content,
-                    ContentType="image/jpeg",
-                    ChecksumSHA256=base64.b64encode(digest.digest()).decode(),
-                )
-
-        self._repeat(send)
-        return digest.hexdigest()
-
-    def place_with_file(self, kind: str, **when: Any) -> str:
-        """Place an order of the task `filing`; if its file is missing, upload it and repeat."""
-        return self._place_with_file("filing", {"kind": kind}, **when)
-
-    def place_large(self, kind: str, **when: Any) -> str:
-        """Place an order of the task `large`, with a file; its input is too large for the row."""
-        return self._place_with_file("large", {"kind": kind, "text": self._large_text()}, **when)
-
-    def place_large_text(self, kind: str, **when: Any) -> str:
-        """Place an order of the task `large` without a file."""
-        order_id = ids.id_of(OWNER, f"key-{next(self._keys)}")
-        value = {"kind": kind, "text": self._large_text()}
-        new_order = building.NewOrder("large", value, id=order_id, **when)
-        self.accepted[order_id] = kind
-        self._repeat(lambda: service.place(OWNER, new_order))
-        return order_id
-
-    def _large_text(self) -> str:
-        """Return a text that no other order has, so that its file is the order's own."""
-        return f"{LARGE}{next(self._keys)}"
-
-    def _place_with_file(self, task: str, value: dict[str, Any], **when: Any) -> str:
-        order_id = ids.id_of(OWNER, f"key-{next(self._keys)}")
-        value["image"] = {"file": hashlib.sha256(PHOTO).hexdigest()}
-
-        def send() -> service.Placed:
-            # The input is completed in place, and is part of the request's fingerprint
-            new_order = building.NewOrder(task, copy.deepcopy(value), id=order_id, **when)
-            return service.place(OWNER, new_order)
-
-        for _ in range(6):
-            with suppress(FileMissing):
-                self._repeat(send)
-                self.accepted[order_id] = value["kind"]
-                self._requests[order_id] = send
-                return order_id
-            self.upload()
-        raise AssertionError("the file is missing after each of six uploads")
-
-    def replay(self, order_id: str) -> None:
-        """Repeat the request of an order with a file; the file need not be fresh any more."""
-        try:
-            placed = self._repeat(self._requests[order_id])
-        except FileMissing as error:
-            raise AssertionError(f"the replay of {order_id} is refused: {error}") from error
-        assert placed.replayed
-        assert placed.order.id == order_id
-
-    def cancel(self, order_id: str) -> None:
-        """Cancel or stop an order; once it is cancelled, this round must never succeed."""
-        with suppress(Refusal):
-            row = self._repeat(lambda: service.cancel(OWNER, order_id))
-            if row.status is Status.CANCELLED:
-                self.checker.record_cancel(row)
-
-    def retry(self, order_id: str) -> None:
-        with suppress(Refusal):
-            self._repeat(lambda: service.retry(OWNER, order_id))
 
     @contextmanager
     def run(self, context: Context) -> Iterator[str]:
@@ -219,6 +126,13 @@ class World:
         with self.wire.unseen():
             self.cloud.bury(order_id)
 
+    def delete(self, order_id: str) -> None:
+        """Delete an order, as no function does."""
+        key = ids.key_of(OWNER, order_id)
+        self._table().items.pop(key, None)
+        self.checker.rows.pop(key, None)
+        self.accepted.pop(order_id, None)
+
     def claim(self, order_id: str, lease_s: float) -> None:
         """Claim an order as a worker that then dies; a fault may have ended the order before."""
         with suppress(ConditionFailed, Unavailable, Killed, BotoCoreError, ClientError):
@@ -276,23 +190,45 @@ class World:
             f"not settled after {MAX_STEPS} steps: {self.unfinished()}, {self.waiting()} messages"
         )
 
-    def check(self, attempts_to_spare: bool = False) -> None:
+    def check(self, attempts_to_spare: bool = False, undisturbed: bool = False) -> None:
         """Check the final state of every order.
 
-        With attempts to spare, every order whose task can succeed must have succeeded.
+        Args:
+            attempts_to_spare: every order whose task can succeed must have succeeded
+            undisturbed: no order may have needed the sweeper
         """
         stored = {order.id: order for order in self.rows()}
         for order_id, kind in self.accepted.items():
             assert order_id in stored, f"accepted and lost: {order_id}"
             if attempts_to_spare and kind != "failing":
-                order = stored[order_id]
-                assert order.status in (Status.SUCCESS, Status.CANCELLED), order
-        parents = [order.parent for order in stored.values() if order.parent]
-        assert len(parents) == len(set(parents)), (
-            "a parent's follow-up is placed once, however often the parent runs"
-        )
+                _check_success(stored[order_id])
+        self._check_follow_ups(stored, attempts_to_spare)
         for order in stored.values():
             self.checker.check_end(order)
+            self.checker.fan_in.check_end(order, attempts_to_spare, undisturbed)
+        assert not self.checker.broken, "\n".join(self.checker.broken)
+
+    def _check_follow_ups(self, stored: Mapping[str, Order], attempts_to_spare: bool) -> None:
+        placed = Counter(order.parent for order in stored.values() if order.parent)
+        for order_id, count in placed.items():
+            parent = stored.get(order_id)
+            expected = FOLLOW_UPS.get(parent.task, 1) if parent else count
+            assert count <= expected, (
+                f"{order_id} placed {count} follow-ups, not {expected}, however often it ran"
+            )
+        for order in stored.values():
+            if order.parent and attempts_to_spare:
+                _check_success(order)
+            if order.id in self.gathered and order.status is Status.SUCCESS:
+                assert self.gathered[order.id] == self._leaves(stored, order), order
+
+    def _leaves(self, stored: Mapping[str, Order], order: Order) -> list[str]:
+        """Return the ids of the orders before one, in the order of its tree."""
+        ids = []
+        for before in order.after or ():
+            is_branch = before in stored and stored[before].task == TOGETHER
+            ids += self._leaves(stored, stored[before]) if is_branch else [before]
+        return ids
 
     def fresh(self) -> None:
         """Reset everything for the next scenario."""
@@ -301,6 +237,7 @@ class World:
         slots.forget()
         self.checker.forget()
         self.accepted.clear()
+        self.gathered.clear()
         self._requests.clear()
         self.wire.faults.clear()
         self.wire.calls.clear()
@@ -327,20 +264,10 @@ class World:
         """Count the messages of all queues, hidden ones too."""
         return sum(map(len, self._messages()))
 
-    def _repeat(self, action: Callable[[], Any]) -> Any:
-        """Repeat a request until it is answered: after a 5xx or no answer its effect is unknown."""
-        for _ in range(6):
-            try:
-                return action()
-            except Killed:
-                self.wire.reborn()
-            except (Unavailable, BotoCoreError, ClientError, HTTPClientError):
-                pass
-            self.advance(1)
-        raise AssertionError("no answer after six requests")
-
     def _check_effect(self, call: Call) -> None:
         """Pass the row of a write that took effect to the checker."""
+        if call.operation == "BatchGetItem":
+            self.checker.fan_in.record_read()
         if call.operation in ("PutItem", "UpdateItem"):
             key = (call.request.get("Key") or call.request["Item"])["pk"]["S"]
             if key.startswith("#"):  # the slots of a task
@@ -369,6 +296,15 @@ class World:
         return s3_backends["123456789012"]["aws"].buckets[config.settings().files_bucket].keys
 
 
+def _check_success(order: Order) -> None:
+    """Check that an order whose task can succeed did, or was kept from it by its owner.
+
+    Its owner may have cancelled it, or one that it waited for has failed or is gone.
+    """
+    kept = order.error.code.startswith("prerequisite_") if order.error else False
+    assert order.status in (Status.SUCCESS, Status.CANCELLED) or kept, order
+
+
 def _micros(time: datetime) -> int:
     """Return microseconds since 1970 of a time in UTC that doesn't name it, as moto's."""
     return int(time.replace(tzinfo=timezone.utc).timestamp() * SECOND)
@@ -376,70 +312,13 @@ def _micros(time: datetime) -> int:
 
 @contextmanager
 def proof_world() -> Iterator[World]:
-    """Make a world with the tasks `proof`, `paced`, `stopped`, `filing` and `large`.
-
-    `paced` is `proof` with a limit of starts a minute. The owner stops `stopped` while it runs: of
-    its kinds flaky hears of it, ok returns and failing fails. `filing` reads a file and returns
-    one. `large` has an input and a result that are too large for the row. Their kinds are ok, flaky
-    (fails once), failing (always), parent (places an order) and reporting (reports progress).
-    """
+    """Make a world with the tasks of `world_tasks`, in which a row names at most two others."""
     environment = patch.dict("os.environ", SPILL_BYTES=str(SPILL_BYTES), LANES='{"heavy": 60}')
-    with environment, running() as cloud, restored(), tapped() as wire:
+    small_rows = patch.object(actions, "MAX_AFTER", MAX_AFTER)
+    with environment, small_rows, running() as cloud, restored(), tapped() as wire:
         with wire.unseen():
             for lane in LANES:
                 queue.url(lane)
         world = World(cloud, wire)
-
-        @task(max_attempts=3, backoff_s=1)
-        def proof(context: Context, kind: str) -> str:
-            with world.run(context) as result:
-                return _behave(context, kind, result, "proof", {"kind": "ok"})
-
-        @task(max_attempts=3, backoff_s=1, per_minute=PER_MINUTE)
-        def paced(context: Context, kind: str) -> str:
-            with world.run(context) as result:
-                return _behave(context, kind, result, "paced", {"kind": "ok"})
-
-        @task(max_attempts=3, backoff_s=1)
-        def stopped(context: Context, kind: str) -> str:
-            with world.run(context) as result:
-                if retry_round(context) == 0:
-                    world.cancel(context.id)  # while it runs
-                if kind == "flaky":
-                    context.progress(10)
-                return _behave(context, kind, result, "", {})
-
-        @task(max_attempts=3, backoff_s=1)
-        def filing(context: Context, kind: str, image: File) -> File:
-            with world.run(context) as result:
-                assert image.read() in (PHOTO, COPY)
-                child = {"kind": "ok", "image": File.of(COPY)}
-                return File.of(_behave(context, kind, result, "filing", child).encode())
-
-        @task(max_attempts=3, backoff_s=1)
-        def large(
-            context: Context, kind: str, text: str, image: File | None = None
-        ) -> tuple[File, str]:
-            with world.run(context) as result:
-                assert text.startswith(LARGE)
-                assert image is None or image.read() in (PHOTO, COPY)
-                child = {"kind": "ok", "text": f"{text} child", "image": File.of(COPY)}
-                behaved = _behave(context, kind, result, "large", child)
-                return File.of(behaved.encode()), f"{text} {behaved}"
-
+        world_tasks.register(world)
         yield world
-
-
-def retry_round(context: Context) -> int:
-    """Return the retry round of a running task's order."""
-    return int(context.key.rpartition(".")[2])
-
-
-def _behave(context: Context, kind: str, result: str, task: str, child: Any) -> str:
-    if kind == "parent":
-        context.place(task, child, "child")
-    if kind == "reporting":
-        context.progress(50, "half")
-    if kind == "failing" or (kind == "flaky" and context.attempt == 1):
-        raise RuntimeError(kind)
-    return result
