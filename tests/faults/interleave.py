@@ -8,14 +8,27 @@ was made once.
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from testkit.wire import Call, Wire
 
 Action = Callable[[], object]
-STEPS = {"GetItem", "PutItem", "UpdateItem", "Query", "HeadObject", "GetObject", "PutObject"}
+STEPS = {
+    "GetItem",
+    "BatchGetItem",
+    "PutItem",
+    "UpdateItem",
+    "Query",
+    "HeadObject",
+    "GetObject",
+    "PutObject",
+}
+Steps = list[tuple[str, list[str]]]
+"""Each step of a run: the actor that did it, and the actors that could have done it."""
 
 
 @dataclass
@@ -50,9 +63,7 @@ class Actor:
         self.released.acquire()
 
 
-def interleaved(
-    wire: Wire, actions: dict[str, Action], schedule: list[str]
-) -> list[tuple[str, list[str]]]:
+def interleaved(wire: Wire, actions: dict[str, Action], schedule: list[str]) -> Steps:
     """Run the actions by a schedule, and after its end in the order of `actions`.
 
     Returns each step: the actor that did it, and the actors that could have done it.
@@ -72,7 +83,7 @@ def interleaved(
             actor.gate()
 
     wire.gate = gate
-    steps: list[tuple[str, list[str]]] = []
+    steps: Steps = []
     try:
         while runnable := [name for name, actor in actors.items() if not actor.done]:
             chosen = schedule[len(steps)] if len(steps) < len(schedule) else runnable[0]
@@ -86,7 +97,7 @@ def interleaved(
     return steps
 
 
-def schedules(run: Callable[[list[str]], list[tuple[str, list[str]]]]) -> Iterator[list[str]]:
+def schedules(run: Callable[[list[str]], Steps]) -> Iterator[list[str]]:
     """Yield every schedule.
 
     `run` gets a schedule or the beginning of one, and returns the steps as `interleaved` does.
@@ -99,3 +110,21 @@ def schedules(run: Callable[[list[str]], list[tuple[str, list[str]]]]) -> Iterat
         yield taken
         for n in range(len(prefix), len(steps)):
             pending += [[*taken[:n], other] for other in steps[n][1] if other != steps[n][0]]
+
+
+def run_random_schedules(run: Callable[[list[str]], Steps], dice: random.Random) -> None:
+    """Run three schedules; each leaves the one before it at a random step."""
+    steps = run([])
+    for _ in range(2):
+        n = dice.randrange(len(steps))
+        steps = run([name for name, _ in steps[:n]] + [dice.choice(steps[n][1])])
+
+
+def record(body: str) -> dict[str, Any]:
+    """Return a message with this body as a record of Lambda's event."""
+    return {
+        "messageId": "m",
+        "receiptHandle": "r",
+        "body": body,
+        "attributes": {"ApproximateReceiveCount": "1"},
+    }

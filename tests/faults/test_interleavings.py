@@ -18,8 +18,9 @@ from chalicelib import config, service
 from chalicelib.errors import Refusal
 from chalicelib.functions import dead_letters, sweeper, worker
 from chalicelib.table import transitions
-from tests.faults.interleave import Action, interleaved, schedules
-from tests.faults.world import OWNER, SEED, WHOLE, World
+from tests.faults.client import OWNER
+from tests.faults.interleave import Action, interleaved, record, run_random_schedules, schedules
+from tests.faults.world import SEED, WHOLE, World
 
 SAMPLE = 2
 FILE_SCHEDULES = 100 if WHOLE else 1  # thrice as many; all of two workers would be 3 million
@@ -83,11 +84,7 @@ def _run_random_schedules(
     task: str = "proof",
 ) -> None:
     """Run three schedules; each leaves the one before it at a random step."""
-    steps = _scenario(world, pair, beginning, [], task)
-    for _ in range(2):
-        n = dice.randrange(len(steps))
-        schedule = [name for name, _ in steps[:n]] + [dice.choice(steps[n][1])]
-        steps = _scenario(world, pair, beginning, schedule, task)
+    run_random_schedules(lambda schedule: _scenario(world, pair, beginning, schedule, task), dice)
 
 
 def _scenario(
@@ -98,8 +95,8 @@ def _scenario(
     task: str = "proof",
 ) -> list[tuple[str, list[str]]]:
     world.fresh()
-    record = _begin(world, beginning, task)
-    actions = {name: _action(world, name, record) for name in pair}
+    message = _begin(world, beginning, task)
+    actions = {name: _action(world, name, message) for name in pair}
     actions["time"] = lambda: world.advance(JUMP_S)
     try:
         steps = interleaved(world.wire, actions, schedule)
@@ -132,16 +129,10 @@ def _begin(world: World, beginning: str, task: str) -> dict[str, Any]:
             world.advance(11 if beginning == "exhausted" else n)
     if beginning == "failed":
         world.fail(order_id)
-    body = world.body(order_id)
-    return {
-        "messageId": "m",
-        "receiptHandle": "r",
-        "body": body,
-        "attributes": {"ApproximateReceiveCount": "1"},
-    }
+    return record(world.body(order_id))
 
 
-def _action(world: World, name: str, record: dict[str, Any]) -> Action:
+def _action(world: World, name: str, message: dict[str, Any]) -> Action:
     (order_id,) = world.accepted
 
     def cancel() -> None:
@@ -153,9 +144,9 @@ def _action(world: World, name: str, record: dict[str, Any]) -> Action:
             service.retry(OWNER, order_id)
 
     return {
-        "worker": lambda: worker.work([record], lambda: 60),
-        "second worker": lambda: worker.work([record], lambda: 60),
-        "dead letter": lambda: dead_letters.settle([record]),
+        "worker": lambda: worker.work([message], lambda: 60),
+        "second worker": lambda: worker.work([message], lambda: 60),
+        "dead letter": lambda: dead_letters.settle([message]),
         "sweeper": lambda: sweeper.sweep(lambda: 60),
         "second sweeper": lambda: sweeper.sweep(lambda: 60),
         "cancel": cancel,
