@@ -11,7 +11,14 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import (
+    Bundle,
+    MultipleResults,
+    RuleBasedStateMachine,
+    invariant,
+    multiple,
+    rule,
+)
 
 from chalicelib.clock import SECOND
 from tests.faults.flows import KINDS
@@ -65,12 +72,35 @@ class Orderline(RuleBasedStateMachine):
         run_at = self.world.cloud.clock() + seconds * SECOND
         return self.world.place("ok", "paced", run_at=run_at)
 
+    @rule(
+        target=placed,
+        after=st.lists(placed, min_size=1, max_size=3, unique=True),
+        kind=st.sampled_from(KINDS),
+        when=st.sampled_from(["success", "end"]),
+    )
+    def place_after(self, after: list[str], kind: str, when: str) -> MultipleResults[str]:
+        order_id = self.world.place_after(after, kind, when)
+        return multiple(order_id) if order_id in self.world.accepted else multiple()
+
+    @rule(target=placed, kind=st.sampled_from(KINDS))
+    def place_one_that_is_stopped(self, kind: str) -> str:
+        return self.world.place(kind, "stopped")
+
+    @rule(target=placed, task=st.sampled_from(["inviting", "fanning", "branching"]))
+    def place_one_that_others_wait_for(self, task: str) -> str:
+        return self.world.place("flaky", task)
+
+    @rule(order_id=placed)
+    def claim_by_a_worker_that_dies(self, order_id: str) -> None:
+        if '"task": "paced"' not in self.world.body(order_id):  # a claim of those needs a slot
+            self.world.claim(order_id, lease_s=60)
+
     @rule(count=st.sampled_from([1, 30]))
     def others_take_slots(self, count: int) -> None:
         self.world.take_slots(count)
 
     @rule(order_id=placed)
-    def cancel(self, order_id: str) -> None:
+    def cancel_or_stop(self, order_id: str) -> None:
         self.world.cancel(order_id)
 
     @rule(order_id=placed)
