@@ -302,9 +302,17 @@ def test_a_worker_that_lost_its_claim_does_not_end_a_stopped_order(cloud: Cloud)
     first = cloud.claim(order_id, lease_s=60)
     cloud.clock.advance(61)
     cloud.claim(order_id, lease_s=60)
+    ask(cloud, order_id, "cancel")
 
     with pytest.raises(ConditionFailed):
         stops.end_stopped(first, None)
+
+
+def test_no_attempt_ends_as_stopped_if_nobody_asked(cloud: Cloud) -> None:
+    claimed = cloud.claim(cloud.place("cook")["id"], lease_s=60)
+
+    with pytest.raises(ConditionFailed):
+        stops.end_stopped(claimed, None)
 
 
 def test_the_second_of_two_stops_keeps_the_time_of_the_first(cloud: Cloud) -> None:
