@@ -107,7 +107,7 @@ help: ## List the targets
 
 ##@ Prove and measure
 
-proof: proof-model proof-faults proof-mutants proof-recovery proof-soak proof-webhooks fuzz ## Run all proofs below: model, faults, mutants, recovery, soak, webhooks and fuzz (hours)
+proof: proof-model proof-faults proof-mutants proof-recovery proof-soak proof-chord proof-webhooks fuzz ## Run all proofs below: model, faults, mutants, recovery, soak, chord, webhooks and fuzz (hours)
 
 proof-model: ## Check all interleavings of the state machine within bounds, and weakened ones (15 minutes)
 	@$(PYTHON) dev/bootstrap.py requirements.txt
@@ -129,6 +129,10 @@ proof-recovery: ## Measure recovery from killed, stopped and misconfigured worke
 proof-soak: ## Run an hour of load with kill -9; SECONDS=600 shortens it, SEED=1 repeats a run
 	@$(PYTHON) dev/bootstrap.py $(TEST)
 	$(VENV) -m tests.soak $(or $(SECONDS),3600) $(SEED)
+
+proof-chord: ## Run a chord of 1,000 orders and one after them while workers are killed; CHILDREN=60 shortens it
+	@$(PYTHON) dev/bootstrap.py $(TEST)
+	$(VENV) -m tests.soak.chord $(or $(CHILDREN),1000) $(SEED)
 
 proof-webhooks: ## Kill workers while 1,000 orders have webhooks: each end must be told as it was; ORDERS=1000 (10 minutes)
 	@$(PYTHON) dev/bootstrap.py $(TEST)
@@ -161,5 +165,5 @@ measure-lanes: ## Measure short orders while another lane runs 100 orders of 5 s
 	$(VENV) -m tests.soak.lanes
 
 .PHONY: run config deploy destroy clean test check package lock lock-own screenshots train help proof \
-	proof-model proof-faults proof-mutants proof-recovery proof-soak proof-webhooks fuzz verify-aws bench cold-start measure-board \
+	proof-model proof-faults proof-mutants proof-recovery proof-soak proof-chord proof-webhooks fuzz verify-aws bench cold-start measure-board \
 	measure-lanes

@@ -83,6 +83,25 @@ def large(number: int, runs: str, text: str, order: Context) -> list[Any]:
     return [number * number, text]
 
 
+@task(max_attempts=12, backoff_s=0.5)
+def member(number: int, runs: str, order: Context) -> int:
+    """Return the number; each twentieth one takes half a second."""
+    record(order, runs, "began")
+    if number % 20 == 0:
+        time.sleep(0.5)
+    record(order, runs, "ended")
+    return number * number
+
+
+@task(max_attempts=12, backoff_s=0.5)
+def gathering(number: int, runs: str, order: Context) -> list[Any]:
+    """Return the results of the orders that it waited for."""
+    record(order, runs, "began")
+    results = [done.result for done in order.after()]
+    record(order, runs, "ended")
+    return results
+
+
 @task(max_attempts=3, backoff_s=0.5)
 def failing(number: int, runs: str, order: Context) -> NoReturn:
     record(order, runs, "began")
