@@ -27,6 +27,7 @@ WEIGHTS = {
     "crashing": 2,
     "sleeping": 4,
 }
+CHORD = ("steady", "slow", "flaky", "failing")  # tasks of the orders that a last one waits for
 PATIENCE_S = 60
 LARGE = "large " * 3000  # longer than SPILL_BYTES
 
@@ -40,10 +41,11 @@ class KnownOrder:
     final: dict[str, Any] | None = None
     retried: bool = False
     retry_pending: bool = False  # a retry got no answer at first and may still take effect
+    after: tuple[str, ...] = ()
 
 
 class Client(threading.Thread):
-    """A thread that places, reads, cancels and retries orders at random until it is stopped."""
+    """A thread that places, reads, stops and retries orders at random until it is stopped."""
 
     def __init__(
         self, stack: Stack, runs: str, dice: random.Random, per_second: float, name: str
@@ -60,7 +62,14 @@ class Client(threading.Thread):
         self.is_waiting = False
 
     def run(self) -> None:
-        actions = {self.place: 50, self.read: 35, self.cancel: 8, self.retry: 7}
+        actions = {
+            self.place: 45,
+            self.place_chord: 5,
+            self.read: 35,
+            self.cancel: 5,
+            self.stop_one: 5,
+            self.retry: 7,
+        }
         while not self.stopped.wait(self.pause_s):
             self._try(self.dice.choices(list(actions), list(actions.values()))[0])
 
@@ -74,7 +83,16 @@ class Client(threading.Thread):
         self.join()
 
     def place(self) -> None:
-        task = self.dice.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+        self.place_order(self.dice.choices(list(WEIGHTS), list(WEIGHTS.values()))[0])
+
+    def place_chord(self) -> None:
+        """Place some orders, and one that runs after their success or after any end."""
+        tasks = self.dice.choices(CHORD, (6, 4, 2, 1), k=self.dice.randint(1, 4))
+        after = tuple(self.place_order(task) for task in tasks)
+        self.place_order("gathering", after, self.dice.choice(("success", "end")))
+
+    def place_order(self, task: str, after: tuple[str, ...] = (), when: str = "") -> str:
+        """Place an order, sometimes by a repeated request; return its id."""
         number = len(self.known)
         key = {"Idempotency-Key": f"{self.name}-{number}"}
         value: dict[str, Any] = {"number": number, "runs": self.runs}
@@ -83,13 +101,16 @@ class Client(threading.Thread):
         if task == "large":
             value["text"] = f"{LARGE}{self.name} {number}"
         body = {"task": task, "input": value}
+        if after:
+            body |= {"after": list(after), "when": when}
         ids = {
             self._request("POST", "/orders", 202, body, key)["id"]
             for _ in range(self.dice.choice((1, 1, 1, 2)))
         }
-        self.known |= {order_id: KnownOrder(task, number) for order_id in ids}
+        self.known |= {order_id: KnownOrder(task, number, after=after) for order_id in ids}
         if len(ids) > 1:
             self.violations.append(f"the key {key} placed {len(ids)} orders")
+        return str(ids.pop())
 
     def upload(self, content: bytes) -> str:
         """Upload a file, unless it is stored, and return its id."""
@@ -117,9 +138,18 @@ class Client(threading.Thread):
         known.final = order if order["done"] else None
 
     def cancel(self) -> None:
+        """Cancel the last order, which most likely waits."""
         if self.known:
-            order_id = list(self.known)[-1]
-            self._request("POST", f"/orders/{order_id}/cancel", (200, 409))
+            self._cancel(list(self.known)[-1])
+
+    def stop_one(self) -> None:
+        """Stop one of the last slow orders, which may run."""
+        slow = [order_id for order_id, known in self.known.items() if known.task == "slow"]
+        if slow:
+            self._cancel(self.dice.choice(slow[-3:]))
+
+    def _cancel(self, order_id: str) -> None:
+        self._request("POST", f"/orders/{order_id}/cancel", (200, 202, 409))
 
     def retry(self) -> None:
         ended = [

@@ -6,9 +6,9 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from chalicelib.orders import Order
+from chalicelib.orders import Attempt, Order
 from tests.soak.client import Client, KnownOrder
 from tests.soak.stack_control import Run
 
@@ -17,6 +17,7 @@ CODES = {
     "failing": {"task_error", "attempts_exhausted"},
     "crashing": {"attempts_exhausted"},
     "sleeping": {"time_limit", "attempts_exhausted"},
+    "gathering": {"prerequisite_failed"},
 }
 
 
@@ -36,6 +37,8 @@ def violations(
         ),
         *(text for order in orders for text in _check_order(order, known.get(order.id), files)),
         *(text for order in orders for text in _check_files(order, files)),
+        *(text for order in orders for text in _check_stop(order)),
+        *(text for order in orders for text in _check_after(order, rows)),
         *_check_follow_ups(orders),
         *_check_runs(runs, rows),
     ]
@@ -53,9 +56,14 @@ def _check_order(
         yield f"{name} failed without an error"
     if status == "FAILED" and code not in CODES.get(order.task, set()):
         yield f"{name} failed with {code}"
-    if status == "SUCCESS" and order.task not in SQUARING:
+    if status == "SUCCESS" and order.task not in (*SQUARING, "gathering"):
         yield f"{name} can't have succeeded"
-    if status == "SUCCESS" and known and not _is_square(order, known.number, files):
+    if (
+        status == "SUCCESS"
+        and known
+        and not known.after
+        and not _is_square(order, known.number, files)
+    ):
         result = order.result_file or order.result
         yield f"{name}: the result is {result}, not the square of {known.number}"
     if order.attempts > order.max_attempts:
@@ -91,6 +99,41 @@ def _check_files(order: Order, files: Mapping[str, bytes]) -> Iterator[str]:
         yield f"{order.id} has its input in the row"
     if order.task == "large" and order.status.value == "SUCCESS" and not order.result_file:
         yield f"{order.id} has its result in the row"
+
+
+def _check_stop(order: Order) -> Iterator[str]:
+    """Find attempts that began after their order's owner had asked to stop it."""
+    name = f"{order.id} ({order.task})"
+    if order.stop_at and any(attempt.start > order.stop_at for attempt in _attempts(order)):
+        yield f"{name}: an attempt began after the stop"
+    if order.status.value == "CANCELLED" and order.attempts and not (order.stop_at or order.error):
+        yield f"{name} was cancelled while it ran, and nobody had asked to stop it"
+
+
+def _check_after(order: Order, rows: Mapping[str, Order]) -> Iterator[str]:
+    """Find orders that ran before one that they wait for had ended, or without its result."""
+    if not order.after or order.status.value != "SUCCESS":
+        return
+    name = f"{order.id} ({order.task})"
+    before = [rows[order_id] for order_id in order.after]
+    first_start = min(attempt.start for attempt in _attempts(order))
+    for each in before:
+        end = each.history[-1].end if each.history else None
+        if each.retry_round == 0 and end and end > first_start:
+            yield f"{name} ran before {each.id} had ended"
+        if order.when == "success" and each.status.value != "SUCCESS":
+            yield f"{name} ran although {each.id} is {each.status.value}"
+    results = json.loads(order.result or "null")
+    expected = [json.loads(each.result or "null") for each in before]
+    if order.when == "success" and results != expected:
+        yield f"{name}: the results are {results}, not {expected}"
+    if len(results) != len(order.after):
+        yield f"{name}: there are {len(results)} results of {len(order.after)}"
+
+
+def _attempts(order: Order) -> Sequence[Attempt]:
+    """Return the attempts of an order's retry round that its history still has."""
+    return order.history[-order.attempts :] if order.attempts else ()
 
 
 def _check_follow_ups(orders: Iterable[Order]) -> Iterator[str]:
