@@ -30,8 +30,10 @@ from chalicelib.webhooks.rounds import DELIVER, notice
 from testkit.cloud import REGION, Cloud, running
 from testkit.registry import restored
 from testkit.wire import Call, Killed, Wire, tapped
+from tests.faults.client import OWNER
 from tests.faults.webhook_invariants import WebhookChecker
-from tests.faults.world import LANES, OWNER, PER_MINUTE, World
+from tests.faults.world import LANES, World
+from tests.faults.world_tasks import PER_MINUTE
 from tests.kit.receiver import NO_CONTENT, PUBLIC, Authority, Receiver, internet, receiving
 
 TIMEOUTS = {"heavy": 60, config.WEBHOOKS_LANE: 20}
