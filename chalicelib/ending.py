@@ -91,14 +91,12 @@ def wake(
     Raises Unavailable, also if there is too little time left: what is left is done by the next
     call, or by the dependents' own timers.
     """
-    done: set[str] = set()
     todo = [order]
     while todo:
         final = todo.pop()
-        for dependent in sorted(final.dependents - done):
+        for dependent in sorted(final.dependents):
             if time_left_s() < RESERVE_S:
                 raise Unavailable("no time is left to release all dependents")
-            done.add(dependent)
             try:
                 failed = _wake_one(final, dependent, sends)
             except UnreadableOrder:  # a newer version's; it must not stop the others

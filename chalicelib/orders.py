@@ -15,6 +15,7 @@ from chalicelib import ids
 from chalicelib.clock import SECOND, Micros
 
 MAX_HISTORY = 20  # attempts to which an order's history is cut
+BUILT_IN = "orderline."  # begins the name of each task of Orderline's own
 MAX_MESSAGE = 1000  # characters of an error's message
 CLOCK_SKEW_S = 2  # between SQS's clock and ours, and between two of ours
 UNKNOWN: Micros = 253_370_764_800 * SECOND  # year 9999: run_at of an order that waits for others

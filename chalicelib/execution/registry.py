@@ -20,6 +20,7 @@ from chalicelib.errors import InvalidInput, TaskMistake, UnknownTask
 from chalicelib.execution.context import Context
 from chalicelib.execution.file import Store, files_in
 from chalicelib.execution.signature import Signature, as_json, qualified_name
+from chalicelib.orders import BUILT_IN
 
 MIN_PERIOD_S = 60  # the sweeper's own period
 MIN_PER_MINUTE = 0.0007
@@ -27,7 +28,6 @@ MIN_PER_MINUTE = 0.0007
 MAX_PER_MINUTE = 60_000
 Function = TypeVar("Function", bound=Callable[..., Any])
 _EXAMPLES = "chalicelib.tasks.examples."
-_BUILT_IN = "orderline."
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _registry: dict[str, Task] = {}
 
@@ -90,7 +90,7 @@ def built_in(name: str, **options: Any) -> Callable[[Function], Function]:
         own = {**vars(_declare(function, max_attempts=1)), **options}
         most = config.settings().max_receives - 1
         own["max_attempts"] = min(options.get("max_attempts", 5), most)
-        own["name"] = f"{_BUILT_IN}{name}"
+        own["name"] = f"{BUILT_IN}{name}"
         _registry[own["name"]] = Task(**own)
         return function
 
@@ -171,7 +171,7 @@ def known() -> Mapping[str, Task]:
 
 def is_built_in(name: str) -> bool:
     """Return True if the task is one of Orderline's own."""
-    return name.startswith(_BUILT_IN)
+    return name.startswith(BUILT_IN)
 
 
 def exists(name: str) -> bool:

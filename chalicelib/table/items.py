@@ -11,8 +11,7 @@ from typing import Any
 
 from chalicelib import config
 from chalicelib.errors import UnreadableOrder
-from chalicelib.orders import Attempt, End, Failure, Order, Progress, Status
-from chalicelib.webhooks.rounds import DELIVER
+from chalicelib.orders import BUILT_IN, Attempt, End, Failure, Order, Progress, Status
 
 Item = dict[str, dict[str, Any]]
 """A row, or values by placeholder, in DynamoDB's wire format."""
@@ -95,10 +94,10 @@ def time_key(order: Order) -> str:
 def time_shards(owner: str, task: str | None = None) -> list[str]:
     """Return the partition keys of by_time that hold an owner's orders, for a list by `task`.
 
-    Deliveries of webhooks have their own: only a list of that task has them. A row keeps the shard
-    that it was created with, so LIST_SHARDS may grow, but never shrink.
+    Each of Orderline's own tasks has its own: only a list of that task has its orders. A row keeps
+    the shard that it was created with, so LIST_SHARDS may grow, but never shrink.
     """
-    prefix = f"{owner}#deliveries" if task == DELIVER else owner
+    prefix = f"{owner}#{task}" if task and task.startswith(BUILT_IN) else owner
     return [f"{prefix}#{shard}" for shard in range(config.settings().list_shards)]
 
 

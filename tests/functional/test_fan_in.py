@@ -112,6 +112,19 @@ def test_a_failure_fails_what_waits_for_it_and_names_the_reason(
     assert served == []
 
 
+def test_an_order_after_two_of_which_one_fails_by_the_other_runs_at_once(
+    cloud: Cloud, served: list[list[Done]]
+) -> None:
+    """The first failure releases both, and the second order once more."""
+    first = cloud.place("burn")["id"]
+    second = place(cloud, "cook", [first])["id"]
+    for after in ([first, second], [second, first]):
+        place(cloud, "serve", after, when="end")
+    cloud.drain()
+
+    assert [{done.status for done in run} for run in served] == [{"FAILED"}] * 2
+
+
 def test_an_order_may_run_after_any_end(cloud: Cloud, served: list[list[Done]]) -> None:
     failing = cloud.place("burn")["id"]
     cancelled = cloud.place("cook")["id"]
@@ -481,6 +494,10 @@ def test_an_order_may_wait_for_any_number_by_a_tree(
 
     assert [done.result for done in served[0]] == list(range(11))
     assert sum(row.task == TOGETHER for row in cloud.rows()) == 4 + 2
+    listed = {each["task"] for each in cloud.http("GET", "/orders").json["items"]}
+    assert listed == {"album", "cook", "serve"}
+    groups = cloud.http("GET", f"/orders?task={TOGETHER}").json["items"]
+    assert len(groups) == 4 + 2
     assert len(served) == 1
 
 
