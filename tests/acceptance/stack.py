@@ -177,14 +177,16 @@ class Stack:
         ps = ["ps", "-A", "-ww", "-o", "pid=,ppid=,command="]
         listing = subprocess.run(ps, capture_output=True, text=True, check=True)
         rows = [line.split(None, 2) for line in listing.stdout.splitlines()]
+        commands = {int(pid): command for pid, _, command in rows}
+        parents = {int(pid): int(parent) for pid, parent, _ in rows}
         below = {self._process.pid}
-        found = []
-        for pid, parent, command in sorted(rows, key=lambda row: int(row[0])):
-            if int(parent) in below:
-                below.add(int(pid))
-                if re.search(pattern, command):
-                    found.append(int(pid))
-        return found
+        for _ in parents:  # a child may have a smaller id than its parent, once the ids wrap around
+            found = {pid for pid, parent in parents.items() if parent in below} | below
+            if found == below:
+                break
+            below = found
+        pids = sorted(below - {self._process.pid})
+        return [pid for pid in pids if re.search(pattern, commands.get(pid, ""))]
 
 
 def until(holds: Callable[[], Any], within_s: float) -> None:
