@@ -14,10 +14,9 @@ from typing import Any
 
 import pytest
 
-from dev.packaging.own import NAME
-from tests.acceptance.stack import Stack, copy_of_the_project, environment, free_port, until
+from tests.acceptance.stack import Stack, environment, free_port, until
 from tests.kit.receiver import receiving, status
-from tests.soak.webhooks import tell
+from tests.soak.webhooks import tell_on, webhook_stack
 
 pytestmark = pytest.mark.local
 
@@ -43,9 +42,7 @@ class Listener:
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Run a stack with the lane of webhooks."""
-    project = copy_of_the_project(tmp_path_factory.mktemp("project"))
-    (project / NAME).write_text("webhooks:\n")
-    running = Stack(project).start()
+    running = webhook_stack(tmp_path_factory.mktemp("project")).start()
     yield running
     running.stop()
 
@@ -137,8 +134,9 @@ def test_410_disables_the_endpoint_and_ends_the_delivery(stack: Stack) -> None:
         webhook(stack, "remove", *OWNER, "--name", "gone")
 
 
-def test_each_end_is_told_as_it_was_while_workers_are_killed() -> None:
-    outcome = tell(40, seed=int.from_bytes(os.urandom(3), "big"))
+def test_each_end_is_told_as_it_was_while_workers_are_killed(stack: Stack) -> None:
+    seed = int.from_bytes(os.urandom(3), "big")
+    outcome = tell_on(stack, 40, seed, kill_deliveries=False)
 
     assert outcome.violations == [], str(outcome)
     assert outcome.ends >= 40

@@ -30,8 +30,11 @@ LAYERS = {
         "tests/functional/test_files.py",
         "tests/functional/test_lanes.py",
         "tests/functional/test_rate.py",
+        "tests/functional/test_notify.py",
+        "tests/functional/test_webhook_delivery.py",
+        "tests/functional/test_webhook_sender.py",
     ],
-    "faults": ["tests/faults/test_faults.py"],
+    "faults": ["tests/faults/test_faults.py", "tests/faults/test_webhook_faults.py"],
     "interleavings": ["tests/faults/test_interleavings.py"],
     "model": ["tests/model"],
 }
@@ -443,6 +446,130 @@ MUTANTS = (
         "functions/worker.py",
         "sentence = str(error)\n            transient = True",
         "sentence = str(error)",
+    ),
+    # Webhooks
+    Mutant(
+        "an order is written before its deliveries",
+        (
+            (
+                "chalicelib/notify.py",
+                "deliveries.append(transitions.insert(delivery))",
+                "deliveries.append(delivery)",
+            ),
+            (
+                "chalicelib/service.py",
+                "    stored = transitions.insert(order)\n",
+                "    stored = transitions.insert(order)\n"
+                "    list(map(transitions.insert, deliveries))\n",
+            ),
+            (
+                "chalicelib/service.py",
+                "    except ConditionFailed as refusal:\n        notify.withdraw(deliveries)",
+                "        list(map(transitions.insert, deliveries))\n"
+                "    except ConditionFailed as refusal:\n        notify.withdraw(deliveries)",
+            ),
+        ),
+    ),
+    _one(
+        "a stray delivery is not recognised",
+        "ending.py",
+        "if row and rounds.is_named(delivery, row):",
+        "if row:",
+    ),
+    _one("a stray delivery is cancelled too early", "ending.py", "_AFTER_S = 900", "_AFTER_S = 0"),
+    _one(
+        "a delivery tells the order's current status",
+        "webhooks/rounds.py",
+        "if order.retry_round == retry_round and order.status.final:",
+        "if order.status.final:",
+    ),
+    _one(
+        "an owner's retry places no new delivery",
+        "service.py",
+        "order, notify.of(owner, order.task, order.notify or ()), order.retry_round + 1",
+        "order, (), order.retry_round + 1",
+    ),
+    Mutant(
+        "an owner's retry replaces the dependents",
+        (
+            (
+                "chalicelib/table/retries.py",
+                'values[":deliveries"] = deliveries',
+                'wait["dependents"] = deliveries',
+            ),
+            (
+                "chalicelib/table/retries.py",
+                ' ADD dependents :deliveries" if deliveries else "',
+                "",
+            ),
+        ),
+    ),
+    _one(
+        "a repeated request does not withdraw its deliveries",
+        "service.py",
+        "    if replayed:\n        notify.withdraw(deliveries)\n",
+        "",
+    ),
+    _one(
+        "a delivery joins its order",
+        "ending.py",
+        "if order.task == DELIVER:",
+        "if not order.task:",
+    ),
+    _one(
+        "a delivery is released before the end of its round",
+        "ending.py",
+        "        if not rounds.has_ended(delivery, row):\n            return delivery\n",
+        "",
+    ),
+    _one(
+        "a receiver's Retry-After is ignored",
+        "functions/worker.py",
+        "error.seconds if isinstance(error, TryLater) else 0",
+        "0",
+    ),
+    _one(
+        "410 does not disable the endpoint",
+        "webhooks/delivery.py",
+        "        endpoints.disable(endpoint)\n",
+        "",
+    ),
+    Mutant(
+        "a redirect is followed",
+        (
+            (
+                "chalicelib/webhooks/sender.py",
+                "    return Answer(int(status[1]), _seconds(text))\n",
+                '    places = [v.strip() for n, _, v in fields if n.lower() == b"location"]\n'
+                "    if places and 300 <= int(status[1]) < 400:\n"
+                "        raise RecursionError(places[0].decode())\n"
+                "    return Answer(int(status[1]), _seconds(text))\n",
+            ),
+            (
+                "chalicelib/webhooks/sender.py",
+                "    fields = (line.partition",
+                "    fields = list(line.partition",
+            ),
+            (
+                "chalicelib/webhooks/sender.py",
+                "        return _read_answer(connection, deadline)\n",
+                "        try:\n            return _read_answer(connection, deadline)\n"
+                "        except RecursionError as redirect:\n"
+                "            return send(str(redirect), headers, body, allow_local)\n",
+            ),
+        ),
+    ),
+    _one(
+        "a delivery goes to an address that is not public",
+        "webhooks/sender.py",
+        "if not all(map(targets.is_public, addresses)):",
+        "if not addresses:",
+    ),
+    _one(
+        "the signature ignores the timestamp",
+        "webhooks/signing.py",
+        'f"{delivery_id}.{timestamp}."',
+        'f"{delivery_id}."',
     ),
 )
 

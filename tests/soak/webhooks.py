@@ -7,8 +7,10 @@ receiver refuses some deliveries.
 
 from __future__ import annotations
 
+import os
 import random
 import secrets
+import signal
 import socket
 import sys
 import tempfile
@@ -17,26 +19,32 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from orderline import InvalidSignature, verify
 
+from chalicelib import config
 from chalicelib.clock import SECOND
 from chalicelib.orders import End, Order, Status
 from chalicelib.web.times import time_text
 from chalicelib.webhooks.rounds import DELIVER, notice
+from dev.packaging.lanes import logical
+from tests.acceptance.stack import Stack
 from tests.kit.receiver import NO_CONTENT, Receiver, receiving, status
 from tests.soak.soak import SWEEP_S
-from tests.soak.stack_control import Repeater, StackControl, soak_stack
+from tests.soak.stack_control import KINDS, Repeater, StackControl, soak_stack
 
 OWN = "lanes: {heavy: {timeout_s: 3, concurrency: 2}}\nwebhooks: {timeout_s: 15}\n"
 ENDPOINT = "main"
-KILL_S = 2.0  # mean pause between two kills
+KILL_S = 2.0  # mean pause between two kills of any worker
 CLIENTS = 2
 TASKS = {"steady": 70, "flaky": 15, "failing": 15}
-REFUSED = 0.1  # share of the deliveries that the receiver refuses
+REFUSED = 0.1  # share of the requests that the receiver refuses
+KILLED = 0.03  # share of the requests whose workers are killed before they get the answer
+WEBHOOK_WORKERS = f"lambda.*{logical(config.WEBHOOKS_LANE, 'OrderWorker')}"
 LIMIT_S = 300.0  # for the last orders and deliveries to end
 TYPES = {"SUCCESS": "succeeded", "FAILED": "failed", "CANCELLED": "cancelled"}
 
@@ -46,17 +54,20 @@ class Arrivals:
     """What arrived at the receiver, with the time of each arrival and the answer."""
 
     dice: random.Random
-    secret: str = ""
-    receiver: Receiver | None = None
+    secret: str
+    receiver: Receiver
+    stack: Stack
+    share_killed: float
+    """Share of the requests whose workers are killed before they get the answer."""
     events: list[tuple[str, dict[str, Any], int]] = field(default_factory=list)
     """The webhook-id, the event, and the time of the arrival in microseconds."""
     acknowledged: Counter[str] = field(default_factory=Counter)
     """How often each webhook-id was answered with 2xx."""
     unverified: int = 0
+    kills: int = 0
 
     def answer(self, connection: socket.socket) -> None:
         """Verify a request, and answer it."""
-        assert self.receiver is not None
         request = self.receiver.requests[-1]
         try:
             event = verify(request.body, request.headers, self.secret)
@@ -69,7 +80,15 @@ class Arrivals:
             connection.sendall(status(500))
             return
         self.acknowledged[delivery_id] += 1
+        if self.dice.random() < self.share_killed:
+            self._kill_workers()
+            return
         connection.sendall(NO_CONTENT)
+
+    def _kill_workers(self) -> None:
+        """Kill all workers that deliver, with SIGKILL, of which one waits for its answer."""
+        for pid in self.stack.processes(WEBHOOK_WORKERS):
+            self.kills += kill(pid)
 
 
 @dataclass(frozen=True)
@@ -101,63 +120,104 @@ class Told:
         )
 
 
+def webhook_stack(folder: Path) -> Stack:
+    """Return a stack, not yet started, with the soak's tasks and the lane of webhooks."""
+    stack = soak_stack(folder)
+    (stack.project / "orderline.yaml").write_text(OWN)
+    return stack
+
+
 def tell(orders: int, seed: int) -> Told:
-    """Place orders with webhooks while workers are killed; compare what was told with the table."""
-    arrivals = Arrivals(random.Random(seed))
-    with tempfile.TemporaryDirectory() as folder, receiving() as receiver:
-        receiver.answers = [arrivals.answer]
-        arrivals.receiver = receiver
-        stack = soak_stack(Path(folder))
-        (stack.project / "orderline.yaml").write_text(OWN)
-        stack.start()
+    """Run `tell_on` on a stack of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        stack = webhook_stack(Path(folder)).start()
         try:
-            where = ("--owner", "local", "--url", receiver.url, "--name", ENDPOINT)
-            arrivals.secret = stack.dev("webhook", "add", *where)
-            return _tell(StackControl(stack), arrivals, orders, seed)
+            return tell_on(stack, orders, seed)
         except Exception as error:
             raise AssertionError(f"seed {seed}; the stack printed: {stack.output}") from error
         finally:
             stack.stop()
 
 
-def _tell(control: StackControl, arrivals: Arrivals, orders: int, seed: int) -> Told:
+def tell_on(stack: Stack, orders: int, seed: int, kill_deliveries: bool = True) -> Told:
+    """Place orders with webhooks while workers are killed; compare what was told with the table.
+
+    Without `kill_deliveries` no worker of the lane of webhooks is killed: a delivery that is killed
+    is attempted again after 17 seconds.
+    """
+    endpoint = ("--owner", "local", "--name", ENDPOINT)
+    with receiving() as receiver:
+        secret = stack.dev("webhook", "add", *endpoint, "--url", receiver.url)
+        share_killed = KILLED if kill_deliveries else 0
+        arrivals = Arrivals(random.Random(seed), secret, receiver, stack, share_killed)
+        receiver.answers = [arrivals.answer]
+        spared = "" if kill_deliveries else WEBHOOK_WORKERS
+        try:
+            return _tell(StackControl(stack), arrivals, orders, seed, spared)
+        finally:
+            stack.dev("webhook", "remove", *endpoint)
+
+
+def _tell(control: StackControl, arrivals: Arrivals, orders: int, seed: int, spared: str) -> Told:
     started_at = time.monotonic()
     sweeps = Repeater(SWEEP_S, control.sweep)
-    killer = Killer(control, random.Random(~seed))
+    killer = Killer(control, random.Random(~seed), spared)
     sweeps.start()
     killer.start()
     placed = _load(control, orders, seed)
     killer.stop()
     recovered_s = _wait(control)
     sweeps.stop()
-    rows = control.orders()
+    rows = {row.id: row for row in control.orders()}
+    deliveries = [row for row in rows.values() if is_delivery_of(row, placed)]
     return Told(
         seed=seed,
         orders=len(placed),
         seconds=time.monotonic() - started_at,
-        ends=sum(len(ends_of(row)) for row in rows if row.task != DELIVER),
+        ends=sum(len(ends_of(rows[id])) for id in placed if id in rows),
         requests=len(arrivals.events),
-        repeats=arrivals.acknowledged.total() - len(arrivals.acknowledged),
-        strays=sum(row.task == DELIVER and row.status is Status.CANCELLED for row in rows),
-        kills=killer.kills,
+        repeats=sum(arrivals.acknowledged.values()) - len(arrivals.acknowledged),
+        strays=sum(row.status is Status.CANCELLED for row in deliveries),
+        kills=killer.kills + arrivals.kills,
         recovered_s=recovered_s,
-        violations=violations(placed, rows, arrivals),
+        violations=violations(placed, rows, deliveries, arrivals),
     )
 
 
-class Killer(threading.Thread):
-    """A thread that kills a worker of any lane now and then, with SIGKILL, until it is stopped."""
+def is_delivery_of(row: Order, order_ids: Iterable[str]) -> bool:
+    """Return True if a row is a delivery for one of the orders."""
+    return row.task == DELIVER and notice(row).order in order_ids
 
-    def __init__(self, control: StackControl, dice: random.Random) -> None:
+
+def kill(pid: int) -> bool:
+    """Kill a process with SIGKILL; return False if it has ended already."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+        return True
+    return False
+
+
+class Killer(threading.Thread):
+    """A thread that kills a worker now and then, with SIGKILL, until it is stopped.
+
+    `spared` is a pattern of the workers that it lets live; empty: it spares none.
+    """
+
+    def __init__(self, control: StackControl, dice: random.Random, spared: str) -> None:
         super().__init__(daemon=True)
         self.control = control
         self.dice = dice
+        self.spared = spared
         self.kills = 0
         self.stopped = threading.Event()
 
     def run(self) -> None:
         while not self.stopped.wait(self.dice.expovariate(1 / KILL_S)):
-            self.kills += self.control.kill("worker", self.dice)
+            stack = self.control.stack
+            spared = stack.processes(self.spared) if self.spared else []
+            pids = [pid for pid in stack.processes(KINDS["worker"]) if pid not in spared]
+            if pids:
+                self.kills += kill(self.dice.choice(pids))
 
     def stop(self) -> None:
         self.stopped.set()
@@ -210,26 +270,27 @@ def ends_of(order: Order) -> list[End]:
     return [*(order.past_ends or ()), *(last if order.status.final else [])]
 
 
-def violations(placed: Iterable[str], rows: Iterable[Order], arrivals: Arrivals) -> list[str]:
+def violations(
+    placed: Iterable[str], rows: dict[str, Order], deliveries: Iterable[Order], arrivals: Arrivals
+) -> list[str]:
     """Return what should not have happened."""
-    orders = {row.id: row for row in rows}
-    found = [f"lost: {id}" for id in placed if id not in orders]
-    found += [f"not final: {row.id} {row.task}" for row in orders.values() if not row.status.final]
+    found = [f"lost: {id}" for id in placed if id not in rows]
+    found += [f"not final: {id}" for id in placed if id in rows and not rows[id].status.final]
     if arrivals.unverified:
         found.append(f"{arrivals.unverified} requests were not verified")
     heard: dict[tuple[str, int], set[str]] = defaultdict(set)
     for delivery_id, event, arrived_at in arrivals.events:
         data = event["data"]
         heard[data["id"], data["retry_round"]].add(delivery_id)
-        found += _untrue(event, delivery_id, arrived_at, orders.get(data["id"]))
+        found += _untrue(event, delivery_id, arrived_at, rows.get(data["id"]))
     for id in placed:
-        for end in ends_of(orders[id]) if id in orders else []:
+        for end in ends_of(rows[id]) if id in rows else []:
             delivery_ids = heard[id, end.round]
             if len(delivery_ids) != 1:
                 found.append(f"{id}, round {end.round}: told with the ids {delivery_ids}")
             if not any(arrivals.acknowledged[each] for each in delivery_ids):
                 found.append(f"{id}, round {end.round}: never accepted")
-    return found + _wrong_deliveries(orders, arrivals)
+    return found + _wrong_deliveries(rows, deliveries, arrivals)
 
 
 def _untrue(
@@ -248,15 +309,17 @@ def _untrue(
     return [f"too early: {event}"] if arrived_at < ends[0].at else []
 
 
-def _wrong_deliveries(orders: dict[str, Order], arrivals: Arrivals) -> list[str]:
+def _wrong_deliveries(
+    rows: dict[str, Order], deliveries: Iterable[Order], arrivals: Arrivals
+) -> list[str]:
     """Return the deliveries whose status is not what the receiver saw."""
     found = []
-    for row in orders.values():
-        if row.task == DELIVER:
-            named = row.id in orders[notice(row).order].dependents
-            wanted = "SUCCESS" if named else "CANCELLED"
-            if row.status.value != wanted or (arrivals.acknowledged[row.id] > 0) != named:
-                found.append(f"the delivery {row.id} is {row.status.value}, not {wanted}")
+    for row in deliveries:
+        order = rows.get(notice(row).order)
+        named = order is not None and row.id in order.dependents
+        wanted = "SUCCESS" if named else "CANCELLED"
+        if row.status.value != wanted or (arrivals.acknowledged[row.id] > 0) != named:
+            found.append(f"the delivery {row.id} is {row.status.value}, not {wanted}")
     return found
 
 
