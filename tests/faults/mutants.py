@@ -12,8 +12,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
+
+from tests.faults.mutant import Mutant, one
+from tests.faults.waiting_mutants import WAITING_MUTANTS
+from tests.faults.webhook_mutants import WEBHOOK_MUTANTS
 
 ROOT = Path(__file__).parents[2]
 LAYERS = {
@@ -30,37 +33,31 @@ LAYERS = {
         "tests/functional/test_files.py",
         "tests/functional/test_lanes.py",
         "tests/functional/test_rate.py",
+        "tests/functional/test_stop.py",
+        "tests/functional/test_fan_in.py",
+        "tests/functional/test_fan_in_races.py",
         "tests/functional/test_notify.py",
         "tests/functional/test_webhook_delivery.py",
         "tests/functional/test_webhook_sender.py",
     ],
     "faults": ["tests/faults/test_faults.py", "tests/faults/test_webhook_faults.py"],
-    "interleavings": ["tests/faults/test_interleavings.py"],
+    "interleavings": [
+        "tests/faults/test_interleavings.py",
+        "tests/faults/test_fan_in_interleavings.py",
+    ],
     "model": ["tests/model"],
 }
 
 
-@dataclass(frozen=True)
-class Mutant:
-    """A weakened copy of the code. Each edit is (file, old text, new text)."""
-
-    name: str
-    edits: tuple[tuple[str, str, str], ...]
-
-
-def _one(name: str, file: str, old: str, new: str) -> Mutant:
-    return Mutant(name, ((f"chalicelib/{file}", old, new),))
-
-
 FREE = "(#status = :pending OR lease_until < :now)"
 MUTANTS = (
-    _one(
+    one(
         "finish is not fenced",
         "table/transitions.py",
         '"fence = :fence", {":fence"',
         '"version <> :fence", {":fence"',
     ),
-    _one(
+    one(
         "claim ignores the lease",
         "table/transitions.py",
         FREE,
@@ -77,129 +74,129 @@ MUTANTS = (
             ("chalicelib/orders.py", 'Transition("T3", OPEN,', 'Transition("T3", OPEN + FINAL,'),
         ),
     ),
-    _one("claim ignores the attempts", "table/transitions.py", " AND attempts < max_attempts", ""),
-    _one(
+    one("claim ignores the attempts", "table/transitions.py", " AND attempts < max_attempts", ""),
+    one(
         "claim ignores run_at",
         "table/transitions.py",
         "attribute_not_exists(run_at) OR run_at <= :now",
         "version < :now",
     ),
-    _one(
+    one(
         "attempts are not counted at the claim",
         "table/transitions.py",
         "attempts = attempts + :one",
         "attempts = attempts",
     ),
-    _one(
+    one(
         "an own write is not recognised",
         "table/conditional_write.py",
         "row is not None and row.fence == fence",
         "row is None",
     ),
-    _one(
+    one(
         "a duplicate on a live lease is acknowledged",
         "functions/worker.py",
         'return Keep(((row.lease_until or 0) - now) // SECOND + 1, "live_lease")',
         "return Ack()",
     ),
-    _one(
+    one(
         "a message is acknowledged though AWS failed",
         "queue.py",
         'logs.event("aws_unavailable", reason=str(error))',
         "return False",
     ),
-    _one(
+    one(
         "an unknown task is acknowledged",
         "functions/worker.py",
         'return Keep(delay_s, "unknown_task_or_version")',
         "return Ack()",
     ),
-    _one(
+    one(
         "the message of a task that has moved is not forwarded",
         "functions/worker.py",
         "        queue.forward(message, task.name, lane)\n",
         "",
     ),
-    _one(
+    one(
         "a worker runs a task of another lane",
         "functions/worker.py",
         "if lane != config.settings().lane:",
         "if lane == '':",
     ),
-    _one(
+    one(
         "a full lane stops the sweep of the others",
         "functions/sweeper.py",
         "if all(within.get(lane, 1) <= 0 for lane in all_lanes):",
         "if any(within.get(lane, 1) <= 0 for lane in all_lanes):",
     ),
-    _one(
+    one(
         "the claim ignores the slot",
         "table/transitions.py",
         "(attempts > :zero OR",
         "(attempts >= :zero OR",
     ),
-    _one(
+    one(
         "a late order keeps its slot",
         "table/transitions.py",
         "slot_at > :slots AND",
         "slot_at <> :slots AND",
     ),
-    _one(
+    one(
         "an order starts before its slot",
         "table/transitions.py",
         "AND slot_at <= :now))",
         "AND slot_at <> :now))",
     ),
-    _one(
+    one(
         "an owner's retry keeps the slot",
         "table/retries.py",
         'removes=("slot_at", "stop_at",',
         'removes=("stop_at",',
     ),
-    _one(
+    one(
         "slots leave no room for late starts",
         "table/slots.py",
         "(WINDOW_S + TOLERANCE_S) * SECOND",
         "WINDOW_S * SECOND",
     ),
-    _one(
+    one(
         "a slot that another function has taken is taken again",
         "table/slots.py",
         '"attribute_not_exists(#next_at) OR #next_at < :now"',
         '"attribute_not_exists(#next_at) OR #next_at <> :now"',
     ),
-    _one(
+    one(
         "the message of an order whose slot is ahead is acknowledged",
         "functions/rate.py",
         "return Ack() if dispatch.delay_s is None else",
         "return Ack() if dispatch else",
     ),
-    _one(
+    one(
         "the message of a slot comes as late as any other",
         "dispatch.py",
         "skew_s = 0 if slot_at else CLOCK_SKEW_S",
         "skew_s = 3 if slot_at else CLOCK_SKEW_S",
     ),
-    _one(
+    one(
         "an order that is refused has taken a slot",
         "building.py",
         "    task = find(new_order.task)\n    now = clock.now()\n",
         "    task = find(new_order.task)\n    now = clock.now()\n"
         "    if task.per_minute:\n        slots.reserve(task.name, task.per_minute)\n",
     ),
-    _one(
+    one(
         "a failed attempt keeps its lease",
         "table/transitions.py",
         'removes=("lease_until", "progress")',
         'removes=("progress",)',
     ),
-    _one(
+    one(
         "a final order stays in the due index",
         "table/conditional_write.py",
         '("check_at", "check_shard", "lease_until", *removes)',
         '("lease_until", *removes)',
     ),
-    _one(
+    one(
         "give_up ignores a newer write",
         "table/transitions.py",
         'f"fence = :fence AND {NOT_HELD}"',
@@ -217,19 +214,19 @@ MUTANTS = (
             ("chalicelib/functions/dead_letters.py", " or order.held(now)", ""),
         ),
     ),
-    _one(
+    one(
         "cancel in any state",
         "orders.py",
         'Transition("T8", (Status.PENDING,)',
         'Transition("T8", OPEN',
     ),
-    _one(
+    one(
         "cancel ignores the retry round",
         "table/transitions.py",
         '"retry_round = :retry_round",\n        {":retry_round": current.retry_round},',
         '"retry_round >= :retry_round",\n        {":retry_round": 0},',
     ),
-    _one(
+    one(
         "the sweeper requeues what is not due",
         "table/transitions.py",
         '"fence = :fence AND requeue_count = :requeue_count"\n'
@@ -237,13 +234,13 @@ MUTANTS = (
         '"fence <> :fence AND requeue_count <> :fence AND version <> :check_at"\n'
         '        f" AND requeue_count <> :now AND requeue_count >= :requeue_count AND',
     ),
-    _one(
+    one(
         "the sweeper ignores the waiting messages",
         "functions/sweeper.py",
         "if not any(waiting.values()):",
         "if waiting or not waiting:",
     ),
-    _one(
+    one(
         "the sweeper does not record what it requeued",
         "functions/sweeper.py",
         "    updated = transitions.resend(order, dispatch)\n    if",
@@ -260,86 +257,86 @@ MUTANTS = (
             ),
         ),
     ),
-    _one(
+    one(
         "an owner's retry keeps the TTL",
         "table/retries.py",
         '"stop_at", "expires_at", "lease_until",',
         '"stop_at", "lease_until",',
     ),
-    _one(
+    one(
         "an owner's retry ignores the retry round",
         "table/retries.py",
         '"retry_round = :retry_round AND expires_at > :now_s"',
         '"retry_round <> :now_s AND retry_round >= :retry_round AND expires_at > :now_s"',
     ),
-    _one(
+    one(
         "an owner's retry keeps the attempts",
         "table/retries.py",
         '"attempts": 0,',
         "",
     ),
-    _one(
+    one(
         "an order replaces one that is there",
         "table/transitions.py",
         '"attribute_not_exists(pk) OR expires_at <= :now_s"',
         '"attribute_not_exists(pk) OR created_at > :now_s"',
     ),
-    _one(
+    one(
         "a failed send fails the POST",
         "ending.py",
         "    except Unavailable as error:\n        logs",
         "    except Unavailable as error:\n        raise\n        logs",
     ),
-    _one("the ETag ignores what is included", "web/etag.py", ", *sorted(include)])", "])"),
-    _one(
+    one("the ETag ignores what is included", "web/etag.py", ", *sorted(include)])", "])"),
+    one(
         "the fingerprint ignores run_at",
         "building.py",
         "self.delay_s, self.run_at]",
         "self.delay_s]",
     ),
-    _one(
+    one(
         "no margin before Lambda's own timeout",
         "functions/worker.py",
         "time_left_s() - MARGIN_S)",
         "time_left_s())",
     ),
-    _one(
+    one(
         "a tick's id lacks the task's name",
         "functions/periodic.py",
         'id_of("tick", task.name, str(tick))',
         'id_of("tick", str(tick))',
     ),
-    _one(
+    one(
         "the long-overdue rule is ignored",
         "functions/sweeper.py",
         "unreachable if now - check_at >= LONG_OVERDUE else budgets",
         "budgets",
     ),
-    _one(
+    one(
         "a retry is dispatched without run_at",
         "service.py",
         "    run_at = None if order.after else order.run_at",
         "    run_at = None",
     ),
-    _one(
+    one(
         "the delay allows for no clock skew",
         "dispatch.py",
         "ceil_div(ahead, SECOND) + skew_s if ahead else 0",
         "ceil_div(ahead, SECOND)",
     ),
-    _one(
+    one(
         "the message's task runs, not the row's",
         "table/transitions.py",
         " AND task = :task",
         " AND (task = :task OR version < :now)",
     ),
-    _one(
+    one(
         "a tick that was placed is placed again",
         "functions/periodic.py",
         "if tick <= previous.tick or not",
         "if not",
     ),
-    _one(
+    one(
         "a retried parent places its follow-ups again",
         "service.py",
         "str(parent.created_at), name)",
@@ -398,179 +395,57 @@ MUTANTS = (
             ),
         ),
     ),
-    _one(
+    one(
         "a retry does not renew its large input",
         "building.py",
         'files.keep(order.owner, order.input_file, run_at, "/input")',
         "pass",
     ),
-    _one(
+    one(
         "a follow-up's file is not stored", "functions/actions.py", "self._files.save(file)", "pass"
     ),
-    _one(
+    one(
         "a missing file is accepted",
         "files.py",
         "if stored is None:\n        raise FileMissing(",
         "if stored is None:\n        from chalicelib.aws.s3 import Stored\n\n"
         '        return Stored(0, "", run_at)\n    if not stored:\n        raise FileMissing(',
     ),
-    _one(
+    one(
         "a file need not outlive its order",
         "files.py",
         "* DAY >= needed_until",
         "* DAY >= run_at",
     ),
-    _one(
+    one(
         "a retry does not check its files",
         "building.py",
         "order.owner, task.signature.files(text), run_at",
         "order.owner, (), 0",
     ),
-    _one(
+    one(
         "a file's key lacks its owner", "files.py", 'return f"{owner}/{file_id}"', "return file_id"
     ),
-    _one(
+    one(
         "a task gets other bytes than its file's",
         "files.py",
         "if digest.hexdigest() != file_id:",
         "if not file_id:",
     ),
-    _one(
+    one(
         "a result may name a file that is not stored",
         "files.py",
         "if file.store is None:",
         "if file.store == 0:",
     ),
-    _one(
+    one(
         "a file that can't be read ends its order at once",
         "functions/worker.py",
         "sentence = str(error)\n            transient = True",
         "sentence = str(error)",
     ),
-    # Webhooks
-    Mutant(
-        "an order is written before its deliveries",
-        (
-            (
-                "chalicelib/notify.py",
-                "deliveries.append(transitions.insert(delivery))",
-                "deliveries.append(delivery)",
-            ),
-            (
-                "chalicelib/service.py",
-                "    stored = transitions.insert(order)\n",
-                "    stored = transitions.insert(order)\n"
-                "    list(map(transitions.insert, deliveries))\n",
-            ),
-            (
-                "chalicelib/service.py",
-                "    except ConditionFailed as refusal:\n        notify.withdraw(deliveries)",
-                "        list(map(transitions.insert, deliveries))\n"
-                "    except ConditionFailed as refusal:\n        notify.withdraw(deliveries)",
-            ),
-        ),
-    ),
-    _one(
-        "a stray delivery is not recognised",
-        "ending.py",
-        "if row and rounds.is_named(delivery, row):",
-        "if row:",
-    ),
-    _one("a stray delivery is cancelled too early", "ending.py", "_AFTER_S = 900", "_AFTER_S = 0"),
-    _one(
-        "a delivery tells the order's current status",
-        "webhooks/rounds.py",
-        "if order.retry_round == retry_round and order.status.final:",
-        "if order.status.final:",
-    ),
-    _one(
-        "an owner's retry places no new delivery",
-        "service.py",
-        "order, notify.of(owner, order.task, order.notify or ()), order.retry_round + 1",
-        "order, (), order.retry_round + 1",
-    ),
-    Mutant(
-        "an owner's retry replaces the dependents",
-        (
-            (
-                "chalicelib/table/retries.py",
-                'values[":deliveries"] = deliveries',
-                'wait["dependents"] = deliveries',
-            ),
-            (
-                "chalicelib/table/retries.py",
-                ' ADD dependents :deliveries" if deliveries else "',
-                "",
-            ),
-        ),
-    ),
-    _one(
-        "a repeated request does not withdraw its deliveries",
-        "service.py",
-        "    if replayed:\n        notify.withdraw(deliveries)\n",
-        "",
-    ),
-    _one(
-        "a delivery joins its order",
-        "ending.py",
-        "if order.task == DELIVER:",
-        "if not order.task:",
-    ),
-    _one(
-        "a delivery is released before the end of its round",
-        "ending.py",
-        "        if not rounds.has_ended(delivery, row):\n            return delivery\n",
-        "",
-    ),
-    _one(
-        "a receiver's Retry-After is ignored",
-        "functions/worker.py",
-        "error.seconds if isinstance(error, TryLater) else 0",
-        "0",
-    ),
-    _one(
-        "410 does not disable the endpoint",
-        "webhooks/delivery.py",
-        "        endpoints.disable(endpoint)\n",
-        "",
-    ),
-    Mutant(
-        "a redirect is followed",
-        (
-            (
-                "chalicelib/webhooks/sender.py",
-                "    return Answer(int(status[1]), _seconds(text))\n",
-                '    places = [v.strip() for n, _, v in fields if n.lower() == b"location"]\n'
-                "    if places and 300 <= int(status[1]) < 400:\n"
-                "        raise RecursionError(places[0].decode())\n"
-                "    return Answer(int(status[1]), _seconds(text))\n",
-            ),
-            (
-                "chalicelib/webhooks/sender.py",
-                "    fields = (line.partition",
-                "    fields = list(line.partition",
-            ),
-            (
-                "chalicelib/webhooks/sender.py",
-                "        return _read_answer(connection, deadline)\n",
-                "        try:\n            return _read_answer(connection, deadline)\n"
-                "        except RecursionError as redirect:\n"
-                "            return send(str(redirect), headers, body, allow_local)\n",
-            ),
-        ),
-    ),
-    _one(
-        "a delivery goes to an address that is not public",
-        "webhooks/sender.py",
-        "if not all(map(targets.is_public, addresses)):",
-        "if not addresses:",
-    ),
-    _one(
-        "the signature ignores the timestamp",
-        "webhooks/signing.py",
-        'f"{delivery_id}.{timestamp}."',
-        'f"{delivery_id}."',
-    ),
+    *WAITING_MUTANTS,
+    *WEBHOOK_MUTANTS,
 )
 
 

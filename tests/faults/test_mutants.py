@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.mutants import LAYERS, MUTANTS, ROOT, Mutant, seconds_to_red, weakened
+from tests.faults.mutant import Mutant
+from tests.faults.mutants import LAYERS, MUTANTS, ROOT, seconds_to_red, weakened
 from tests.faults.world import SEED, WHOLE
 
 CHOSEN = random.Random(SEED).sample(MUTANTS, len(MUTANTS) if WHOLE else 1)

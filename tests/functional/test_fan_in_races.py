@@ -10,7 +10,7 @@ import pytest
 
 from chalicelib import config, ids
 from chalicelib.errors import ConditionFailed
-from chalicelib.table import fan_in, stops, transitions
+from chalicelib.table import fan_in, retries, stops, transitions
 from chalicelib.tasks import Context, task
 from testkit import Cloud
 from testkit.wire import Killed, Wire
@@ -143,6 +143,8 @@ def test_a_worker_whose_clock_is_behind_runs_an_order_that_is_ready(
     assert cloud.drain().kept >= 1
     cloud.clock.advance(2)
     cloud.drain()
+    cloud.clock.advance(3)
+    cloud.drain()
 
     assert cloud.get(last)["status"] == "SUCCESS"
 
@@ -161,6 +163,16 @@ def test_a_join_meets_the_end(cloud: Cloud, before: Before) -> None:
     first = cloud.place("cook")["id"]
     before(fan_in, "join", cloud.drain)
     last = place_after(cloud, [first])
+    cloud.drain()
+
+    assert cloud.get(last)["status"] == "SUCCESS"
+
+
+def test_a_retry_meets_the_end(cloud: Cloud, before: Before) -> None:
+    last = place_after(cloud, [cloud.place("cook")["id"]])
+    ask(cloud, last, "cancel")
+    before(retries, "retry", cloud.drain)
+    ask(cloud, last, "retry")
     cloud.drain()
 
     assert cloud.get(last)["status"] == "SUCCESS"
