@@ -17,7 +17,7 @@ from chalicelib.clock import SECOND
 from chalicelib.orders import UNKNOWN, Order, Status
 
 Must = Callable[..., None]
-MAX_TIMER = 6 * 3600 * SECOND
+MAX_TIMER = 3600 * SECOND
 
 
 @dataclass
@@ -92,7 +92,7 @@ class FanInChecker:
         if row.waiting:
             self.must(
                 (row.check_at or UNKNOWN) <= self.clock() + MAX_TIMER,
-                "a waiting order is looked at within six hours",
+                "a waiting order is looked at within the hour",
                 row,
             )
         if new_round or old is None:
