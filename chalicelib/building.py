@@ -56,34 +56,22 @@ def build(
 ) -> tuple[Order, Dispatch]:
     """Check a request; return the order to store, and how its message will be sent.
 
-    Args:
-        owner: the tenant who places it
-        new_order: the request
-        parent: the order whose task places it; None: a client does
-        rows: its prerequisites by id
+    `parent` is the order whose task places it, if one does; `rows` are its prerequisites by id.
     """
     task = find(new_order.task)
     now = clock.now()
     run_at = now + int(new_order.delay_s * SECOND) if new_order.delay_s else new_order.run_at
     run_at = run_at if run_at and run_at > now else None
-    starts_at = _start(run_at, rows.values(), now)
-    value = new_order.input
-    if found := task.signature.check(value):
-        files.check(owner, found, starts_at)
-        value = json.loads(json.dumps(value))  # a copy: the fingerprint is of what was sent
-        complete(value, found)
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     waits_for = prerequisites.unmet(new_order.after, new_order.when, rows)
-    input_file = _spill(owner, text, starts_at, waits=bool(waits_for))
+    starts_at = _start(run_at, rows.values(), now)
+    text, input_file = _input(owner, task, new_order.input, starts_at, waits=bool(waits_for))
     order_id = new_order.id or ids.new_id()
-    before = [*rows.values(), *([parent] if parent else [])]
-    depth = max((row.depth + 1 for row in before), default=0)
     dispatch = plan(order_id, now, UNKNOWN if waits_for else run_at)
     order = Order(
         owner=owner,
         id=order_id,
         task=new_order.task,
-        input="" if input_file else text,
+        input=text,
         input_file=input_file,
         status=Status.PENDING,
         created_at=now,
@@ -99,12 +87,25 @@ def build(
         waits_for=waits_for,
         notify=new_order.notify or None,
         parent=parent.id if parent else None,
-        depth=depth,
+        depth=max((row.depth + 1 for row in (*rows.values(), parent) if row), default=0),
     )
     if parent and not waits_for and not ending.as_worker_of(parent)(order):
         dispatch = dispatch.by_sweeper(now)
         order = replace(order, check_at=now)
     return order, dispatch
+
+
+def _input(
+    owner: str, task: Task, value: Any, starts_at: Micros, waits: bool
+) -> tuple[str, str | None]:
+    """Check an input and its files. Return its JSON, or "" and the id of the file that holds it."""
+    if found := task.signature.check(value):
+        files.check(owner, found, starts_at)
+        value = json.loads(json.dumps(value))  # a copy: the fingerprint is of what was sent
+        complete(value, found)
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    input_file = _spill(owner, text, starts_at, waits)
+    return "" if input_file else text, input_file
 
 
 def _start(run_at: Micros | None, prerequisites: Iterable[Order], now: Micros) -> Micros:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from chalicelib import clock, ids, logs, orders, queue
 from chalicelib.clock import SECOND
 from chalicelib.dispatch import plan
-from chalicelib.errors import ConditionFailed, Unavailable, UnreadableOrder
+from chalicelib.errors import ConditionFailed, NoTimeLeft, Unavailable, UnreadableOrder
 from chalicelib.orders import Failure, Order, Status
 from chalicelib.table import batch_get, fan_in, stops, transitions
 from chalicelib.tasks import lane_of
@@ -96,7 +96,7 @@ def wake(
         final = todo.pop()
         for dependent in sorted(final.dependents):
             if time_left_s() < RESERVE_S:
-                raise Unavailable("no time is left to release all dependents")
+                raise NoTimeLeft("no time is left to release all dependents")
             try:
                 failed = _wake_one(final, dependent, sends)
             except UnreadableOrder:  # a newer version's; it must not stop the others

@@ -18,6 +18,7 @@ OrderlineError
 │   └── InsufficientScope  the token is valid, but lacks the scope for this request (`scope`)
 ├── Unavailable            AWS can't be reached, is too slow or throttles; try again
 │   ├── FileUnavailable    a file can't be read or stored now
+│   ├── NoTimeLeft         the function is about to be ended; the rest is done later
 │   └── NoCloud            no AWS is configured here
 ├── CallRefused            AWS answered a call with an error (`code`)
 ├── CallFailed             a call got no response
@@ -163,6 +164,10 @@ class CallFailed(OrderlineError):
 
 class FileUnavailable(Unavailable):
     """A file can't be read or stored now. An attempt that meets it is retried."""
+
+
+class NoTimeLeft(Unavailable):
+    """The function is about to be ended, so the rest is left to its next invocation."""
 
 
 class NoCloud(Unavailable):

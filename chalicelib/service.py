@@ -54,10 +54,10 @@ class Placed:
 def place(owner: str, new_order: NewOrder, parent: Order | None = None) -> Placed:
     """Check the input, write the row and send the message: two AWS calls, none if it is refused.
 
-    An input with files takes a call more for each, a task with per_minute one for the slot. An
-    order that waits for others is settled instead of sent. Raises UnknownTask, InvalidInput,
-    InvalidPrerequisite, FileMissing, TooLarge, KeyReused; Unavailable if it is unknown whether the
-    row was written.
+    An input with files takes a call more for each, a task with per_minute one for the slot, a
+    webhook one for its delivery. An order that waits for others is settled instead of sent. Raises
+    UnknownTask, InvalidInput, InvalidPrerequisite, InvalidNotify, FileMissing, TooLarge, KeyReused;
+    Unavailable if it is unknown whether the row was written.
     """
     if new_order.task == DELIVER:
         raise UnknownTask(DELIVER, list(known()))
@@ -69,13 +69,24 @@ def place(owner: str, new_order: NewOrder, parent: Order | None = None) -> Place
         if accepted := _accepted_before(owner, new_order):
             return accepted
         raise
-    per_minute = find(order.task).per_minute
-    # A parent's later attempt repeats its follow-ups, which would waste their slots
-    repeated = parent is not None and (parent.attempts > 1 or parent.retry_round > 0)
-    if (names or (per_minute and repeated)) and (accepted := _accepted_before(owner, new_order)):
+    # A parent's later attempt repeats its follow-ups, as a client may repeat a request with a key.
+    # That would waste slots and deliveries
+    repeated = parent.attempts > 1 or parent.retry_round > 0 if parent else bool(names)
+    wasteful = names or find(order.task).per_minute
+    if repeated and wasteful and (accepted := _accepted_before(owner, new_order)):
         return accepted
+    placed = _write(order, dispatch, names)
+    if not placed.order.waiting:
+        return placed
+    sends = ending.as_worker_of(parent) if parent else ending.at_once
+    stored = _settled(placed.order, None if placed.replayed else rows, sends)
+    return Placed(stored, placed.replayed)
+
+
+def _write(order: Order, dispatch: Dispatch, names: Sequence[str]) -> Placed:
+    """Write the deliveries of an order and then its row, and send its message."""
     deliveries = notify.place(order, names, 0)
-    if per_minute:
+    if per_minute := find(order.task).per_minute:
         order, dispatch = with_slot(order, dispatch, per_minute)
     order = replace(order, dependents=notify.ids_of(deliveries))
     stored = transitions.insert(order)
@@ -87,9 +98,6 @@ def place(owner: str, new_order: NewOrder, parent: Order | None = None) -> Place
     else:
         logs.event("order_accepted", order=order.id, task=order.task)
         _send(order, dispatch)
-    if stored.waiting:
-        sends = ending.as_worker_of(parent) if parent else ending.at_once
-        stored = _settled(stored, None if replayed else rows, sends)
     return Placed(stored, replayed)
 
 

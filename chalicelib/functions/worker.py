@@ -23,8 +23,8 @@ from chalicelib.errors import (
     FileUnavailable,
     InvalidInput,
     NoJSON,
+    NoTimeLeft,
     TryLater,
-    Unavailable,
     UnknownTask,
 )
 from chalicelib.execution.context import Context, Stopped
@@ -121,11 +121,13 @@ def _handle_failed_claim(
 
 
 def _wake(order: Order, time_left_s: Callable[[], float]) -> Ack | Keep:
-    """Release the dependents of a final order, or keep its message to do so soon."""
+    """Release the dependents of a final order, or keep its message to finish that soon.
+
+    Raises Unavailable, which keeps the message for the queue's visibility timeout.
+    """
     try:
         ending.wake(order, ending.as_worker_of(order), time_left_s)
-    except Unavailable as error:
-        logs.event("aws_unavailable", reason=str(error))
+    except NoTimeLeft:
         return Keep(RELEASE_AGAIN_S, "release_again")
     return Ack()
 

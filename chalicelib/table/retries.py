@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from chalicelib import clock, orders
+from chalicelib.clock import Micros
 from chalicelib.dispatch import Dispatch
 from chalicelib.orders import End, Order
 from chalicelib.table.conditional_write import update
@@ -18,30 +19,20 @@ def retry(
     waits_for: frozenset[str] = frozenset(),
     deliveries: frozenset[str] = frozenset(),
 ) -> Order:
-    """Start another retry round for the order's owner.
+    """Start another retry round, in which the order may have to wait for others again.
 
-    Raises ConditionFailed if the order is no longer FAILED or CANCELLED in its current round.
-
-    Args:
-        current: the order as it was read
-        dispatch: how its message will be sent
-        waits_for: prerequisites that it must wait for again
-        deliveries: ids of the orders that will tell of the new round's end
+    `deliveries` are the ids of the orders that will tell of its end. Raises ConditionFailed if the
+    order is no longer FAILED or CANCELLED in its current round.
     """
     now = clock.now()
-    wait: Values = {"waits_for": waits_for, "run_at": orders.UNKNOWN} if waits_for else {}
-    if current.after and not waits_for:  # it may have been cancelled while it waited
-        wait = {"run_at": now}
     released = () if waits_for else ("waits_for",)
-    values: Values = {":retry_round": current.retry_round, ":now_s": now // clock.SECOND}
-    if deliveries:
-        values[":deliveries"] = deliveries
+    added = {":deliveries": deliveries} if deliveries else {}
     return update(
         current.key,
         orders.RETRY,
         now,
         "retry_round = :retry_round AND expires_at > :now_s",
-        values,
+        {":retry_round": current.retry_round, ":now_s": now // clock.SECOND, **added},
         sets={
             "attempts": 0,
             "requeue_count": 0,
@@ -50,13 +41,20 @@ def retry(
             "check_at": dispatch.check_at,
             "check_shard": dispatch.check_shard,
             "history": list(current.history[-orders.MAX_HISTORY :]),
-            **wait,
+            **_wait(current, waits_for, now),
             **_past_ends(current, deliveries),
         },
         # In its old slot, another attempt could start in the same minute
         removes=("slot_at", "stop_at", "expires_at", "lease_until", *_OUTCOME, *released),
         clause=" ADD dependents :deliveries" if deliveries else "",
     )
+
+
+def _wait(current: Order, waits_for: frozenset[str], now: Micros) -> Values:
+    """Return what the row has of the orders that it waits for."""
+    if waits_for:
+        return {"waits_for": waits_for, "run_at": orders.UNKNOWN}
+    return {"run_at": now} if current.after else {}  # it may have been cancelled while it waited
 
 
 def _past_ends(current: Order, deliveries: frozenset[str]) -> Values:

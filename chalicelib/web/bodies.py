@@ -118,6 +118,11 @@ class OrderInList(Struct, kw_only=True):
         Time | None, Meta(description="Earliest time of the first attempt, or its slot")
     ]
     waits_for: Annotated[int, Meta(description="Number of orders that must end first")]
+    when: Annotated[
+        Literal["success", "end"] | None,
+        Meta(description="How they must end; null: it waits for none"),
+    ]
+    notify: Annotated[list[str], Meta(description="Webhook endpoints that it named")]
     error: OrderError | None
     progress: Progress | None
     expires_at: Annotated[Time | None, Meta(description="When the order will be deleted")]
@@ -248,6 +253,8 @@ def order_in_list(order: orders.Order, request: Request) -> OrderInList:
         updated_at=time_text(order.updated_at),
         run_at=time_text(order.slot_at or (None if order.when else order.run_at)),
         waits_for=len(order.waits_for) if order.waiting else 0,
+        when=order.when,  # type: ignore[arg-type]
+        notify=list(order.notify or ()),
         error=_error(order.error) if order.error else None,
         progress=_progress(order.progress) if order.progress else None,
         expires_at=time_text(order.expires_at * SECOND if order.expires_at else None),

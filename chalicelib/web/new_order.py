@@ -19,7 +19,7 @@ from chalicelib.web.problems import Problem
 from chalicelib.web.strict_json import parse
 from chalicelib.web.times import RFC3339_FORM, time_of
 
-_MARGIN = 4096  # bytes that a body may have beside its input
+_MARGIN = 16_384  # bytes that a body may have beside its input
 _RUN_AT_RULE = "run_at must be a time such as 2030-01-31T09:00:00Z (RFC 3339)"
 _RULES = {  # clearer than msgspec's own messages
     "task": "task is required and must be a string",

@@ -17,6 +17,8 @@ interface OrderInList {
   updated_at: string;
   run_at: string | null;
   waits_for: number;
+  when: "success" | "end" | null;
+  notify: string[];
   error: { code: string; message: string; attempt: number } | null;
   progress: { percent: number; word: string } | null;
   expires_at: string | null;

@@ -317,14 +317,14 @@ _WAIT_MUTANTS = (
     one(
         "a place does not settle",
         "service.py",
-        "    if stored.waiting:\n",
-        "    if stored.waiting and replayed:\n",
+        "    if not placed.order.waiting:\n",
+        "    if not (placed.order.waiting and placed.replayed):\n",
     ),
     one(
         "a replayed place does not settle",
         "service.py",
-        "    if stored.waiting:\n",
-        "    if stored.waiting and not replayed:\n",
+        "    if not placed.order.waiting:\n",
+        "    if not placed.order.waiting or placed.replayed:\n",
     ),
     one(
         "a place that can't be settled fails",
@@ -371,8 +371,8 @@ _WAIT_MUTANTS = (
     one(
         "a retry that waits keeps its time",
         "table/retries.py",
-        '{"waits_for": waits_for, "run_at": orders.UNKNOWN} if waits_for',
-        '{"waits_for": waits_for} if waits_for',
+        'return {"waits_for": waits_for, "run_at": orders.UNKNOWN}',
+        'return {"waits_for": waits_for}',
     ),
     one(
         "a retry keeps what the order waited for",
@@ -413,7 +413,7 @@ _WAIT_MUTANTS = (
     one(
         "a chain has no depth",
         "building.py",
-        "max((row.depth + 1 for row in before), default=0)",
+        "max((row.depth + 1 for row in (*rows.values(), parent) if row), default=0)",
         "0",
     ),
     one(

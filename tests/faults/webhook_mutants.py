@@ -21,9 +21,9 @@ WEBHOOK_MUTANTS = (
             ),
             (
                 "chalicelib/service.py",
-                "    except ConditionFailed as refusal:\n        notify.withdraw(deliveries)",
+                "    except ConditionFailed as refusal:\n        notify.withdraw",
                 "        list(map(transitions.insert, deliveries))\n"
-                "    except ConditionFailed as refusal:\n        notify.withdraw(deliveries)",
+                "    except ConditionFailed as refusal:\n        notify.withdraw",
             ),
         ),
     ),
@@ -51,8 +51,8 @@ WEBHOOK_MUTANTS = (
         (
             (
                 "chalicelib/table/retries.py",
-                'values[":deliveries"] = deliveries',
-                'wait["dependents"] = deliveries',
+                "**added},\n        sets={\n",
+                '},\n        sets={\n            "dependents": deliveries,\n',
             ),
             (
                 "chalicelib/table/retries.py",
@@ -64,7 +64,7 @@ WEBHOOK_MUTANTS = (
     one(
         "a repeated request does not withdraw its deliveries",
         "service.py",
-        "    if replayed:\n        notify.withdraw(deliveries)\n",
+        "        notify.withdraw(deliveries, stored)\n",
         "",
     ),
     one(

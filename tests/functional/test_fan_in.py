@@ -316,9 +316,9 @@ def test_the_message_of_an_ended_order_is_kept_until_its_dependents_are_released
     for n in range(2, 10):  # claim and finish go well, the release does not
         wire.faults[n] = throttled
     cloud.deliver()
+    wire.faults.clear()
     assert cloud.get(child)["status"] == "SUCCESS"
     assert cloud.messages() == 1
-    wire.faults.clear()
     cloud.clock.advance(1000)
     cloud.drain()
 
