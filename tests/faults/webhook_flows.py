@@ -122,6 +122,26 @@ def much_later(world: WebhookWorld, kind: str) -> None:
         work(world, 1)
 
 
+def days_later(world: WebhookWorld, kind: str) -> None:
+    """Let a delivery wait for longer than an order may run: MAX_AGE_S counts from its time."""
+    days = config.settings().max_age_s // 86_400 + 1
+    world.place(kind, notify=MAIN, run_at=world.cloud.clock() + days * 86_400 * SECOND)
+    for _ in range(days):
+        world.advance(86_400)
+        world.sweep()
+        work(world, 1)
+
+
+def in_slots(world: WebhookWorld, kind: str) -> None:
+    """Place two orders of a task with a rate limit, whose slots are taken after the deliveries."""
+    order_ids = [world.place(kind, "paced", notify=MAIN) for _ in range(2)]
+    world.cancel(order_ids[1])
+    world.retry(order_ids[1])
+    for _ in range(3):
+        work(world, 1)
+        world.advance(33)
+
+
 def moody_receiver(world: WebhookWorld, kind: str) -> None:
     """Deliver to a receiver that fails, redirects and asks for a pause before it accepts."""
     world.answers += [
@@ -200,6 +220,8 @@ WEBHOOK_FLOWS: dict[str, Flow] = {
         follow_up,
         chain,
         much_later,
+        days_later,
+        in_slots,
         moody_receiver,
         dead_receiver,
         gone_receiver,

@@ -143,42 +143,51 @@ class WebhookWorld(World):
 
 @contextmanager
 def webhook_world() -> Iterator[WebhookWorld]:
-    """Make a world with the tasks `proof`, `calling` and `stopped`.
-
-    `proof` is that of every world. `calling` places an order in each attempt, and its first attempt
-    fails then. The owner stops `stopped` while it runs.
-    """
+    """Make a world with webhooks, and with the tasks of `_declare_tasks`."""
     environment = patch.dict("os.environ", LANES=json.dumps(TIMEOUTS))
     with environment, running() as cloud, restored(), tapped() as wire, _receiver() as receiver:
         with wire.unseen():
             for lane in (*LANES, config.WEBHOOKS_LANE):
                 queue.url(lane)
         world = WebhookWorld(cloud, wire, receiver)
-
-        @task(max_attempts=3, backoff_s=1)
-        def proof(context: Context, kind: str) -> str:
-            with world.run(context) as result:
-                if kind == "failing" or (kind == "flaky" and context.attempt == 1):
-                    raise RuntimeError(kind)
-                return result
-
-        @task(max_attempts=3, backoff_s=1)
-        def calling(context: Context, kind: str) -> str:
-            with world.run(context) as result:
-                context.place("proof", {"kind": "ok"}, "child")
-                if context.attempt == 1 or kind == "failing":
-                    raise RuntimeError("after the follow-up was placed")
-                return result
-
-        @task(max_attempts=3, backoff_s=1)
-        def stopped(context: Context, kind: str) -> str:
-            with world.run(context) as result:
-                world.cancel(context.id)
-                if kind == "failing":
-                    raise RuntimeError(kind)
-                return result
-
+        _declare_tasks(world)
         yield world
+
+
+def _declare_tasks(world: WebhookWorld) -> None:
+    """Declare the tasks `proof`, `paced`, `calling` and `stopped`.
+
+    `paced` is `proof` with a limit of starts a minute. `calling` places an order in each attempt,
+    and its first attempt fails then. The owner stops `stopped` while it runs.
+    """
+
+    @task(max_attempts=3, backoff_s=1)
+    def proof(context: Context, kind: str) -> str:
+        with world.run(context) as result:
+            return _behave(kind, result)
+
+    @task(max_attempts=3, backoff_s=1, per_minute=PER_MINUTE)
+    def paced(context: Context, kind: str) -> str:
+        with world.run(context) as result:
+            return _behave(kind, result)
+
+    @task(max_attempts=3, backoff_s=1)
+    def calling(context: Context, kind: str) -> str:
+        with world.run(context) as result:
+            context.place("proof", {"kind": "ok"}, "child")
+            return _behave("failing" if context.attempt == 1 else kind, result)
+
+    @task(max_attempts=3, backoff_s=1)
+    def stopped(context: Context, kind: str) -> str:
+        with world.run(context) as result:
+            world.cancel(context.id)
+            return _behave(kind, result)
+
+
+def _behave(kind: str, result: str) -> str:
+    if kind == "failing":
+        raise RuntimeError(kind)
+    return result
 
 
 @contextmanager
