@@ -56,7 +56,7 @@ def build(
 ) -> tuple[Order, Dispatch]:
     """Check a request; return the order to store, and how its message will be sent.
 
-    `parent` is the order whose task places it, if one does; `rows` are its prerequisites by id.
+    `parent` is the order whose task places it, if one does; `rows` are its prerequisites.
     """
     task = find(new_order.task)
     now = clock.now()
@@ -89,10 +89,9 @@ def build(
         parent=parent.id if parent else None,
         depth=max((row.depth + 1 for row in (*rows.values(), parent) if row), default=0),
     )
-    if parent and not waits_for and not ending.as_worker_of(parent)(order):
-        dispatch = dispatch.by_sweeper(now)
-        order = replace(order, check_at=now)
-    return order, dispatch
+    if waits_for or parent is None or ending.as_worker_of(parent)(order):
+        return order, dispatch
+    return replace(order, check_at=now), dispatch.by_sweeper(now)
 
 
 def _input(

@@ -96,12 +96,8 @@ def update(
     if transition.target is not None:
         sets["status"] = transition.target.value
     sources = {f":from{n}": status.value for n, status in enumerate(transition.sources)}
-    values = {
-        **values,
-        **sources,
-        ":one": 1,
-        **{f":new_{name}": value for name, value in sets.items()},
-    }
+    new_values = {f":new_{name}": value for name, value in sets.items()}
+    values = {**values, **sources, ":one": 1, **new_values}
     names = {f"#{name}": name for name in {*sets, *removes, "status"}}
     condition = f"#status IN ({', '.join(sources)}) AND {where}"
     change = _expression(sets, also, removes) + clause

@@ -94,9 +94,7 @@ class Links(Struct):
     after: Annotated[list[Url] | UnsetType, Meta(description="The orders that it starts after")] = (
         UNSET
     )
-    dependents: Annotated[
-        list[Url] | UnsetType, Meta(description="The orders that start after it, and its webhooks")
-    ] = UNSET
+    dependents: Annotated[list[Url] | UnsetType, Meta(description="What starts after it")] = UNSET
 
 
 class OrderInList(Struct, kw_only=True):

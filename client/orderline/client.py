@@ -79,14 +79,9 @@ class Orderline:
         prepared = Prepared({} if input is None else input)
         for pointer, source in prepared.uploads.items():
             transfer.store(self._calls, source, progress, pointer)
-        members = {
-            "task": task,
-            "input": prepared.value,
-            "delay_s": delay_s,
-            "run_at": run_at,
-            "notify": list(notify) or None,
-        }
-        body = {name: value for name, value in members.items() if value is not None}
+        value = prepared.value
+        names = list(notify) or None
+        body = _present(task=task, input=value, delay_s=delay_s, run_at=run_at, notify=names)
         if order_ids:
             body |= {"after": self._grouped(order_ids, when, key), "when": when}
         return self._place(body, key, prepared.uploads, progress)
@@ -282,6 +277,11 @@ class Orderline:
         Each has a name, description, input_schema (JSON Schema), max_attempts and timeout_s.
         """
         return self._calls.get("/tasks")[0]["items"]  # type: ignore[no-any-return]
+
+
+def _present(**members: Any) -> dict[str, Any]:
+    """Return the members that were given."""
+    return {name: value for name, value in members.items() if value is not None}
 
 
 def _missing_file(error: RequestRejected) -> str:
