@@ -61,6 +61,8 @@ def _scenario(world: WebhookWorld, flow: str, kind: str, plan: dict[int, str]) -
     try:
         WEBHOOK_FLOWS[flow](world, kind)
         calls = len(world.wire.calls)
+        if not plan:
+            world.check_strays()  # without the sweeper
         world.settle()
         world.check(attempts_to_spare=len(plan) <= 1)
         world.check_webhooks()

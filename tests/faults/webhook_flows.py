@@ -36,17 +36,27 @@ def told_twice(world: WebhookWorld, kind: str) -> None:
 
 def repeated(world: WebhookWorld, kind: str) -> None:
     """Repeat the request of an order with its key: while it waits, and after its end."""
-    order_id = world.place(kind, notify=MAIN)
-    world.repeat(order_id, kind, notify=MAIN)
+    order_id = world.new_id()
+    world.send(order_id, kind)
+    world.send(order_id, kind)
     work(world, 4)
-    world.repeat(order_id, kind, notify=MAIN)
+    world.send(order_id, kind)
     work(world, 1)
+
+
+def repeated_at_once(world: WebhookWorld, kind: str) -> None:
+    """Let two requests with the same key place an order at the same time."""
+    order_id = world.new_id()
+    world.before_the_row(lambda: world.send(order_id, kind))
+    world.send(order_id, kind)
+    work(world, 4)
 
 
 def key_reused(world: WebhookWorld, kind: str) -> None:
     """Use the key of an order for another request."""
-    order_id = world.place(kind, notify=MAIN)
-    world.repeat(order_id, "other", notify=MAIN)
+    order_id = world.new_id()
+    world.send(order_id, kind)
+    world.send(order_id, "flaky")
     work(world, 4)
 
 
@@ -59,7 +69,13 @@ def never_repeated(world: WebhookWorld, kind: str) -> None:
 
 def slow_request(world: WebhookWorld, kind: str) -> None:
     """Let a sweep find the delivery before the request has written its order."""
-    world.place_slowly(kind, config.settings().resend_after_s + 1)
+
+    def sweep() -> None:
+        world.advance(config.settings().resend_after_s + 1)
+        world.sweep()
+
+    world.before_the_row(sweep)
+    world.place(kind, notify=MAIN)
     work(world, 4)
 
 
@@ -210,6 +226,7 @@ WEBHOOK_FLOWS: dict[str, Flow] = {
         told,
         told_twice,
         repeated,
+        repeated_at_once,
         key_reused,
         never_repeated,
         slow_request,

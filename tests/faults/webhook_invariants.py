@@ -7,7 +7,6 @@ the same webhook-id, and never before it has come.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -128,11 +127,11 @@ class WebhookChecker(InvariantChecker):
             self._must(
                 len(found) == 1, f"{name} hears with one webhook-id: {found}", self.ends.get(this)
             )
-        self._check_strays(row for row in self.rows.values() if row.task == DELIVER)
-        assert not self.broken, "\n".join(self.broken)
+        self.check_strays()
 
-    def _check_strays(self, deliveries: Iterable[Order]) -> None:
-        for delivery in deliveries:
+    def check_strays(self) -> None:
+        """Check that each stray is cancelled by now; raises AssertionError if not."""
+        for delivery in [row for row in self.rows.values() if row.task == DELIVER]:
             order = self.rows.get(key_of("kit", notice(delivery).order))
             if order is None or delivery.id not in order.dependents:
                 self._must(
@@ -140,3 +139,4 @@ class WebhookChecker(InvariantChecker):
                     "a stray is cancelled",
                     delivery,
                 )
+        assert not self.broken, "\n".join(self.broken)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from moto.dynamodb.models import dynamodb_backends
 from moto.sqs.models import sqs_backends
 
-from chalicelib import config, ids, queue, service
+from chalicelib import config, queue, service
 from chalicelib.building import NewOrder
 from chalicelib.errors import KeyReused, Unavailable
 from chalicelib.orders import Order
@@ -65,30 +65,33 @@ class WebhookWorld(World):
         endpoints.forget()
         self.webhooks.endpoints[name] = endpoint
 
-    def repeat(self, order_id: str, kind: str, **members: Any) -> None:
-        """Send the request of an order again, or another one with its key, which is refused."""
-        request = NewOrder("proof", {"kind": kind}, id=order_id, **members)
+    def new_id(self) -> str:
+        """Return the id of an order whose request has a key of its own."""
+        return self._new_id()
+
+    def send(self, order_id: str, kind: str) -> None:
+        """Place an order under an id; if another request has placed it, that is the answer."""
+        request = NewOrder("proof", {"kind": kind}, id=order_id, notify=("main",))
         with suppress(KeyReused):
             self._repeat(lambda: service.place(OWNER, request))
+            self.accepted[order_id] = kind
 
     def place_once(self, kind: str) -> None:
         """Place an order as a client that never repeats; it may be accepted or not."""
-        request = NewOrder("proof", {"kind": kind}, id=self._new_key(), notify=("main",))
+        request = NewOrder("proof", {"kind": kind}, id=self._new_id(), notify=("main",))
         with suppress(Unavailable, Killed, BotoCoreError, ClientError):
             service.place(OWNER, request)
         self.wire.reborn()
 
-    def place_slowly(self, kind: str, seconds: float) -> str:
-        """Place an order in a request that pauses before it writes the row, while a sweep runs."""
+    def before_the_row(self, action: Callable[[], object]) -> None:
+        """Let the next request pause before it writes its order, and act meanwhile."""
 
         def pause(call: Call) -> None:
             if call.operation == "PutItem" and call.request["Item"]["task"]["S"] != DELIVER:
                 self.wire.gate = None
-                self.advance(seconds)
-                self.sweep()
+                action()
 
         self.wire.gate = pause
-        return self.place(kind, notify=("main",))
 
     def deliveries(self, order_id: str = "") -> list[Order]:
         """Return the deliveries, or those of one order."""
@@ -112,6 +115,10 @@ class WebhookWorld(World):
             rows.items.pop(key)
         self.register()
 
+    def check_strays(self) -> None:
+        """Check that each stray is cancelled by now; raises AssertionError if not."""
+        self.webhooks.check_strays()
+
     def check_webhooks(self) -> None:
         """Check that all was told; raises AssertionError if not."""
         self.webhooks.check_webhooks()
@@ -132,9 +139,6 @@ class WebhookWorld(World):
     def _check_effect(self, call: Call) -> None:
         if call.request.get("TableName") != config.settings().tokens_table:
             super()._check_effect(call)
-
-    def _new_key(self) -> str:
-        return ids.id_of(OWNER, f"key-{next(self._keys)}")
 
     def _messages(self) -> list[Any]:
         name = config.lane_queue(config.settings().orders_queue, config.WEBHOOKS_LANE)

@@ -113,7 +113,7 @@ class Told:
                 f" {self.ends} ends, {self.requests} requests at the receiver, of them"
                 f" {self.repeats} with a webhook-id that it had accepted before; {self.strays}"
                 f" deliveries of repeated requests cancelled; {self.kills} workers killed; all was"
-                f" told {self.recovered_s:.1f} s after the last kill; violations"
+                f" told {self.recovered_s:.1f} s after the last order was placed; violations"
                 f" {len(self.violations)}",
                 *self.violations[:20],
             ]
