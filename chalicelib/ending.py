@@ -24,6 +24,7 @@ MAX_DIRECT_DEPTH = 10  # orders in a chain before the sweeper sends the next one
 # After it, a prerequisite without a row counts as gone; it is longer than any request takes
 GONE_AFTER_S = 900
 RESERVE_S = 0.3  # stop releasing when the function has less time left
+_NOT_RUN = "did not run: "
 _MAX_TRIES = 100  # each lost try means that another function got on
 Sends = Callable[[Order], bool]
 """Decides whether the message of a ready order is sent now; if not, the sweeper sends it."""
@@ -227,10 +228,12 @@ def _look(
 
 
 def _prerequisite_failed(order: Order, prerequisite: Order) -> Failure:
-    status = prerequisite.status.value
-    message = f"the order {prerequisite.id}, for which this one waits, ended {status}"
-    if prerequisite.error:
-        message += f" ({prerequisite.error.message})"
+    message = f"the order {prerequisite.id}, for which this one waits, "
+    error = prerequisite.error
+    if error and error.code == "prerequisite_failed":  # name the first cause only
+        message += _NOT_RUN + error.message.rpartition(_NOT_RUN)[2]
+    else:
+        message += f"ended {prerequisite.status.value}" + (f" ({error.message})" if error else "")
     return orders.failure(order, "prerequisite_failed", message)
 
 

@@ -109,7 +109,8 @@ class NotCancellable(Refusal):
 
     def __init__(self, status: str, stop_running: bool) -> None:
         cancellable = "a PENDING or RUNNING order" if stop_running else "a PENDING order"
-        super().__init__(f"only {cancellable} can be cancelled; this one is {status}")
+        hint = "; stop it instead" if status == "RUNNING" else ""
+        super().__init__(f"only {cancellable} can be cancelled; this one is {status}{hint}")
         self.order_status = status
 
 

@@ -40,7 +40,11 @@ def check(owner: str, task: str, names: Sequence[str]) -> list[str]:
                 f"/notify/{n}",
             )
         if not _is_enabled(owner, name):
-            raise InvalidNotify(f"the webhook endpoint {name!r} is disabled", f"/notify/{n}")
+            raise InvalidNotify(
+                f"the webhook endpoint {name!r} is disabled, since its receiver answered 410 Gone;"
+                " remove it and add it again",
+                f"/notify/{n}",
+            )
     return of(owner, task, names)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,7 @@ from chalicelib.errors import (
     FileUnavailable,
     InvalidInput,
     InvalidNotify,
+    InvalidOrder,
     InvalidPrerequisite,
     KeyReused,
     NoJSON,
@@ -33,8 +35,8 @@ from chalicelib.errors import (
 )
 from chalicelib.execution.signature import as_json
 from chalicelib.orders import UNKNOWN, Order, Status
-from chalicelib.table import retries, stops, transitions
-from chalicelib.tasks import find, known
+from chalicelib.table import batch_get, retries, stops, transitions
+from chalicelib.tasks import TOGETHER, find, known
 from chalicelib.webhooks.rounds import DELIVER
 
 _MAX_CANCEL_TRIES = 4
@@ -137,7 +139,12 @@ def follow_up(
     except NoJSON as error:
         raise InvalidInput(f"the input is not valid JSON: {error}", "/input") from error
     new_order = NewOrder(task, value, id=follow_up_id(parent, name), after=tuple(after), when=when)
-    return place(parent.owner, new_order, parent).order
+    try:
+        return place(parent.owner, new_order, parent).order
+    except KeyReused as error:
+        raise InvalidOrder(
+            f"this order has placed another follow-up under the name {name!r}; give each a name"
+        ) from error
 
 
 def cancel(owner: str, order_id: str, stop_running: bool = True) -> Order:
@@ -179,6 +186,7 @@ def retry(owner: str, order_id: str) -> Order:
         reason = f"it has told webhooks {MAX_DELIVERIES} times; place a new order instead"
         raise NotRetryable(order.status.value, reason)
     renew_files(order, find(order.task))
+    _retry_groups(order)
     waits_for = prerequisites.of_retry(order)
     deliveries = notify.place(
         order, notify.of(owner, order.task, order.notify or ()), order.retry_round + 1
@@ -194,6 +202,17 @@ def retry(owner: str, order_id: str) -> Order:
         return _settled(retried)  # by rows that are read after the write
     _send(retried, dispatch)
     return retried
+
+
+def _retry_groups(order: Order) -> None:
+    """Retry the groups that an order waits for, whose own prerequisites may have been retried.
+
+    Their owner has not placed them: they stand for more prerequisites than a row can name.
+    """
+    for row in batch_get.orders(order.owner, order.after or ()).values():
+        if row.task == TOGETHER and row.status in orders.RETRY.sources:
+            with suppress(NotRetryable):
+                retry(order.owner, row.id)
 
 
 def _send(order: Order, dispatch: Dispatch) -> None:

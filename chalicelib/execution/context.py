@@ -147,10 +147,14 @@ class Context:
             when: `success`: if one of those does not succeed, the follow-up fails without a run;
                 `end`: it runs after their end, whatever it is
         """
-        if isinstance(after, str):
+        order_ids = [] if isinstance(after, str) else list(after)
+        if isinstance(after, str) or not all(isinstance(id, str) for id in order_ids):
             raise TaskMistake(f"place(after={after!r}): must be a list of ids")
+        if when != "success" and not order_ids:
+            raise TaskMistake(f"place(when={when!r}): needs after, the orders that must end first")
         value = {} if input is None else input
-        return self._actions.place(task, value, name or task, [id.upper() for id in after], when)
+        upper_ids = [id.upper() for id in order_ids]
+        return self._actions.place(task, value, name or task, upper_ids, when)
 
     def after(self) -> list[Done]:
         """Return the orders that this one waited for, in the order in which they were given.

@@ -435,6 +435,8 @@ def test_a_message_of_a_waiting_order_does_not_start_it(cloud: Cloud) -> None:
         ({"after": ["0" * 26]}, "task_error"),
         ({"after": "0" * 26}, "task_error"),
         ({"when": "failure"}, "task_error"),
+        ({"when": "end"}, "task_error"),
+        ({"after": [5]}, "task_error"),
     ],
 )
 def test_a_task_hears_of_its_own_mistakes(cloud: Cloud, options: Any, code: str) -> None:
@@ -515,6 +517,46 @@ def test_the_reason_of_a_failure_passes_through_a_tree(
     cloud.drain()
 
     assert "too hot" in cloud.get(cloud.get(order["id"])["result"])["error"]["message"]
+
+
+def test_the_groups_of_a_tree_are_retried_with_the_order_that_waits_for_them(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chalicelib.functions.actions.MAX_AFTER", 2)
+
+    @task(max_attempts=1)
+    def unsteady(order: Context) -> None:
+        if order.key.endswith(".0"):
+            raise RuntimeError("the first round")
+
+    @task
+    def album(order: Context) -> str:
+        parts = [order.place("unsteady" if n == 2 else "cook", name=str(n)) for n in range(5)]
+        return order.place("serve", after=parts)
+
+    last = cloud.get(cloud.place("album")["id"])
+    cloud.drain()
+    last = cloud.get(last["id"])["result"]
+    (child,) = cloud.http("GET", "/orders?task=unsteady").json["items"]
+    cloud.http("POST", f"/orders/{child['id']}/retry")
+    cloud.drain()
+    retried = cloud.http("POST", f"/orders/{last}/retry")
+    cloud.drain()
+
+    assert retried.status == 202
+    assert (cloud.get(last)["status"], cloud.get(last)["result"]) == ("SUCCESS", 5)
+
+
+def test_the_error_of_a_chain_names_the_first_cause_once(cloud: Cloud) -> None:
+    chain = [cloud.place("burn")["id"]]
+    for _ in range(4):
+        chain.append(place(cloud, "cook", chain[-1:])["id"])
+    cloud.drain()
+
+    assert cloud.get(chain[-1])["error"]["message"] == (
+        f"the order {chain[-2]}, for which this one waits, did not run: the order {chain[0]}, for"
+        " which this one waits, ended FAILED (RuntimeError: too hot)"
+    )
 
 
 def test_the_tenth_order_of_a_chain_is_sent_by_the_sweeper(cloud: Cloud) -> None:
