@@ -136,7 +136,7 @@ def test_410_disables_the_endpoint_and_ends_the_delivery(stack: Stack) -> None:
 
 def test_each_end_is_told_as_it_was_while_workers_are_killed(stack: Stack) -> None:
     seed = int.from_bytes(os.urandom(3), "big")
-    outcome = tell_on(stack, 40, seed, kill_deliveries=False)
+    outcome = tell_on(stack, 40, seed, disturb_deliveries=False)
 
     assert outcome.violations == [], str(outcome)
     assert outcome.ends >= 40

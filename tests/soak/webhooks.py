@@ -57,6 +57,8 @@ class Arrivals:
     secret: str
     receiver: Receiver
     stack: Stack
+    share_refused: float
+    """Share of the requests that are answered with 500."""
     share_killed: float
     """Share of the requests whose workers are killed before they get the answer."""
     events: list[tuple[str, dict[str, Any], int]] = field(default_factory=list)
@@ -76,7 +78,7 @@ class Arrivals:
             return
         delivery_id = request.headers["webhook-id"]
         self.events.append((delivery_id, event, int(time.time() * SECOND)))
-        if self.dice.random() < REFUSED:
+        if self.dice.random() < self.share_refused:
             connection.sendall(status(500))
             return
         self.acknowledged[delivery_id] += 1
@@ -139,19 +141,19 @@ def tell(orders: int, seed: int) -> Told:
             stack.stop()
 
 
-def tell_on(stack: Stack, orders: int, seed: int, kill_deliveries: bool = True) -> Told:
+def tell_on(stack: Stack, orders: int, seed: int, disturb_deliveries: bool = True) -> Told:
     """Place orders with webhooks while workers are killed; compare what was told with the table.
 
-    Without `kill_deliveries` no worker of the lane of webhooks is killed: a delivery that is killed
-    is attempted again after 17 seconds.
+    Without `disturb_deliveries` the receiver refuses nothing, and no worker that delivers is
+    killed, since another attempt follows many seconds later.
     """
     endpoint = ("--owner", "local", "--name", ENDPOINT)
     with receiving() as receiver:
         secret = stack.dev("webhook", "add", *endpoint, "--url", receiver.url)
-        share_killed = KILLED if kill_deliveries else 0
-        arrivals = Arrivals(random.Random(seed), secret, receiver, stack, share_killed)
+        shares = (REFUSED, KILLED) if disturb_deliveries else (0, 0)
+        arrivals = Arrivals(random.Random(seed), secret, receiver, stack, *shares)
         receiver.answers = [arrivals.answer]
-        spared = "" if kill_deliveries else WEBHOOK_WORKERS
+        spared = "" if disturb_deliveries else WEBHOOK_WORKERS
         try:
             return _tell(StackControl(stack), arrivals, orders, seed, spared)
         finally:
