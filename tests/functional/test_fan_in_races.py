@@ -346,3 +346,14 @@ def test_an_order_that_a_worker_holds_is_not_cancelled_by_a_stop(cloud: Cloud) -
 
     with pytest.raises(ConditionFailed):
         stops.cancel_stopped(cloud.order(order_id))
+
+
+def test_an_order_that_has_expired_is_not_there(cloud: Cloud) -> None:
+    """DynamoDB may delete the row days later."""
+    first = cloud.place("cook")["id"]
+    cloud.drain()
+    cloud.clock.advance(config.settings().retention_s + 1)
+    body = {"task": "serve", "input": {}, "after": [first]}
+    reply = cloud.http("POST", "/orders", body)
+
+    assert (reply.status, reply.json["pointer"]) == (422, "/after/0")
