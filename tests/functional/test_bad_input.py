@@ -144,7 +144,7 @@ def test_another_content_type_is_415(cloud: Cloud, value: str) -> None:
 
 
 def test_a_body_over_the_limit_is_413_before_it_is_parsed(cloud: Cloud) -> None:
-    assert "1004096" in refused(cloud, b'"' + b"x" * 1_004_096, 413, "too-large")["detail"]
+    assert "1016384" in refused(cloud, b'"' + b"x" * 1_016_384, 413, "too-large")["detail"]
 
 
 def test_an_input_over_the_limit_is_413_even_in_a_body_within_it(cloud: Cloud) -> None:

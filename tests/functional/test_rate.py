@@ -468,7 +468,7 @@ def test_a_follow_up_that_the_sweeper_sends_takes_its_slot_when_it_runs(
     def parent(order: Context) -> None:
         order.place("fetch")
 
-    monkeypatch.setattr("chalicelib.service.MAX_DIRECT_DEPTH", 1)
+    monkeypatch.setattr("chalicelib.ending.MAX_DIRECT_DEPTH", 1)
     cloud.place("parent")
     cloud.drain()
     assert free_slot(cloud) == 0
