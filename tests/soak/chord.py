@@ -31,6 +31,7 @@ from tests.soak.stack_control import KINDS, Repeater, Run, StackControl, soak_st
 # The last order reads all results in one attempt, which takes seconds on a busy machine
 TIMINGS = {"WORKER_TIMEOUT_S": "10", "VISIBILITY_S": "60"}
 KILL_S = 3.0
+FIRST_KILL_S = 0.2
 SWEEP_S = 3.0
 
 
@@ -74,7 +75,10 @@ class Killer(threading.Thread):
         self._stopped = threading.Event()
 
     def run(self) -> None:
-        while not self._stopped.wait(self.dice.expovariate(1 / KILL_S)):
+        pause_s = FIRST_KILL_S  # a short chord ends within seconds
+        while not self._stopped.wait(pause_s):
+            # Until a worker runs, look again soon
+            pause_s = self.dice.expovariate(1 / KILL_S) if self.killed else FIRST_KILL_S
             with suppress(ProcessLookupError, IndexError):
                 pid = self.dice.choice(self.control.stack.processes(KINDS["worker"]))
                 os.kill(pid, signal.SIGKILL)
