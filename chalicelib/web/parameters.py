@@ -124,10 +124,10 @@ def include(request: Request) -> frozenset[str]:
 
 def stop_running(request: Request) -> bool:
     """Return whether a running order is to be stopped: `?running=stop`, the default, or refuse."""
-    text = single(request, "running") or "stop"
-    if text not in ("stop", "refuse"):
+    text = single(request, "running")
+    if text not in (None, "stop", "refuse"):
         raise _invalid(f"running={text[:40]!r}: must be stop or refuse")
-    return text == "stop"
+    return text != "refuse"
 
 
 def limit(request: Request) -> int:

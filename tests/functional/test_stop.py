@@ -267,9 +267,11 @@ def test_a_client_may_ask_not_to_stop_a_running_order(cloud: Cloud) -> None:
     cloud.claim(order["id"], lease_s=60)
 
     refused = cloud.http("POST", f"/orders/{order['id']}/cancel?running=refuse")
-    wrong = cloud.http("POST", f"/orders/{order['id']}/cancel?running=maybe")
+    wrong = [
+        cloud.http("POST", f"/orders/{order['id']}/cancel?running={text}") for text in ("maybe", "")
+    ]
 
-    assert (refused.status, wrong.status) == (409, 400)
+    assert [refused.status, *(each.status for each in wrong)] == [409, 400, 400]
     assert cloud.order(order["id"]).stop_at is None
 
 
