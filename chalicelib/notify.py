@@ -30,8 +30,8 @@ def check(owner: str, task: str, names: Sequence[str]) -> list[str]:
         raise InvalidNotify(f"an order names at most {MAX_NAMES} webhook endpoints", "/notify")
     known = endpoints.of_owner(owner).every if names else frozenset()
     if not known.issuperset(names):
-        endpoints.forget()  # it may have been registered within the last minute
-        known = endpoints.of_owner(owner).every
+        # It may have been registered within the last minute
+        known = endpoints.of_owner(owner, fresh=True).every
     for n, name in enumerate(names):
         if name not in known:
             listed = ", ".join(sorted(known)) or "none; `python -m dev webhook add` registers one"

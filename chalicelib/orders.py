@@ -178,7 +178,10 @@ class Order(Struct, frozen=True):
     retry_round: int = 0
     """Number of retries so far. Counted by retry."""
     requeue_count: int = 0
-    """Requeues by the sweeper since the last claim. Counted by resend, reset by claim and retry."""
+    """Requeues by the sweeper since the last claim.
+
+    Counted by resend, reset by claim, retry and ready.
+    """
     version: int = 1
     """Number of writes to the row. Counted by every transition."""
     round_started_at: Micros | None = None
@@ -223,7 +226,7 @@ class Order(Struct, frozen=True):
     waits_for: frozenset[str] = frozenset()
     """Those that it still waits for. Set by place and retry, reduced by release."""
     dependents: frozenset[str] = frozenset()
-    """Ids of the orders that wait, or waited, for this one. Increased by join."""
+    """Ids of those that wait, or waited, for this one. Set by place, added to by join, retry."""
     notify: tuple[str, ...] | None = None
     """Names of the webhook endpoints that it asked to tell of its end. Set by place."""
     past_ends: tuple[End, ...] | None = None

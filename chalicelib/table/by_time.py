@@ -80,9 +80,8 @@ def page(
         fits: list only orders for which this returns True
     """
     max_keys = MAX_KEYS_PER_PAGE if task or fits else limit
-    keys = _newest_keys(
-        owner, task, after or _NEWEST, max_keys + 1
-    )  # one more: is there a next page?
+    # One key more shows whether there is a next page
+    keys = _newest_keys(owner, task, after or _NEWEST, max_keys + 1)
     found: list[Order] = []
     chosen = [key for key in keys[:max_keys] if task in (None, key.task)]
     for chunk in _split(chosen, first=batch_get.LIMIT if fits else limit):

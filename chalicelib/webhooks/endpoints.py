@@ -181,9 +181,9 @@ class Registry:
 _cache: dict[tuple[object, ...], tuple[Micros, Any]] = {}
 
 
-def find(owner: str, name: str) -> Endpoint | None:
-    """Return an endpoint, None if there is none; as it was a minute ago at most."""
-    return _cached(("endpoint", owner, name), lambda registry: registry.find(owner, name))
+def find(owner: str, name: str, fresh: bool = False) -> Endpoint | None:
+    """Return an endpoint, None if there is none; as it was a minute ago at most, or is now."""
+    return _cached(("endpoint", owner, name), lambda registry: registry.find(owner, name), fresh)
 
 
 def find_enabled(owner: str, name: str) -> Endpoint | None:
@@ -193,14 +193,13 @@ def find_enabled(owner: str, name: str) -> Endpoint | None:
     """
     endpoint = find(owner, name)
     if endpoint is None or endpoint.disabled:
-        forget()
-        endpoint = find(owner, name)
+        endpoint = find(owner, name, fresh=True)
     return endpoint
 
 
-def of_owner(owner: str) -> Names:
-    """Return the names of an owner's endpoints, as they were a minute ago at most."""
-    return _cached(("names", owner), lambda registry: registry.of_owner(owner))
+def of_owner(owner: str, fresh: bool = False) -> Names:
+    """Return the names of an owner's endpoints, as they were a minute ago at most, or are now."""
+    return _cached(("names", owner), lambda registry: registry.of_owner(owner), fresh)
 
 
 def disable(endpoint: Endpoint) -> None:
@@ -244,11 +243,11 @@ def decode(item: Item) -> Endpoint:
     )
 
 
-def _cached(question: tuple[str, ...], read: Callable[[Registry], T]) -> T:
+def _cached(question: tuple[str, ...], read: Callable[[Registry], T], fresh: bool) -> T:
     now = clock.now()
     key = (config.aws(), config.settings().tokens_table, *question)
     entry = _cache.get(key)
-    if entry is None or entry[0] <= now:
+    if fresh or entry is None or entry[0] <= now:
         if len(_cache) >= _MAX_CACHED:
             _cache.clear()
         with translated():

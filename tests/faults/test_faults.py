@@ -45,26 +45,41 @@ def faults(tap: Wire) -> dict[str, tuple[Fault, int]]:
     }
 
 
+def single_faults(tap: Wire, calls: int, sample: int, scenario: str) -> list[dict[int, str]]:
+    """Return plans of one fault each: all, or a sample that depends on SEED and the scenario."""
+    plans = [{n: name} for n in range(calls) for name in faults(tap)]
+    if WHOLE:
+        return plans
+    return random.Random(f"{SEED}{scenario}").sample(plans, min(sample, len(plans)))
+
+
+def random_faults(tap: Wire, dice: random.Random) -> dict[int, str]:
+    """Return a plan of two or three faults."""
+    names = list(faults(tap))
+    return {dice.randrange(30): dice.choice(names) for _ in range(dice.choice((2, 3)))}
+
+
+def inject(tap: Wire, plan: dict[int, str]) -> None:
+    """Let the planned faults happen at the calls with these numbers."""
+    kinds = faults(tap)
+    for n, name in plan.items():
+        fault, times = kinds[name]
+        tap.faults |= dict.fromkeys(range(n, n + times), fault)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("flow", FLOWS)
 def test_orders_survive_any_fault_at_any_call(world: World, flow: str, kind: str) -> None:
     calls = _scenario(world, flow, kind, {})
-    cases = [(n, name) for n in range(calls) for name in faults(world.wire)]
-    if not WHOLE:
-        dice = random.Random(f"{SEED}{flow}{kind}")
-        sample = FAN_IN_SAMPLE if flow in FAN_IN_NAMES else SAMPLE
-        cases = dice.sample(cases, min(sample, len(cases)))
-    for n, name in cases:
-        _scenario(world, flow, kind, {n: name})
+    sample = FAN_IN_SAMPLE if flow in FAN_IN_NAMES else SAMPLE
+    for plan in single_faults(world.wire, calls, sample, f"{flow}{kind}"):
+        _scenario(world, flow, kind, plan)
 
 
 def test_orders_survive_two_or_three_random_faults(world: World) -> None:
     dice = random.Random(SEED)
     for _ in range(RANDOM):
-        plan = {
-            dice.randrange(30): dice.choice(list(faults(world.wire)))
-            for _ in range(dice.choice((2, 3)))
-        }
+        plan = random_faults(world.wire, dice)
         _scenario(world, dice.choice(list(FLOWS)), dice.choice(KINDS), plan)
 
 
@@ -89,10 +104,7 @@ def _scenario(world: World, flow: str, kind: str, plan: dict[int, str]) -> int:
     Returns the number of calls that the flow itself made.
     """
     world.fresh()
-    kinds = faults(world.wire)
-    for n, name in plan.items():
-        fault, times = kinds[name]
-        world.wire.faults |= dict.fromkeys(range(n, n + times), fault)
+    inject(world.wire, plan)
     try:
         FLOWS[flow](world, kind)
         calls = len(world.wire.calls)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.faults.conftest import reported
-from tests.faults.test_faults import faults
+from tests.faults.test_faults import inject, random_faults, single_faults
 from tests.faults.webhook_flows import KINDS, WEBHOOK_FLOWS
 from tests.faults.webhook_world import WebhookWorld, webhook_world
 from tests.faults.world import SEED, WHOLE
@@ -30,21 +30,14 @@ def world(request: pytest.FixtureRequest) -> Iterator[WebhookWorld]:
 @pytest.mark.parametrize("flow", WEBHOOK_FLOWS)
 def test_each_end_is_told_whatever_call_fails(world: WebhookWorld, flow: str, kind: str) -> None:
     calls = _scenario(world, flow, kind, {})
-    cases = [(n, name) for n in range(calls) for name in faults(world.wire)]
-    if not WHOLE:
-        dice = random.Random(f"{SEED}{flow}{kind}")
-        cases = dice.sample(cases, min(SAMPLE, len(cases)))
-    for n, name in cases:
-        _scenario(world, flow, kind, {n: name})
+    for plan in single_faults(world.wire, calls, SAMPLE, f"{flow}{kind}"):
+        _scenario(world, flow, kind, plan)
 
 
 def test_each_end_is_told_despite_two_or_three_random_faults(world: WebhookWorld) -> None:
     dice = random.Random(SEED)
     for _ in range(RANDOM):
-        plan = {
-            dice.randrange(30): dice.choice(list(faults(world.wire)))
-            for _ in range(dice.choice((2, 3)))
-        }
+        plan = random_faults(world.wire, dice)
         _scenario(world, dice.choice(list(WEBHOOK_FLOWS)), dice.choice(KINDS), plan)
 
 
@@ -54,10 +47,7 @@ def _scenario(world: WebhookWorld, flow: str, kind: str, plan: dict[int, str]) -
     Returns the number of calls that the flow itself made.
     """
     world.fresh()
-    kinds = faults(world.wire)
-    for n, name in plan.items():
-        fault, times = kinds[name]
-        world.wire.faults |= dict.fromkeys(range(n, n + times), fault)
+    inject(world.wire, plan)
     try:
         WEBHOOK_FLOWS[flow](world, kind)
         calls = len(world.wire.calls)

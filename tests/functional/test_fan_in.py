@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from chalicelib import ending, ids, prerequisites, queue
 from chalicelib.errors import Unavailable
-from chalicelib.orders import Order, Status
 from chalicelib.table import transitions
 from chalicelib.tasks import TOGETHER, Context, Done, task
 from testkit import Cloud
@@ -28,22 +28,6 @@ def post(cloud: Cloud, task: str, after: Any, key: str = "", **members: Any) -> 
     headers = {"Idempotency-Key": key} if key else {}
     body = {"task": task, "input": {}, "after": after, **members}
     return cloud.http("POST", "/orders", body, headers)
-
-
-def make_order(depth: int) -> Order:
-    return Order(
-        owner="kit",
-        id=f"{depth:026}",
-        task="cook",
-        input="{}",
-        status=Status.PENDING,
-        created_at=1,
-        updated_at=1,
-        max_attempts=5,
-        fingerprint="f",
-        fence="w",
-        depth=depth,
-    )
 
 
 @pytest.fixture(autouse=True)
@@ -347,8 +331,9 @@ def test_a_message_that_is_lost_after_the_wait_is_sent_again_soon(cloud: Cloud) 
     assert cloud.order(last["id"]).requeue_count == 0
 
 
-def test_a_chain_can_not_step_over_the_sweeper_s_turn() -> None:
-    rows = {depth: make_order(depth) for depth in range(8, 12)}
+def test_a_chain_can_not_step_over_the_sweeper_s_turn(cloud: Cloud) -> None:
+    order = cloud.order(cloud.place("cook")["id"])
+    rows = {depth: replace(order, depth=depth) for depth in range(8, 12)}
 
     assert ending.as_worker_of(rows[8])(rows[9])
     assert not ending.as_worker_of(rows[9])(rows[10])

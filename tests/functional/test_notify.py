@@ -19,7 +19,10 @@ from chalicelib.webhooks.rounds import DELIVER
 from testkit import Cloud
 from testkit.cloud import running
 from testkit.wire import Killed, Wire
-from tests.kit.receiver import PUBLIC, Authority, Receiver, internet, receiving, status
+from tests.kit.receiver import Receiver, shop, status
+from tests.kit.units import Meter
+
+COST = (10, 1, 1)  # write units, read units and messages of a webhook, beside its order's
 
 
 @pytest.fixture
@@ -34,12 +37,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
 @pytest.fixture
 def receiver(tmp_path: Path) -> Iterator[Receiver]:
     """Run the receiver of https://shop.example/hooks."""
-    authority = Authority(tmp_path)
-    with (
-        authority.trusted(),
-        receiving(authority.server("shop.example")) as receiver,
-        internet(receiver.port, shop_example=[[PUBLIC]]),
-    ):
+    with shop(tmp_path) as receiver:
         yield receiver
 
 
@@ -293,6 +291,38 @@ def test_a_stray_is_not_delivered_by_a_retry(
 
     assert len(told(receiver)) == 1
     assert cloud.get(stray["id"])["status"] == "CANCELLED"
+
+
+def test_what_is_read_again_of_one_owner_leaves_what_is_cached_of_others(
+    cloud: Cloud, receiver: Receiver, wire: Wire
+) -> None:
+    register(cloud)
+    endpoints.find("kit", "main")
+    post(cloud, "cook", notify=["unknown"])
+    endpoints.find_enabled("other", "gone")
+    wire.calls.clear()
+
+    assert endpoints.find("kit", "main") is not None
+    assert wire.calls == []
+
+
+def test_a_webhook_costs_as_many_units_as_counted(
+    cloud: Cloud, receiver: Receiver, wire: Wire
+) -> None:
+    register(cloud)
+    cloud.http("GET", "/tasks")
+    place(cloud, "cook")  # reads the endpoint, which is then cached
+    cloud.drain()
+    meter = Meter(cloud, wire)
+    wire.calls.clear()
+    cloud.place("cook")
+    cloud.drain()
+    alone = sum(meter.writes), sum(meter.reads), wire.calls.count("SendMessage")
+    place(cloud, "cook")
+    cloud.drain()
+    both = sum(meter.writes), sum(meter.reads), wire.calls.count("SendMessage")
+
+    assert tuple(b - 2 * a for a, b in zip(alone, both, strict=True)) == COST
 
 
 def test_a_delivery_is_attempted_until_it_arrives(cloud: Cloud, receiver: Receiver) -> None:

@@ -16,7 +16,7 @@ from chalicelib.webhooks.endpoints import Names, Registry
 from dev import stack_state
 from dev.__main__ import main
 from testkit import Cloud
-from tests.kit.receiver import PUBLIC, Authority, Receiver, internet, receiving, status
+from tests.kit.receiver import Receiver, shop, status
 
 URL = "https://shop.example/hooks"
 SHOP = ("--owner", "shop")
@@ -26,12 +26,7 @@ A_LONG_TIME_S = 10**9
 @pytest.fixture
 def receiver(tmp_path: Path) -> Iterator[Receiver]:
     """Run the receiver of https://shop.example/hooks."""
-    authority = Authority(tmp_path)
-    with (
-        authority.trusted(),
-        receiving(authority.server("shop.example")) as receiver,
-        internet(receiver.port, shop_example=[[PUBLIC]]),
-    ):
+    with shop(tmp_path) as receiver:
         yield receiver
 
 

@@ -18,7 +18,7 @@ from chalicelib.webhooks.delivery import deliver
 from chalicelib.webhooks.endpoints import Endpoint, Registry, SigningSecret
 from testkit import Cloud
 from testkit.wire import Wire
-from tests.kit.receiver import PUBLIC, Authority, Receiver, internet, receiving, status
+from tests.kit.receiver import Receiver, receiving, shop, status
 
 ID = "0" * 26
 EVENT: dict[str, Any] = {
@@ -31,12 +31,7 @@ EVENT: dict[str, Any] = {
 @pytest.fixture
 def receiver(tmp_path: Path) -> Iterator[Receiver]:
     """Run the receiver of https://shop.example/hooks."""
-    authority = Authority(tmp_path)
-    with (
-        authority.trusted(),
-        receiving(authority.server("shop.example")) as receiver,
-        internet(receiver.port, shop_example=[[PUBLIC]]),
-    ):
+    with shop(tmp_path) as receiver:
         yield receiver
 
 

@@ -235,3 +235,18 @@ class Authority:
             critical = isinstance(extension, (x509.BasicConstraints, x509.KeyUsage))
             builder = builder.add_extension(extension, critical=critical)
         return builder.sign(self._key, hashes.SHA256())
+
+
+@contextmanager
+def shop(folder: Path) -> Iterator[Receiver]:
+    """Run the receiver of https://shop.example/hooks until the block ends.
+
+    `folder` gets the authority of its certificate.
+    """
+    authority = Authority(folder)
+    with (
+        authority.trusted(),
+        receiving(authority.server("shop.example")) as receiver,
+        internet(receiver.port, shop_example=[[PUBLIC]]),
+    ):
+        yield receiver
