@@ -40,6 +40,7 @@ from tests.soak.stack_control import KINDS, Repeater, StackControl, soak_stack
 OWN = "lanes: {heavy: {timeout_s: 3, concurrency: 2}}\nwebhooks: {timeout_s: 15}\n"
 ENDPOINT = "main"
 KILL_S = 2.0  # mean pause between two kills of any worker
+FIRST_KILL_S = 0.2  # until a worker is killed, look again this soon: a short run ends in seconds
 CLIENTS = 2
 TASKS = {"steady": 70, "flaky": 15, "failing": 15}
 REFUSED = 0.1  # share of the requests that the receiver refuses
@@ -214,12 +215,14 @@ class Killer(threading.Thread):
         self.stopped = threading.Event()
 
     def run(self) -> None:
-        while not self.stopped.wait(self.dice.expovariate(1 / KILL_S)):
+        pause_s = FIRST_KILL_S
+        while not self.stopped.wait(pause_s):
             stack = self.control.stack
             spared = stack.processes(self.spared) if self.spared else []
             pids = [pid for pid in stack.processes(KINDS["worker"]) if pid not in spared]
             if pids:
                 self.kills += kill(self.dice.choice(pids))
+            pause_s = self.dice.expovariate(1 / KILL_S) if self.kills else FIRST_KILL_S
 
     def stop(self) -> None:
         self.stopped.set()
