@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -15,12 +15,14 @@ from chalicelib.errors import Unavailable
 from chalicelib.orders import Order
 
 if TYPE_CHECKING:
-    from chalicelib.aws.calls import SendOptions
+    from chalicelib.aws.calls import Content, Entry
 
 VERSION = 1
 # During a deploy an old worker may send it back. Lambda stops a loop after some 16 rounds:
 # https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html
 FORWARD_DELAY_S = 10
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html
+MAX_BATCH = 10
 
 
 class Message(Struct, frozen=True):
@@ -81,19 +83,38 @@ def forward(message: Message, task: str, lane: str) -> None:
     _send(message.key, task, lane, FORWARD_DELAY_S)
 
 
-def _send(key: str, task: str, lane: str, delay_s: int) -> None:
-    options: SendOptions = {}
-    if delay_s:
-        options["DelaySeconds"] = delay_s
-    if request := logs.request_id():
-        options["MessageAttributes"] = {"request": {"DataType": "String", "StringValue": request}}
+def send_many(
+    messages: Sequence[tuple[Order, int]], lane: str = config.DEFAULT_LANE
+) -> list[tuple[Order, str]]:
+    """Send the messages of up to MAX_BATCH orders, each with its delay in seconds, in one call.
+
+    Return the orders whose messages SQS refused, each with the reason. Raises Unavailable.
+    """
+    entries: list[Entry] = [
+        {"Id": str(n), **_content(order.key, order.task, delay_s)}
+        for n, (order, delay_s) in enumerate(messages)
+    ]
     with translated():
-        client("sqs").send_message(
-            QueueUrl=url(lane),
-            MessageBody=json.dumps({"v": VERSION, "pk": key, "task": task}),
-            MessageGroupId=key.partition("#")[0],
-            **options,
-        )
+        response = client("sqs").send_message_batch(QueueUrl=url(lane), Entries=entries)
+    return [(messages[int(each["Id"])][0], each["Code"]) for each in response.get("Failed") or ()]
+
+
+def _send(key: str, task: str, lane: str, delay_s: int) -> None:
+    with translated():
+        client("sqs").send_message(QueueUrl=url(lane), **_content(key, task, delay_s))
+
+
+def _content(key: str, task: str, delay_s: int) -> Content:
+    """Return a message's body and what SQS must know about it."""
+    content: Content = {
+        "MessageBody": json.dumps({"v": VERSION, "pk": key, "task": task}),
+        "MessageGroupId": key.partition("#")[0],
+    }
+    if delay_s:
+        content["DelaySeconds"] = delay_s
+    if request := logs.request_id():
+        content["MessageAttributes"] = {"request": {"DataType": "String", "StringValue": request}}
+    return content
 
 
 def depth(lane: str) -> int:

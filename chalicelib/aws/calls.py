@@ -167,11 +167,35 @@ class MessageAttribute(TypedDict):
     StringValue: str
 
 
-class SendOptions(TypedDict, total=False):
-    """What not every message has."""
+class _Message(TypedDict):
+    MessageBody: str
+    MessageGroupId: str
+
+
+class Content(_Message, total=False):
+    """A message; not every one has the last two members."""
 
     DelaySeconds: int
     MessageAttributes: dict[str, MessageAttribute]
+
+
+class Entry(Content):
+    """A message of a batch; its id is only for the answer."""
+
+    Id: str
+
+
+class SendFailure(TypedDict):
+    """A message of a batch that was not sent."""
+
+    Id: str
+    Code: str
+
+
+class SendMessageBatchResult(TypedDict, total=False):
+    """The messages that were not sent."""
+
+    Failed: list[SendFailure]
 
 
 class SQS(Protocol):
@@ -186,6 +210,10 @@ class SQS(Protocol):
         DelaySeconds: int = ...,
         MessageAttributes: dict[str, MessageAttribute] = ...,
     ) -> object: ...
+
+    def send_message_batch(
+        self, *, QueueUrl: str, Entries: list[Entry]
+    ) -> SendMessageBatchResult: ...
 
     def change_message_visibility(
         self, *, QueueUrl: str, ReceiptHandle: str, VisibilityTimeout: int
