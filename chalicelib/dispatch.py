@@ -17,6 +17,9 @@ QUEUED = "queued"  # has a message in the queue
 SCHEDULED = "scheduled"  # waits for the sweeper to send its message
 # A kind of its own, so that a version that does not know such orders leaves them alone
 WAITING = "waiting"  # waits for other orders
+FAILED = "failed"  # has failed; the sweeper never asks for it
+# A failure is one write to the index, an order that succeeds two: so fewer partitions are enough
+_DUE_SHARDS_PER_FAILURE_SHARD = 4
 
 
 class Dispatch(Struct, frozen=True):
@@ -25,13 +28,25 @@ class Dispatch(Struct, frozen=True):
     check_at: Micros
     """Time of the sweeper's next check."""
     check_shard: str
-    """Partition in the due index."""
+    """Partition of the due index."""
     delay_s: int | None
     """Delay in seconds with which to send the message now; None: the sweeper sends it later."""
 
     def by_sweeper(self, now: Micros) -> Dispatch:
         """Return the dispatch of an order whose message the next sweep sends."""
         return Dispatch(now, self.check_shard, None)
+
+
+def failure_shards(task: str) -> list[str]:
+    """Return the due index's partitions that list the failed orders of a task."""
+    count = ceil_div(config.settings().due_shards, _DUE_SHARDS_PER_FAILURE_SHARD)
+    return [f"{FAILED}#{task}#{n}" for n in range(count)]
+
+
+def failure_shard(task: str, order_id: str) -> str:
+    """Return the due index's partition that lists an order once it has failed."""
+    shards = failure_shards(task)
+    return shards[zlib.crc32(order_id.encode()) % len(shards)]
 
 
 def plan(

@@ -201,11 +201,14 @@ class Order(Struct, frozen=True):
     lease_until: Micros | None = None
     """End of the worker's lease; None: not claimed. Set by claim, removed when the attempt ends."""
     check_at: Micros | None = None
-    """Time of the sweeper's next check; None: final. Set as check_shard, and by put back."""
-    check_shard: str | None = None
-    """Partition of the due index; None: final.
+    """Time of the sweeper's next check, or of the failure; None: it ended otherwise.
 
-    Set by place, resend, postpone, retry and reschedule.
+    Set as check_shard, and by put back and stop.
+    """
+    check_shard: str | None = None
+    """Partition of the due index; None: it ended, and did not fail.
+
+    Set by place, resend, postpone, retry, reschedule, ready, fail and give up.
     """
     result: str | None = None
     """JSON text of what the task returned. Set by succeed, removed by retry."""

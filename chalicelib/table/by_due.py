@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 def overdue(shard: str, until: Micros) -> Iterator[tuple[str, Micros]]:
     """Yield (row key, check_at) of a shard's orders due by `until`, longest overdue first."""
-    for page in _pages(shard, until):
+    for page in pages(shard, until):
         for item in page["Items"]:
             yield item["pk"]["S"], int(item["check_at"]["N"])
 
 
 def count(shard: str, until: Micros) -> int:
     """Count a shard's orders that are due by `until`."""
-    return sum(page["Count"] for page in _pages(shard, until, Select="COUNT"))
+    return sum(page["Count"] for page in pages(shard, until, Select="COUNT"))
 
 
 def shards(kind: str) -> list[str]:
@@ -34,15 +34,20 @@ def shards(kind: str) -> list[str]:
     return [f"{kind}#{n}" for n in range(config.settings().due_shards)]
 
 
-def _pages(shard: str, until: Micros, **options: str) -> Iterator[QueryResult]:
+def pages(shard: str, last: Micros, first: Micros = 0, **options: object) -> Iterator[QueryResult]:
+    """Yield pages of the entries of a shard from `first` to `last`, by time."""
     request: Values = {
         "TableName": config.settings().orders_table,
         "IndexName": "by_due",
-        "KeyConditionExpression": "check_shard = :shard AND check_at <= :until",
-        "ExpressionAttributeValues": {":shard": encode(shard), ":until": encode(until)},
+        "KeyConditionExpression": "check_shard = :shard AND check_at BETWEEN :first AND :last",
+        "ExpressionAttributeValues": {
+            ":shard": encode(shard),
+            ":first": encode(first),
+            ":last": encode(last),
+        },
         **options,
     }
-    while True:
+    while first <= last:  # DynamoDB rejects a range that ends before it begins
         with translated():
             page = client("dynamodb").query(**request)
         yield page

@@ -13,8 +13,9 @@ from __future__ import annotations
 from chalicelib import clock, config, ids
 from chalicelib.aws.client import client, translated
 from chalicelib.clock import Micros
+from chalicelib.dispatch import failure_shard
 from chalicelib.errors import CallRefused, ConditionFailed, Unavailable
-from chalicelib.orders import Order, Transition
+from chalicelib.orders import Order, Status, Transition
 from chalicelib.table.items import Item, Values, decode_order, encode, encode_order
 
 
@@ -40,7 +41,7 @@ def put(order: Order, condition: str, values: Values) -> Order:
 
 
 def end(
-    key: str,
+    order: Order,
     transition: Transition,
     now: Micros,
     where: str,
@@ -48,20 +49,20 @@ def end(
     sets: Values,
     removes: tuple[str, ...] = (),
 ) -> Order:
-    """Move an order to a final status: set its TTL, leave the due index, release the lease.
+    """Move an order to a final status: set its TTL, end its timer, release the lease.
 
-    The arguments are those of `update`. Raises ConditionFailed as `update` does.
+    A failed order stays in the due index, in a partition that lists the failures of its task. The
+    arguments are those of `update`. Raises ConditionFailed as `update` does.
     """
+    removes = ("lease_until", *removes)
+    if transition.target is Status.FAILED:
+        shard = failure_shard(order.task, order.id)
+        sets = {**sets, "check_at": now, "check_shard": shard}
+    else:
+        removes = ("check_at", "check_shard", *removes)
     expires_at = now // clock.SECOND + config.settings().retention_s
-    return update(
-        key,
-        transition,
-        now,
-        where,
-        values,
-        sets={**sets, "expires_at": expires_at},
-        removes=("check_at", "check_shard", "lease_until", *removes),
-    )
+    sets = {**sets, "expires_at": expires_at}
+    return update(order.key, transition, now, where, values, sets=sets, removes=removes)
 
 
 def update(

@@ -65,7 +65,7 @@ def end_stopped(order: Order, error: Failure | None) -> Order:
     sets: Values = {"history": history, **follow_ups(order), **({"error": error} if error else {})}
     where, values = held_by(order)
     where += " AND attribute_exists(stop_at)"
-    return end(order.key, orders.END_STOPPED, now, where, values, sets)
+    return end(order, orders.END_STOPPED, now, where, values, sets)
 
 
 def cancel_stopped(current: Order) -> Order:
@@ -76,4 +76,4 @@ def cancel_stopped(current: Order) -> Order:
     now = clock.now()
     where = f"fence = :fence AND {NOT_HELD} AND attribute_exists(stop_at)"
     values = {":fence": current.fence, ":now": now}
-    return end(current.key, orders.CANCEL_STOPPED, now, where, values, {})
+    return end(current, orders.CANCEL_STOPPED, now, where, values, {})

@@ -170,7 +170,7 @@ def give_up(current: Order, error: Failure) -> Order:
     now = clock.now()
     condition = f"fence = :fence AND {NOT_HELD}"
     values = {":fence": current.fence, ":now": now}
-    return end(current.key, orders.GIVE_UP, now, condition, values, {"error": error})
+    return end(current, orders.GIVE_UP, now, condition, values, {"error": error})
 
 
 def cancel(current: Order) -> Order:
@@ -179,7 +179,7 @@ def cancel(current: Order) -> Order:
     The condition names the retry round, so a delayed duplicate of this call can't cancel the next.
     """
     return end(
-        current.key,
+        current,
         orders.CANCEL,
         clock.now(),
         "retry_round = :retry_round",
@@ -248,7 +248,7 @@ def _finish(order: Order, transition: Transition, code: str | None, sets: Values
     now = clock.now()
     sets = {**sets, "history": ended(order, now, code), **follow_ups(order)}
     removes = () if "error" in sets else ("error",)  # of an attempt before the one that succeeded
-    return end(order.key, transition, now, *held_by(order), sets, removes)
+    return end(order, transition, now, *held_by(order), sets, removes)
 
 
 def held_by(order: Order) -> tuple[str, Values]:

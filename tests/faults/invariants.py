@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from chalicelib import config
 from chalicelib.clock import SECOND
+from chalicelib.dispatch import failure_shard
 from chalicelib.orders import UNKNOWN, Order, Status
 from chalicelib.tasks import is_built_in
 from tests.faults.fan_in_invariants import FanInChecker
@@ -243,9 +244,11 @@ class InvariantChecker:
             row,
         )
         if row.status.final:
+            failed = row.status is Status.FAILED
+            entry = (row.updated_at, failure_shard(row.task, row.id)) if failed else (None, None)
             self._must(
-                row.check_at is None and row.check_shard is None and row.lease_until is None,
-                "a final order has no timer",
+                (row.check_at, row.check_shard) == entry and row.lease_until is None,
+                "a final order has no timer; a failed one is listed among its task's failures",
                 row,
             )
             self._must(row.expires_at is not None, "a final order expires", row)

@@ -166,7 +166,15 @@ def test_an_order_fails_after_its_last_attempt_with_the_last_error(cloud: Cloud)
     assert cloud.messages() == cloud.messages(dead=True) == 0
 
 
-def test_a_final_row_expires_and_has_left_the_due_index(cloud: Cloud) -> None:
+def test_a_successful_order_has_left_the_due_index(cloud: Cloud) -> None:
+    order = cloud.place("cook_nuggets", {"pieces": 6})
+    cloud.drain()
+
+    row = cloud.order(order["id"])
+    assert (row.check_at, row.check_shard, row.lease_until) == (None, None, None)
+
+
+def test_a_failed_order_expires_and_is_listed_among_its_task_s_failures(cloud: Cloud) -> None:
     @task(max_attempts=1)
     def burn() -> None:
         raise ValueError
@@ -175,7 +183,8 @@ def test_a_final_row_expires_and_has_left_the_due_index(cloud: Cloud) -> None:
     cloud.drain()
 
     row = cloud.order(order["id"])
-    assert (row.check_at, row.check_shard, row.lease_until) == (None, None, None)
+    assert (row.check_at, row.check_shard) == (row.updated_at, "failed#burn#0")
+    assert row.lease_until is None
     assert row.expires_at == row.updated_at // clock.SECOND + config.settings().retention_s
     (only,) = row.history
     assert only.code == "task_error"

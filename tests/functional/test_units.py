@@ -75,6 +75,19 @@ def test_a_failed_attempt_writes_four_units(cloud: Cloud, meter: Meter) -> None:
     assert meter.writes == [3, 1, 3]
 
 
+def test_a_failure_costs_a_unit_more_than_a_success(cloud: Cloud, meter: Meter) -> None:
+    """Write the row, remove its entry in the due index, and add one among the failures."""
+
+    @tasks.task(max_attempts=1)
+    def burn() -> None:
+        raise ValueError
+
+    cloud.place("burn")
+    cloud.deliver()
+
+    assert meter.writes == [3, 1, 3]
+
+
 def test_a_duplicate_message_and_a_repeated_post_cost_a_unit_each(
     cloud: Cloud, meter: Meter
 ) -> None:
