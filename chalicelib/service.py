@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from chalicelib import clock, ending, ids, logs, notify, orders, prerequisites
 from chalicelib.building import NewOrder, build, renew_files, with_slot
+from chalicelib.clock import Micros
 from chalicelib.dispatch import Dispatch, plan
 from chalicelib.errors import (
     ConditionFailed,
@@ -35,6 +36,7 @@ from chalicelib.errors import (
 )
 from chalicelib.execution.signature import as_json
 from chalicelib.orders import UNKNOWN, Order, Status
+from chalicelib.outbox import Outbox
 from chalicelib.table import batch_get, retries, stops, transitions
 from chalicelib.tasks import TOGETHER, find, known
 from chalicelib.webhooks.rounds import DELIVER
@@ -53,11 +55,14 @@ class Placed:
     """True if an earlier request with the same id had placed it."""
 
 
-def place(owner: str, new_order: NewOrder, parent: Order | None = None) -> Placed:
+def place(
+    owner: str, new_order: NewOrder, parent: Order | None = None, outbox: Outbox | None = None
+) -> Placed:
     """Check the input, write the row and send the message: two AWS calls, none if it is refused.
 
     An input with files takes a call more for each, a task with per_minute one for the slot, a
-    webhook one for its delivery. An order that waits for others is settled instead of sent. Raises
+    webhook one for its delivery. An order that waits for others is settled instead of sent. With an
+    outbox, the message is left to it. Raises
     UnknownTask, InvalidInput, InvalidPrerequisite, InvalidNotify, FileMissing, TooLarge, KeyReused;
     Unavailable if it is unknown whether the row was written.
     """
@@ -77,7 +82,7 @@ def place(owner: str, new_order: NewOrder, parent: Order | None = None) -> Place
     wasteful = names or find(order.task).per_minute
     if repeated and wasteful and (accepted := _accepted_before(owner, new_order)):
         return accepted
-    placed = _write(order, dispatch, names)
+    placed = _write(order, dispatch, names, outbox)
     if not placed.order.waiting:
         return placed
     sends = ending.as_worker_of(parent) if parent else ending.at_once
@@ -85,7 +90,7 @@ def place(owner: str, new_order: NewOrder, parent: Order | None = None) -> Place
     return Placed(stored, placed.replayed)
 
 
-def _write(order: Order, dispatch: Dispatch, names: Sequence[str]) -> Placed:
+def _write(order: Order, dispatch: Dispatch, names: Sequence[str], outbox: Outbox | None) -> Placed:
     """Write the deliveries of an order and then its row, and send its message."""
     deliveries = notify.place(order, names, 0)
     if per_minute := find(order.task).per_minute:
@@ -99,7 +104,7 @@ def _write(order: Order, dispatch: Dispatch, names: Sequence[str]) -> Placed:
             raise KeyReused(KeyReused.__doc__)
     else:
         logs.event("order_accepted", order=order.id, task=order.task)
-        _send(order, dispatch)
+        _send(order, dispatch, outbox)
     return Placed(stored, replayed)
 
 
@@ -179,19 +184,28 @@ def retry(owner: str, order_id: str) -> Order:
 
     Raises NotFound, NotRetryable, UnknownTask, and FileMissing if a file of its input may be gone.
     """
-    order = _existing_order(owner, order_id)
+    return retry_row(_existing_order(owner, order_id))
+
+
+def retry_row(order: Order, run_at: Micros | None = None, outbox: Outbox | None = None) -> Order:
+    """Run an order again as `retry` does, given its row as it was just read.
+
+    `run_at` is the earliest time of the first attempt; None: as it was placed, or at once if that
+    is over. With an outbox, the message is left to it.
+    """
     if order.status not in orders.RETRY.sources:
         raise NotRetryable(order.status.value)
     if len(order.dependents) > MAX_DELIVERIES:
         reason = f"it has told webhooks {MAX_DELIVERIES} times; place a new order instead"
         raise NotRetryable(order.status.value, reason)
+    run_at = run_at or (None if order.after else order.run_at)
+    order = replace(order, run_at=run_at)
     renew_files(order, find(order.task))
     _retry_groups(order)
     waits_for = prerequisites.of_retry(order)
     deliveries = notify.place(
-        order, notify.of(owner, order.task, order.notify or ()), order.retry_round + 1
+        order, notify.of(order.owner, order.task, order.notify or ()), order.retry_round + 1
     )
-    run_at = None if order.after else order.run_at
     dispatch = plan(order.id, clock.now(), UNKNOWN if waits_for else run_at)
     try:
         retried = retries.retry(order, dispatch, waits_for, notify.ids_of(deliveries))
@@ -200,7 +214,7 @@ def retry(owner: str, order_id: str) -> Order:
         raise NotRetryable((refusal.row or order).status.value) from None
     if retried.waiting:
         return _settled(retried)  # by rows that are read after the write
-    _send(retried, dispatch)
+    _send(retried, dispatch, outbox)
     return retried
 
 
@@ -215,8 +229,12 @@ def _retry_groups(order: Order) -> None:
                 retry(order.owner, row.id)
 
 
-def _send(order: Order, dispatch: Dispatch) -> None:
-    if dispatch.delay_s is not None:
+def _send(order: Order, dispatch: Dispatch, outbox: Outbox | None) -> None:
+    if dispatch.delay_s is None:
+        return
+    if outbox:
+        outbox.add(order, dispatch.delay_s)
+    else:
         ending.try_send(order, dispatch.delay_s)
 
 

@@ -21,6 +21,7 @@ def retry(
 ) -> Order:
     """Start another retry round, in which the order may have to wait for others again.
 
+    `current` is the row as it was read, with the run_at that the order is to have.
     `deliveries` are the ids of the orders that will tell of its end. Raises ConditionFailed if the
     order is no longer FAILED or CANCELLED in its current round.
     """
@@ -51,10 +52,12 @@ def retry(
 
 
 def _wait(current: Order, waits_for: frozenset[str], now: Micros) -> Values:
-    """Return what the row has of the orders that it waits for."""
+    """Return when the order may run, and for which others it waits."""
     if waits_for:
         return {"waits_for": waits_for, "run_at": orders.UNKNOWN}
-    return {"run_at": now} if current.after else {}  # it may have been cancelled while it waited
+    if current.after:  # it may have been cancelled while it waited
+        return {"run_at": current.run_at or now}
+    return {"run_at": current.run_at} if current.run_at else {}
 
 
 def _past_ends(current: Order, deliveries: frozenset[str]) -> Values:

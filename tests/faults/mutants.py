@@ -315,8 +315,8 @@ MUTANTS = (
     one(
         "a retry is dispatched without run_at",
         "service.py",
-        "    run_at = None if order.after else order.run_at",
-        "    run_at = None",
+        "UNKNOWN if waits_for else run_at)",
+        "UNKNOWN if waits_for else None)",
     ),
     one(
         "the delay allows for no clock skew",
