@@ -43,7 +43,7 @@ WEBHOOK_MUTANTS = (
     one(
         "an owner's retry places no new delivery",
         "service.py",
-        "order, notify.of(owner, order.task, order.notify or ()), order.retry_round + 1",
+        "order, notify.of(order.owner, order.task, order.notify or ()), order.retry_round + 1",
         "order, (), order.retry_round + 1",
     ),
     Mutant(
