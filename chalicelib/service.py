@@ -7,7 +7,7 @@ SQS is down.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -36,13 +36,14 @@ from chalicelib.errors import (
 )
 from chalicelib.execution.signature import as_json
 from chalicelib.orders import UNKNOWN, Order, Status
-from chalicelib.outbox import Outbox
 from chalicelib.table import batch_get, retries, stops, transitions
 from chalicelib.tasks import TOGETHER, find, known
 from chalicelib.webhooks.rounds import DELIVER
 
 _MAX_CANCEL_TRIES = 4
 MAX_DELIVERIES = 1000  # of all rounds: their ids are in the row
+Send = Callable[[Order, int], None]
+"""Sends the message of an order with a delay in seconds, now or soon. Never raises."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +57,12 @@ class Placed:
 
 
 def place(
-    owner: str, new_order: NewOrder, parent: Order | None = None, outbox: Outbox | None = None
+    owner: str, new_order: NewOrder, parent: Order | None = None, send: Send = ending.try_send
 ) -> Placed:
     """Check the input, write the row and send the message: two AWS calls, none if it is refused.
 
     An input with files takes a call more for each, a task with per_minute one for the slot, a
-    webhook one for its delivery. An order that waits for others is settled instead of sent. With an
-    outbox, the message is left to it. Raises
+    webhook one for its delivery. An order that waits for others is settled instead of sent. Raises
     UnknownTask, InvalidInput, InvalidPrerequisite, InvalidNotify, FileMissing, TooLarge, KeyReused;
     Unavailable if it is unknown whether the row was written.
     """
@@ -82,7 +82,7 @@ def place(
     wasteful = names or find(order.task).per_minute
     if repeated and wasteful and (accepted := _accepted_before(owner, new_order)):
         return accepted
-    placed = _write(order, dispatch, names, outbox)
+    placed = _write(order, dispatch, names, send)
     if not placed.order.waiting:
         return placed
     sends = ending.as_worker_of(parent) if parent else ending.at_once
@@ -104,7 +104,7 @@ def _write(order: Order, dispatch: Dispatch, names: Sequence[str], outbox: Outbo
             raise KeyReused(KeyReused.__doc__)
     else:
         logs.event("order_accepted", order=order.id, task=order.task)
-        _send(order, dispatch, outbox)
+        _send(order, dispatch, send)
     return Placed(stored, replayed)
 
 
@@ -187,11 +187,11 @@ def retry(owner: str, order_id: str) -> Order:
     return retry_row(_existing_order(owner, order_id))
 
 
-def retry_row(order: Order, run_at: Micros | None = None, outbox: Outbox | None = None) -> Order:
+def retry_row(order: Order, run_at: Micros | None = None, send: Send = ending.try_send) -> Order:
     """Run an order again as `retry` does, given its row as it was just read.
 
     `run_at` is the earliest time of the first attempt; None: as it was placed, or at once if that
-    is over. With an outbox, the message is left to it.
+    is over. `send` sends the message once the row is written.
     """
     if order.status not in orders.RETRY.sources:
         raise NotRetryable(order.status.value)
@@ -214,7 +214,7 @@ def retry_row(order: Order, run_at: Micros | None = None, outbox: Outbox | None 
         raise NotRetryable((refusal.row or order).status.value) from None
     if retried.waiting:
         return _settled(retried)  # by rows that are read after the write
-    _send(retried, dispatch, outbox)
+    _send(retried, dispatch, send)
     return retried
 
 
@@ -229,13 +229,9 @@ def _retry_groups(order: Order) -> None:
                 retry(order.owner, row.id)
 
 
-def _send(order: Order, dispatch: Dispatch, outbox: Outbox | None) -> None:
-    if dispatch.delay_s is None:
-        return
-    if outbox:
-        outbox.add(order, dispatch.delay_s)
-    else:
-        ending.try_send(order, dispatch.delay_s)
+def _send(order: Order, dispatch: Dispatch, send: Send) -> None:
+    if dispatch.delay_s is not None:
+        send(order, dispatch.delay_s)
 
 
 def _existing_order(owner: str, order_id: str) -> Order:
