@@ -20,6 +20,8 @@ from chalicelib.errors import InsufficientScope, InvalidToken, Unauthorized
 
 WRITE = "orders:write"
 READ = "orders:read"
+ADMIN = "orders:admin"  # orders of all owners; no other scope implies it
+SCOPES = (READ, WRITE, ADMIN)
 LOCAL_OWNER = "local"
 OWNER_NAME = re.compile(r"[a-z0-9-]{1,40}")
 _TOKEN = re.compile(r"ol_([0-9a-f]{8})_([0-9a-f]{64})")
@@ -38,7 +40,7 @@ class Token:
     owner: str
     """The owner of every order placed with the token."""
     scopes: tuple[str, ...]
-    """What the token allows: `orders:read`, `orders:write`."""
+    """What the token allows, of SCOPES."""
     not_after: int | None = None
     """When the token expires, in seconds since 1970; None: never."""
     disabled: bool = False
@@ -49,25 +51,26 @@ class Token:
         return self.not_after is not None and clock.now() >= self.not_after * SECOND
 
 
+_LOCAL = Token(LOCAL_OWNER, "", LOCAL_OWNER, SCOPES)  # of requests without one, if they are allowed
 # (where the record is, token id) -> (time to read it again, record or None)
 _cache: dict[tuple[endpoints.Aws, str, str], tuple[Micros, Token | None]] = {}
 
 
-def authenticate(header: str | None, scope: str) -> str:
-    """Return the owner that a request acts for, from its Authorization header.
+def authenticate(header: str | None, scope: str) -> Token:
+    """Return the token of a request, from its Authorization header.
 
     Raises Unauthorized if there is no token, InvalidToken if it is not valid, InsufficientScope if
     it lacks the scope.
     """
     if header is None and config.settings().access == "open":
-        return LOCAL_OWNER
+        return _LOCAL
     scheme, _, text = (header or "").partition(" ")
     if scheme.lower() != "bearer" or not text.strip():
         raise Unauthorized(Unauthorized.__doc__)
     token = _valid_token(text.strip())
     if scope not in token.scopes:
         raise InsufficientScope(scope)
-    return token.owner
+    return token
 
 
 def issue(

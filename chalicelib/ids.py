@@ -37,3 +37,8 @@ def _base32(digest: bytes) -> str:
     """Encode 128 bits as 26 characters that are easy to read aloud."""
     number = int.from_bytes(digest, "big")
     return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
+
+
+def owner_of(key: str) -> str:
+    """Return the owner of the order with this row key."""
+    return key.partition("#")[0]

@@ -119,10 +119,19 @@ def _content(key: str, task: str, delay_s: int) -> Content:
 
 def depth(lane: str) -> int:
     """Return the approximate number of a lane's messages that wait. Raises Unavailable."""
-    name = "ApproximateNumberOfMessages"
+    return counts(url(lane))[0]
+
+
+def counts(queue_url: str) -> tuple[int, int, int]:
+    """Return how many messages of a queue wait, are in flight, and are delayed, approximately.
+
+    Raises Unavailable.
+    """
+    names = [f"ApproximateNumberOfMessages{suffix}" for suffix in ("", "NotVisible", "Delayed")]
     with translated():
-        response = client("sqs").get_queue_attributes(QueueUrl=url(lane), AttributeNames=[name])
-    return int(response["Attributes"][name])
+        response = client("sqs").get_queue_attributes(QueueUrl=queue_url, AttributeNames=names)
+    waiting, in_flight, delayed = (int(response["Attributes"][name]) for name in names)
+    return waiting, in_flight, delayed
 
 
 def hide(message: Message, seconds: int) -> None:
@@ -223,6 +232,14 @@ def url(lane: str = config.DEFAULT_LANE) -> str:
     if settings.queue_url:
         return config.lane_queue(settings.queue_url, lane)
     return _look_up(config.lane_queue(settings.orders_queue, lane), config.aws())
+
+
+def dead_url() -> str:
+    """Return the URL of the dead-letter queue. Raises Unavailable if it is not known."""
+    settings = config.settings()
+    if settings.queue_url:  # only the last part of their URLs differs
+        return f"{settings.queue_url.rpartition('/')[0]}/{settings.dead_queue}"
+    return _look_up(settings.dead_queue, config.aws())
 
 
 @functools.lru_cache(maxsize=4)

@@ -90,7 +90,7 @@ def place(
     return Placed(stored, placed.replayed)
 
 
-def _write(order: Order, dispatch: Dispatch, names: Sequence[str], outbox: Outbox | None) -> Placed:
+def _write(order: Order, dispatch: Dispatch, names: Sequence[str], send: Send) -> Placed:
     """Write the deliveries of an order and then its row, and send its message."""
     deliveries = notify.place(order, names, 0)
     if per_minute := find(order.task).per_minute:

@@ -72,10 +72,11 @@ def _tokens(stack: str | None, stage: str | None) -> Iterator[Tokens]:
     "--scope",
     "scopes",
     multiple=True,
-    type=click.Choice(["orders:read", "orders:write"]),
+    type=click.Choice(["orders:read", "orders:write", "orders:admin"]),
     default=("orders:read", "orders:write"),
-    help="Scope of the token; can be repeated. [default: both]",
+    help="Scope of the token; can be repeated. [default: orders:read and orders:write]",
 )
+@click.option("--admin", is_flag=True, help="Add orders:admin: the orders of all owners.")
 @click.option(
     "--days",
     type=click.IntRange(1, 36500),
@@ -83,9 +84,15 @@ def _tokens(stack: str | None, stage: str | None) -> Iterator[Tokens]:
 )
 @_stack_options
 def create_token(
-    owner: str, scopes: tuple[str, ...], days: int | None, stack: str | None, stage: str | None
+    owner: str,
+    scopes: tuple[str, ...],
+    admin: bool,
+    days: int | None,
+    stack: str | None,
+    stage: str | None,
 ) -> None:
     """Create a token for OWNER; it is shown only once."""
+    scopes = tuple(dict.fromkeys((*scopes, "orders:admin"))) if admin else scopes
     with _tokens(stack, stage) as tokens:
         text, record = tokens.create(owner, scopes, days)
         click.echo(text)

@@ -93,7 +93,7 @@ def _resend_budgets() -> Budgets:
     if not any(waiting.values()):
         return budgets
     now = clock.now()
-    overdue = sum(by_due.count(shard, now) for shard in by_due.shards(QUEUED))
+    overdue = by_due.count(by_due.shards(QUEUED), now)
     # The overdue orders are those of all lanes, and so are the messages that most of them have
     rest = overdue - sum(waiting.values())
     for lane, count in waiting.items():

@@ -9,11 +9,18 @@ import itertools
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from chalicelib import clock, config, ids
+from chalicelib import clock, config, ids, logs
 from chalicelib.aws.client import client, translated
-from chalicelib.errors import Unavailable
+from chalicelib.errors import Unavailable, UnreadableOrder
 from chalicelib.orders import Order
-from chalicelib.table.items import Item, decode_order, encode
+from chalicelib.table.items import (
+    LIST_NAMES,
+    LIST_PROJECTION,
+    OMITTED_IN_LISTS,
+    Item,
+    decode_order,
+    encode,
+)
 
 if TYPE_CHECKING:
     from chalicelib.aws.calls import Reading
@@ -31,6 +38,28 @@ def orders(owner: str, order_ids: Iterable[str]) -> dict[str, Order]:
     keys = (ids.key_of(owner, order_id) for order_id in order_ids)
     found = map(decode_order, items(keys, ConsistentRead=True))
     return {order.id: order for order in found if not order.expired(now)}
+
+
+def brief(keys: Iterable[str]) -> Iterator[Order]:
+    """Yield the orders that exist, in any order, without their large attributes.
+
+    A row that this version can't read is logged and skipped: it must not hide the others. Raises
+    Unavailable.
+    """
+    options: Any = {
+        "ProjectionExpression": LIST_PROJECTION,
+        "ExpressionAttributeNames": LIST_NAMES,
+    }
+    yield from readable(OMITTED_IN_LISTS | item for item in items(keys, **options))
+
+
+def readable(items: Iterable[Item]) -> Iterator[Order]:
+    """Yield the orders of these rows; log and skip those that this version can't read."""
+    for item in items:
+        try:
+            yield decode_order(item)
+        except UnreadableOrder:
+            logs.event("row_unreadable", order=item.get("id", {}).get("S"))
 
 
 def items(keys: Iterable[str], **options: Any) -> Iterator[Item]:

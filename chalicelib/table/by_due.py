@@ -5,7 +5,7 @@ It is the system's only timer. A query reads what is due and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from chalicelib import config
@@ -24,9 +24,16 @@ def overdue(shard: str, until: Micros) -> Iterator[tuple[str, Micros]]:
             yield item["pk"]["S"], int(item["check_at"]["N"])
 
 
-def count(shard: str, until: Micros) -> int:
-    """Count a shard's orders that are due by `until`."""
-    return sum(page["Count"] for page in pages(shard, until, Select="COUNT"))
+def count(shards: Iterable[str], last: Micros, first: Micros = 0, most: int | None = None) -> int:
+    """Count the entries of some shards from `first` to `last`, but stop at `most`."""
+    found = 0
+    for shard in shards:
+        limit = {} if most is None else {"Limit": most - found}
+        for page in pages(shard, last, first, Select="COUNT", **limit):
+            found += page["Count"]
+            if most is not None and found >= most:
+                return found
+    return found
 
 
 def shards(kind: str) -> list[str]:

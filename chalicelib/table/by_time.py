@@ -8,35 +8,24 @@ may be missing from the list for some seconds after its 202.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from chalicelib import clock, config, logs
+from chalicelib import clock, config
 from chalicelib.aws.client import client, translated
-from chalicelib.errors import UnreadableOrder
 from chalicelib.orders import Order
 from chalicelib.table import batch_get
 from chalicelib.table.items import (
     LIST_NAMES,
     LIST_PROJECTION,
     OMITTED_IN_LISTS,
-    Item,
-    decode_order,
     encode,
     time_key,
     time_shards,
 )
 
-if TYPE_CHECKING:
-    from chalicelib.aws.calls import Reading
-
 # Per page, so that a filter without matches can't scan an owner's whole history
 MAX_KEYS_PER_PAGE = 200
-_BRIEF: Reading = {
-    "ProjectionExpression": LIST_PROJECTION,
-    "ExpressionAttributeNames": LIST_NAMES,
-}
 _NEWEST = "~"  # greater than every sort key
 
 
@@ -93,6 +82,19 @@ def page(
     return Page(found, keys[max_keys - 1].sort_key if len(keys) > max_keys else None)
 
 
+def latest(owner: str, limit: int, task: str | None = None) -> list[Order]:
+    """Return an owner's latest orders with their histories, newest first; of one task or of all."""
+    keys = _newest_keys(owner, task, _NEWEST, limit)
+    names = {**LIST_NAMES, "#history": "history"}
+    rows = batch_get.items(
+        (key.row for key in keys if task in (None, key.task)),
+        ProjectionExpression=f"{LIST_PROJECTION}, #history",
+        ExpressionAttributeNames=names,
+    )
+    found = batch_get.readable(OMITTED_IN_LISTS | item for item in rows)
+    return sorted(found, key=time_key, reverse=True)
+
+
 def _newest_keys(owner: str, task: str | None, before: str, limit: int) -> list[_Key]:
     """Return the newest keys below a sort key, merged over all shards."""
     shards = [_query_shard(shard, before, limit) for shard in time_shards(owner, task)]
@@ -127,24 +129,11 @@ def _read_orders(keys: list[_Key]) -> list[tuple[_Key, Order | None]]:
 
     The order is None if it expired, or if its id was used again since the index was written.
     """
-    rows = batch_get.items((key.row for key in keys), **_BRIEF)
-    items = (OMITTED_IN_LISTS | item for item in rows)
-    found = {(time_key(order), order.key): order for order in _decode_readable(items)}
+    rows = batch_get.brief(key.row for key in keys)
+    found = {(time_key(order), order.key): order for order in rows}
     current = [found.get((key.sort_key, key.row)) for key in keys]
     now = clock.now()
     return [
         (key, None if order is None or order.expired(now) else order)
         for key, order in zip(keys, current, strict=True)
     ]
-
-
-def _decode_readable(items: Iterable[Item]) -> Iterator[Order]:
-    """Yield the orders of these rows.
-
-    A row that this version can't read is logged and skipped: it must not hide its owner's others.
-    """
-    for item in items:
-        try:
-            yield decode_order(item)
-        except UnreadableOrder:
-            logs.event("row_unreadable", order=item.get("id", {}).get("S"))

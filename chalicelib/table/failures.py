@@ -40,13 +40,7 @@ def listed(
 
 def count(task: str, since: Micros, before: Micros, most: int) -> int:
     """Count a task's failures in [since, before), but stop at `most`. Raises Unavailable."""
-    found = 0
-    for shard in failure_shards(task):
-        for page in by_due.pages(shard, before - 1, since, Select="COUNT", Limit=most - found):
-            found += page["Count"]
-            if found >= most:
-                return found
-    return found
+    return by_due.count(failure_shards(task), before - 1, since, most)
 
 
 def _entries(shard: str, since: Micros, before: Micros, newest_first: bool) -> Iterator[Failure]:

@@ -116,6 +116,17 @@ def handle(operation: Operation, request: Request) -> Response:
 
 
 def _owner(operation: Operation, request: Request) -> str:
+    """Return the owner that a request acts for; empty on a public route."""
     if operation.scope is None:
         return ""
-    return auth.authenticate(request.headers.get("authorization"), operation.scope)
+    token = auth.authenticate(request.headers.get("authorization"), operation.scope)
+    if operation.scope == auth.ADMIN:  # whoever sees or changes others' orders leaves a trace
+        subject = request.params.get("owner")
+        logs.event(
+            "operator_request",
+            token=token.id,
+            operation=operation.id,
+            of=logs.hashed(subject) if subject else None,
+            order=request.params.get("order_id"),
+        )
+    return token.owner
