@@ -17,6 +17,7 @@ from chalicelib.functions.dead_letters import settle
 from chalicelib.functions.sweeper import sweep
 from chalicelib.functions.worker import work
 from chalicelib.web import (
+    bulk_views,  # noqa: F401  declares operations
     file_views,  # noqa: F401  declares operations
     headers,
     http,
@@ -82,6 +83,7 @@ def _request() -> http.Request:
         params=request.uri_params or {},
         body=request.raw_body or b"",
         id=headers.request_id(fields, aws_id),
+        time_left_s=time_left(app.lambda_context, http.TIMEOUT_S),
     )
 
 

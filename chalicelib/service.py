@@ -57,7 +57,11 @@ class Placed:
 
 
 def place(
-    owner: str, new_order: NewOrder, parent: Order | None = None, send: Send = ending.try_send
+    owner: str,
+    new_order: NewOrder,
+    parent: Order | None = None,
+    send: Send = ending.try_send,
+    again: bool = False,
 ) -> Placed:
     """Check the input, write the row and send the message: two AWS calls, none if it is refused.
 
@@ -65,6 +69,13 @@ def place(
     webhook one for its delivery. An order that waits for others is settled instead of sent. Raises
     UnknownTask, InvalidInput, InvalidPrerequisite, InvalidNotify, FileMissing, TooLarge, KeyReused;
     Unavailable if it is unknown whether the row was written.
+
+    Args:
+        owner: the owner of the order
+        new_order: the request
+        parent: the order whose task places it; None: a client does
+        send: sends the message once the row is written
+        again: True if an earlier request has probably placed it
     """
     if new_order.task == DELIVER:
         raise UnknownTask(DELIVER, list(known()))
@@ -78,7 +89,7 @@ def place(
         raise
     # A parent's later attempt repeats its follow-ups, as a client may repeat a request with a key.
     # That would waste slots and deliveries
-    repeated = parent.attempts > 1 or parent.retry_round > 0 if parent else bool(names)
+    repeated = parent.attempts > 1 or parent.retry_round > 0 if parent else again or bool(names)
     wasteful = names or find(order.task).per_minute
     if repeated and wasteful and (accepted := _accepted_before(owner, new_order)):
         return accepted

@@ -11,11 +11,11 @@ _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', re.DOTALL)
 _STEP = {"[": 1, "{": 1, "]": -1, "}": -1}
 
 
-def too_deep(text: str) -> bool:
-    """Return True if arrays and objects are nested more than MAX_DEPTH deep, ignoring strings."""
+def too_deep(text: str, max_depth: int = MAX_DEPTH) -> bool:
+    """Return True if arrays and objects are nested deeper than `max_depth`, ignoring strings."""
     depth = 0
     for token in _TOKEN.finditer(text):
         depth += _STEP.get(token[0], 0)
-        if depth > MAX_DEPTH:
+        if depth > max_depth:
             return True
     return False

@@ -24,13 +24,14 @@ class TimeLimit(BaseException):
     """
 
 
-def time_left(context: Any) -> Callable[[], float]:
+def time_left(context: Any, default_s: float | None = None) -> Callable[[], float]:
     """Return a function that returns the seconds until Lambda ends this invocation.
 
-    Without a usable context an invocation has WORKER_TIMEOUT_S: outside Lambda, and in tests with a
-    context of None, a MagicMock, or that of Chalice's test client, which has 3 s for any function.
+    Without a usable context an invocation has `default_s`, or WORKER_TIMEOUT_S: outside Lambda, and
+    in tests with a context of None, a MagicMock, or that of Chalice's test client, which has 3 s
+    for any function.
     """
-    end = monotonic() + config.settings().worker_timeout_s
+    end = monotonic() + (config.settings().worker_timeout_s if default_s is None else default_s)
 
     def seconds() -> float:
         if type(context).__module__ != "chalice.local":

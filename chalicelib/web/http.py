@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,7 @@ import msgspec
 
 from chalicelib import config
 
+TIMEOUT_S = 29  # of a request: API Gateway waits no longer
 _HOST = re.compile(r"[A-Za-z0-9.:_\[\]-]{1,255}")
 
 
@@ -24,6 +26,7 @@ class Request:
     query    each query parameter's values
     params   the path's parameters
     id       the request id, for logs and the X-Request-Id header
+    time_left_s  the seconds until the function is ended
     """
 
     method: str
@@ -34,6 +37,7 @@ class Request:
     params: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     id: str = ""
+    time_left_s: Callable[[], float] = lambda: math.inf
 
     def url(self, path: str) -> str:
         """Return an absolute URL of the API, with the stage's prefix if the request had one."""

@@ -1,4 +1,4 @@
-"""Parse the body of POST /orders.
+"""Parse the bodies of POST /orders and POST /orders/bulk.
 
 Only the order's shape is checked here; its input is checked later, against its task.
 """
@@ -12,6 +12,7 @@ from msgspec import UNSET, UnsetType
 
 from chalicelib import building, config, ids
 from chalicelib.errors import InvalidOrder, pointer_to
+from chalicelib.execution.json_depth import MAX_DEPTH
 from chalicelib.orders import UNKNOWN
 from chalicelib.web.bodies import LATEST_S, NewOrder
 from chalicelib.web.http import Request
@@ -36,21 +37,27 @@ def parse_new_order(request: Request, owner: str) -> building.NewOrder:
 
     Raises Problem or InvalidOrder if the body, the key or a member is invalid.
     """
-    body = _new_order(json_body(request, config.settings().max_input_bytes + _MARGIN))
-    key = _idempotency_key(request)
+    document = json_body(request, config.settings().max_input_bytes + _MARGIN)
+    key = idempotency_key(request)
+    return new_order(document, ids.id_of(owner, key) if key else None)
+
+
+def new_order(document: Any, order_id: str | None) -> building.NewOrder:
+    """Return the order that a JSON document asks for. Raises InvalidOrder."""
+    body = _new_order(document)
     return building.NewOrder(
         body.task,
         body.input,
         _delay_s(body.delay_s),
         _run_at(body.run_at),
-        ids.id_of(owner, key) if key else None,
+        order_id,
         tuple(dict.fromkeys(id.upper() for id in body.after)),
         "success" if body.when is UNSET else body.when,
         tuple(dict.fromkeys(body.notify)),
     )
 
 
-def json_body(request: Request, max_bytes: int) -> Any:
+def json_body(request: Request, max_bytes: int, max_depth: int = MAX_DEPTH) -> Any:
     """Return the decoded JSON of a request's body. Raises Problem."""
     if len(request.body) > max_bytes:
         raise Problem(
@@ -64,7 +71,7 @@ def json_body(request: Request, max_bytes: int) -> Any:
             "unsupported-media-type",
             f"The body is {media_type!r}; send `Content-Type: application/json`.",
         )
-    return parse(request.body)
+    return parse(request.body, max_depth)
 
 
 def _new_order(document: Any) -> NewOrder:
@@ -114,7 +121,8 @@ def _run_at(text: str | UnsetType | None) -> int | None:
     return moment
 
 
-def _idempotency_key(request: Request) -> str | None:
+def idempotency_key(request: Request) -> str | None:
+    """Return the Idempotency-Key without its quotes, None without one. Raises Problem."""
     key = request.headers.get("idempotency-key")
     if key is None:
         return None

@@ -83,7 +83,7 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
         "in": parameter.location,
         "description": parameter.description,
         "schema": parameter.schema,
-        "required": parameter.location == "path",
+        "required": parameter.location == "path" or parameter.required,
     }
     if parameter.name == "include":  # one parameter with commas, not one for each value
         description |= {"style": "form", "explode": False}

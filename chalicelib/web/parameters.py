@@ -25,12 +25,14 @@ class Parameter(Struct, frozen=True):
     location     path, query or header
     description  for OpenAPI and /docs
     schema       JSON Schema of its value
+    required     True if a request must have it, as it must those of the path
     """
 
     name: str
     location: str
     description: str
     schema: dict[str, Any]
+    required: bool = False
 
 
 ORDER_ID = Parameter(
@@ -85,6 +87,13 @@ IDEMPOTENCY_KEY = Parameter(
     "header",
     "1 to 255 visible ASCII characters, with or without quotes: same key, same order",
     {"type": "string", "pattern": '^(?!""$)[!-~]{1,255}$'},
+)
+BULK_KEY = Parameter(
+    "Idempotency-Key",
+    "header",
+    "As for one order; it names each order together with its index",
+    IDEMPOTENCY_KEY.schema,
+    required=True,
 )
 PREFER = Parameter(
     "Prefer",

@@ -14,6 +14,7 @@ from chalicelib.web import bodies
 from chalicelib.web.http import Request, Response, json_response
 
 _SOON = {"Retry-After": "2"}
+_TYPE = "/problems/"  # begins the type of each problem
 
 
 def _challenge(*parts: str) -> dict[str, str]:
@@ -80,12 +81,21 @@ class Problem(Exception):
 
 def response(error: Exception, request: Request) -> Response:
     """Return the problem of an error. An unexpected one is logged with its traceback, not shown."""
+    body = body_of(error, request)
+    if body is None:
+        logs.exception("internal", route=request.route)
+        detail = "Unexpected error; see the logs of this request_id."
+        body = _body("internal", detail, request, {})
+    return _response(body)
+
+
+def body_of(error: Exception, request: Request) -> bodies.Problem | None:
+    """Return the body of an error's problem, None if the error is unexpected."""
     if isinstance(error, Problem):
-        return _response(error.name, str(error), request, {})
+        return _body(error.name, str(error), request, {})
     if isinstance(error, errors.OrderlineError) and (name := name_of(type(error))):
-        return _response(name, str(error), request, _members(error))
-    logs.exception("internal", route=request.route)
-    return _response("internal", "Unexpected error; see the logs of this request_id.", request, {})
+        return _body(name, str(error), request, _members(error))
+    return None
 
 
 def name_of(error: type[BaseException]) -> str | None:
@@ -99,18 +109,22 @@ def _members(error: Exception) -> dict[str, Any]:
     return {name: value for name, value in vars(error).items() if name in known}
 
 
-def _response(name: str, detail: str, request: Request, members: dict[str, Any]) -> Response:
+def _body(name: str, detail: str, request: Request, members: dict[str, Any]) -> bodies.Problem:
     row = TYPES[name]
-    if row.status >= 500:  # Lambda's metrics don't count an error that was answered
-        logs.event("http_failed", status=row.status, problem=name, reason=detail)
-    body = bodies.Problem(
-        type=f"/problems/{name}",
+    return bodies.Problem(
+        type=_TYPE + name,
         title=row.title,
         status=row.status,
         detail=detail,
         request_id=request.id,
         **members,
     )
-    headers = {header: text.format(**members) for header, text in row.headers.items()}
+
+
+def _response(body: bodies.Problem) -> Response:
+    name = body.type.removeprefix(_TYPE)
+    if body.status >= 500:  # Lambda's metrics don't count an error that was answered
+        logs.event("http_failed", status=body.status, problem=name, reason=body.detail)
+    headers = {key: text.format(scope=body.scope) for key, text in TYPES[name].headers.items()}
     headers["Content-Type"] = "application/problem+json"
-    return json_response(row.status, body, headers)
+    return json_response(body.status, body, headers)

@@ -13,7 +13,7 @@ _WHOLE = 2**53  # below it a double represents every whole number exactly
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def parse(body: bytes) -> Any:
+def parse(body: bytes, max_depth: int = MAX_DEPTH) -> Any:
     """Return the value of a JSON body. Raises Problem `invalid-json`."""
     if body.startswith(b"\xef\xbb\xbf"):
         _reject("it begins with a byte order mark; send plain UTF-8")
@@ -26,8 +26,8 @@ def parse(body: bytes) -> Any:
             "the body is empty; send an object such as"
             ' {"task": "cook_nuggets", "input": {"pieces": 6}}'
         )
-    if too_deep(text):
-        _reject(f"it is nested deeper than {MAX_DEPTH} levels")
+    if too_deep(text, max_depth):
+        _reject(f"it is nested deeper than {max_depth} levels")
     try:
         value = json.loads(
             text, object_pairs_hook=_object, parse_constant=_constant, parse_float=_number

@@ -118,6 +118,9 @@ def http(cloud: Cloud, recorder: Recorder) -> None:
             ("POST", f"/orders/{order}/retry"),
         ):
             cloud.http(method, path)
+        bulk = {"orders": [{"task": "cook_nuggets", "input": NUGGETS}]}
+        cloud.http("POST", "/orders/bulk", bulk, key)
+        cloud.http("POST", "/orders/cancel", {"ids": [order]})
 
 
 def transfer(cloud: Cloud, recorder: Recorder) -> None:

@@ -22,9 +22,13 @@ from dev.packaging.lanes import logical
 SOURCE = Path(chalicelib.__file__).parent
 Way = tuple[tuple[str, int], ...]  # (file, line), the calling line first
 _NOT_IN_LAMBDA = "GetQueueUrl"  # not called in Lambda: the template sets the queue's address
-# https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html
-# A copy needs s3:GetObject too, which every scenario with a copy has used before
-_ACTIONS = {"s3:HeadObject": "s3:GetObject", "s3:CopyObject": "s3:PutObject"}
+# Calls without an action of their own; a copy needs s3:GetObject too, which every scenario with a
+# copy has used before: https://docs.aws.amazon.com/service-authorization/latest/reference/
+_ACTIONS = {
+    "s3:HeadObject": "s3:GetObject",
+    "s3:CopyObject": "s3:PutObject",
+    "sqs:SendMessageBatch": "sqs:SendMessage",
+}
 _ACTION_OF_METHOD = {"GET": "s3:GetObject", "PUT": "s3:PutObject"}
 
 
