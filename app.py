@@ -21,6 +21,7 @@ from chalicelib.web import (
     file_views,  # noqa: F401  declares operations
     headers,
     http,
+    operator_views,  # noqa: F401  declares operations
     views,  # noqa: F401  declares operations
 )
 from chalicelib.web.operations import Operation, api, handle

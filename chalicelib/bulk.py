@@ -50,7 +50,7 @@ def place(
             replays = replays or placed.replayed
             return placed
 
-        return _each(requests, place_one, time_left_s)
+        return each(requests, place_one, time_left_s)
 
 
 def cancel(
@@ -67,10 +67,10 @@ def cancel(
             raise NotFound(NotFound.__doc__)
         return service.cancel(owner, order_id, stop_running)
 
-    return _each(references, cancel_one, time_left_s)
+    return each(references, cancel_one, time_left_s)
 
 
-def _each(
+def each(
     items: Sequence[_Item], act: Callable[[_Item], _Success], time_left_s: TimeLeft
 ) -> list[_Success | OrderlineError]:
     """Return for each item what `act` returned or raised.

@@ -40,6 +40,14 @@ def orders(owner: str, order_ids: Iterable[str]) -> dict[str, Order]:
     return {order.id: order for order in found if not order.expired(now)}
 
 
+def current(keys: Iterable[str]) -> dict[str, Order]:
+    """Return the orders that exist by their row keys, as they are now, also expired ones.
+
+    A row that this version can't read is logged and skipped. Raises Unavailable.
+    """
+    return {order.key: order for order in readable(items(keys, ConsistentRead=True))}
+
+
 def brief(keys: Iterable[str]) -> Iterator[Order]:
     """Yield the orders that exist, in any order, without their large attributes.
 

@@ -8,6 +8,7 @@ index is eventually consistent with the table: read the row before you act on an
 from __future__ import annotations
 
 import heapq
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from chalicelib.clock import Micros
 from chalicelib.dispatch import failure_shards
 from chalicelib.table import by_due
 
+_TEXT = re.compile(r"\d{16}#[a-z0-9-]{1,40}#[0-9A-Z]{26}", re.ASCII)
 PAGE = 100  # entries that one call reads
 
 
@@ -25,6 +27,19 @@ class Failure(NamedTuple):
     """When the order failed."""
     key: str
     """The row's key."""
+
+    @property
+    def text(self) -> str:
+        """The entry as a text, which sorts as the entry does."""
+        return f"{self.at:016d}#{self.key}"
+
+    @classmethod
+    def parse(cls, text: str) -> Failure:
+        """Return the entry of a text. Raises ValueError."""
+        at, _, key = text.partition("#")
+        if not _TEXT.fullmatch(text):
+            raise ValueError(f"not an entry: {text[:80]!r}")
+        return cls(int(at), key)
 
 
 def listed(

@@ -17,6 +17,9 @@ from chalicelib.web.http import Request
 MAX_ORDERS = 1000
 _MAX_DETAIL = 500  # characters: all details must fit into one response of Lambda, of 6 MB
 
+Running = Annotated[
+    Literal["stop", "refuse"], Meta(description="`refuse`: leave running orders alone")
+]
 _Unknown = Annotated[int, Meta(description="AWS failed or time was short: repeat the request")]
 
 
@@ -50,9 +53,7 @@ class OrdersToCancel(Struct, forbid_unknown_fields=True):
     """Orders to cancel."""
 
     ids: Annotated[list[str], Meta(min_length=1, max_length=MAX_ORDERS)]
-    running: Annotated[
-        Literal["stop", "refuse"], Meta(description="`refuse`: leave running orders alone")
-    ] = "stop"
+    running: Running = "stop"
 
 
 class CancelledItem(Struct):

@@ -20,7 +20,8 @@ from chalicelib import config
 from chalicelib.web.problems import Problem
 
 _MAC_BYTES = 16
-_SORT_KEY = re.compile(r"\d{16}#[0-9A-Z]{26}", re.ASCII)
+# Of an owner's list, or of the list of failures of all owners
+_SORT_KEY = re.compile(r"\d{16}#([a-z0-9-]{1,40}#)?[0-9A-Z]{26}", re.ASCII)
 
 
 def encode(sort_key: str, owner: str, filters: Collection[str]) -> str:

@@ -117,7 +117,7 @@ def check_query(request: Request, parameters: Iterable[Parameter]) -> None:
     known = [parameter.name for parameter in parameters if parameter.location == "query"]
     for name in request.query:
         if name not in known:
-            raise _invalid(f"unknown parameter {name[:40]!r}; known: {', '.join(known) or 'none'}")
+            raise invalid(f"unknown parameter {name[:40]!r}; known: {', '.join(known) or 'none'}")
 
 
 def include(request: Request) -> frozenset[str]:
@@ -125,7 +125,7 @@ def include(request: Request) -> frozenset[str]:
     texts = request.query.get("include", [])
     names = frozenset(name for text in texts for name in text.split(","))
     for name in names.difference(INCLUDABLE):
-        raise _invalid(
+        raise invalid(
             f"include={name[:40]!r}: must be {' or '.join(INCLUDABLE)}, or both with a comma"
         )
     return names
@@ -135,7 +135,7 @@ def stop_running(request: Request) -> bool:
     """Return whether a running order is to be stopped: `?running=stop`, the default, or refuse."""
     text = single(request, "running")
     if text not in (None, "stop", "refuse"):
-        raise _invalid(f"running={text[:40]!r}: must be stop or refuse")
+        raise invalid(f"running={text[:40]!r}: must be stop or refuse")
     return text != "refuse"
 
 
@@ -146,7 +146,7 @@ def limit(request: Request) -> int:
         return DEFAULT_LIMIT
     digits = text.lstrip("0")[:9]
     if not (text.isascii() and text.isdigit() and digits):
-        raise _invalid(f"limit={text[:40]!r}: must be a whole number from 1 to {MAX_LIMIT}")
+        raise invalid(f"limit={text[:40]!r}: must be a whole number from 1 to {MAX_LIMIT}")
     return min(int(digits), MAX_LIMIT)
 
 
@@ -155,7 +155,7 @@ def statuses(request: Request) -> frozenset[Status]:
     known = {status.value: status for status in Status}
     for text in request.query.get("status", []):
         if text not in known:
-            raise _invalid(f"status={text[:40]!r}: must be one of {', '.join(known)}")
+            raise invalid(f"status={text[:40]!r}: must be one of {', '.join(known)}")
     return frozenset(known[text] for text in request.query.get("status", []))
 
 
@@ -163,9 +163,10 @@ def single(request: Request, name: str) -> str | None:
     """Return the value of a parameter that may not be repeated, or None."""
     values = request.query.get(name, [])
     if len(values) > 1:
-        raise _invalid(f"{name} was sent {len(values)} times; send it once")
+        raise invalid(f"{name} was sent {len(values)} times; send it once")
     return values[0] if values else None
 
 
-def _invalid(detail: str) -> Problem:
+def invalid(detail: str) -> Problem:
+    """Return the problem of a parameter."""
     return Problem("invalid-parameter", f"{detail}.")

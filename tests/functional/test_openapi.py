@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ import jsonschema
 import pytest
 
 import app as orderline
-from chalicelib import building, service
+from chalicelib import auth, building, service
 from chalicelib.execution.context import Context
 from chalicelib.tasks import task
 from chalicelib.web import headers, openapi, problems
@@ -131,6 +132,7 @@ def test_an_operation_with_query_parameters_rejects_unknown_ones(cloud: Cloud) -
         if any(parameter.location == "query" for parameter in operation.parameters)
     ]
 
+    cloud.token = cloud.new_token("kit", scopes=auth.SCOPES)
     for operation in with_query:
         reply = cloud.http(operation.method, f"{operation.path}?mistake=1")
         assert (reply.status, reply.json["type"]) == (400, "/problems/invalid-parameter")
@@ -183,12 +185,13 @@ def test_the_schema_of_a_new_order_accepts_what_the_api_accepts(
 
 def test_every_answer_is_as_described(cloud: Cloud) -> None:
     document = _document(cloud)
+    cloud.token = cloud.new_token("kit", scopes=auth.SCOPES)
     order_id = cloud.place("cook_nuggets", {"pieces": 1})["id"]
 
     def check(route: str, path: str = "", body: Any = None, **fields: str) -> Reply:
         method, pattern = route.split()
         request_headers = {name.replace("_", "-"): value for name, value in fields.items()}
-        url = (path or pattern).replace("{order_id}", order_id)
+        url = (path or pattern).replace("{order_id}", order_id).replace("{owner}", "kit")
         reply = cloud.http(method, url, body, request_headers)
         _assert_described(document, route, reply)
         return reply
@@ -220,15 +223,44 @@ def test_every_answer_is_as_described(cloud: Cloud) -> None:
     check("GET /orders/{order_id}", "/orders/{order_id}?include=input,history")
     check("GET /orders/{order_id}", "", None, If_None_Match="*")
     check("GET /orders/{order_id}", "/orders/nothing")
+    _check_operator_s_answers(cloud, check)
     cloud.dynamodb.delete_table(TableName="orderline-dev-orders")
-    many = {"POST /orders/bulk": bulk, "POST /orders/cancel": {"ids": [order_id]}}
+    owned = [{"owner": "kit", "id": order_id}]
+    many = {
+        "POST /orders/bulk": bulk,
+        "POST /orders/cancel": {"ids": [order_id]},
+        "POST /operator/retry": {"orders": owned},
+        "POST /operator/cancel": {"orders": owned},
+    }
     unavailable = {
         check(route, "", many.get(route, NUGGETS), Idempotency_Key="down").status
-        for route in api
-        if "/orders" in route
+        for route, operation in api.items()
+        if "/orders" in route or operation.scope == auth.ADMIN
     }
     assert unavailable == {503}
     assert ("POST /orders", 401) in answers
+
+
+def _check_operator_s_answers(cloud: Cloud, check: Callable[..., Reply]) -> None:
+    @task(max_attempts=1)
+    def burn() -> None:
+        raise ValueError
+
+    ids = [cloud.place("burn")["id"] for _ in range(3)]
+    cloud.drain()
+    since = "2020-01-01T00:00:00Z"
+    many = {"task": "burn", "failed_since": since, "limit": 1}
+    some = {"orders": [{"owner": "kit", "id": each} for each in (ids[0], "none")]}
+    shown = f"/operator/orders/kit/{ids[0]}?include=input,history"
+    assert len(check("GET /operator/failures", f"/operator/failures?since={since}").json["items"])
+    assert check("GET /operator/durations").json["tasks"]
+    check("GET /operator/orders/{owner}/{order_id}", shown)
+    check("GET /operator/failures", "/operator/failures?since=never")
+    assert check("POST /operator/retry", "", {**many, "dry_run": True}).json["matching"] == 3
+    assert check("POST /operator/retry", "", many).json["next"]
+    assert check("POST /operator/retry", "", some).json["problems"]
+    assert check("POST /operator/retry", "", {**many, "task": "none"}).status == 422
+    assert check("POST /operator/cancel", "", some).json["items"]
 
 
 def test_a_running_order_is_as_described(cloud: Cloud) -> None:
@@ -287,7 +319,7 @@ def test_the_docs_page_shows_every_route_and_loads_nothing(cloud: Cloud) -> None
     reply = cloud.http("GET", "/docs", headers={"Authorization": ""})
 
     assert reply.headers["Content-Type"] == "text/html; charset=utf-8"
-    assert len(reply.body) < 64_000
+    assert len(reply.body) < 90_000
     for route in api:
         method, path = route.split()
         assert f"<b>{method}</b> {path}" in reply.body

@@ -25,6 +25,7 @@ GUARDED = sorted(
     for method in methods
     if method != "OPTIONS"
 )
+FOR_OWNERS = [(method, path) for method, path in GUARDED if not path.startswith("/operator/")]
 READING = [(method, path) for method, path in GUARDED if method == "GET"]
 UNKNOWN_ID = "0" * 26
 DAY_S = 86400
@@ -111,9 +112,11 @@ def test_every_route_refuses_every_kind_of_invalid_token(
 
 
 def test_a_token_without_the_scope_is_refused(cloud: Cloud) -> None:
-    tokens = {scope: cloud.new_token("kit", scopes=(scope,)) for scope in (auth.READ, auth.WRITE)}
+    tokens = {scope: cloud.new_token("kit", scopes=(scope,)) for scope in auth.SCOPES}
     for method, path in GUARDED:
         lacking = auth.WRITE if (method, path) in READING else auth.READ
+        if (method, path) in FOR_OWNERS:
+            assert _send(cloud, method, path, _token(tokens[auth.ADMIN])).status == 403
 
         reply = _send(cloud, method, path, _token(tokens[lacking]))
 
@@ -126,7 +129,7 @@ def test_a_token_without_the_scope_is_refused(cloud: Cloud) -> None:
 def test_another_owners_order_is_answered_like_an_unknown_one(cloud: Cloud) -> None:
     order_id = cloud.place("cook_nuggets", {"pieces": 1})["id"]
     stranger = _token(cloud.new_token("stranger"))
-    for method, path in (route for route in GUARDED if "{order_id}" in route[1]):
+    for method, path in (route for route in FOR_OWNERS if "{order_id}" in route[1]):
         foreign, unknown = (
             _send(cloud, method, path, stranger, id) for id in (order_id, UNKNOWN_ID)
         )
@@ -216,6 +219,16 @@ def test_a_created_token_works_and_its_secret_is_shown_once(cloud: Cloud) -> Non
     assert token[12:] not in str(
         cloud.dynamodb.scan(TableName=config.settings().tokens_table)["Items"]
     )
+
+
+def test_only_an_operator_s_token_has_the_scope_of_all_owners(cloud: Cloud) -> None:
+    create = ("token", "create", "ops", "--stack", config.settings().stack)
+    plain = _cli(*create).stdout.strip()
+    admin = _cli(*create, "--admin").stdout.strip()
+
+    assert cloud.http("GET", "/operator/failures", headers=_token(plain)).status == 403
+    assert cloud.http("GET", "/operator/failures", headers=_token(admin)).status == 200
+    assert cloud.http("GET", "/orders", headers=_token(admin)).status == 200
 
 
 @pytest.mark.parametrize(
