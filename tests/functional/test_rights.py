@@ -15,7 +15,7 @@ from unittest.mock import patch
 
 import pytest
 
-from chalicelib import config, tasks
+from chalicelib import auth, config, tasks
 from chalicelib.execution import registry
 from chalicelib.webhooks import endpoints, signing
 from chalicelib.webhooks.endpoints import Endpoint, Registry, SigningSecret
@@ -121,6 +121,29 @@ def http(cloud: Cloud, recorder: Recorder) -> None:
         bulk = {"orders": [{"task": "cook_nuggets", "input": NUGGETS}]}
         cloud.http("POST", "/orders/bulk", bulk, key)
         cloud.http("POST", "/orders/cancel", {"ids": [order]})
+
+
+def operate(cloud: Cloud, recorder: Recorder) -> None:
+    """Send a request to each of an operator's routes: there is an order that failed."""
+    order = cloud.place("fail")["id"]
+    for _ in range(4):  # it fails at the last attempt
+        cloud.drain()
+        cloud.clock.advance(3600)
+    cloud.place("fail")
+    cloud.clock.advance(600)  # it is overdue
+    token = cloud.new_token("ops", scopes=(auth.ADMIN,))
+    headers = {"Authorization": f"Bearer {token}"}
+    since = "2020-01-01T00:00:00Z"
+    with recorder.of(API):
+        for path in ("overview", "failures", "durations?owner=kit", f"orders/kit/{order}"):
+            cloud.http("GET", f"/operator/{path}", headers=headers)
+        for name, body in (
+            ("retry", {"task": "fail", "failed_since": since, "dry_run": True}),
+            ("retry", {"task": "fail", "failed_since": since}),
+            ("retry", {"orders": [{"owner": "kit", "id": order}]}),
+            ("cancel", {"orders": [{"owner": "kit", "id": order}]}),
+        ):
+            cloud.http("POST", f"/operator/{name}", body, headers)
 
 
 def transfer(cloud: Cloud, recorder: Recorder) -> None:
@@ -289,6 +312,7 @@ def deliver(cloud: Cloud, recorder: Recorder) -> None:
 
 SCENARIOS = (
     http,
+    operate,
     transfer,
     work,
     work_on_files,
@@ -544,9 +568,12 @@ def test_with_webhooks_who_places_orders_may_read_endpoints_but_no_access_tokens
     }
 
 
-def test_with_webhooks_the_other_functions_may_only_send_there_too() -> None:
+def test_with_webhooks_the_other_functions_may_only_send_and_count_there_too() -> None:
     packaged = template_with_webhooks()
-    for function, more in ((API, {("sqs:SendMessage", "WebhooksOrdersQueue")}), (DEAD, set())):
+    send_and_count = {
+        (f"sqs:{action}", "WebhooksOrdersQueue") for action in ("SendMessage", "GetQueueAttributes")
+    }
+    for function, more in ((API, send_and_count), (DEAD, set())):
         assert rights(packaged, function) - rights(template_with_lanes("dev"), function) == more
 
 
