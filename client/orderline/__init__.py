@@ -13,8 +13,8 @@ TransferFailed (a file was not uploaded or downloaded).
 A server of yours that receives webhooks calls `verify`, which raises InvalidSignature.
 """
 
-from orderline.calls import CallError, NotReachable, RequestRejected
-from orderline.client import NotDone, Order, Orderline
+from orderline.calls import CallError, NotDone, NotReachable, RequestRejected
+from orderline.client import Order, Orderline
 from orderline.transfer import TransferFailed
 from orderline.webhooks import InvalidSignature, verify
 

@@ -37,6 +37,16 @@ class RequestRejected(CallError):
         self.problem = problem
 
 
+class NotDone(CallError):
+    """The order did not end in time; it keeps running. `order` is its last known state."""
+
+    def __init__(self, order: dict[str, Any], timeout_s: float) -> None:
+        super().__init__(
+            f"order {order['id']} did not end within {timeout_s} s; it is still running"
+        )
+        self.order = order
+
+
 @dataclass(frozen=True)
 class HttpReply:
     """Response of the API; `value` is its body, decoded from JSON."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, overload
 
 from orderline import prerequisites, transfer
-from orderline.calls import CallError, Calls, RequestRejected
+from orderline.calls import Calls, NotDone, RequestRejected
 from orderline.files import FileReference, Prepared, Source, written
 from orderline.transfer import Progress
 
@@ -20,16 +20,6 @@ WAIT_S = 20  # longest wait to ask of the server in one request: Prefer: wait, R
 REFERENCE_AMONG = 100  # latest orders among which a short reference is looked up
 Order = dict[str, Any]
 Tasks: TypeAlias = "list[dict[str, Any]]"
-
-
-class NotDone(CallError):
-    """The order did not end in time; it keeps running. `order` is its last known state."""
-
-    def __init__(self, order: Order, timeout_s: float) -> None:
-        super().__init__(
-            f"order {order['id']} did not end within {timeout_s} s; it is still running"
-        )
-        self.order = order
 
 
 class Orderline:
@@ -106,7 +96,7 @@ class Orderline:
                 ).value
                 return order
             except RequestRejected as error:
-                pointer = _missing_file(error)
+                pointer = transfer.missing_file(error)
                 if pointer not in uploads:
                     raise
             transfer.store(self._calls, uploads.pop(pointer), progress, pointer)
@@ -282,12 +272,6 @@ class Orderline:
 def _present(**members: Any) -> dict[str, Any]:
     """Return the members that were given."""
     return {name: value for name, value in members.items() if value is not None}
-
-
-def _missing_file(error: RequestRejected) -> str:
-    """Return the pointer to a file that is not stored; empty for any other problem."""
-    missing = error.problem.get("type") == "/problems/file-missing"
-    return str(error.problem.get("pointer", "")) if missing else ""
 
 
 def _path(order_id: str, include: Sequence[str] = ()) -> str:

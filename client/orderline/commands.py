@@ -6,29 +6,21 @@ request (connect.py).
 
 from __future__ import annotations
 
-import json
 import sys
-import time
-from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 import click
 
 from orderline import (
-    NotReachable,
     Order,
     Orderline,
     connect,
     file_commands,
     inputs,
+    output,
     terminal,
     webhook_commands,
 )
-
-FAILED = 1
-WATCH_S = 2
-INTERRUPTED = 130  # the shells' exit code of a command that was ended by Ctrl-C
-_AS_JSON = click.option("--json", "as_json", is_flag=True, help="Output JSON, one value per line.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -73,7 +65,7 @@ def main(**_: str | None) -> None:
     " [default: random]",
 )
 @click.option("--wait", is_flag=True, help="Wait until the order is done, then show it.")
-@_AS_JSON
+@output.AS_JSON
 @connect.client
 def place(
     client: Orderline,
@@ -111,12 +103,12 @@ def place(
             key=key,
             progress=progress,
         )
-    _show_or_follow(client, order, wait, as_json)
+    output.show_or_follow(client, order, wait, as_json)
 
 
 @main.command()
 @click.argument("reference")
-@_AS_JSON
+@output.AS_JSON
 @connect.client
 def status(client: Orderline, reference: str, as_json: bool) -> None:
     """Show an order.
@@ -124,17 +116,17 @@ def status(client: Orderline, reference: str, as_json: bool) -> None:
     REFERENCE is the order's id, or its last characters as on the board.
     """
     order = client.get(client.find(reference))
-    _show(order, as_json)
-    sys.exit(_code(order))
+    output.show_order(order, as_json)
+    sys.exit(output.exit_code(order))
 
 
 @main.command()
 @click.argument("reference")
-@_AS_JSON
+@output.AS_JSON
 @connect.client
 def wait(client: Orderline, reference: str, as_json: bool) -> None:
     """Wait until an order is done, then show it. Ctrl-C stops the waiting, not the order."""
-    _follow(client, client.get(client.find(reference)), as_json)
+    output.follow(client, client.get(client.find(reference)), as_json)
 
 
 @main.command("list")
@@ -148,7 +140,7 @@ def wait(client: Orderline, reference: str, as_json: bool) -> None:
     help="Maximum number of orders.",
 )
 @click.option("--watch", is_flag=True, help="Refresh the list until Ctrl-C.")
-@_AS_JSON
+@output.AS_JSON
 @connect.client
 def list_orders(
     client: Orderline,
@@ -164,7 +156,7 @@ def list_orders(
         return list(client.list([status.upper() for status in statuses], task, limit))
 
     if as_json:
-        _print_lines(read(), read_again=read if watch else None)
+        output.print_lines(read(), read_again=read if watch else None)
         return
     from orderline import show
 
@@ -176,43 +168,43 @@ def list_orders(
 
 @main.command()
 @click.argument("reference")
-@_AS_JSON
+@output.AS_JSON
 @connect.client
 def cancel(client: Orderline, reference: str, as_json: bool) -> None:
     """Cancel an order that has not started."""
-    _show(client.cancel(client.find(reference)), as_json)
+    output.show_order(client.cancel(client.find(reference)), as_json)
 
 
 @main.command()
 @click.argument("reference")
 @click.option("--wait", is_flag=True, help="Wait until the order is done, then show it.")
-@_AS_JSON
+@output.AS_JSON
 @connect.client
 def stop(client: Orderline, reference: str, wait: bool, as_json: bool) -> None:
     """Cancel an order, or ask its running task to stop."""
     order = client.stop(client.find(reference))
-    _show_or_follow(client, order, wait, as_json)
+    output.show_or_follow(client, order, wait, as_json)
 
 
 @main.command()
 @click.argument("reference")
 @click.option("--wait", is_flag=True, help="Wait until the order is done, then show it.")
-@_AS_JSON
+@output.AS_JSON
 @connect.client
 def retry(client: Orderline, reference: str, wait: bool, as_json: bool) -> None:
     """Run a failed or cancelled order again."""
     order = client.retry(client.find(reference))
-    _show_or_follow(client, order, wait, as_json)
+    output.show_or_follow(client, order, wait, as_json)
 
 
 @main.command()
-@_AS_JSON
+@output.AS_JSON
 @connect.client
 def tasks(client: Orderline, as_json: bool) -> None:
     """List the available tasks."""
     available = client.tasks()
     if as_json:
-        _print_lines(available)
+        output.print_lines(available)
         return
     from orderline import show
 
@@ -229,68 +221,3 @@ def _input_schema(client: Orderline, task: str) -> inputs.Schema:
         each["name"]: each["input_schema"] for each in client.tasks()
     }
     return schemas.get(task, {})
-
-
-def _show_or_follow(client: Orderline, order: Order, wait: bool, as_json: bool) -> None:
-    if wait:
-        _follow(client, order, as_json)
-    else:
-        _show(order, as_json)
-
-
-def _follow(client: Orderline, order: Order, as_json: bool) -> None:
-    """Show the order's progress until it is final, then show the order and exit with its code."""
-    try:
-        order = client.wait(order["id"]) if as_json else _show_progress(client, order)
-    except KeyboardInterrupt:
-        click.echo(
-            f"The order continues. To follow it again: orderline wait {order['id']}", err=True
-        )
-        sys.exit(INTERRUPTED)
-    except NotReachable:
-        click.echo(
-            f"The order may continue. To follow it again: orderline wait {order['id']}",
-            err=True,
-        )
-        raise
-    _show(order, as_json)
-    sys.exit(_code(order))
-
-
-def _show_progress(client: Orderline, order: Order) -> Order:
-    from orderline import show
-
-    return show.progress(client.watch(order["id"]), order)
-
-
-def _show(order: Order, as_json: bool) -> None:
-    if as_json:
-        _print_lines([order])
-        return
-    from orderline import show
-
-    show.order(order)
-
-
-def _print_lines(values: list[Any], read_again: Callable[[], list[Any]] | None = None) -> None:
-    """Print each value as a line of JSON.
-
-    With `read_again`, also print a line for each value that changes, until Ctrl-C.
-    """
-    printed: list[Any] = []
-    try:
-        while True:
-            for value in reversed(values) if read_again else values:
-                if value not in printed:
-                    click.echo(json.dumps(value))
-            if read_again is None:
-                return
-            time.sleep(WATCH_S)
-            printed = values
-            values = read_again()
-    except KeyboardInterrupt:
-        return
-
-
-def _code(order: Order) -> int:
-    return FAILED if order["done"] and order["status"] != "SUCCESS" else 0

@@ -78,6 +78,12 @@ def fetch(
     _retried(attempt)
 
 
+def missing_file(error: RequestRejected) -> str:
+    """Return the pointer to a file that is not stored; empty for any other problem."""
+    missing = error.problem.get("type") == "/problems/file-missing"
+    return str(error.problem.get("pointer", "")) if missing else ""
+
+
 def _retried(attempt: Callable[[], None]) -> None:
     """Call a function until it succeeds, a few times; it gets a new URL each time."""
     for pause_s in PAUSES_S[: TRIES - 1]:
