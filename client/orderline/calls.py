@@ -72,7 +72,7 @@ class Calls:
             raise ValueError(f"url {url!r}: must begin with http:// or https://")
         self.url = url.rstrip("/")
         self._token = token
-        self._patience_s = patience_s
+        self.patience_s = patience_s
         self._open = urllib.request.build_opener(NoRedirect).open
         self._cache: dict[str, tuple[str, Any]] = {}  # path -> (ETag, value), the latest last
 
@@ -118,7 +118,7 @@ class Calls:
             retry: repeat the call after no response, 429 or 5xx, for up to `patience_s` seconds.
         """
         request = self._request(method, path, body, headers or {})
-        deadline = time.monotonic() + (self._patience_s if retry else 0)
+        deadline = time.monotonic() + (self.patience_s if retry else 0)
         pauses = iter(PAUSES_S)
         while True:
             reply, reason = self._try(request, RESPONSE_TIMEOUT_S + wait_s)

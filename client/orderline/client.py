@@ -11,12 +11,14 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, overload
 
-from orderline import prerequisites, transfer
+from orderline import many, prerequisites, transfer
 from orderline.calls import Calls, NotDone, RequestRejected
 from orderline.files import FileReference, Prepared, Source, written
+from orderline.operator import Operator
 from orderline.transfer import Progress
 
 WAIT_S = 20  # longest wait to ask of the server in one request: Prefer: wait, RFC 7240
+MAX_CANCELLED = 1000  # ids in one request; the API rejects more
 REFERENCE_AMONG = 100  # latest orders among which a short reference is looked up
 Order = dict[str, Any]
 Tasks: TypeAlias = "list[dict[str, Any]]"
@@ -26,11 +28,12 @@ class Orderline:
     """Client of the API at `url`, with an access token. Not thread-safe.
 
     `patience_s`: for how many seconds to repeat a call that gets no response. Every call but
-    `retry` is safe to repeat.
+    `retry` is safe to repeat. `operator`: what the operator may do, with orders of all owners.
     """
 
     def __init__(self, url: str, token: str, patience_s: float = 10) -> None:
         self._calls = Calls(url, token, patience_s)
+        self.operator = Operator(self._calls)
 
     def place(
         self,
@@ -195,6 +198,15 @@ class Orderline:
         order has ended otherwise.
         """
         return self._calls.call("POST", f"{_path(order_id)}/cancel").value  # type: ignore[no-any-return]
+
+    def cancel_many(self, order_ids: Iterable[str], stop_running: bool = True) -> many.Cancelled:
+        """Cancel these orders, and ask the tasks of running ones to stop; safe to repeat.
+
+        `stop_running`: False refuses orders that run. An order that can't be cancelled raises
+        nothing: the result has its problem.
+        """
+        path = "/orders/cancel"
+        return many.cancel(self._calls, path, "ids", list(order_ids), MAX_CANCELLED, stop_running)
 
     def retry(self, order_id: str) -> Order:
         """Run a failed or cancelled order again.

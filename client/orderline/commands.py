@@ -17,6 +17,7 @@ from orderline import (
     connect,
     file_commands,
     inputs,
+    operator_commands,
     output,
     terminal,
     webhook_commands,
@@ -167,12 +168,26 @@ def list_orders(
 
 
 @main.command()
-@click.argument("reference")
+@click.argument("references", metavar="REFERENCE...", nargs=-1, required=True)
 @output.AS_JSON
 @connect.client
-def cancel(client: Orderline, reference: str, as_json: bool) -> None:
-    """Cancel an order that has not started."""
-    output.show_order(client.cancel(client.find(reference)), as_json)
+def cancel(client: Orderline, references: tuple[str, ...], as_json: bool) -> None:
+    """Cancel orders that have not started."""
+    ids = [client.find(reference) for reference in references]
+    if len(ids) == 1:
+        output.show_order(client.cancel(ids[0]), as_json)
+        return
+    result = client.cancel_many(ids, stop_running=False)
+    if as_json:
+        output.print_lines(result["items"])
+    else:
+        click.echo(f"{output.orders(result['cancelled'])} cancelled.")
+    output.report_refused(
+        result["refused"] + result["unknown"],
+        [item for item in result["items"] if "problem" in item],
+    )
+    if result["refused"] or result["unknown"]:
+        sys.exit(connect.CALL_FAILED)
 
 
 @main.command()
@@ -183,17 +198,6 @@ def cancel(client: Orderline, reference: str, as_json: bool) -> None:
 def stop(client: Orderline, reference: str, wait: bool, as_json: bool) -> None:
     """Cancel an order, or ask its running task to stop."""
     order = client.stop(client.find(reference))
-    output.show_or_follow(client, order, wait, as_json)
-
-
-@main.command()
-@click.argument("reference")
-@click.option("--wait", is_flag=True, help="Wait until the order is done, then show it.")
-@output.AS_JSON
-@connect.client
-def retry(client: Orderline, reference: str, wait: bool, as_json: bool) -> None:
-    """Run a failed or cancelled order again."""
-    order = client.retry(client.find(reference))
     output.show_or_follow(client, order, wait, as_json)
 
 
@@ -213,6 +217,9 @@ def tasks(client: Orderline, as_json: bool) -> None:
 
 main.add_command(file_commands.get_file)
 main.add_command(webhook_commands.webhook)
+main.add_command(operator_commands.failures)
+main.add_command(operator_commands.overview)
+main.add_command(operator_commands.retry)
 
 
 def _input_schema(client: Orderline, task: str) -> inputs.Schema:

@@ -20,6 +20,8 @@ PATIENCE_S = 10
 _URL_HELP = "URL of the API. [default: ORDERLINE_URL, else the local API]"
 _TOKEN_HELP = "Access token. [default: ORDERLINE_TOKEN, else the local token]"
 _CREATE_TOKEN = "to create one, in a clone of Orderline: .venv/bin/python -m dev token create OWNER"
+_ADMIN = "orders:admin"
+_ADMIN_HINT = f"\n  Use a token with the scope {_ADMIN}; {_CREATE_TOKEN} --admin"
 _HINTS = {
     401: f"\n  Set --token or ORDERLINE_TOKEN; {_CREATE_TOKEN}",
     403: f"\n  Use a token with every scope; {_CREATE_TOKEN}",
@@ -92,6 +94,8 @@ def _report_call_errors() -> Iterator[None]:
 
 def _hint(error: CallError) -> str:
     if isinstance(error, RequestRejected):
+        if error.status == 403 and error.problem.get("scope") == _ADMIN:
+            return _ADMIN_HINT
         pointer = error.problem.get("pointer")
         return f" (at {pointer})" if pointer else _HINTS.get(error.status, "")
     if isinstance(error, NotReachable):

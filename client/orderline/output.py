@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import click
@@ -15,6 +15,7 @@ from orderline import NotReachable, Order, Orderline
 FAILED = 1
 INTERRUPTED = 130  # the shells' exit code of a command that was ended by Ctrl-C
 WATCH_S = 2
+MAX_REASONS = 20
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Output JSON, one value per line.")
 
 
@@ -84,3 +85,19 @@ def print_lines(values: list[Any], read_again: Callable[[], list[Any]] | None = 
 def exit_code(order: Order) -> int:
     """Return the exit code for an order: 1 if it failed or was cancelled."""
     return FAILED if order["done"] and order["status"] != "SUCCESS" else 0
+
+
+def report_refused(count: int, items: Iterable[Mapping[str, Any]]) -> None:
+    """Print to standard error how many orders were refused, if any were, and why the first were."""
+    if not count:
+        return
+    click.echo(f"{orders(count)} refused:", err=True)
+    for item in list(items)[:MAX_REASONS]:
+        detail = item["problem"].get("detail") or item["problem"].get("title", "")
+        owner = f"{item['owner']} " if "owner" in item else ""
+        click.echo(f"  {owner}{item['id']}: {detail}", err=True)
+
+
+def orders(count: int) -> str:
+    """Return a number of orders in words."""
+    return f"{count} order" if count == 1 else f"{count} orders"

@@ -158,7 +158,7 @@ def _table(orders: Iterable[Order]) -> Table:
             Text(plain(order["task"])),
             _status(order),
             f"{order['attempts']} of {order['max_attempts']}",
-            _age(order["created_at"]),
+            age_text(order["created_at"]),
             _note(order),
         )
     return rows
@@ -191,9 +191,14 @@ def _note(order: Order) -> Text:
     return Text(plain(f"  {error['code']}"), style="red") if error else Text()
 
 
-def _age(created_at: str) -> str:
-    moment = datetime.strptime(created_at, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=timezone.utc)
-    seconds = max(0, int((datetime.now(timezone.utc) - moment).total_seconds()))
+def age_text(time: str) -> str:
+    """Return how long ago a time of the API was."""
+    moment = datetime.strptime(time, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=timezone.utc)
+    return duration_text(max(0, int((datetime.now(timezone.utc) - moment).total_seconds())))
+
+
+def duration_text(seconds: int) -> str:
+    """Return a duration in a unit that fits."""
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * size:
             return f"{seconds // size} {unit}"
