@@ -88,7 +88,7 @@ class Operator:
         dry_run: bool = False,
         progress: Count | None = None,
     ) -> Retried:
-        """Run all orders of a task again that failed in a period, whoever owns them.
+        """Run all orders of a task again that failed in a period, those of every owner.
 
         Only orders that failed before `failed_before` are retried. So a repetition with the same
         `failed_before` retries none twice, not even one that has failed again since. `retried` of
@@ -103,7 +103,8 @@ class Operator:
             dry_run: retry nothing; `matching` of the result is how many orders it would be.
             progress: called after each request.
         """
-        body: dict[str, Any] = {"task": task, "failed_since": time_text(failed_since)}
+        since = time_text(failed_since)
+        body: dict[str, Any] = {"task": task, "failed_since": since, "limit": MAX_ORDERS}
         body |= {} if over_s is None else {"over_s": over_s}
         body |= {} if failed_before is None else {"failed_before": time_text(failed_before)}
         if dry_run or failed_before is None:
@@ -129,7 +130,7 @@ class Operator:
         over_s: int | None = None,
         progress: Count | None = None,
     ) -> Retried:
-        """Run these failed orders again, whoever owns them.
+        """Run these failed orders again.
 
         An order that has failed again since is left alone; one that was retried already counts as
         refused.
@@ -155,7 +156,7 @@ class Operator:
     def cancel_orders(
         self, orders: Iterable[Mapping[str, Any]], stop_running: bool = True
     ) -> Cancelled:
-        """Cancel these orders, whoever owns them; ask the tasks of running ones to stop.
+        """Cancel these orders, and ask the tasks of running ones to stop.
 
         Args:
             orders: each has an `owner` and an `id`.

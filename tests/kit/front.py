@@ -19,8 +19,9 @@ HOST = "127.0.0.1"
 
 
 class Front(ThreadingHTTPServer):
-    """An HTTP server like `chalice local`, which loses the next `lose` answers.
+    """An HTTP server like `chalice local`, which can lose answers.
 
+    It delivers the next `deliver` answers, and loses the `lose` answers after them.
     `requests` has (method, path, status of the answer) of each request.
     """
 
@@ -29,6 +30,7 @@ class Front(ThreadingHTTPServer):
     def __init__(self, cloud: Cloud) -> None:
         super().__init__((HOST, 0), _Handler)
         self.cloud = cloud
+        self.deliver = 0
         self.lose = 0
         self.requests: list[tuple[str, str, int]] = []
         self.one_at_a_time = threading.Lock()  # Chalice's test client has the request in the app
@@ -45,7 +47,9 @@ class _Handler(BaseHTTPRequestHandler):
                 self.command, self.path, dict(self.headers), body
             )
         self.server.requests.append((self.command, self.path, answer.status_code))
-        if self.server.lose:
+        if self.server.deliver:
+            self.server.deliver -= 1
+        elif self.server.lose:
             self.server.lose -= 1
             return
         self.send_response(answer.status_code)
