@@ -78,13 +78,13 @@ def _overview(current: Overview) -> RenderableType:
     counts = ("failed 1 h", "failed 24 h", "overdue")
     tasks = _table(counts, "task", "lane", *counts)
     for task in sorted(current["tasks"], key=_trouble_first):
-        more = "+" if task["more"] else ""
+        most = task["failed_24h"] if task["more"] else None  # where counting stopped
         tasks.add_row(
             Text(plain(task["name"])),
             plain(task["lane"]),
-            _warning(task["failed_1h"], ""),
-            _warning(task["failed_24h"], more),
-            _warning(task["overdue"], ""),
+            _warning(task["failed_1h"], most),
+            _warning(task["failed_24h"], most),
+            _warning(task["overdue"], None),
         )
     return Group(_headline(current), Text(), lanes, Text(), tasks)
 
@@ -106,8 +106,9 @@ def _trouble_first(task: TaskCounts) -> tuple[Any, ...]:
     return -task["failed_1h"], -task["failed_24h"], -task["overdue"], task["name"]
 
 
-def _warning(count: int, more: str) -> Text:
-    return Text(f"{count}{more}", style="red" if count else "")
+def _warning(count: int, most: int | None) -> Text:
+    """Return a count, in red unless it is zero, and with a `+` if counting stopped there."""
+    return Text(f"{count}+" if count == most else str(count), style="red" if count else "")
 
 
 def _number(number: int | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -55,10 +56,10 @@ def _store(control: StackControl, orders: list[Order]) -> None:
         control.dynamodb.batch_write_item(RequestItems={f"{NAME}-orders": puts})
 
 
-def _orderline(stack: Stack, token: str, *words: str) -> subprocess.CompletedProcess[str]:
+def _python(stack: Stack, token: str, *words: str) -> subprocess.CompletedProcess[str]:
     variables = {"ORDERLINE_URL": stack.url, "ORDERLINE_TOKEN": token}
     return subprocess.run(
-        [sys.executable, "-m", "orderline", *words, "--json"],
+        [sys.executable, *words],
         cwd=stack.project,
         env=environment(PYTHONPATH=str(ROOT / "client"), **variables),
         capture_output=True,
@@ -67,16 +68,24 @@ def _orderline(stack: Stack, token: str, *words: str) -> subprocess.CompletedPro
     )
 
 
+def _orderline(stack: Stack, token: str, *words: str) -> subprocess.CompletedProcess[str]:
+    return _python(stack, token, "-m", "orderline", *words, "--json")
+
+
 def _result(stack: Stack, token: str, *words: str) -> Any:
     done = _orderline(stack, token, *words)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
+def _admin(stack: Stack) -> str:
+    return stack.dev("token", "create", "ops", "--admin").split()[0]
+
+
 def test_of_five_thousand_failed_orders_those_of_one_task_are_retried_once(own: Stack) -> None:
     control = StackControl(own)
     _store(control, [_failed(n, clock.now()) for n in range(COUNT)])
-    admin = own.dev("token", "create", "ops", "--admin").split()[0]
+    admin = _admin(own)
     anna = own.dev("token", "create", "anna").split()[0]
     words = ("retry", "--task", "cook_nuggets", "--failed-since", "2h")
 
@@ -101,3 +110,21 @@ def test_of_five_thousand_failed_orders_those_of_one_task_are_retried_once(own: 
     assert Counter(json.loads(line)["task"] for line in failed.stdout.splitlines()) == {
         "process_email": COUNT // 2
     }
+
+
+def test_the_operators_lines_of_the_clients_readme_run(own: Stack) -> None:
+    readme = (ROOT / "client" / "README.md").read_text()
+    python = re.findall(r"^```python operator\n(.*?)^```$", readme, re.DOTALL | re.MULTILINE)[0]
+    commands = re.findall(r"^orderline ((?:failures|retry --task) .*)$", readme, re.MULTILINE)
+    admin = _admin(own)
+    _store(StackControl(own), [_failed(n, clock.now()) for n in range(COUNT, COUNT + 40)])
+
+    printed = _python(own, admin, "-c", python)
+    typed = [_orderline(own, admin, *command.split()) for command in commands]
+
+    assert printed.returncode == 0, printed.stderr
+    *failures, dry, done = printed.stdout.splitlines()
+    assert [line.split()[2:4] for line in failures] == [["OSError:", "no"]] * 5
+    assert done == f"{dry} 0"
+    assert len(commands) == 3
+    assert [each.returncode for each in typed] == [0, 0, 0], typed
