@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -14,7 +18,8 @@ from orderline.operator import Operator
 from chalicelib.clock import SECOND
 from chalicelib.orders import Status
 from testkit import Cloud, Wire
-from tests.functional.test_commands import Terminal, at_a_screen
+from testkit.wire import Call
+from tests.functional.test_commands import ROOT, Terminal, at_a_screen
 from tests.kit.failures import OWNERS, Kitchen
 from tests.kit.front import Front, serving
 
@@ -297,6 +302,33 @@ def test_after_a_lost_answer_the_command_prints_how_to_retry_the_rest(
     assert kitchen.rounds() == {"boil": {1}, "fry": {0}}
 
 
+def test_ctrl_c_prints_how_to_retry_the_rest(
+    terminal: Terminal, kitchen: Kitchen, wire: Wire
+) -> None:
+    pytest.importorskip("rich")  # requirements.txt alone lacks it
+    words = ("retry", "--task", "boil", "--failed-since", hour_ago(kitchen.cloud))
+    retrying = subprocess.Popen(
+        [sys.executable, "-m", "orderline", *words],
+        cwd=ROOT,
+        text=True,
+        env={**os.environ, **terminal.environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+    def interrupt(call: Call) -> None:
+        if call.operation == "UpdateItem":
+            retrying.send_signal(signal.SIGINT)
+            retrying.wait(20)
+
+    wire.gate = interrupt
+    _, stderr = retrying.communicate(timeout=20)
+
+    assert retrying.returncode == 130
+    assert "retry the rest: orderline retry --task boil" in stderr
+    assert "Traceback" not in stderr
+
+
 def test_failures_and_the_overview_are_lines_of_json(terminal: Terminal, kitchen: Kitchen) -> None:
     failed = lines(terminal, "failures", "--task", "boil", "--owner", "ben", "--limit", "5")
     (overview,) = lines(terminal, "overview")
@@ -323,12 +355,17 @@ def test_failures_and_the_overview_are_readable_without_a_terminal(
 
 
 @pytest.mark.local
-def test_a_terminal_shows_the_overview_until_ctrl_c(terminal: Terminal, kitchen: Kitchen) -> None:
+def test_a_terminal_shows_the_overview_until_ctrl_c_and_a_retry(
+    terminal: Terminal, kitchen: Kitchen
+) -> None:
     with at_a_screen(terminal, "overview", "--watch") as watching:
         watching.reads("dead letters")
         watching.reads("boil")
         watching.interrupt()
-    assert watching.exit_code == 0
+    words = ("retry", "--task", "boil", "--failed-since", hour_ago(kitchen.cloud))
+    with at_a_screen(terminal, *words) as retrying:
+        retrying.reads(f"{ALL} orders retried.")
+    assert (watching.exit_code, retrying.exit_code) == (0, 0)
 
 
 def test_an_owners_token_is_told_what_the_operator_needs(
