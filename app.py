@@ -21,6 +21,7 @@ from chalicelib.web import (
     file_views,  # noqa: F401  declares operations
     headers,
     http,
+    operator_page,  # noqa: F401  declares operations
     operator_views,  # noqa: F401  declares operations
     views,  # noqa: F401  declares operations
 )

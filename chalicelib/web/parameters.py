@@ -53,7 +53,7 @@ NAME = Parameter(
     "Save the file under this name; without one a browser shows a picture",
     {"type": "string"},
 )
-FILE = Parameter("file", "path", "A file of the board", {"type": "string", "minLength": 1})
+FILE = Parameter("file", "path", "A file of the page", {"type": "string", "minLength": 1})
 INCLUDE = Parameter(
     "include",
     "query",

@@ -12,7 +12,7 @@ from chalicelib.auth import READ, WRITE
 from chalicelib.errors import NotFound
 from chalicelib.orders import Order
 from chalicelib.table import by_time, transitions
-from chalicelib.web import board, bodies, cursor, etag, parameters, wait
+from chalicelib.web import board, bodies, cursor, etag, parameters, static_files, wait
 from chalicelib.web.http import Request, Response, json_response
 from chalicelib.web.new_order import parse_new_order
 from chalicelib.web.operations import Answer, api
@@ -195,7 +195,7 @@ def show_board(request: Request, owner: str) -> Response:
     scope=None,
     parameters=(parameters.FILE, IF_NONE_MATCH),
     answers={
-        200: Answer("The file", headers=("ETag",), text_types=tuple(board.TYPES.values())),
+        200: Answer("The file", headers=("ETag",), text_types=tuple(static_files.TYPES.values())),
         304: _NOT_MODIFIED,
     },
     problems=("not-found",),

@@ -17,7 +17,8 @@ from chalicelib import auth, clock, config
 from dev.__main__ import main
 from testkit import Cloud, Reply
 
-PUBLIC = {"/health", "/openapi.json", "/docs", "/board", "/board/{file}"}
+PAGES = {"/board", "/board/{file}", "/operator", "/operator/{file}"}
+PUBLIC = {"/health", "/openapi.json", "/docs", *PAGES}
 GUARDED = sorted(
     (method, path)
     for path, methods in orderline.app.routes.items()

@@ -34,15 +34,15 @@ export async function read(path) {
   return value;
 }
 
-export async function send(path) {
-  return (await call("POST", path, {})).json();
+export async function send(path, body) {
+  return (await call("POST", path, body ? { "Content-Type": "application/json" } : {}, body && JSON.stringify(body))).json();
 }
 
-async function call(method, path, ownHeaders) {
+async function call(method, path, ownHeaders, body) {
   const headers = { ...ownHeaders };
   if (/^[!-~]+$/.test(token)) headers.Authorization = `Bearer ${token}`; // fetch throws for other characters
   const response = await fetch(new URL(path, new URL(".", location.href)), {
-    method, headers: { Accept: "application/json", ...headers }, cache: "no-store", credentials: "omit", redirect: "error",
+    method, body, headers: { Accept: "application/json", ...headers }, cache: "no-store", credentials: "omit", redirect: "error",
     signal: AbortSignal.timeout(TIMEOUT_MS),
   });
   adjustClock(response.headers.get("Date"));
