@@ -1,8 +1,8 @@
-"""Check the board's JavaScript with TypeScript: `python -m dev.check_board`.
+"""Check the JavaScript of the board and the operator's page: `python -m dev.check_board`.
 
-The board's files are served as they are, within a limit of bytes, so their types are in
-dev/typescript/types.d.ts. This program adds them to copies of the files, as JSDoc comments, and
-runs TypeScript's compiler on the copies.
+The files are served as they are, within a limit of bytes, so their types are in dev/typescript/.
+This program adds them to copies of the files, as JSDoc comments, and runs TypeScript's compiler on
+the copies.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 STATIC = Path("chalicelib/web/static")
+OPERATOR_STATIC = Path("chalicelib/web/operator_static")
+SERVED = {"board": STATIC, "operator": OPERATOR_STATIC}  # by their folders in URLs
 CONFIGURATION = Path("dev/typescript")
 BUILD = ROOT / "build" / "typescript"
 BIN = Path(sys.executable).parent  # has node and npm, from requirements/openapi.txt
@@ -35,11 +37,11 @@ def main() -> int:
         output = check(_copies())
     except NotInstalledError as error:
         if not os.environ.get("CI"):
-            return _say(f"warning: the board's JavaScript was not checked: {error}", 0)
-        return _say(f"error: the board's JavaScript was not checked: {error}", 1)
+            return _say(f"warning: the pages' JavaScript was not checked: {error}", 0)
+        return _say(f"error: the pages' JavaScript was not checked: {error}", 1)
     except CheckError as error:
         return _say(f"error: {error}", 1)
-    return _say(output or "The board's JavaScript has no type errors", int(bool(output)))
+    return _say(output or "The pages' JavaScript has no type errors", int(bool(output)))
 
 
 def check(folder: Path) -> str:
@@ -48,10 +50,15 @@ def check(folder: Path) -> str:
     tsc = folder / "node_modules" / "typescript" / "bin" / "tsc"
     done = _run(folder, BIN / "node", tsc, "--pretty", "false")
     # Without the column, which the added comment shifts
-    output = re.sub(r"^(\w+\.js)\((\d+),\d+\)", rf"{STATIC}/\1:\2", done.stdout, flags=re.MULTILINE)
+    output = re.sub(
+        r"^(board|operator)/(\w+\.js)\((\d+),\d+\)",
+        lambda found: f"{SERVED[found[1]]}/{found[2]}:{found[3]}",
+        done.stdout,
+        flags=re.MULTILINE,
+    )
     if done.returncode and not output:
         raise CheckError(f"TypeScript failed: {done.stderr.strip()}")
-    return output.replace("types.d.ts(", f"{CONFIGURATION}/types.d.ts(").strip()
+    return re.sub(r"^(\w+\.d\.ts)\(", rf"{CONFIGURATION}/\1(", output, flags=re.MULTILINE).strip()
 
 
 def annotated(name: str, code: str, types: str) -> str:
@@ -68,8 +75,8 @@ def annotated(name: str, code: str, types: str) -> str:
         code, count = re.subn(declaration, comment, code, flags=re.MULTILINE)
         if count != 1:
             raise CheckError(
-                f"{CONFIGURATION}/types.d.ts has {interface}.{member}, but {STATIC}/{name}"
-                f" declares {member} {count} times"
+                f"{CONFIGURATION} has {interface}.{member}, but {name} declares {member}"
+                f" {count} times"
             )
     return code
 
@@ -77,12 +84,15 @@ def annotated(name: str, code: str, types: str) -> str:
 def _copies() -> Path:
     """Copy the configuration and the annotated files to the build folder; return the folder."""
     BUILD.mkdir(parents=True, exist_ok=True)
-    for path in BUILD.glob("*.js"):
+    for path in [*BUILD.glob("*.js"), *BUILD.glob("*.d.ts")]:
         path.unlink()
     shutil.copytree(ROOT / CONFIGURATION, BUILD, dirs_exist_ok=True)
-    types = (BUILD / "types.d.ts").read_text()
-    for path in (ROOT / STATIC).glob("*.js"):
-        (BUILD / path.name).write_text(annotated(path.name, path.read_text(), types))
+    types = "\n".join(path.read_text() for path in BUILD.glob("*.d.ts"))
+    for name, folder in SERVED.items():
+        shutil.rmtree(BUILD / name, ignore_errors=True)
+        (BUILD / name).mkdir()
+        for path in (ROOT / folder).glob("*.js"):
+            (BUILD / name / path.name).write_text(annotated(path.name, path.read_text(), types))
     return BUILD
 
 

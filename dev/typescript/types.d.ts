@@ -1,5 +1,5 @@
-// The types of the board's JavaScript, which dev/check_board.py adds to its functions and variables. A test compares
-// the API's objects with openapi.json, and the elements with board.html.
+// The types of the board's JavaScript, which dev/check_board.py adds to its functions and variables; operator.d.ts has
+// those of the operator's page. A test compares the API's objects with openapi.json, and the elements with the HTML.
 
 type Status = "PENDING" | "RUNNING" | "SUCCESS" | "FAILED" | "CANCELLED";
 type Column = "preparing" | "ready" | "problem";
@@ -109,8 +109,11 @@ interface Elements {
   announcer: HTMLElement;
 }
 
+/** A module is checked once, so an id on both pages has one type. */
+type AllElements = Elements & OperatorElements;
+
 interface Document {
-  getElementById<Id extends keyof Elements>(id: Id): Elements[Id];
+  getElementById<Id extends keyof AllElements>(id: Id): AllElements[Id];
 }
 
 interface ParentNode {
@@ -133,10 +136,24 @@ interface ApiJs {
   read<Path extends string>(
     path: Path,
   ): Promise<
-    Path extends `orders/${string}` ? Order : Path extends `files/${string}` ? FileDownload : Page
+    Path extends `orders/${string}`
+      ? Order
+      : Path extends `files/${string}`
+        ? FileDownload
+        : Path extends `operator/${infer Rest}`
+          ? OperatorBody<Rest>
+          : Page
   >;
-  send(path: string): Promise<Order>;
-  call(method: string, path: string, ownHeaders: Record<string, string>): Promise<Response>;
+  send<Path extends string>(
+    path: Path,
+    body?: object,
+  ): Promise<Path extends "operator/retry" ? RetryResult : Order>;
+  call(
+    method: string,
+    path: string,
+    ownHeaders: Record<string, string>,
+    body?: string,
+  ): Promise<Response>;
   adjustClock(text: string | null): void;
 }
 
@@ -204,7 +221,7 @@ interface ScreenJs {
 }
 
 interface TextJs {
-  byId<Id extends keyof Elements>(id: Id): Elements[Id];
+  byId<Id extends keyof AllElements>(id: Id): AllElements[Id];
   element<Name extends keyof HTMLElementTagNameMap>(
     name: Name,
     className: string,

@@ -29,10 +29,15 @@ def test_the_page_needs_no_token_and_all_its_files_are_served(cloud: Cloud) -> N
         assert reply.headers["X-Content-Type-Options"] == "nosniff"
 
 
-def test_the_content_security_policy_is_strict_and_the_page_needs_no_more(cloud: Cloud) -> None:
-    policy = cloud.http("GET", "/board").headers["Content-Security-Policy"]
+@pytest.mark.parametrize(
+    ("path", "folder"), [("/board", FOLDER), ("/operator", FOLDER.parent / "operator_static")]
+)
+def test_the_content_security_policy_is_strict_and_the_page_needs_no_more(
+    cloud: Cloud, path: str, folder: Path
+) -> None:
+    policy = cloud.http("GET", path).headers["Content-Security-Policy"]
     rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
-    sources = "\n".join((FOLDER / name).read_text() for name in FILES)
+    sources = "\n".join(file.read_text() for file in folder.iterdir())
 
     assert (
         rules["default-src"]

@@ -1,22 +1,22 @@
-"""The types that `make check` checks the board's JavaScript with fit the API and the page."""
+"""The types that `make check` checks the pages' JavaScript with fit the API and the pages."""
 
 from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dev.check_board import CONFIGURATION, ROOT, STATIC, CheckError, annotated
+from dev.check_board import CONFIGURATION, OPERATOR_STATIC, ROOT, STATIC, CheckError, annotated
 from testkit import Cloud
 
-TYPES = (ROOT / CONFIGURATION / "types.d.ts").read_text()
+TYPES = "\n".join(path.read_text() for path in sorted((ROOT / CONFIGURATION).glob("*.d.ts")))
 ELEMENTS = {
     "input": "HTMLInputElement",
     "button": "HTMLButtonElement",
     "progress": "HTMLProgressElement",
-    "ul": "TicketList",
 }
 
 
@@ -81,11 +81,22 @@ def test_pages_and_problems_have_members_that_the_api_describes(schemas: Schemas
     assert {name.rstrip("?") for name in interface("Problem")} <= problem
 
 
-def test_the_elements_are_those_of_the_page() -> None:
-    page = (ROOT / STATIC / "board.html").read_text()
-    tags = re.findall(r'<(\w+)[^>]* id="([^"]+)"', page)
+@pytest.mark.parametrize(
+    ("name", "path", "own"),
+    [
+        ("Elements", STATIC / "board.html", {"ul": "TicketList"}),
+        (
+            "OperatorElements",
+            OPERATOR_STATIC / "operator.html",
+            {"dialog": "HTMLDialogElement", "select": "HTMLSelectElement"},
+        ),
+    ],
+)
+def test_the_elements_are_those_of_the_page(name: str, path: Path, own: dict[str, str]) -> None:
+    tags = re.findall(r'<(\w+)[^>]* id="([^"]+)"', (ROOT / path).read_text())
+    types = {**ELEMENTS, **own}
 
-    assert interface("Elements") == {id: ELEMENTS.get(tag, "HTMLElement") for tag, id in tags}
+    assert interface(name) == {id: types.get(tag, "HTMLElement") for tag, id in tags}
 
 
 def test_each_declaration_gets_its_type() -> None:

@@ -19,10 +19,9 @@ export function open(order) {
 async function load(order, include) {
   write(byId("details-error"), "");
   try {
-    const path = `operator/orders/${encodeURIComponent(order.owner)}/${encodeURIComponent(order.id)}`;
-    const whole = await read(`${path}?include=${include}`);
+    const whole = await read(`operator/orders/${encodeURIComponent(order.owner)}/${encodeURIComponent(order.id)}?include=${include}`);
     if (displayed !== order) return;
-    facts({ ...order, ...whole });
+    facts({ ...order, ...whole }, whole.history);
     if (whole.input === undefined) return;
     write(byId("details-input"), JSON.stringify(whole.input, null, 2));
     byId("details-input").hidden = false;
@@ -33,12 +32,12 @@ async function load(order, include) {
   }
 }
 
-function facts(order) {
+function facts(order, history = []) {
   const rows = [["Order", order.id], ["Owner", order.owner], ["Task", order.task], ["Lane", order.lane], ["Status", order.status], ["Placed", moment(order.created_at)]];
   if (order.status === "FAILED") rows.push(["Failed", moment(order.failed_at)]);
   if (order.error) rows.push(["Error", `${order.error.code}: ${order.error.message}`]);
   rows.push(["Attempts", `${order.attempts} of at most ${order.max_attempts}`]);
-  for (const [index, { started_at: start, code }] of (order.history ?? []).entries()) rows.push([`Attempt ${index + 1}`, `${moment(start)}, ${code ?? "no error"}`]);
+  for (const [index, { started_at: start, code }] of history.entries()) rows.push([`Attempt ${index + 1}`, `${moment(start)}, ${code ?? "no error"}`]);
   byId("facts").replaceChildren(...rows.flatMap(([name, value]) => [element("dt", "", name), element("dd", "", value)]));
 }
 

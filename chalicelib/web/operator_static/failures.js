@@ -11,21 +11,23 @@ const PAGE = 50;
 const MAX_READS = 10; // for one page: with a filter by owner or code many may be empty
 const UNITS_MS = { m: 60_000, h: 3_600_000, d: 86_400_000 };
 const DEFAULT_SINCE = "24h";
-let filters = { task: "", owner: "", code: "", since: "" };
+const filters = { task: "", owner: "", code: "", since: "" };
 let starts = [""]; // where the pages up to this one start
 let next = "";
 let reads = 0; // only the latest updates the page
 let readAt = 0;
 let shown = new Map(); // key -> order
-let refused = (error) => false;
-let retried = (number) => {};
+let refused = () => false;
+let retried = () => {};
 
 export const onRefused = (handle) => { refused = handle; };
 export const onRetried = (handle) => { retried = handle; };
 
 export function useFilters(parameters) {
-  filters = Object.fromEntries(FILTERS.map((name) => [name, parameters.get(name) ?? ""]));
-  for (const name of FILTERS) byId(name).value = filters[name];
+  for (const name of FILTERS) {
+    filters[name] = parameters.get(name) ?? "";
+    byId(name).value = filters[name];
+  }
   write(byId("retry-all"), `Retry all of ${filters.task || "a task"} since ${filters.since || DEFAULT_SINCE}`);
 }
 
@@ -69,14 +71,14 @@ function clear() {
 async function load() {
   const current = ++reads;
   let path = starts[starts.length - 1];
-  const orders = [];
+  const found = [];
   write(byId("shown"), "Reading");
   write(byId("failures-error"), "");
   try {
-    for (let n = 0; path && orders.length < PAGE && n < MAX_READS; n += 1) {
+    for (let n = 0; path && found.length < PAGE && n < MAX_READS; n += 1) {
       const page = await read(path);
       if (current !== reads) return;
-      orders.push(...page.items);
+      found.push(...page.items);
       path = page.next ? `operator/failures${new URL(page.next, location.href).search}` : "";
     }
   } catch (error) {
@@ -87,7 +89,7 @@ async function load() {
   }
   next = path;
   readAt = now();
-  draw(orders);
+  draw(found);
 }
 
 const key = (order) => `${order.owner}/${order.id}`;
@@ -121,9 +123,11 @@ function item(order) {
   open.addEventListener("click", () => details.open(order));
   const error = order.error ? [element("b", "", order.error.code), ` ${order.error.message.slice(0, 200)}`] : [];
   const cells = [[box], [open], [order.task], [order.owner], error, [`${order.attempts} of ${order.max_attempts}`], [moment(order.failed_at)]];
-  const row = element("tr", "", ...cells.map((content, index) => element("td", index === 4 ? "wide" : "", ...content)));
-  row.children[5].dataset.name = "attempts";
-  return row;
+  return element("tr", "", ...cells.map((content, index) => {
+    const cell = element("td", index === 4 ? "wide" : "", ...content);
+    if (index === 5) cell.dataset.name = "attempts";
+    return cell;
+  }));
 }
 
 const boxes = () => [...byId("failures").querySelectorAll("input")];

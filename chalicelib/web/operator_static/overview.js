@@ -12,10 +12,10 @@ let allTasks = false;
 // Show an overview. Return the names of its tasks.
 export function show(read) {
   overview = read;
-  tiles();
-  byId("lanes").replaceChildren(...overview.lanes.map((lane) => row(lane.name, number(count(lane.waiting), ""), number(count(lane.running), ""), number(count(lane.delayed), ""))));
-  tasks();
-  return overview.tasks.map((task) => task.name);
+  tiles(read);
+  byId("lanes").replaceChildren(...read.lanes.map((lane) => row(lane.name, number(count(lane.waiting), ""), number(count(lane.running), ""), number(count(lane.delayed), ""))));
+  tasks(read.tasks);
+  return read.tasks.map((task) => task.name);
 }
 
 export function showSample(read) {
@@ -25,12 +25,11 @@ export function showSample(read) {
     ? `The newest ${count(sample.orders)} orders of ${sample.owner} that ended${since}. Durations below are of these.`
     : `No order of ${sample.owner} has ended.`;
   byId("ended").replaceChildren(...(sample.ended.length ? endedPlot(sample.ended) : []));
-  if (overview) tasks();
+  if (overview) tasks(overview.tasks);
 }
 
-function tiles() {
-  const { lanes, overdue, dead_letters: deadLetters, tasks: known } = overview;
-  const sum = (name) => (lanes.some((lane) => lane[name] === null) ? null : lanes.reduce((total, lane) => total + lane[name], 0));
+function tiles({ lanes, overdue, dead_letters: deadLetters, tasks: known }) {
+  const sum = (name) => (lanes.some((lane) => lane[name] === null) ? null : lanes.reduce((total, lane) => total + (lane[name] ?? 0), 0));
   const delayed = sum("delayed");
   const failed = (name) => known.reduce((total, task) => total + task[name], 0);
   const more = (name) => known.some((task) => isCut(task, name));
@@ -60,8 +59,8 @@ function row(title, ...cells) {
 }
 
 // Those with most failures first; the first ten, until all are asked for.
-function tasks() {
-  const sorted = [...overview.tasks].sort((a, b) => b.failed_24h - a.failed_24h || b.overdue - a.overdue || (a.name < b.name ? -1 : 1));
+function tasks(known) {
+  const sorted = [...known].sort((a, b) => b.failed_24h - a.failed_24h || b.overdue - a.overdue || (a.name < b.name ? -1 : 1));
   const sampled = new Map(sample?.tasks.map((task) => [task.name, task]));
   const longest = Math.max(0, ...[...sampled.values()].flatMap((task) => [task.waiting_ms.p95, task.running_ms.p95]));
   const focused = document.activeElement?.getAttribute("href");
@@ -92,5 +91,5 @@ function taskLink(name) {
 
 byId("all-tasks").addEventListener("click", () => {
   allTasks = !allTasks;
-  tasks();
+  if (overview) tasks(overview.tasks);
 });

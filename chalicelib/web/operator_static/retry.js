@@ -12,7 +12,7 @@ let looked = 0;
 let totals = { retried: 0, refused: 0, unknown: 0 };
 let running = false;
 let opened = 0; // only the latest dialog is updated
-let done = (number) => {};
+let done = () => {};
 
 export function openSelected(orders, failedBefore, after) {
   begin(`Retry ${orders.length === 1 ? "one order" : `${count(orders.length)} orders`}?`, "Those selected on the page.", after);
@@ -44,12 +44,13 @@ function begin(title, scope, after) {
   totals = { retried: 0, refused: 0, unknown: 0 };
   write(byId("retry-title"), title);
   write(byId("retry-scope"), scope);
-  for (const id of ["retry-count", "retry-error"]) write(byId(id), "");
+  write(byId("retry-count"), "");
+  write(byId("retry-error"), "");
   byId("retry-problems").replaceChildren();
   byId("retry-progress").hidden = true;
   byId("over").disabled = false;
   buttons("Retry", "Cancel");
-  byId("retry").showModal();
+  byId("retry-dialog").showModal();
 }
 
 function ready(request, matching, more) {
@@ -84,7 +85,9 @@ async function run() {
   try {
     while (body && running) {
       const answer = await send("operator/retry", overS ? { ...body, over_s: overS } : body);
-      for (const name of ["retried", "refused", "unknown"]) totals[name] += answer[name];
+      totals.retried += answer.retried;
+      totals.refused += answer.refused;
+      totals.unknown += answer.unknown;
       looked += answer.matching;
       body = answer.next ? { ...body, after: answer.next } : null;
       report(answer.problems);
@@ -114,10 +117,10 @@ function report(problems) {
 byId("retry-start").addEventListener("click", run);
 byId("retry-close").addEventListener("click", () => {
   if (running) running = false;
-  else byId("retry").close();
+  else byId("retry-dialog").close();
 });
-byId("retry").addEventListener("cancel", (event) => { if (running) event.preventDefault(); });
-byId("retry").addEventListener("close", () => {
+byId("retry-dialog").addEventListener("cancel", (event) => { if (running) event.preventDefault(); });
+byId("retry-dialog").addEventListener("close", () => {
   opened += 1;
   running = false;
   if (looked) done(totals.retried);
