@@ -7,7 +7,6 @@ for other workers.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from contextlib import closing, suppress
 from time import monotonic  # bound here: a task may leave time.monotonic patched
@@ -17,25 +16,16 @@ from msgspec.structs import replace
 
 from chalicelib import clock, config, ending, logs, orders, queue
 from chalicelib.clock import SECOND, Micros, ceil_div
-from chalicelib.errors import (
-    ConditionFailed,
-    DeliveryFailed,
-    FileUnavailable,
-    InvalidInput,
-    NoJSON,
-    NoTimeLeft,
-    TryLater,
-    UnknownTask,
-)
+from chalicelib.errors import ConditionFailed, NoTimeLeft, UnknownTask
 from chalicelib.execution.context import Context, Stopped
 from chalicelib.execution.outcome import Stop, Success
-from chalicelib.execution.time_limit import TimeLimit, deadline
+from chalicelib.execution.time_limit import deadline
 from chalicelib.files import OrderFiles
-from chalicelib.functions import deliveries, rate  # noqa: F401  registers the task
+from chalicelib.functions import deliveries, outcomes, rate  # noqa: F401  registers the task
 from chalicelib.functions.actions import OrderActions
 from chalicelib.orders import Failure, Order
 from chalicelib.queue import Ack, Keep, Message
-from chalicelib.table import stops, transitions
+from chalicelib.table import transitions
 from chalicelib.tasks import Task, find, lane_of
 
 MARGIN_S = 0.6  # reserved for the finish, between the task's time limit and Lambda's own
@@ -159,9 +149,9 @@ def _run_attempt(order: Order, task: Task, time_left_s: Callable[[], float]) -> 
         actions = OrderActions(order, files)
         outcome = _run_task(order, task, limit_s, actions, files)
     order = replace(order, follow_ups=tuple(actions.follow_ups))
-    backoff = _backoff(order, task, outcome)
+    backoff = outcomes.backoff(order, task, outcome)
     try:
-        updated = _record(order, outcome, backoff)
+        updated = outcomes.record(order, outcome, backoff)
     except ConditionFailed:
         logs.event("finish_refused", task=task.name, attempt=order.attempts)
         return Ack()
@@ -172,22 +162,12 @@ def _run_attempt(order: Order, task: Task, time_left_s: Callable[[], float]) -> 
         task=task.name,
         attempt=order.attempts,
         status=updated.status.value,
-        code=_code(outcome),
+        code=outcomes.code(outcome),
         duration_ms=round((monotonic() - started) * 1000, 1),
     )
     if updated.status.final:
         return _wake(updated, time_left_s)
-    return Keep(ceil_div(backoff or 0, SECOND), "retry")
-
-
-def _code(outcome: Success | Failure | Stop) -> str | None:
-    """Return the code of an attempt's outcome, for the log."""
-    match outcome:
-        case Failure(code):
-            return code
-        case Stop():
-            return "stopped"
-    return None
+    return outcomes.message_after(backoff or 0)
 
 
 def _run_task(
@@ -199,93 +179,8 @@ def _run_task(
     try:
         with deadline(limit_s):
             text = files.text(order.input, order.input_file)
-            return _success(order, task.run(text, context, files), files)
+            return outcomes.of_result(order, task.run(text, context, files), files)
     except Stopped as error:  # a task might raise it by itself
-        return Stop() if context.heard_stop else _failure(order, task, limit_s, error)
+        return Stop() if context.heard_stop else outcomes.of_error(order, task, limit_s, error)
     except BaseException as error:  # SystemExit too: a task must not end the worker and the batch
-        return _failure(order, task, limit_s, error)
-
-
-def _success(order: Order, result: str, files: OrderFiles) -> Success | Failure:
-    """Return the outcome of a result, stored in a file if it is large."""
-    settings = config.settings()
-    size = len(result.encode())
-    if size > settings.max_result_bytes:
-        sentence = f"the result has {size} bytes; the maximum is {settings.max_result_bytes}"
-        return orders.failure(order, "result_too_large", sentence)
-    return (
-        Success(result) if size <= settings.spill_bytes else Success(None, files.save_text(result))
-    )
-
-
-def _failure(order: Order, task: Task, limit_s: float, error: BaseException) -> Failure:
-    """Return the failure that an error of the attempt means."""
-    transient = False
-    retry_after_s = 0
-    match error:
-        case TimeLimit():
-            code = "time_limit"
-            sentence = f"the task exceeded its time limit of {limit_s:.1f} s"
-            transient = True
-        case NoJSON():
-            code = "result_not_json"
-            sentence = f"the result is not valid JSON: {error}"
-        case FileUnavailable():
-            code = "file_unavailable"
-            sentence = str(error)
-            transient = True
-        case InvalidInput():
-            code = "invalid_input"
-            sentence = f"{error} ({error.pointer})"
-        case DeliveryFailed():
-            code = error.code
-            sentence = str(error)
-            transient = task.retries(error)
-            retry_after_s = error.seconds if isinstance(error, TryLater) else 0
-        case _:
-            code = "task_error"
-            sentence = _describe(error)
-            transient = task.retries(error)
-    return orders.failure(order, code, sentence, transient, retry_after_s)
-
-
-def _backoff(order: Order, task: Task, outcome: Success | Failure | Stop) -> Micros | None:
-    """Return the wait before the next attempt; None if this was the last."""
-    match outcome:
-        case Failure(transient=True) if order.attempts < order.max_attempts:
-            # Full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
-            max_backoff_s = min(task.max_backoff_s, task.backoff_s * 2 ** (order.attempts - 1))
-            backoff_s = random.uniform(0, max_backoff_s)
-            return int(max(backoff_s, outcome.retry_after_s) * SECOND)
-    return None
-
-
-def _record(order: Order, outcome: Success | Failure | Stop, backoff: Micros | None) -> Order:
-    """Record the outcome of an attempt. Raises ConditionFailed if the claim was lost."""
-    match outcome:
-        case Success(result, result_file):
-            return transitions.succeed(order, result, result_file)
-        case Stop():
-            return stops.end_stopped(order, None)
-        case Failure() if backoff is not None:
-            return _put_back(order, outcome, backoff)
-        case Failure():
-            return transitions.fail(order, outcome)
-
-
-def _put_back(order: Order, error: Failure, backoff: Micros) -> Order:
-    """Schedule another attempt, unless the order is to be stopped: then it ends."""
-    try:
-        return transitions.put_back(order, error, backoff)
-    except ConditionFailed as refusal:
-        if refusal.row is None or not refusal.row.stopping:
-            raise
-        return stops.end_stopped(order, error)
-
-
-def _describe(error: BaseException) -> str:
-    """Return the error's type and message."""
-    try:
-        return f"{type(error).__name__}: {error}"
-    except Exception:  # its own __str__ raises
-        return type(error).__name__
+        return outcomes.of_error(order, task, limit_s, error)

@@ -352,8 +352,8 @@ MUTANTS = (
             ),
             (
                 "chalicelib/functions/worker.py",
-                "updated = _record(order, outcome, backoff)",
-                "updated = _record(order, outcome, backoff)\n"
+                "updated = outcomes.record(order, outcome, backoff)",
+                "updated = outcomes.record(order, outcome, backoff)\n"
                 '        [files.save(file) for file in vars(files).get("late", [])]',
             ),
         ),
@@ -382,14 +382,14 @@ MUTANTS = (
         "a large result is recorded before it is stored",
         (
             (
-                "chalicelib/functions/worker.py",
+                "chalicelib/functions/outcomes.py",
                 "Success(None, files.save_text(result))",
                 "Success(result, __import__('hashlib').sha256(result.encode()).hexdigest())",
             ),
             (
                 "chalicelib/functions/worker.py",
-                "        updated = _record(order, outcome, backoff)\n",
-                "        updated = _record(order, outcome, backoff)\n"
+                "        updated = outcomes.record(order, outcome, backoff)\n",
+                "        updated = outcomes.record(order, outcome, backoff)\n"
                 '        if getattr(outcome, "result_file", None):\n'
                 '            OrderFiles(order.owner).save_text(outcome.result or "")\n',
             ),
@@ -440,7 +440,7 @@ MUTANTS = (
     ),
     one(
         "a file that can't be read ends its order at once",
-        "functions/worker.py",
+        "functions/outcomes.py",
         "sentence = str(error)\n            transient = True",
         "sentence = str(error)",
     ),

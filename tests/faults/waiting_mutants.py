@@ -91,7 +91,7 @@ _STOP_MUTANTS = (
     ),
     one(
         "a failure after a stop is dropped",
-        "functions/worker.py",
+        "functions/outcomes.py",
         "if refusal.row is None or not refusal.row.stopping:",
         "if refusal:",
     ),
@@ -101,8 +101,8 @@ _END_MUTANTS = (
     one(
         "dependents are released before the end is written",
         "functions/worker.py",
-        "    backoff = _backoff(order, task, outcome)\n    try:",
-        "    backoff = _backoff(order, task, outcome)\n"
+        "    backoff = outcomes.backoff(order, task, outcome)\n    try:",
+        "    backoff = outcomes.backoff(order, task, outcome)\n"
         "    if isinstance(outcome, Success):\n"
         "        ending.wake(replace(order, status=orders.Status.SUCCESS))\n"
         "    try:",

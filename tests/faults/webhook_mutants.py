@@ -81,7 +81,7 @@ WEBHOOK_MUTANTS = (
     ),
     one(
         "a receiver's Retry-After is ignored",
-        "functions/worker.py",
+        "functions/outcomes.py",
         "error.seconds if isinstance(error, TryLater) else 0",
         "0",
     ),
