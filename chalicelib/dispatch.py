@@ -12,6 +12,10 @@ from chalicelib.orders import CLOCK_SKEW_S, UNKNOWN
 
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-delay-queues.html
 MAX_DELAY_S = 900
+# The longest backoff for which a message is hidden. A hidden message counts as in flight, and with
+# 120,000 in flight SQS delivers none; a delayed one does not count:
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
+MAX_HIDDEN: Micros = 60 * SECOND
 # Prefixes of the due index's partitions
 QUEUED = "queued"  # has a message in the queue
 SCHEDULED = "scheduled"  # waits for the sweeper to send its message
@@ -66,19 +70,46 @@ def plan(
         order_id: spreads orders over the partitions of the due index
         now: the current time
         run_at: the earliest time of the first attempt; None: at once
-        slot_at: the slot of a task with per_minute, which is not before `run_at`; None: no slot
+        slot_at: the slot of a task with per_minute; None: no slot. Of it and `run_at` the later
+            counts: a slot is not before the first attempt's time, but before a backoff's
         wait_s: seconds after which the sweeper checks an order that could have run; None: the
             setting RESEND_AFTER_S
     """
     settings = config.settings()
     wait_s = settings.resend_after_s if wait_s is None else wait_s
-    shard = zlib.crc32(order_id.encode()) % settings.due_shards
     if run_at == UNKNOWN:
-        return Dispatch(now + wait_s * SECOND, f"{WAITING}#{shard}", None)
-    skew_s = 0 if slot_at else CLOCK_SKEW_S
-    ahead = max(0, (slot_at or run_at or 0) - now)
+        return Dispatch(now + wait_s * SECOND, _shard(WAITING, order_id), None)
+    start = max(slot_at or 0, run_at or 0)
+    skew_s = 0 if start == slot_at else CLOCK_SKEW_S
+    ahead = max(0, start - now)
     delay_s = ceil_div(ahead, SECOND) + skew_s if ahead else 0
     if delay_s > MAX_DELAY_S:
-        send_at = now + ahead - (MAX_DELAY_S - CLOCK_SKEW_S) * SECOND
-        return Dispatch(send_at, f"{SCHEDULED}#{shard}", None)
-    return Dispatch(now + ahead + wait_s * SECOND, f"{QUEUED}#{shard}", delay_s)
+        return Dispatch(_send_at(start), _shard(SCHEDULED, order_id), None)
+    return Dispatch(now + ahead + wait_s * SECOND, _shard(QUEUED, order_id), delay_s)
+
+
+def after_backoff(order_id: str, now: Micros, backoff: Micros) -> Dispatch:
+    """Return the way of an order to its next attempt.
+
+    Its message is hidden for a short backoff, but leaves the queue for a long one: the sweeper will
+    send another, with a delay.
+    """
+    run_at = now + backoff
+    if is_long(backoff):
+        return Dispatch(max(now, _send_at(run_at)), _shard(SCHEDULED, order_id), None)
+    check_at = run_at + config.settings().resend_after_s * SECOND
+    return Dispatch(check_at, _shard(QUEUED, order_id), ceil_div(backoff, SECOND))
+
+
+def is_long(backoff: Micros) -> bool:
+    """Return True if an order's message leaves the queue for a backoff."""
+    return backoff > MAX_HIDDEN
+
+
+def _send_at(start: Micros) -> Micros:
+    """Return the earliest time at which SQS can delay a message until `start`."""
+    return start - (MAX_DELAY_S - CLOCK_SKEW_S) * SECOND
+
+
+def _shard(kind: str, order_id: str) -> str:
+    return f"{kind}#{zlib.crc32(order_id.encode()) % config.settings().due_shards}"

@@ -189,10 +189,12 @@ class Order(Struct, frozen=True):
     input_file: str | None = None
     """Id of the file with a large input; None: `input` has it. Set by place."""
     run_at: Micros | None = None
-    """Earliest time of the first attempt; None: at once. Set by place, ready and retry.
+    """Earliest time of the next attempt; None: at once. Set by place, ready, retry and put back.
 
     UNKNOWN while the order waits for others.
     """
+    runnable_since: Micros | None = None
+    """What `began_at` was before a backoff moved `run_at`. Set by put back, removed by retry."""
     slot_at: Micros | None = None
     """The slot of a task with per_minute, for the first attempt; None: none yet, or no limit.
 
@@ -203,12 +205,12 @@ class Order(Struct, frozen=True):
     check_at: Micros | None = None
     """Time of the sweeper's next check, or of the failure; None: it ended otherwise.
 
-    Set as check_shard, and by put back and stop.
+    Set as check_shard, and by stop.
     """
     check_shard: str | None = None
     """Partition of the due index; None: it ended, and did not fail.
 
-    Set by place, resend, postpone, retry, reschedule, ready, fail and give up.
+    Set by place, put back, resend, postpone, retry, reschedule, ready, fail and give up.
     """
     result: str | None = None
     """JSON text of what the task returned. Set by succeed, removed by retry."""
@@ -251,7 +253,8 @@ class Order(Struct, frozen=True):
     @property
     def began_at(self) -> Micros:
         """The time from which this retry round could run; its age counts from here."""
-        return max(self.created_at, self.run_at or 0, self.round_started_at or 0)
+        first_run_at = max(self.created_at, self.run_at or 0, self.round_started_at or 0)
+        return self.runnable_since or first_run_at
 
     def in_slot(self, now: Micros) -> bool:
         """Return True if the first attempt of a task with per_minute may start."""

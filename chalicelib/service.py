@@ -209,7 +209,8 @@ def retry_row(order: Order, run_at: Micros | None = None, send: Send = ending.tr
     if len(order.dependents) > MAX_DELIVERIES:
         reason = f"it has told webhooks {MAX_DELIVERIES} times; place a new order instead"
         raise NotRetryable(order.status.value, reason)
-    run_at = run_at or (None if order.after else order.run_at)
+    # An order that has run was due already, and the backoff of that round does not count
+    run_at = run_at or (None if order.after or order.runnable_since else order.run_at)
     order = replace(order, run_at=run_at)
     renew_files(order, find(order.task))
     _retry_groups(order)

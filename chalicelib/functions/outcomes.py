@@ -6,6 +6,7 @@ import random
 
 from chalicelib import config, orders
 from chalicelib.clock import SECOND, Micros, ceil_div
+from chalicelib.dispatch import is_long
 from chalicelib.errors import (
     ConditionFailed,
     DeliveryFailed,
@@ -18,7 +19,7 @@ from chalicelib.execution.outcome import Stop, Success
 from chalicelib.execution.time_limit import TimeLimit
 from chalicelib.files import OrderFiles
 from chalicelib.orders import Failure, Order
-from chalicelib.queue import Keep
+from chalicelib.queue import Ack, Keep
 from chalicelib.table import stops, transitions
 from chalicelib.tasks import Task
 
@@ -100,9 +101,12 @@ def record(order: Order, outcome: Success | Failure | Stop, backoff: Micros | No
             return transitions.fail(order, outcome)
 
 
-def message_after(backoff: Micros) -> Keep:
-    """Return what becomes of the message of an order that is put back."""
-    return Keep(ceil_div(backoff, SECOND), "retry")
+def message_after(backoff: Micros) -> Ack | Keep:
+    """Return what becomes of the message of an order that is put back.
+
+    After a long backoff the sweeper sends another.
+    """
+    return Ack() if is_long(backoff) else Keep(ceil_div(backoff, SECOND), "retry")
 
 
 def _put_back(order: Order, error: Failure, backoff: Micros) -> Order:

@@ -10,6 +10,7 @@ from chalicelib.table.conditional_write import update
 from chalicelib.table.items import Values
 
 MAX_PAST_ENDS = 20
+_OF_THE_ROUND = ("slot_at", "stop_at", "expires_at", "lease_until", "runnable_since")
 _OUTCOME = ("result", "result_file", "error", "progress")
 
 
@@ -46,7 +47,7 @@ def retry(
             **_past_ends(current, deliveries),
         },
         # In its old slot, another attempt could start in the same minute
-        removes=("slot_at", "stop_at", "expires_at", "lease_until", *_OUTCOME, *released),
+        removes=(*_OF_THE_ROUND, *_OUTCOME, *released),
         clause=" ADD dependents :deliveries" if deliveries else "",
     )
 
@@ -55,7 +56,8 @@ def _wait(current: Order, waits_for: frozenset[str], now: Micros) -> Values:
     """Return when the order may run, and for which others it waits."""
     if waits_for:
         return {"waits_for": waits_for, "run_at": orders.UNKNOWN}
-    if current.after:  # it may have been cancelled while it waited
+    # It may have been cancelled while it waited, for other orders or in a backoff
+    if current.after or current.runnable_since:
         return {"run_at": current.run_at or now}
     return {"run_at": current.run_at} if current.run_at else {}
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from chalicelib import clock, config, ids, orders
 from chalicelib.aws.client import client, translated
 from chalicelib.clock import Micros
-from chalicelib.dispatch import Dispatch
+from chalicelib.dispatch import Dispatch, after_backoff, is_long
 from chalicelib.errors import ConditionFailed
 from chalicelib.orders import Attempt, Failure, Order, Progress, Status, Transition
 from chalicelib.table.conditional_write import end, put, update
@@ -139,12 +139,14 @@ def fail(order: Order, error: Failure) -> Order:
 
 
 def put_back(order: Order, error: Failure, backoff: Micros) -> Order:
-    """Schedule another attempt after the backoff.
+    """Schedule another attempt after the backoff, before which no attempt starts if it is long.
 
     Raises ConditionFailed if this attempt lost its claim, or the order is to be stopped.
     """
     now = clock.now()
-    check_at = now + backoff + config.settings().resend_after_s * clock.SECOND
+    dispatch = after_backoff(order.id, now, backoff)
+    # The age of the order goes on while it waits
+    wait = {"run_at": now + backoff, "runnable_since": order.began_at} if is_long(backoff) else {}
     where, values = held_by(order)
     return update(
         order.key,
@@ -154,8 +156,10 @@ def put_back(order: Order, error: Failure, backoff: Micros) -> Order:
         values,
         sets={
             "error": error,
-            "check_at": check_at,
+            "check_at": dispatch.check_at,
+            "check_shard": dispatch.check_shard,
             "history": ended(order, now, error.code),
+            **wait,
             **follow_ups(order),
         },
         removes=("lease_until", "progress"),

@@ -17,7 +17,7 @@ from chalicelib.execution.file import DEFAULT_TYPE, MEDIA_TYPE_PATTERN
 from chalicelib.orders import MEANING, Status
 from chalicelib.prerequisites import MAX_AFTER
 from chalicelib.web.http import Request
-from chalicelib.web.times import time_text
+from chalicelib.web.times import next_start, time_text
 
 LATEST_S = 10 * 366 * 86400  # maximum delay: ten years; a longer one is probably a mistake
 
@@ -113,7 +113,8 @@ class OrderInList(Struct, kw_only=True):
     created_at: Time
     updated_at: Time
     run_at: Annotated[
-        Time | None, Meta(description="Earliest time of the first attempt, or its slot")
+        Time | None,
+        Meta(description="Earliest time of the first attempt, or of one after a long backoff"),
     ]
     waits_for: Annotated[int, Meta(description="Number of orders that must end first")]
     when: Annotated[
@@ -249,7 +250,7 @@ def order_in_list(order: orders.Order, request: Request) -> OrderInList:
         max_attempts=order.max_attempts,
         created_at=time_text(order.created_at),
         updated_at=time_text(order.updated_at),
-        run_at=time_text(order.slot_at or (None if order.when else order.run_at)),
+        run_at=time_text(next_start(order)),
         waits_for=len(order.waits_for) if order.waiting else 0,
         when=order.when,  # type: ignore[arg-type]
         notify=list(order.notify or ()),

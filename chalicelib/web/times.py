@@ -17,14 +17,26 @@ _MAX_RETRY_AFTER_S = 30
 def retry_after_s(order: Order, now: int) -> int:
     """Return after how many seconds to poll again: the older the order, the later (1, 2, 4 ... 30).
 
-    A delayed order's age counts from its run_at or its slot; before that, poll at most every 30
-    seconds.
+    A delayed order's age counts from its run_at or its slot, which a long backoff moves; before
+    that, poll at most every 30 seconds.
     """
-    start = order.created_at if order.waiting else max(order.began_at, order.slot_at or 0)
+    start = max(order.began_at, order.run_at or 0, order.slot_at or 0)
+    if order.waiting:
+        start = order.created_at
     ahead_s = ceil_div(start - now, SECOND)
     if ahead_s > 0:
         return min(_MAX_RETRY_AFTER_S, ahead_s)
     return min(_MAX_RETRY_AFTER_S, 1 << (1 - ahead_s).bit_length() - 1)
+
+
+def next_start(order: Order) -> int | None:
+    """Return the earliest time of an order's first attempt, or of the one after a long backoff.
+
+    None: it may start at once, or that time is not known yet.
+    """
+    if order.runnable_since:
+        return order.run_at
+    return order.slot_at or (None if order.when else order.run_at)
 
 
 @overload

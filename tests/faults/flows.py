@@ -103,6 +103,38 @@ def much_later(world: World, kind: str) -> None:
     world.drain()
 
 
+def long_backoff(world: World, kind: str) -> None:
+    """Let attempts fail whose backoff is so long that the message leaves the queue."""
+    world.place(kind, "patient")
+    for _ in range(3):
+        world.drain()
+        world.advance(15 * 60)
+        world.sweep()
+        world.advance(15 * 60)
+
+
+def long_backoff_and_retry(world: World, kind: str) -> None:
+    """Cancel an order in a long backoff and retry it; a duplicate comes within the backoff too."""
+    order_id = world.place(kind, "patient")
+    world.drain()
+    world.duplicate(order_id)
+    world.drain()
+    world.cancel(order_id)
+    world.retry(order_id)
+    world.drain()
+
+
+def long_backoff_and_a_dead_letter(world: World, kind: str) -> None:
+    """Bury a message of an order that waits for its backoff."""
+    order_id = world.place(kind, "patient")
+    world.drain()
+    world.bury(order_id)
+    world.drain()
+    world.advance(30 * 60)
+    world.sweep()
+    world.drain()
+
+
 def batch(world: World, kind: str) -> None:
     """Deliver three orders in one batch."""
     for member in (kind, "ok", kind):
@@ -305,6 +337,9 @@ FLOWS: dict[str, Flow] = {
         bury_the_message,
         later,
         much_later,
+        long_backoff,
+        long_backoff_and_retry,
+        long_backoff_and_a_dead_letter,
         batch,
         follow_up,
         move_the_task,

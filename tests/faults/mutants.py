@@ -14,6 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.faults.backoff_mutants import BACKOFF_MUTANTS
 from tests.faults.mutant import Mutant, one
 from tests.faults.waiting_mutants import WAITING_MUTANTS
 from tests.faults.webhook_mutants import WEBHOOK_MUTANTS
@@ -25,6 +26,7 @@ LAYERS = {
         "tests/functional/test_every_order_ends.py",
         "tests/functional/test_messages.py",
         "tests/functional/test_attempts.py",
+        "tests/functional/test_long_backoff.py",
         "tests/functional/test_aws_faults.py",
         "tests/functional/test_idempotency.py",
         "tests/functional/test_tasks_that_place.py",
@@ -150,8 +152,8 @@ MUTANTS = (
     one(
         "an owner's retry keeps the slot",
         "table/retries.py",
-        'removes=("slot_at", "stop_at",',
-        'removes=("stop_at",',
+        '_OF_THE_ROUND = ("slot_at", "stop_at",',
+        '_OF_THE_ROUND = ("stop_at",',
     ),
     one(
         "slots leave no room for late starts",
@@ -174,8 +176,8 @@ MUTANTS = (
     one(
         "the message of a slot comes as late as any other",
         "dispatch.py",
-        "skew_s = 0 if slot_at else CLOCK_SKEW_S",
-        "skew_s = 3 if slot_at else CLOCK_SKEW_S",
+        "skew_s = 0 if start == slot_at else CLOCK_SKEW_S",
+        "skew_s = 3 if start == slot_at else CLOCK_SKEW_S",
     ),
     one(
         "an order that is refused has taken a slot",
@@ -260,8 +262,8 @@ MUTANTS = (
     one(
         "an owner's retry keeps the TTL",
         "table/retries.py",
-        '"stop_at", "expires_at", "lease_until",',
-        '"stop_at", "lease_until",',
+        '"stop_at", "expires_at", "lease_until", "runnable_since")',
+        '"stop_at", "lease_until", "runnable_since")',
     ),
     one(
         "an owner's retry ignores the retry round",
@@ -315,8 +317,13 @@ MUTANTS = (
     one(
         "a retry is dispatched without run_at",
         "service.py",
+<<<<<<< HEAD
         "UNKNOWN if waits_for else run_at)",
         "UNKNOWN if waits_for else None)",
+=======
+        "    run_at = None if order.after or order.runnable_since else order.run_at",
+        "    run_at = None",
+>>>>>>> 1f13bcf (Let an order leave the queue for a long backoff)
     ),
     one(
         "the delay allows for no clock skew",
@@ -446,6 +453,7 @@ MUTANTS = (
     ),
     *WAITING_MUTANTS,
     *WEBHOOK_MUTANTS,
+    *BACKOFF_MUTANTS,
 )
 
 

@@ -353,8 +353,8 @@ _WAIT_MUTANTS = (
     one(
         "a version before would sweep waiting orders",
         "dispatch.py",
-        'f"{WAITING}#{shard}"',
-        'f"{SCHEDULED}#{shard}"',
+        "_shard(WAITING, order_id)",
+        "_shard(SCHEDULED, order_id)",
     ),
     one(
         "the timer of a waiting order never slows down",

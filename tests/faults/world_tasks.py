@@ -29,14 +29,20 @@ def register(world: World) -> None:
 
 
 def _register_plain(world: World) -> None:
-    """Register `proof`, `paced`, which has a limit of starts a minute, and `stopped`.
+    """Register `proof`, `patient`, `paced` and `stopped`.
 
+    `patient` has long backoffs, and `paced` a limit of starts a minute.
     The owner stops `stopped` while it runs: of its kinds flaky hears of it, ok returns and failing
     fails.
     """
 
     @task(max_attempts=3, backoff_s=1)
     def proof(context: Context, kind: str) -> str:
+        with world.run(context) as result:
+            return _behave(context, kind, result, "proof", {"kind": "ok"})
+
+    @task(max_attempts=3, backoff_s=1800)
+    def patient(context: Context, kind: str) -> str:
         with world.run(context) as result:
             return _behave(context, kind, result, "proof", {"kind": "ok"})
 

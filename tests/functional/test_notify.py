@@ -97,6 +97,7 @@ def work(cloud: Cloud, rounds: int = 1) -> None:
     for _ in range(rounds):
         cloud.drain()
         cloud.clock.advance(3600)
+        cloud.sweep()
 
 
 def test_an_endpoint_hears_of_the_end_of_an_order(cloud: Cloud, receiver: Receiver) -> None:
@@ -375,6 +376,7 @@ def test_a_receiver_may_ask_for_a_pause(cloud: Cloud, receiver: Receiver) -> Non
     register(cloud)
     place(cloud, "cook")
     cloud.drain()
+    cloud.sweep()
     cloud.clock.advance(98)
     cloud.drain()
     assert len(receiver.requests) == 1

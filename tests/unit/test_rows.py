@@ -32,6 +32,7 @@ FULL = replace(
     round_started_at=4,
     run_at=5,
     slot_at=9,
+    runnable_since=12,
     stop_at=10,
     after=("3" * 26, "4" * 26),
     when="end",
