@@ -152,6 +152,10 @@ bench: ## Measure CPU, cold starts, calls and costs, also of Celery and Huey; QU
 	@INTO=build/peers $(PYTHON) dev/bootstrap.py requirements/peers.txt
 	@QUICK=$(QUICK) $(VENV) -m benchmarks
 
+simulate: ## Simulate a load on AWS: its first limit, remedies and costs; make simulate ORDERS_PER_S=10000 [TASK_MS=500 ...]
+	@$(PYTHON) dev/bootstrap.py $(TEST)
+	@$(VENV) -m benchmarks.simulate '$(MAKEOVERRIDES)'
+
 cold-start: ## Measure cold and warm starts of the functions on this machine
 	@$(PYTHON) dev/bootstrap.py $(TEST)
 	@$(VENV) -m benchmarks.cold_start
@@ -165,5 +169,5 @@ measure-lanes: ## Measure short orders while another lane runs 100 orders of 5 s
 	$(VENV) -m tests.soak.lanes
 
 .PHONY: run config deploy destroy clean test check package lock lock-own screenshots train help proof \
-	proof-model proof-faults proof-mutants proof-recovery proof-soak proof-chord proof-webhooks fuzz verify-aws bench cold-start measure-board \
+	proof-model proof-faults proof-mutants proof-recovery proof-soak proof-chord proof-webhooks fuzz verify-aws bench simulate cold-start measure-board \
 	measure-lanes

@@ -1,0 +1,48 @@
+"""What one order costs: units, calls, requests and time, by step.
+
+tests/functional/test_simulation.py counts the same with the app's own code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from benchmarks.costs import BILLED_S
+
+
+@dataclass(frozen=True)
+class Writes:
+    """Write units of one write, by the part of the table that they are for."""
+
+    table: int = 0
+    by_time: int = 0
+    by_due: int = 0
+    """Of the partitions that the sweeper reads."""
+    failures: int = 0
+    """Of by_due's partitions that list the failed orders of a task."""
+
+    @property
+    def total(self) -> int:
+        return self.table + self.by_time + self.by_due + self.failures
+
+
+# An entry of an index whose key changes is deleted and added: two units
+INSERT = Writes(table=1, by_time=1, by_due=1)
+CLAIM = Writes(table=1)
+SUCCEED = Writes(table=1, by_due=1)
+FAIL = Writes(table=1, by_due=1, failures=1)
+PUT_BACK = Writes(table=1, by_due=2)
+RESEND = Writes(table=1, by_due=2)
+POLL_READS = 1
+RESEND_READS = 1
+SWEEP_CALLS = 3  # of each order that the sweeper sends again: read, write, send
+
+# Log bytes of a request and of a run of the worker; `tests` compare them with real lines
+LOG_BYTES = {"POST": 402, "worker": 1283, "poll": 0}
+
+# Seconds of a function's time. Assumed, not measured on AWS: see benchmarks/costs.py
+POST_S = BILLED_S["POST"]
+POLL_S = BILLED_S["poll"]
+WORK_S = BILLED_S["worker"]  # beside the task itself
+BULK_ORDER_S = 0.007  # of each order in a bulk: one call of 5 ms, a tenth of one, and CPU
+CALL_S = 0.005  # one call of the sweeper
