@@ -89,8 +89,8 @@ def outcome(result: Result) -> Iterator[str]:
         late = max(0, result.done_at - load_s)
         about = "about " if result.extrapolated else ""
         yield f"  the backlog is done {about}{span(late)} after the load ends"
-        if late > Settings.max_age_s:
-            yield f"  but orders that wait longer than {span(Settings.max_age_s)} fail (MAX_AGE_S)"
+    if result.queued_s > Settings.max_age_s:
+        yield f"  orders that wait longer than {span(Settings.max_age_s)} fail (MAX_AGE_S)"
 
 
 def span(seconds: float) -> str:

@@ -46,6 +46,8 @@ class Result:
     """Orders that clients hold back, or that wait in the queue, at most."""
     oldest_s: int = 0
     """Longest wait in the queue."""
+    queued_s: float = 0
+    """How long the queue alone lasts, if it is not empty at the end of the simulation."""
     purged_until: int | None = None
     """The second in which the last lost message was sent again."""
     done_at: float | None = None

@@ -77,6 +77,7 @@ class Simulation:
             self.result.extrapolated = True
             rate = sum(self._ended) / len(self._ended)
             self.result.done_at = second + left / rate if rate else None
+            self.result.queued_s = self._waiting / rate if rate else 0
         return self.result
 
     def _open(self) -> int:

@@ -181,6 +181,27 @@ def _place_and_work(cloud: Cloud, wire: Wire, plan: Plan, orders: int) -> int:
     return invocations
 
 
+def test_simulated_bulks_use_what_real_ones_use(
+    cloud: Cloud, wire: Wire, meter: PartMeter
+) -> None:
+    """Place 50 orders by three requests."""
+    for number, size in enumerate((20, 20, 10)):
+        reply = cloud.http(
+            "POST",
+            "/orders/bulk",
+            {"orders": [{"task": "fry"}] * size},
+            {"Idempotency-Key": f"bulk-{number}"},
+        )
+        assert reply.json["placed"] == size
+    batches = cloud.drain(batch=10).batches
+    plan = Plan(orders_per_s=50, task_ms=0, bulk=20, batch=10, polls=0)
+    simulated = Simulation(plan, load_s=1).run().counts
+
+    assert simulated.writes == meter.parts
+    assert simulated.calls == Counter(wire.calls)
+    assert (simulated.requests, simulated.invocations) == (3, batches)
+
+
 def test_the_dollars_of_an_ordinary_order_are_those_of_the_benchmark() -> None:
     with redirect_stdout(io.StringIO()):
         counted = costs.dollars(costs.flow())
