@@ -63,7 +63,7 @@ def cancel(
 
     def cancel_one(reference: tuple[str, str]) -> Order:
         owner, order_id = reference
-        if not (order_id.isascii() and ids.is_id(order_id)):
+        if not ids.is_id(order_id):
             raise NotFound(NotFound.__doc__)
         return service.cancel(owner, order_id, stop_running)
 

@@ -3,12 +3,13 @@
 A made-up cursor is refused, and so is an Idempotency-Key that was used for another request, a file
 that is not stored, one over MAX_FILE_BYTES, the size 1.0, which only JSON Schema calls an integer,
 an order or a webhook endpoint that does not exist, and the year 9999. So valid cases are sent
-without a cursor, with each key once, with a small size, with a small picture inline as any file,
-and after no other order; invalid cases stay as they are.
+without a cursor, with a new key for each that was used, with a small size, with a small picture
+inline as any file, and after no other order; invalid cases stay as they are.
 """
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 import schemathesis
@@ -23,7 +24,7 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
     case.query.pop("cursor", None)
     key = case.headers.get("Idempotency-Key")
     if key is not None and key in _used_keys:
-        case.headers.pop("Idempotency-Key")
+        case.headers["Idempotency-Key"] = uuid.uuid4().hex
     _used_keys.add(key)
     if isinstance(case.body, dict):
         if "sha256" in case.body and isinstance(case.body.get("size"), (int, float)):
