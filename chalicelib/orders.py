@@ -77,26 +77,7 @@ CANCEL_STOPPED = Transition("T16", OPEN, Status.CANCELLED)
 JOIN = Transition("T17", OPEN, None)
 RELEASE = Transition("T18", (Status.PENDING,), None)
 READY = Transition("T19", (Status.PENDING,), None)
-TRANSITIONS = (
-    PLACE,
-    CLAIM,
-    SUCCEED,
-    PUT_BACK,
-    FAIL,
-    GIVE_UP,
-    CANCEL,
-    RESEND,
-    POSTPONE,
-    RETRY,
-    REPORT,
-    RESCHEDULE,
-    STOP,
-    END_STOPPED,
-    CANCEL_STOPPED,
-    JOIN,
-    RELEASE,
-    READY,
-)
+TRANSITIONS = tuple(each for each in list(globals().values()) if isinstance(each, Transition))
 
 
 class Failure(Struct, frozen=True):

@@ -181,9 +181,7 @@ def _place_and_work(cloud: Cloud, wire: Wire, plan: Plan, orders: int) -> int:
     return invocations
 
 
-def test_simulated_bulks_use_what_real_ones_use(
-    cloud: Cloud, wire: Wire, meter: PartMeter
-) -> None:
+def test_simulated_bulks_use_what_real_ones_use(cloud: Cloud, wire: Wire, meter: PartMeter) -> None:
     """Place 50 orders by three requests."""
     for number, size in enumerate((20, 20, 10)):
         reply = cloud.http(
