@@ -317,13 +317,8 @@ MUTANTS = (
     one(
         "a retry is dispatched without run_at",
         "service.py",
-<<<<<<< HEAD
         "UNKNOWN if waits_for else run_at)",
         "UNKNOWN if waits_for else None)",
-=======
-        "    run_at = None if order.after or order.runnable_since else order.run_at",
-        "    run_at = None",
->>>>>>> 1f13bcf (Let an order leave the queue for a long backoff)
     ),
     one(
         "the delay allows for no clock skew",
