@@ -38,8 +38,8 @@ BACKOFF_MUTANTS = (
     one(
         "an owner's retry waits for the backoff of the round before",
         "table/retries.py",
-        "if current.after or current.runnable_since else",
-        "if current.after else",
+        "if current.after or current.runnable_since:",
+        "if current.after:",
     ),
     one(
         "an owner's retry keeps the age of the round before",
