@@ -43,8 +43,10 @@ class Tokens:
         self._call("put_item", Item=auth.encode(token))
         return text, token
 
-    def known(self, token_id: str) -> bool:
-        return "Item" in self._call("get_item", Key={"pk": {"S": token_id}})
+    def find(self, token_id: str) -> Token | None:
+        """Return the record of a token; None if there is none."""
+        response = self._call("get_item", Key={"pk": {"S": token_id}})
+        return auth.decode(response["Item"]) if "Item" in response else None
 
     def all(self) -> list[Token]:
         """Return all tokens, sorted by owner. Scans the table, which has few rows per owner."""

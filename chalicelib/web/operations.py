@@ -120,7 +120,7 @@ def _owner(operation: Operation, request: Request) -> str:
     if operation.scope is None:
         return ""
     token = auth.authenticate(request.headers.get("authorization"), operation.scope)
-    if operation.scope == auth.ADMIN:  # whoever sees or changes others' orders leaves a trace
+    if operation.scope == auth.ADMIN:  # a trace of who sees or changes others' orders
         subject = request.params.get("owner")
         logs.event(
             "operator_request",

@@ -216,12 +216,16 @@ class LocalStack:
             time.sleep(0.2)
 
     def _write_token(self) -> None:
-        """Write a token of the owner `local`, unless the saved state knows the one there."""
+        """Write a token of the owner `local`, unless the saved state has the one that is there.
+
+        It has all scopes: the person who runs the stack is its operator.
+        """
         path = self.options.folder / "token"
         tokens = Tokens(NAME, boto3.client("dynamodb"))
-        if path.exists() and tokens.known(path.read_text()[3:11]):
+        record = tokens.find(path.read_text()[3:11]) if path.exists() else None
+        if record and set(record.scopes) >= set(auth.SCOPES):
             return
-        text, _ = tokens.create(auth.LOCAL_OWNER, (auth.READ, auth.WRITE))
+        text, _ = tokens.create(auth.LOCAL_OWNER, auth.SCOPES)
         path.touch(mode=0o600)
         path.write_text(text + "\n")
 

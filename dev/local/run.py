@@ -88,6 +88,8 @@ Orderline is ready. Open the board in your browser (the URL contains your token)
 
   {url}/board#token={(options.folder / "token").read_text().strip()}
 
+What failed, of all owners, is at {url}/operator with the same token.
+
 Place an order from another terminal in this folder:
 
   curl -s -H "Authorization: Bearer $(cat {folder}/token)" -H "Content-Type: application/json" \\

@@ -19,7 +19,7 @@ HOUR = 3600
 
 @pytest.fixture(autouse=True)
 def failing() -> dict[str, bool]:
-    """Register two tasks, which fail until they are mended."""
+    """Register two tasks, which fail until they are fixed."""
     broken = {"mail": True, "bill": True}
 
     @task(max_attempts=1)
