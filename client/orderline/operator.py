@@ -15,6 +15,7 @@ from orderline.calls import Calls
 from orderline.many import Cancelled
 from orderline.operator_types import Failure, Overview, Retried
 
+PAGE = 100  # failures in one answer, the API's maximum
 MAX_ORDERS = 500  # in one request; the API rejects more
 _RETRY = "/operator/retry"
 Time: TypeAlias = "str | datetime"
@@ -59,7 +60,7 @@ class Operator:
         times = {"since": since, "until": until}
         query = {name: value for name, value in filters.items() if value is not None}
         query |= {name: time_text(value) for name, value in times.items() if value is not None}
-        query["limit"] = str(min(limit or 100, 100))
+        query["limit"] = str(min(limit or PAGE, PAGE))
         count = 0
         path = f"/operator/failures?{urllib.parse.urlencode(query)}"
         while path:
