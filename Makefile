@@ -39,11 +39,15 @@ clean: ## Delete all build files, but not the orders in .local
 ANY_TRANSPORT = $(foreach name,bare_use mutants rights testing_docs template regions cold_start board_types merge_upstream,\
 	--ignore-glob "*test_$(name).py")
 
-test: ## Run all tests: in process, on the local cloud, and with Lambda's AWS transport
+# Enough to see that requests of an HTTP API arrive as those of a REST API do
+OVER_V2 = $(foreach name,place read list stop,tests/functional/test_$(name).py)
+
+test: ## Run all tests: in process, on the local cloud, with Lambda's AWS transport, and some behind an HTTP API
 	@$(PYTHON) dev/bootstrap.py $(TEST)
 	$(VENV) $(PARALLEL)
 	$(VENV) -m pytest -n 3 -m local --durations=10
 	$(IN_A_SHELL) AWS_TRANSPORT=sigv4 $(VENV) $(PARALLEL) tests/functional tests/faults $(ANY_TRANSPORT)
+	FRONT=v2 $(VENV) $(PARALLEL) $(OVER_V2)
 
 check: ## Check style, types, import layers, the packaged template and known vulnerabilities
 	@$(PYTHON) dev/bootstrap.py $(CHECK)

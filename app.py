@@ -23,11 +23,24 @@ from chalicelib.web import (
     http,
     operator_page,  # noqa: F401  declares operations
     operator_views,  # noqa: F401  declares operations
+    payload,
     views,  # noqa: F401  declares operations
 )
 from chalicelib.web.operations import Operation, api, handle
 
-app = Chalice(app_name="orderline")
+
+class Orderline(Chalice):
+    """Chalice, which knows only REST APIs, behind HTTP APIs and function URLs too."""
+
+    def __call__(self, event: Any, context: Any) -> dict[str, Any]:
+        if payload.is_v2(event):
+            event = payload.rest_event(event, self.routes)
+        if isinstance(event, http.Response):  # there is no such route
+            return _respond(event).to_dict()
+        return super().__call__(event, context)
+
+
+app = Orderline(app_name="orderline")
 ANY_TYPE = ["*/*"]  # the views check the content type, and answer in problem+json
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
@@ -28,8 +28,8 @@ from chalice.local import (
 )
 
 from chalicelib import config
-from chalicelib.web import headers, problems
-from chalicelib.web.http import Request
+from chalicelib.web import headers, payload, problems
+from chalicelib.web.http import Request, Response
 from chalicelib.web.problems import Problem
 from dev.local import guard
 
@@ -52,28 +52,13 @@ class Gateway(LocalGateway):
         methods = self._methods(path)
         if method in methods:
             return super().handle_request(method, path, headers, body)
-        if not methods:
-            return self.refusal(
-                Problem("not-found", "There is no such route; GET /docs lists them."), headers
-            )
-        allowed = ", ".join(sorted(methods))
-        problem = Problem("method-not-allowed", f"This route knows {allowed}.")
-        return self.refusal(problem, headers, {"Allow": allowed})
+        return _proxied(payload.no_route(_request(headers), methods))
 
-    def refusal(
-        self, problem: Problem, request_headers: Any, more_headers: dict[str, str] | None = None
-    ) -> Any:
+    def refusal(self, problem: Problem, request_headers: Any) -> Any:
         """Return the response for a problem of the request. `request_headers` is None if unread."""
-        lower_case = {name.lower(): value for name, value in (request_headers or {}).items()}
-        request_id = headers.request_id(lower_case, str(uuid.uuid4()))
-        request = Request("", "", "", lower_case, id=request_id)
-        response = headers.with_default_headers(problems.response(problem, request), request)
-        return {
-            "statusCode": response.status,
-            "headers": {**response.headers, **(more_headers or {})},
-            "multiValueHeaders": {},
-            "body": response.body,
-        }
+        request = _request(request_headers or {})
+        response = problems.response(problem, request)
+        return _proxied(headers.with_default_headers(response, request))
 
     def _methods(self, path: str) -> set[str]:
         try:
@@ -81,6 +66,23 @@ class Gateway(LocalGateway):
         except ValueError:
             return set()
         return set(self._app_object.routes[route])
+
+
+def _request(fields: Mapping[str, str]) -> Request:
+    """Return what is known of a request that does not reach the app."""
+    lower_case = {name.lower(): value for name, value in fields.items()}
+    request_id = headers.request_id(lower_case, str(uuid.uuid4()))
+    return Request("", "", "", lower_case, id=request_id)
+
+
+def _proxied(response: Response) -> dict[str, Any]:
+    """Return a response in the form of Lambda's proxy integration."""
+    return {
+        "statusCode": response.status,
+        "headers": response.headers,
+        "multiValueHeaders": {},
+        "body": response.body,
+    }
 
 
 class Handler(ChaliceRequestHandler):

@@ -8,7 +8,15 @@ import pytest
 from orderline import Orderline
 
 from testkit import Cloud
+from tests.kit import front_v2
 from tests.kit.front import Front, serving
+
+
+@pytest.fixture(autouse=True)
+def front_of_choice() -> Iterator[None]:
+    """With FRONT=v2, send every request as an HTTP API does."""
+    with front_v2.chosen():
+        yield
 
 
 @pytest.fixture
