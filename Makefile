@@ -147,7 +147,7 @@ fuzz: ## Send generated hostile requests to the local stack: CASES=50000 (hours)
 	@$(PYTHON) dev/bootstrap.py $(TEST)
 	CASES=$(CASES) $(VENV) -m pytest -m "" -s tests/fuzz
 
-verify-aws: ## Deploy a separate stack to AWS, check and measure it, destroy it; YES=1 skips confirmation
+verify-aws: ## Deploy a separate stack to AWS, check and measure it, destroy it; YES=1 skips confirmation, FRONT=http
 	@$(PYTHON) dev/bootstrap.py $(TEST)
 	@$(VENV) -m dev verify
 

@@ -26,6 +26,7 @@ def examine(name: str) -> list[Finding]:
         _public_bucket,
         _lifecycle,
         _too_many_workers,
+        _unlimited_url,
         _missing_secrets,
         _disabled_ttl,
         _missing_tokens,
@@ -163,6 +164,15 @@ def _too_many_workers(state: StackState) -> Iterator[Finding]:
             " concurrency of a lane, or request a higher limit: aws service-quotas"
             " request-service-quota-increase --service-code lambda --quota-code L-B99A9384"
             " --desired-value 1000",
+        )
+
+
+def _unlimited_url(state: StackState) -> Iterator[Finding]:
+    if state.front == "url" and "APIHandler" not in state.reserved:
+        yield Finding(
+            "the function URL has no throttle: a flood of requests is billed, and takes the"
+            " concurrency of the workers",
+            'make deploy STAGE=... SET="Front=url ApiReserved=..." with the most requests at once',
         )
 
 

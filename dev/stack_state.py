@@ -16,6 +16,8 @@ from dev.packaging.lanes import lanes, logical
 
 BLOCKED = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
 
+_FRONTS = {"HttpApi": "http", "Url": "url"}
+
 
 @dataclass(frozen=True)
 class BucketState:
@@ -51,6 +53,8 @@ class StackState:
     """Declared secrets that are not stored: their names and SSM parameters."""
     bucket: BucketState | None = None
     """None: a version without files deployed the stack."""
+    front: str = "rest"
+    """What calls the HTTP function: rest, http or url, as in the template's parameter."""
 
     @property
     def workers(self) -> dict[str, str]:
@@ -93,6 +97,7 @@ def read_state(name: str) -> StackState:
         reserved=_reserved(functions),
         missing_secrets=_secrets_without_value(functions),
         bucket=_bucket(resources["FilesBucket"][1]) if "FilesBucket" in resources else None,
+        front=next((front for each, front in _FRONTS.items() if each in resources), "rest"),
     )
 
 

@@ -53,6 +53,12 @@ def create_config() -> None:
     help="Delete queues of removed lanes with their messages; the sweeper sends the orders again.",
 )
 @click.option(
+    "--change-address",
+    is_flag=True,
+    envvar="CHANGE_ADDRESS",
+    help="With --yes: change the front too, and so the address that clients use.",
+)
+@click.option(
     "--set",
     "settings",
     multiple=True,
@@ -61,7 +67,12 @@ def create_config() -> None:
     help="Set a parameter of the template; can be repeated.",
 )
 def deploy_stage(
-    stage: str, yes: bool, adopt: bool, drop_messages: bool, settings: tuple[str, ...]
+    stage: str,
+    yes: bool,
+    adopt: bool,
+    drop_messages: bool,
+    change_address: bool,
+    settings: tuple[str, ...],
 ) -> None:
     """Create or update a stage's stack on AWS, after confirmation."""
     from dev.deploy.deploy import deploy
@@ -73,7 +84,7 @@ def deploy_stage(
     with _report_errors():
         os.environ.update(variables_of(stage))  # tasks that only this stage's lanes allow
         parameters = {name: value for name, _, value in pairs}
-        deploy(stage, parameters, yes, adopt, drop_messages)
+        deploy(stage, parameters, yes, adopt, drop_messages, change_address)
 
 
 @click.command("destroy")
@@ -112,12 +123,20 @@ def examine_stack(stage: str | None, name: str | None) -> None:
 
 @click.command("verify")
 @_yes
-def verify_stack(yes: bool) -> None:
+@click.option(
+    "--front",
+    type=click.Choice(["rest", "http", "url"]),
+    default="rest",
+    show_default=True,
+    envvar="FRONT",
+    help="What calls the HTTP function: see docs/fronts.md.",
+)
+def verify_stack(yes: bool, front: str) -> None:
     """Deploy a separate stack, check and measure it, and destroy it."""
     from dev.verify.verify import verify
 
     with _report_errors():
-        verify(yes)
+        verify(yes, front=front)
 
 
 @contextmanager

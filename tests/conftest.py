@@ -25,7 +25,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # Test modules whose tests must run in one process, by the name of their group: they build the
 # package in the same folder, or share what takes long to compute
 GROUPS = {
-    "builds": ("deploy", "doctor", "package", "transformed", "upgrade", "verify"),
+    "builds": ("deploy", "doctor", "fronts", "package", "transformed", "upgrade", "verify"),
     "templates": ("regions", "rights", "settings_page", "template"),
 }
 # The groups and modules that take longest; they start first

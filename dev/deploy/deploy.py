@@ -26,7 +26,12 @@ class DeployAborted(Exception):
 
 
 def deploy(
-    stage: str, parameters: Mapping[str, str], yes: bool, adopt: bool, drop_messages: bool = False
+    stage: str,
+    parameters: Mapping[str, str],
+    yes: bool,
+    adopt: bool,
+    drop_messages: bool = False,
+    change_address: bool = False,
 ) -> None:
     """Deploy a stage: package it, show the change set, ask for confirmation and execute it.
 
@@ -38,6 +43,7 @@ def deploy(
         yes: do not ask for confirmation.
         adopt: import tables and files that an earlier stack of this name retained.
         drop_messages: also delete queues that have messages; the sweeper sends their orders again.
+        change_address: do not ask for confirmation, with `yes`, of another address either.
     """
     began = time.monotonic()
     name = stack_name(stage)
@@ -52,9 +58,7 @@ def deploy(
         click.echo(summary(change_set, where))
         if not drop_messages:
             stack.require_empty_queues(change_set, can_drop=True)
-        if not (yes or agreed("Make these changes?")):
-            stack.drop(change_set)
-            raise DeployAborted("nothing was changed; to deploy without confirmation, set YES=1")
+        _require_agreement(change_set, yes, change_address)
         if not drop_messages:  # again: orders may have come in meanwhile
             stack.require_empty_queues(change_set, can_drop=True)
         stack.carry_out(change_set, click.echo)
@@ -112,6 +116,30 @@ def whereabouts() -> str:
         return f"account {bucket.account()}, {region}{f' at {endpoint}' if endpoint else ''}"
     except (BotoCoreError, ClientError) as error:
         raise DeployAborted(f"AWS rejects these credentials: {error}") from error
+
+
+def _require_agreement(change_set: ChangeSet, yes: bool, change_address: bool) -> None:
+    """Ask for confirmation unless `yes`. Drop the change set and raise DeployAborted without it.
+
+    Another address breaks all clients, and YES=1 may stand in a script that lacks SET=Front=...
+    """
+    new_address = changes_address(change_set)
+    if new_address:
+        click.echo(
+            f"  WARNING: clients must use another address: {stack.outputs(change_set.stack)['API']}"
+            " stops answering, and the new one is shown at the end"
+        )
+    if yes and (change_address or not new_address):
+        return
+    variables = "YES=1 and CHANGE_ADDRESS=1" if new_address else "YES=1"
+    if yes or not agreed("Make these changes?"):
+        stack.drop(change_set)
+        raise DeployAborted(f"nothing was changed; to deploy without confirmation, set {variables}")
+
+
+def changes_address(change_set: ChangeSet) -> bool:
+    """Return whether a stack that exists gets another front, and so another address."""
+    return not change_set.new and "Front" in change_set.parameters
 
 
 def summary(change_set: ChangeSet, where: str) -> str:

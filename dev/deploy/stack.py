@@ -13,10 +13,11 @@ from typing import Any
 
 from dev import aws
 from dev.deploy import bucket, data, removal
+from dev.deploy.address import api_address
 from dev.deploy.formation import Say, StackError, describe, settled, wait
 from dev.packaging.lanes import lanes
 from dev.packaging.package import Package
-from dev.packaging.template import BUCKET, data_names, literal_names, located, numbered
+from dev.packaging.template import BUCKET, data_names, literal_names, localized, located
 
 QUEUE = "AWS::SQS::Queue"
 _COUNTS = [f"ApproximateNumberOfMessages{which}" for which in ("", "NotVisible", "Delayed")]
@@ -108,7 +109,7 @@ def _adapted(
     """Return the template as an adoption, or the local cloud, needs it."""
     if adopt:
         template = literal_names(template, data.pseudo_parameters(name))
-    return numbered(template, parameters) if _endpoint() else template
+    return localized(template, parameters) if _endpoint() else template
 
 
 def require_empty_queues(change_set: ChangeSet, can_drop: bool = False) -> None:
@@ -176,7 +177,7 @@ def destroy(name: str, say: Say = lambda _: None) -> None:
 
 
 def outputs(name: str) -> dict[str, str]:
-    """Return the stack's outputs, and as API the URL of its HTTP API, also on the local cloud.
+    """Return the stack's outputs. API is the address of its HTTP API, also on the local cloud.
 
     Raises StackError if there is no such stack.
     """
@@ -184,13 +185,7 @@ def outputs(name: str) -> dict[str, str]:
     if described is None:
         raise StackError(f"there is no stack {name}; create it with `make deploy`")
     values = {output["OutputKey"]: output["OutputValue"] for output in described.get("Outputs", [])}
-    endpoint = _endpoint()
-    api = (
-        f"{endpoint}/_aws/execute-api/{values['RestAPIId']}/api"
-        if endpoint
-        else values["EndpointURL"].rstrip("/")
-    )
-    return {**values, "API": api}
+    return {**values, "API": api_address(values, _endpoint())}
 
 
 def resources(name: str) -> dict[str, tuple[str, str]]:

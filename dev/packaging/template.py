@@ -67,6 +67,11 @@ def literal_names(template: dict[str, Any], values: Mapping[str, str]) -> dict[s
     return copied
 
 
+def localized(template: dict[str, Any], parameters: Mapping[str, str]) -> dict[str, Any]:
+    """Return the template as the local cloud needs it."""
+    return numbered(conditioned(template, parameters), parameters)
+
+
 def numbered(template: dict[str, Any], parameters: Mapping[str, str]) -> dict[str, Any]:
     """Return the template with the values of Number parameters, except in environment variables.
 
@@ -90,3 +95,31 @@ def numbered(template: dict[str, Any], parameters: Mapping[str, str]) -> dict[st
         return [resolve(member) for member in value] if isinstance(value, list) else value
 
     return {**template, "Resources": resolve(template["Resources"])}
+
+
+def conditioned(template: dict[str, Any], parameters: Mapping[str, str]) -> dict[str, Any]:
+    """Return the template without the resources whose condition is false.
+
+    CloudFormation leaves them out itself. ministack does so too, but sees no change in a stack when
+    only a parameter of a condition changes.
+    """
+    values = {
+        name: str(parameters.get(name, parameter["Default"]))
+        for name, parameter in template["Parameters"].items()
+    }
+
+    def holds(condition: Mapping[str, Any]) -> bool:
+        if "Fn::Not" in condition:
+            return not holds(condition["Fn::Not"][0])
+        left, right = condition["Fn::Equals"]
+        return values[left["Ref"]] == str(right)
+
+    holding = {name for name, condition in template["Conditions"].items() if holds(condition)}
+    return {
+        **template,
+        "Resources": {
+            name: resource
+            for name, resource in template["Resources"].items()
+            if resource.get("Condition") in (None, *holding)
+        },
+    }

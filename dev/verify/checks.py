@@ -16,6 +16,7 @@ ORIGIN = "https://verify.example"
 # The throttle is low, so that a burst of 200 requests exceeds it
 PARAMETERS = {"RequestsPerSecond": "10", "RequestBurst": "20", "CorsOrigins": ORIGIN}
 _BURST = 50
+FRONTS = ("rest", "http", "url")
 _NO_GATEWAY_RESPONSES = "the local cloud ignores the gateway's responses in an API's definition"
 
 
@@ -23,12 +24,14 @@ _NO_GATEWAY_RESPONSES = "the local cloud ignores the gateway's responses in an A
 class Check:
     """A sentence and whether it holds.
 
-    Without a function it is skipped everywhere; with a reason, on the local cloud.
+    Without a function it is skipped everywhere; with a reason, on the local cloud. `fronts` are
+    those that it is about.
     """
 
     sentence: str
     holds: Callable[[Visitor], bool] | None
     why_skipped: str = ""
+    fronts: tuple[str, ...] = FRONTS
 
 
 def ready(visit: Visitor) -> bool:
@@ -131,6 +134,11 @@ def _no_head(visit: Visitor) -> bool:
     return (reply.status, reply.body) == (404, "")
 
 
+def _unknown_method(visit: Visitor) -> bool:
+    reply = visit("DELETE", "/orders")
+    return reply.is_problem(405) and reply.headers.get("Allow") == "GET, OPTIONS, POST"
+
+
 def _preflight(visit: Visitor) -> bool:
     """Ask as a browser does, which sends no token."""
     reply = visit(
@@ -179,14 +187,26 @@ CHECKS = (
         "an unknown route is 404 without a token, as problem+json",
         lambda visit: visit("GET", "/nothing", Authorization="").is_problem(404),
         _NO_GATEWAY_RESPONSES,
+        ("rest",),
     ),
     Check(
         "an unknown route is 404 with a Bearer token, as problem+json",
         lambda visit: visit("GET", "/nothing").is_problem(404),
         _NO_GATEWAY_RESPONSES,
+        ("rest",),
     ),
-    Check("SAM's second stage, /Stage, does not exist", _no_second_stage),
-    Check("HEAD is 404, without a body", _no_head, _NO_GATEWAY_RESPONSES),
+    Check(
+        "the app answers an unknown route with 404, as problem+json",
+        lambda visit: visit("GET", "/nothing", Authorization="").is_problem(404),
+        fronts=("http", "url"),
+    ),
+    Check(
+        "an unknown method is 405, as problem+json, with the known ones in Allow",
+        _unknown_method,
+        fronts=("http", "url"),
+    ),
+    Check("SAM's second stage, /Stage, does not exist", _no_second_stage, fronts=("rest",)),
+    Check("HEAD is 404, without a body", _no_head, _NO_GATEWAY_RESPONSES, ("rest",)),
     Check(
         "OPTIONS allows the origin of CorsOrigins",
         _preflight,
@@ -215,11 +235,18 @@ CHECKS = (
     Check("a dead letter ends its order", aws_checks.settled),
 )
 AFTER_MEASURING = (
-    Check("a burst over the stage's throttle is 429", _throttled),
+    Check("a burst over the stage's throttle is 429", _throttled, fronts=("rest",)),
     Check(
         "that 429 is problem+json with Retry-After",
         _throttled_with_a_problem,
         _NO_GATEWAY_RESPONSES,
+        ("rest",),
+    ),
+    Check(
+        "a burst over the throttle of the HTTP API is 429",
+        _throttled,
+        "the local cloud does not throttle HTTP APIs",
+        ("http",),
     ),
     Check(
         "log lines became metrics",

@@ -37,17 +37,17 @@ _BILLED = re.compile(r"Billed Duration: (\d+) ms")
 _INIT = re.compile(r"Init Duration: ([\d.]+) ms")
 
 
-def verify(yes: bool, checks: Iterable[Check] | None = None) -> None:
+def verify(yes: bool, checks: Iterable[Check] | None = None, front: str = "rest") -> None:
     """Deploy, run the checks, destroy. Raises DeployAborted at the end if any failed."""
     where = whereabouts()
-    planned = _plan()
+    planned = _plan(front)
     click.echo(summary(planned, where))
     if not (yes or agreed("Make this stack, measure it and destroy it?")):
         stack.drop(planned)
         raise DeployAborted("nothing was changed; to verify without confirmation, set YES=1")
     try:
         visit = _deployed(planned)
-        failures = run(all_checks() if checks is None else checks, visit)
+        failures = run(all_checks(front) if checks is None else checks, visit)
     finally:
         _remove()
         click.echo(f"{NAME} is gone")
@@ -55,14 +55,18 @@ def verify(yes: bool, checks: Iterable[Check] | None = None) -> None:
         raise DeployAborted("\n".join(f"failed: {sentence}" for sentence in failures))
 
 
-def all_checks() -> tuple[Check, ...]:
-    """Every check, in order. The last one takes the stack away and makes it again."""
-    return (
+def all_checks(front: str = "rest") -> tuple[Check, ...]:
+    """Every check of a front, in order. The last one takes the stack away and makes it again."""
+    checks = (
         *CHECKS,
         Check(f"{ORDERS} orders one after the other, measured", measure),
         *AFTER_MEASURING,
-        Check("a destroyed stack's tables and files are adopted by the next (ADOPT=1)", _adopted),
+        Check(
+            "a destroyed stack's tables and files are adopted by the next (ADOPT=1)",
+            functools.partial(_adopted, front),
+        ),
     )
+    return tuple(check for check in checks if front in check.fronts)
 
 
 def run(checks: Iterable[Check], visit: Visitor) -> list[str]:
@@ -132,13 +136,13 @@ def summarized(reports: list[str]) -> str:
     return f"{len(billed_ms)} invocations, {sum(billed_ms)} ms billed; {cold}"
 
 
-def _adopted(visit: Visitor) -> bool:
+def _adopted(front: str, visit: Visitor) -> bool:
     """Whether the next stack serves what the one before it accepted, with the same token."""
     order_id = visit.place().body["id"]
     visit.wait(order_id)
     file_id = visit.upload(b"kept")
     stack.destroy(NAME)
-    planned = stack.plan(NAME, _package(), PARAMETERS, adopt=True)
+    planned = stack.plan(NAME, _package(), {**PARAMETERS, "Front": front}, adopt=True)
     assert planned is not None
     visit.api = stack.carry_out(planned)["API"]
     return (
@@ -148,14 +152,14 @@ def _adopted(visit: Visitor) -> bool:
     )
 
 
-def _plan() -> ChangeSet:
+def _plan(front: str) -> ChangeSet:
     """Return the change set of a new stack. Raises DeployAborted if the name is in use."""
     if there := data.existing(NAME):
         raise DeployAborted(
             f"these exist already: {', '.join(there)}; this command makes and deletes its own:"
             " delete those first, as docs/deploy.md shows"
         )
-    planned = stack.plan(NAME, _package(), PARAMETERS)
+    planned = stack.plan(NAME, _package(), {**PARAMETERS, "Front": front})
     if planned is None or not planned.new:
         raise DeployAborted(
             f"the stack {NAME} already exists, and this command makes its own: destroy it first"

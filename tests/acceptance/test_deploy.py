@@ -19,6 +19,7 @@ from chalicelib import auth
 from dev.deploy import data, stack
 from dev.deploy.formation import describe
 from dev.packaging.package import ROOT, package
+from dev.stack_state import read_state
 from tests.acceptance.conftest import LocalCloud
 from tests.acceptance.stack import environment as without_aws
 from tests.soak.stack_control import SCHEDULE
@@ -155,6 +156,46 @@ def test_a_lane_is_removed_only_when_its_queue_is_empty(
         sqs.get_queue_url(QueueName=f"orderline-dev-orders-{lane}")
 
 
+def test_another_front_needs_a_yes_of_its_own_and_keeps_the_orders(clean: LocalCloud) -> None:
+    deploy = ("deploy", "--stage", "dev", "--yes")
+    assert typed(*deploy).returncode == 0
+    rest, token = stack.outputs("orderline-dev")["API"], new_token(clean, "orderline-dev")
+    order = call(f"{rest}/orders", token, {"task": "cook_nuggets", "input": {"pieces": 1}})
+
+    refused = typed(*deploy, "--set", "Front=http")
+    assert refused.returncode == 1
+    assert "parameter Front = http, was rest" in refused.stdout
+    assert f"clients must use another address: {rest} stops answering" in refused.stdout
+    assert "set YES=1 and CHANGE_ADDRESS=1" in refused.stderr
+    assert call(f"{rest}/orders/{order['id']}", token)["id"] == order["id"]
+
+    changed = typed(*deploy, "--set", "Front=http", "--change-address")
+    assert changed.returncode == 0, changed.stderr
+    api = stack.outputs("orderline-dev")["API"]
+    assert f"Orderline is running at {api} " in changed.stdout
+    assert api != rest
+    assert call(f"{api}/orders/{order['id']}", token)["id"] == order["id"]
+    assert "RestAPI" not in stack.resources("orderline-dev")
+
+    again = typed(*deploy, "--set", "Front=http")
+    assert "nothing to change" in again.stdout, again.stdout + again.stderr
+    forgotten = typed(*deploy)  # parameters are not remembered
+    assert (forgotten.returncode, "stops answering" in forgotten.stdout) == (1, True)
+    assert "HttpApi" in stack.resources("orderline-dev")
+
+    destroyed = typed("destroy", "--stage", "dev", "--yes")
+    assert destroyed.returncode == 0, destroyed.stderr
+    assert left_of(clean, "orderline-dev") == []
+
+
+def test_the_doctor_finds_a_function_url_without_a_throttle(clean: LocalCloud) -> None:
+    assert typed("deploy", "--stage", "dev", "--yes", "--set", "Front=url").returncode == 0
+
+    assert read_state("orderline-dev").front == "url"
+    examined = typed("doctor", "--stage", "dev")
+    assert "the function URL has no throttle" in examined.stdout
+
+
 def buckets_of(name: str) -> list[str]:
     buckets = boto3.resource("s3").buckets.all()
     return [bucket.name for bucket in buckets if bucket.name.startswith(name)]
@@ -176,6 +217,7 @@ def left_of(cloud: LocalCloud, name: str) -> list[str]:
     found += [group["logGroupName"] for group in groups]
     found += [role["RoleName"] for role in cloud.client("iam").list_roles()["Roles"]]
     found += [api["name"] for api in cloud.client("apigateway").get_rest_apis()["items"]]
+    found += [api["Name"] for api in cloud.client("apigatewayv2").get_apis()["Items"]]
     found += [rule["Name"] for rule in cloud.client("events").list_rules()["Rules"]]
     alarms = cloud.client("cloudwatch").describe_alarms()["MetricAlarms"]
     found += [alarm["AlarmName"] for alarm in alarms]

@@ -76,6 +76,23 @@ def test_the_only_stage_is_ours_and_has_the_throttle(resources: Any) -> None:
     )
 
 
+def test_everything_of_the_rest_api_is_there_only_if_it_is_the_front(resources: Any) -> None:
+    kinds = {
+        resource["Type"]: resource.get("Condition")
+        for name, resource in resources.items()
+        if resource["Type"].startswith("AWS::ApiGateway::") or name == "APIHandlerInvokePermission"
+    }
+    assert kinds == dict.fromkeys(
+        (
+            "AWS::ApiGateway::RestApi",
+            "AWS::ApiGateway::Deployment",
+            "AWS::ApiGateway::Stage",
+            "AWS::Lambda::Permission",
+        ),
+        "IsRest",
+    )
+
+
 def test_the_api_is_named_after_its_stack_for_metrics_of_its_own(resources: Any) -> None:
     api = resources["RestAPI"]["Properties"]
     assert api["Name"] == api["Body"]["info"]["title"] == {"Ref": "AWS::StackName"}

@@ -6,7 +6,7 @@ import pytest
 
 from dev.deploy.deploy import DeployAborted
 from dev.verify.aws_checks import NAME
-from dev.verify.checks import Check
+from dev.verify.checks import CHECKS, Check
 from dev.verify.verify import all_checks, verify
 from dev.verify.visitor import Visitor
 from tests.acceptance.conftest import LocalCloud
@@ -25,6 +25,19 @@ def test_it_deploys_checks_measures_and_leaves_nothing(local_cloud: LocalCloud) 
     assert "accepted to SUCCESS: median" in done.stdout
     assert "OrderWorker: " in done.stdout
     assert "note: 10 alarms notify nobody" in done.stdout
+    assert left_of(local_cloud, NAME) == []
+
+
+@pytest.mark.parametrize("front", ["http", "url"])
+def test_another_front_is_deployed_and_checked(
+    local_cloud: LocalCloud, capsys: pytest.CaptureFixture[str], front: str
+) -> None:
+    without_orders = [check for check in all_checks(front) if check in CHECKS][1:8]
+    verify(True, without_orders, front)
+
+    printed = capsys.readouterr().out
+    assert "  ok  an unknown method is 405, as problem+json" in printed
+    assert f"parameter Front = {front}" in printed
     assert left_of(local_cloud, NAME) == []
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,7 +19,6 @@ import app as orderline
 from testkit.events import LambdaContext
 
 TIMEOUT_S = 29
-REQUEST_ID = "c6af9ac6-7b61-11e6-9a41-93e8deadbeef"
 
 
 def event(
@@ -38,7 +38,7 @@ def event(
         "headers": {name.lower(): value for name, value in (headers or {}).items()},
         "requestContext": {
             "http": {"method": method, "path": raw_path, "protocol": "HTTP/1.1"},
-            "requestId": REQUEST_ID,
+            "requestId": str(uuid.uuid4()),
             "routeKey": "$default",
             "stage": "$default",
         },

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from dev.doctor import _alarms_without_topic, _disabled_mappings, _too_many_workers
+from dev.doctor import (
+    _alarms_without_topic,
+    _disabled_mappings,
+    _too_many_workers,
+    _unlimited_url,
+)
 from dev.stack_state import StackState
 from dev.verify.aws_checks import is_tolerated
-from dev.verify.checks import Check
-from dev.verify.verify import run, summarized
+from dev.verify.checks import FRONTS, Check
+from dev.verify.verify import all_checks, run, summarized
 from dev.verify.visitor import Visitor
 
 WARM = (
@@ -45,12 +52,33 @@ def test_findings_about_a_new_account_are_tolerated_and_others_are_not() -> None
         {},
         concurrency=10,
         alarms_without_a_topic=10,
+        front="url",
     )
     assert [
         is_tolerated(finding)
-        for check in (_alarms_without_topic, _too_many_workers, _disabled_mappings)
+        for check in (_alarms_without_topic, _too_many_workers, _unlimited_url, _disabled_mappings)
         for finding in check(state)
-    ] == [True, True, False]
+    ] == [True, True, True, False]
+
+
+def test_only_a_function_url_without_reserved_concurrency_has_no_throttle() -> None:
+    url = StackState("s", {}, {}, {}, "ENABLED", 1, {}, 1000, front="url")
+    (finding,) = _unlimited_url(url)
+
+    assert "ApiReserved" in finding.fix
+    assert list(_unlimited_url(replace(url, reserved={"APIHandler": 50}))) == []
+    assert list(_unlimited_url(replace(url, front="http"))) == []
+
+
+def test_each_front_has_its_own_checks() -> None:
+    sentences = {front: {check.sentence for check in all_checks(front)} for front in FRONTS}
+
+    assert "an unknown method is 405, as problem+json, with the known ones in Allow" in (
+        sentences["http"] & sentences["url"] - sentences["rest"]
+    )
+    assert "a burst over the stage's throttle is 429" in sentences["rest"] - sentences["http"]
+    assert not any("throttle" in sentence for sentence in sentences["url"])
+    assert len(sentences["url"]) > 20
 
 
 def test_a_check_that_fails_or_breaks_stops_no_other(capsys: pytest.CaptureFixture[str]) -> None:
