@@ -11,7 +11,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, overload
 
-from orderline import many, prerequisites, transfer
+from orderline import bulk, many, placing, prerequisites, transfer
 from orderline.calls import Calls, NotDone, RequestRejected
 from orderline.files import FileReference, Prepared, Source, written
 from orderline.operator import Operator
@@ -76,33 +76,27 @@ class Orderline:
         names = list(notify) or None
         body = _present(task=task, input=value, delay_s=delay_s, run_at=run_at, notify=names)
         if order_ids:
-            body |= {"after": self._grouped(order_ids, when, key), "when": when}
-        return self._place(body, key, prepared.uploads, progress)
+            groups = placing.grouped(self._calls, order_ids, when, key)
+            body |= {"after": groups, "when": when}
+        return placing.place(self._calls, body, key, prepared.uploads, progress)
 
-    def _grouped(self, order_ids: Sequence[str], when: str, key: str) -> Sequence[str]:
-        """Place orders that wait for groups, if there are too many ids; return the ids to send."""
+    def place_many(
+        self,
+        orders: Iterable[bulk.NewOrder],
+        key: str | None = None,
+        progress: bulk.Progress | None = None,
+    ) -> bulk.Outcomes:
+        """Place many orders, up to 1,000 in a request. Return what became of each.
 
-        def place(group: Sequence[str], group_key: str) -> str:
-            body = {"task": prerequisites.TOGETHER, "after": group, "when": when}
-            return str(self._place(body, group_key, {}, None)["id"])
+        That is a dict with its `id`, its `status`, and `replayed` if an earlier call with this key
+        had placed it; or, for an order that was refused, a RequestRejected, which is not raised.
 
-        return prerequisites.grouped(order_ids, key, place)
-
-    def _place(
-        self, body: Any, key: str, uploads: dict[str, Source], progress: Progress | None
-    ) -> Order:
-        """Place an order. Upload each of its files again if it was deleted meanwhile, once."""
-        while True:
-            try:
-                order: Order = self._calls.call(
-                    "POST", "/orders", body, {"Idempotency-Key": key}
-                ).value
-                return order
-            except RequestRejected as error:
-                pointer = transfer.missing_file(error)
-                if pointer not in uploads:
-                    raise
-            transfer.store(self._calls, uploads.pop(pointer), progress, pointer)
+        Args:
+            orders: dicts as POST /orders takes them, or pairs of a task and its input.
+            key: idempotency key: the same key and the same list place no order twice.
+            progress: called with the number of orders whose outcome is known.
+        """
+        return bulk.place_many(self._calls, orders, key, progress)
 
     def get(self, order_id: str, include: Sequence[str] = ()) -> Order:
         """Return the order. `include` adds members: `input`, `history`."""

@@ -14,6 +14,7 @@ import click
 from orderline import (
     Order,
     Orderline,
+    bulk_commands,
     connect,
     file_commands,
     inputs,
@@ -68,6 +69,7 @@ def main(**_: str | None) -> None:
 @click.option("--wait", is_flag=True, help="Wait until the order is done, then show it.")
 @output.AS_JSON
 @connect.client
+@bulk_commands.each
 def place(
     client: Orderline,
     task: str,

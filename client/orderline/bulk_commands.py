@@ -1,0 +1,177 @@
+"""The options that place an order for each line of a file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from orderline import Orderline, RequestRejected, connect
+from orderline.bulk import Outcomes, Progress
+
+MAX_REASONS = 20  # of refused lines
+Lines = list[tuple[int, Any]]
+
+
+def each(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options --each and --again to the command that places an order."""
+
+    @click.option(
+        "--each",
+        "file",
+        metavar="FILE",
+        help="Place an order for each line of FILE, an input in JSON. Use - for standard input."
+        " The same FILE is placed only once.",
+    )
+    @click.option("--again", is_flag=True, help="Place new orders for a FILE that was placed.")
+    @wraps(command)
+    def run(client: Orderline, file: str | None, again: bool, **options: Any) -> None:
+        if file is not None:
+            _place_each(client, file, again, **options)
+        elif again:
+            raise click.UsageError("--again needs --each, the file whose lines to place")
+        else:
+            command(client, **options)
+
+    return run
+
+
+def _place_each(
+    client: Orderline,
+    file: str,
+    again: bool,
+    task: str,
+    key: str | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Place an order for each line; exit with 3 if some are refused."""
+    for name, option in (("members", "KEY=VALUE"), ("text", "--input"), ("wait", "--wait")):
+        if options[name]:
+            raise click.UsageError(f"{option} can't be combined with --each")
+    if again and key:
+        raise click.UsageError("use either --again or --key, not both")
+    content = _read(file)
+    lines = _parse(content, file)
+    members = _members(client, options)
+    orders = [{"task": task, "input": value, **members} for _, value in lines]
+    key = key or (uuid.uuid4().hex if again else _key(task, content))
+    with _bar(len(orders)) as progress:
+        outcomes = client.place_many(orders, key, progress)
+    _print(lines, outcomes, as_json)
+
+
+def _read(file: str) -> bytes:
+    if file == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return Path(file).read_bytes()
+    except OSError as error:
+        raise click.UsageError(f"{file}: {error.strerror}") from None
+
+
+def _parse(content: bytes, file: str) -> Lines:
+    """Return the input of each line that is not blank, with the line's number.
+
+    Raises UsageError if one is not a JSON object, so that nothing is placed of a broken file.
+    """
+    lines: Lines = []
+    for number, line in enumerate(content.split(b"\n"), 1):
+        if line.strip():
+            try:
+                lines.append((number, _input(line)))
+            except ValueError as error:
+                raise click.UsageError(f"{file}, line {number}: {error}") from None
+    if not lines:
+        raise click.UsageError(f"{file} has no lines")
+    return lines
+
+
+def _input(line: bytes) -> Any:
+    """Return the input of a line. Raises ValueError with the reason."""
+    try:
+        value = json.loads(line.decode(), parse_constant=_reject_constant)
+        json.dumps(value, ensure_ascii=False).encode()
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not valid JSON: {error.msg} (column {error.colno})") from None
+    except UnicodeDecodeError:
+        raise ValueError("not valid UTF-8") from None
+    except UnicodeEncodeError:
+        raise ValueError("a string contains a lone surrogate") from None
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    if not isinstance(value, dict):
+        raise ValueError('an input must be an object, such as {"pieces": 6}')
+    return value
+
+
+def _reject_constant(name: str) -> NoReturn:
+    raise ValueError(f"not valid JSON: {name} is not a JSON number")
+
+
+def _members(client: Orderline, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the members that all orders share, beside their task."""
+    members: dict[str, Any] = {}
+    if options["delay_s"] is not None:
+        members["delay_s"] = options["delay_s"]
+    if options["references"]:
+        members["after"] = [client.find(reference) for reference in options["references"]]
+    if options["when"]:
+        if not options["references"]:
+            raise click.UsageError("--when needs --after, the orders that must end first")
+        members["when"] = options["when"]
+    if options["notify"]:
+        members["notify"] = list(options["notify"])
+    return members
+
+
+def _key(task: str, content: bytes) -> str:
+    """Return the idempotency key of a file's orders."""
+    return hashlib.sha256(task.encode() + b"\0" + content).hexdigest()
+
+
+@contextmanager
+def _bar(total: int) -> Iterator[Progress | None]:
+    """Show a bar on standard error if it is a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+
+    with Bar(console=Console(stderr=True), transient=True) as bar:
+        row = bar.add_task("placing", total=total)
+        yield lambda known: bar.update(row, completed=known)
+
+
+def _print(lines: Lines, outcomes: Outcomes, as_json: bool) -> None:
+    """Print a summary, or each outcome as JSON, and why lines were refused."""
+    refused = []
+    replayed = 0
+    for (number, _), outcome in zip(lines, outcomes, strict=True):
+        if isinstance(outcome, RequestRejected):
+            refused.append((number, outcome))
+            members = {"problem": outcome.problem}
+        else:
+            replayed += outcome["replayed"]
+            members = outcome
+        if as_json:
+            click.echo(json.dumps({"line": number, **members}))
+    if not as_json:
+        earlier = f" ({replayed} of them earlier)" if replayed else ""
+        click.echo(f"{len(outcomes) - len(refused)} placed{earlier}, {len(refused)} refused")
+    for number, error in refused[:MAX_REASONS]:
+        pointer = error.problem.get("pointer")
+        click.echo(f"line {number}: {error}" + (f" (at {pointer})" if pointer else ""), err=True)
+    if len(refused) > MAX_REASONS:
+        click.echo(f"and {len(refused) - MAX_REASONS} more", err=True)
+    if refused:
+        sys.exit(connect.CALL_FAILED)
