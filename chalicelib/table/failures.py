@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 import re
 from collections.abc import Iterator
+from itertools import groupby
 from typing import NamedTuple
 
 from chalicelib.clock import Micros
@@ -59,6 +60,16 @@ def count(task: str, since: Micros, before: Micros, most: int) -> int:
 
 
 def _entries(shard: str, since: Micros, before: Micros, newest_first: bool) -> Iterator[Failure]:
+    """Yield a shard's entries, those of the same microsecond by their keys.
+
+    DynamoDB returns entries with equal keys of an index in any order. A caller that goes on after
+    an entry would miss some.
+    """
+    for _, entries in groupby(_read(shard, since, before, newest_first), lambda entry: entry.at):
+        yield from sorted(entries, reverse=newest_first)
+
+
+def _read(shard: str, since: Micros, before: Micros, newest_first: bool) -> Iterator[Failure]:
     for page in by_due.pages(
         shard, before - 1, since, ScanIndexForward=not newest_first, Limit=PAGE
     ):
