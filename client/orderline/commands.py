@@ -184,11 +184,9 @@ def cancel(client: Orderline, references: tuple[str, ...], as_json: bool) -> Non
         output.print_lines(result["items"])
     else:
         click.echo(f"{output.orders(result['cancelled'])} cancelled.")
-    output.report_refused(
-        result["refused"] + result["unknown"],
-        [item for item in result["items"] if "problem" in item],
-    )
-    if result["refused"] or result["unknown"]:
+    refused = [item for item in result["items"] if "problem" in item]
+    output.report_refused(len(refused), refused)
+    if refused:
         sys.exit(connect.CALL_FAILED)
 
 

@@ -1,9 +1,9 @@
-"""Requests about many orders, of which some may have an unknown outcome."""
+"""Requests about many orders, a group at a time."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, TypedDict
 
 from orderline.calls import PAUSES_S, Calls
@@ -12,32 +12,41 @@ from orderline.calls import PAUSES_S, Calls
 class Cancelled(TypedDict):
     """What cancelling many orders did.
 
-    `items` has each order in turn: its `id`, and its `status` or else the `problem`. An order whose
-    outcome is `unknown` may be cancelled or not; to cancel it again is safe.
+    `items` has each order in turn: its `id`, and its `status` or else the `problem`.
     """
 
     items: list[dict[str, Any]]
     cancelled: int
     stopping: int
     refused: int
-    unknown: int
 
 
-def answers(calls: Calls, path: str, body: dict[str, Any]) -> list[Any]:
-    """Return the answers to a request that is repeated while some outcomes are unknown.
+def answers(
+    calls: Calls, path: str, body: dict[str, Any], member: str, targets: Sequence[Any], size: int
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Send orders in groups. Yield each answer, and how many orders of its group it is about.
 
-    The request must be safe to repeat. The last answer may still have unknown outcomes.
+    An answer may leave the last orders of a group unknown, if AWS failed or time was short. Those
+    begin the next group, so the request must be safe to repeat. Raises NotReachable if it can't go
+    on.
+
+    Args:
+        calls: the API
+        path: of the operation
+        body: the other members of the request
+        member: the member that names the orders
+        targets: the orders, as that member has them
+        size: maximum number of orders in a request
     """
-    deadline = time.monotonic() + calls.patience_s
-    pauses = iter(PAUSES_S)
-    received = [calls.call("POST", path, body).value]
-    while received[-1]["unknown"]:
-        pause_s = next(pauses, PAUSES_S[-1])
-        if time.monotonic() + pause_s > deadline:
-            break
-        time.sleep(pause_s)
-        received.append(calls.call("POST", path, body).value)
-    return received
+    start = 0
+    while start < len(targets):
+        group = targets[start : start + size]
+        answer: dict[str, Any] = calls.call("POST", path, {**body, member: group}).value
+        known = len(group) - answer["unknown"]
+        yield known, answer
+        start += known
+        if answer["unknown"]:
+            time.sleep(PAUSES_S[0])
 
 
 def cancel(
@@ -53,14 +62,11 @@ def cancel(
         size: maximum number of orders in a request
         stop_running: ask the tasks of running orders to stop; False refuses these orders
     """
-    total = Cancelled(items=[], cancelled=0, stopping=0, refused=0, unknown=0)
-    running = "stop" if stop_running else "refuse"
-    for start in range(0, len(targets), size):
-        body = {member: list(targets[start : start + size]), "running": running}
-        answer: Cancelled = answers(calls, path, body)[-1]
-        total["items"] += answer["items"]
+    total = Cancelled(items=[], cancelled=0, stopping=0, refused=0)
+    body = {"running": "stop" if stop_running else "refuse"}
+    for known, answer in answers(calls, path, body, member, targets, size):
+        total["items"] += answer["items"][:known]
         total["cancelled"] += answer["cancelled"]
         total["stopping"] += answer["stopping"]
         total["refused"] += answer["refused"]
-        total["unknown"] += answer["unknown"]
     return total

@@ -5,13 +5,15 @@ Every call needs an access token with the scope orders:admin.
 
 from __future__ import annotations
 
+import time
 import urllib.parse
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any, TypeAlias
 
 from orderline import many
-from orderline.calls import Calls
+from orderline.calls import PAUSES_S, Calls
 from orderline.many import Cancelled
 from orderline.operator_types import Failure, Overview, Retried
 
@@ -61,15 +63,13 @@ class Operator:
         query = {name: value for name, value in filters.items() if value is not None}
         query |= {name: time_text(value) for name, value in times.items() if value is not None}
         query["limit"] = str(min(limit or PAGE, PAGE))
-        count = 0
-        path = f"/operator/failures?{urllib.parse.urlencode(query)}"
+        return islice(self._pages(urllib.parse.urlencode(query)), limit)
+
+    def _pages(self, query: str) -> Iterator[Failure]:
+        path = f"/operator/failures?{query}"
         while path:
             page, _ = self._calls.get(path)
-            for order in page["items"]:
-                if limit is not None and count >= limit:
-                    return
-                count += 1
-                yield order
+            yield from page["items"]
             # Use only the link's query: its host may be another one, which must not get the token
             next_query = urllib.parse.urlsplit(page.get("next", "")).query
             path = f"/operator/failures?{next_query}" if next_query else ""
@@ -117,12 +117,15 @@ class Operator:
             body["failed_before"] = found["failed_before"]
         total = _nothing(body["failed_before"])
         while True:
-            answer = self._add_retries(total, body)
+            answer = self._calls.call("POST", _RETRY, body).value
+            _add(total, answer, answer["matching"] - answer["unknown"])
             if progress:
                 progress(total["matching"])
-            if not answer.get("next"):
+            if "next" not in answer:
                 return total
-            body["after"] = answer["next"]
+            body["after"] = answer["next"]  # the unknown ones come after it
+            if answer["unknown"]:
+                time.sleep(PAUSES_S[0])
 
     def retry_orders(
         self,
@@ -147,11 +150,12 @@ class Operator:
         before = time_text(_after_last(rows) if failed_before is None else failed_before)
         options = {"failed_before": before, **({} if over_s is None else {"over_s": over_s})}
         total = _nothing(before)
-        for start in range(0, len(rows), MAX_ORDERS):
-            names = [_name(row) for row in rows[start : start + MAX_ORDERS]]
-            self._add_retries(total, {"orders": names, **options})
+        names = list({(row["owner"], row["id"]): _name(row) for row in rows}.values())
+        answers = many.answers(self._calls, _RETRY, options, "orders", names, MAX_ORDERS)
+        for known, answer in answers:
+            _add(total, answer, known)
             if progress:
-                progress(min(start + MAX_ORDERS, len(rows)))
+                progress(total["matching"])
         return total
 
     def cancel_orders(
@@ -168,17 +172,6 @@ class Operator:
             self._calls, "/operator/cancel", "orders", rows, MAX_ORDERS, stop_running
         )
 
-    def _add_retries(self, total: Retried, body: dict[str, Any]) -> dict[str, Any]:
-        """Send a request, add what it did to the total, and return the last answer to it."""
-        answers: list[dict[str, Any]] = many.answers(self._calls, _RETRY, body)
-        last = answers[-1]
-        total["retried"] += sum(answer["retried"] for answer in answers)
-        total["matching"] += answers[0]["matching"]  # a repetition no longer finds the retried ones
-        total["refused"] += last["refused"]
-        total["unknown"] += last["unknown"]
-        total["problems"] += last["problems"]
-        return last
-
 
 def time_text(time: Time) -> str:
     """Return a time as RFC 3339. Raises ValueError for a datetime without a time zone."""
@@ -194,12 +187,19 @@ def _nothing(failed_before: str) -> Retried:
     return Retried(
         retried=0,
         refused=0,
-        unknown=0,
         matching=0,
         more=False,
         failed_before=failed_before,
         problems=[],
     )
+
+
+def _add(total: Retried, answer: dict[str, Any], known: int) -> None:
+    """Add an answer to a result; `known`: the orders whose outcome is known."""
+    total["retried"] += answer["retried"]
+    total["refused"] += answer["refused"]
+    total["matching"] += known
+    total["problems"] += answer["problems"]
 
 
 def _after_last(rows: Sequence[Mapping[str, Any]]) -> str:

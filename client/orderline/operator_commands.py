@@ -131,7 +131,7 @@ def _retry_all(client: Orderline, options: dict[str, Any], as_json: bool) -> Non
     found = client.operator.retry(**options, dry_run=True)
     options["failed_before"] = found["failed_before"]
     if dry_run:
-        _report(found, as_json, f"{_matching(found)} would be retried.", options)
+        _report(found, as_json, f"{_matching(found)} would be retried.")
         return
     try:
         with operator_show.counting(found["matching"]) as progress:
@@ -141,7 +141,7 @@ def _retry_all(client: Orderline, options: dict[str, Any], as_json: bool) -> Non
         if isinstance(error, NotReachable):
             raise
         sys.exit(output.INTERRUPTED)
-    _report(result, as_json, f"{output.orders(result['retried'])} retried.", options)
+    _report(result, as_json, f"{output.orders(result['retried'])} retried.")
 
 
 def _matching(found: Retried) -> str:
@@ -149,20 +149,14 @@ def _matching(found: Retried) -> str:
     return f"{at_least}{output.orders(found['matching'])}"
 
 
-def _report(result: Retried, as_json: bool, sentence: str, options: dict[str, Any]) -> None:
-    """Print the result of a retry; exit with code 3 if not all orders were retried."""
+def _report(result: Retried, as_json: bool, sentence: str) -> None:
+    """Print the result of a retry; exit with code 3 if orders were refused."""
     if as_json:
         output.print_lines([result])
     else:
         click.echo(sentence)
     output.report_refused(result["refused"], result["problems"])
-    if result["unknown"]:
-        click.echo(
-            f"{output.orders(result['unknown'])} may be retried or not, since AWS did not answer."
-            f" To retry the rest: {_command(options)}",
-            err=True,
-        )
-    if result["refused"] or result["unknown"]:
+    if result["refused"]:
         sys.exit(connect.CALL_FAILED)
 
 

@@ -55,7 +55,6 @@ class Retried(TypedDict):
 
     retried: int
     refused: int
-    unknown: int
     matching: int
     more: bool
     failed_before: str
