@@ -28,8 +28,8 @@ interface Overview {
 }
 
 interface Percentiles {
-  p50: number;
-  p95: number;
+  p50: number | null;
+  p95: number | null;
 }
 
 interface TaskDurations {

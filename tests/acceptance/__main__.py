@@ -1,4 +1,4 @@
-"""Take the screenshots in docs/ and measure the board, on a separate local stack.
+"""Take the screenshots in docs/ and measure the pages, on separate local stacks.
 
 `make screenshots` and `make measure-board`: python -m tests.acceptance screenshots | measure
 """
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dev.packaging.package import ROOT
+from tests.acceptance import operations
 from tests.acceptance.browser import PHONE, WALL, opened, started
 from tests.acceptance.stack import Stack, copy_of_the_project, environment, until
 
@@ -78,14 +79,17 @@ LONGEST_TASK = """new PerformanceObserver(list => {
 
 
 def main() -> None:
-    commands = {"screenshots": (STAGED, screenshots), "measure": (NOTHING, measure)}
-    task, command = commands[sys.argv[1]]
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        _stack(Path(folder), task) as stack,
-        started() as browser,
-    ):
-        command(stack, browser)
+    commands = {
+        "screenshots": ((STAGED, screenshots), (operations.TASKS, operator_screenshots)),
+        "measure": ((NOTHING, measure), (operations.TASKS, measure_operator_page)),
+    }
+    for tasks, command in commands[sys.argv[1]]:
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            _stack(Path(folder), tasks) as stack,
+            started() as browser,
+        ):
+            command(stack, browser)
 
 
 def screenshots(stack: Stack, browser: Browser) -> None:
@@ -112,6 +116,40 @@ def screenshots(stack: Stack, browser: Browser) -> None:
         page.wait_for_function(PICTURES_LOADED)
         page.screenshot(path=DOCS / "order.png")
     (DOCS / "terminal.txt").write_text("\n".join(_transcript(stack, line) for line in SCENE))
+
+
+def operator_screenshots(stack: Stack, browser: Browser) -> None:
+    token = operations.with_orders(stack)
+    for name, size, scheme in (
+        ("light", (1280, 1180), "light"),
+        ("dark", (1280, 1180), "dark"),
+        ("phone", PHONE, "light"),
+    ):
+        with opened(browser, size, color_scheme=scheme, **STILL) as page:
+            operations.show(page, stack, token)
+            page.wait_for_selector("#ended svg")
+            page.locator("#failures input").first.check()
+            page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
+            page.screenshot(path=DOCS / f"operator-{name}.png")
+
+
+def measure_operator_page(stack: Stack, browser: Browser) -> None:
+    token = operations.with_orders(stack)
+    with opened(browser) as page:
+        page.add_init_script(operations.LONG_TASKS)
+        operations.show(page, stack, token)
+        page.wait_for_selector("#ended svg")
+        page.get_by_role("button", name="Show all").click()
+        for number in range(2, 12):
+            page.get_by_role("button", name="Older").click()
+            page.wait_for_selector(f"#shown:has-text('Page {number},')")
+        page.wait_for_timeout(30_000)
+        long_tasks = page.evaluate("window.longTasks")
+        elements = page.evaluate("document.querySelectorAll('*').length")
+    _say(
+        f"operator's page, {operations.FAILURES} failures, 50 tasks, 11 pages turned, 30 s:"
+        f" {elements} elements; tasks of 50 ms or more: {long_tasks or 'none'}"
+    )
 
 
 def measure(stack: Stack, browser: Browser) -> None:

@@ -20,10 +20,10 @@ export function show(read) {
 
 export function showSample(read) {
   sample = read;
-  const since = sample.since ? ` since ${moment(sample.since)}` : "";
+  const since = sample.since ? `; the oldest was placed ${moment(sample.since)}` : "";
   byId("sample").textContent = sample.orders
-    ? `The newest ${count(sample.orders)} orders of ${sample.owner} that ended${since}. Durations below are of these.`
-    : `No order of ${sample.owner} has ended.`;
+    ? `A sample: ${count(sample.orders)} of the newest orders of ${sample.owner}${since}. The durations below are of these.`
+    : `None of the newest orders of ${sample.owner} has ended.`;
   byId("ended").replaceChildren(...(sample.ended.length ? endedPlot(sample.ended) : []));
   if (overview) tasks(overview.tasks);
 }
@@ -62,11 +62,14 @@ function row(title, ...cells) {
 function tasks(known) {
   const sorted = [...known].sort((a, b) => b.failed_24h - a.failed_24h || b.overdue - a.overdue || (a.name < b.name ? -1 : 1));
   const sampled = new Map(sample?.tasks.map((task) => [task.name, task]));
-  const longest = Math.max(0, ...[...sampled.values()].flatMap((task) => [task.waiting_ms.p95, task.running_ms.p95]));
+  const longest = Math.max(0, ...[...sampled.values()].flatMap((task) => [task.waiting_ms.p95 ?? 0, task.running_ms.p95 ?? 0]));
   const focused = document.activeElement?.getAttribute("href");
   byId("tasks").replaceChildren(...sorted.slice(0, allTasks ? sorted.length : FEW_TASKS).map((task) => {
     const durations = sampled.get(task.name);
-    const plot = (name, title) => cell(durations ? range(durations[name], longest) : "", "", durations ? title : "");
+    const plot = (name, title) => {
+      const known = durations && durations[name].p95 !== null;
+      return cell(known ? range(durations[name], longest) : "", "", known ? title : "");
+    };
     return row(taskLink(task.name), cell(task.lane, "", "lane"), number(count(task.failed_1h, isCut(task, "failed_1h")), "failed in 1 h", task.failed_1h > 0),
       number(count(task.failed_24h, isCut(task, "failed_24h")), "in 24 h"), number(count(task.overdue), "overdue", task.overdue > 0), plot("waiting_ms", "waited"), plot("running_ms", "ran"));
   }));

@@ -55,8 +55,8 @@ export function endedPlot(minutes) {
 // Show median and 95th percentile as text, and as a range on a logarithmic rail from 10 ms to `longest`.
 export function range({ p50, p95 }, longest) {
   const place = (ms) => 100 * Math.min(Math.max(Math.log10(Math.max(ms, 10) / 10) / Math.log10(Math.max(longest, 100) / 10), 0), 1);
-  const [from, to] = [place(p50), place(p95)];
-  return element("div", "range", element("span", "", `${took(p50)}, ${took(p95)}`), shape("svg", { viewBox: "0 0 100 8", preserveAspectRatio: "none", "aria-hidden": "true" },
+  const [from, to] = [place(p50 ?? 0), place(p95 ?? 0)];
+  return element("div", "range", element("span", "", `${took(p50 ?? 0)}, ${took(p95 ?? 0)}`), shape("svg", { viewBox: "0 0 100 8", preserveAspectRatio: "none", "aria-hidden": "true" },
     shape("rect", { class: "rail", x: 0, y: 3, width: 100, height: 2 }),
     shape("rect", { class: "span", x: from, y: 1, width: Math.max(to - from, 1), height: 6 }),
     shape("rect", { class: "median", x: Math.max(from - 0.75, 0), y: 0, width: 1.5, height: 8 })));
