@@ -180,7 +180,9 @@ interface OperatorJs {
 interface OverviewJs {
   overview: Overview | null;
   tiles(read: Overview): void;
-  tasks(known: TaskNumbers[]): void;
+  drawn: Map<string, string>;
+  redraw(id: keyof OperatorElements, value: unknown, children: () => (Node | string)[]): void;
+  rows(known: TaskNumbers[]): HTMLElement[];
   sample: Durations | null;
   show(read: Overview): string[];
   showSample(read: Durations): void;

@@ -14,8 +14,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,13 +81,19 @@ LONGEST_TASK = """new PerformanceObserver(list => {
 
 def main() -> None:
     commands = {
-        "screenshots": ((STAGED, screenshots), (operations.TASKS, operator_screenshots)),
-        "measure": ((NOTHING, measure), (operations.TASKS, measure_operator_page)),
+        "screenshots": (
+            (partial(_add_tasks, STAGED), screenshots),
+            (operations.prepare, operator_screenshots),
+        ),
+        "measure": (
+            (partial(_add_tasks, NOTHING), measure),
+            (operations.prepare, measure_operator_page),
+        ),
     }
-    for tasks, command in commands[sys.argv[1]]:
+    for prepare, command in commands[sys.argv[1]]:
         with (
             tempfile.TemporaryDirectory() as folder,
-            _stack(Path(folder), tasks) as stack,
+            _stack(Path(folder), prepare) as stack,
             started() as browser,
         ):
             command(stack, browser)
@@ -120,6 +127,9 @@ def screenshots(stack: Stack, browser: Browser) -> None:
 
 def operator_screenshots(stack: Stack, browser: Browser) -> None:
     token = operations.with_orders(stack)
+    for n in range(70):
+        order = {"task": "cook_nuggets", "input": {"pieces": 60}, "delay_s": 600 * (n % 5 == 0)}
+        stack.http("POST", "/orders", order)
     for name, size, scheme in (
         ("light", (1280, 1180), "light"),
         ("dark", (1280, 1180), "dark"),
@@ -188,9 +198,9 @@ def _until_ready_s(page: Page, stack: Stack) -> float:
 
 
 @contextmanager
-def _stack(folder: Path, task: str) -> Iterator[Stack]:
+def _stack(folder: Path, prepare: Callable[[Path], None]) -> Iterator[Stack]:
     project = copy_of_the_project(folder)
-    (project / "chalicelib" / "tasks" / "shown.py").write_text(task)
+    prepare(project)
     (project / "requirements" / "own.in").write_text("pillow\n")  # for classify_image
     shutil.copyfile(ROOT / "requirements" / "image.txt", project / "requirements" / "own.txt")
     stack = Stack(project, CONCURRENCY="4").start()
@@ -198,6 +208,10 @@ def _stack(folder: Path, task: str) -> Iterator[Stack]:
         yield stack
     finally:
         stack.stop()
+
+
+def _add_tasks(code: str, project: Path) -> None:
+    (project / "chalicelib" / "tasks" / "shown.py").write_text(code)
 
 
 def _show(page: Page, stack: Stack, parameters: str = "") -> None:

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
@@ -41,12 +42,19 @@ _ERRORS = (
 )
 
 
-TASKS = "\n\n".join(
+_TASKS = "\n\n".join(
     [
         "from chalicelib.tasks import task\n",
-        *(f"@task\ndef {name}(n: int = 0) -> None:\n    pass\n" for name in (*BUSY, *QUIET)),
+        *(f"@task\ndef {name}(n: int = 0) -> None:\n    pass\n" for name in BUSY),
+        *(f'@task(lane="reports")\ndef {name}(n: int = 0) -> None:\n    pass\n' for name in QUIET),
     ]
 )
+
+
+def prepare(project: Path) -> None:
+    """Add the tasks and a second lane to a copy of the project."""
+    (project / "chalicelib" / "tasks" / "operations.py").write_text(_TASKS)
+    (project / "orderline.yaml").write_text("lanes:\n  reports: {timeout_s: 300}\n")
 
 
 def with_orders(stack: Stack) -> str:
@@ -70,7 +78,8 @@ def failed_orders(
     now = clock.now()
     orders = []
     for n in range(count):
-        task = tasks[min((n * 7919 % 1000) // 400 + (n * 31 % 97) // 60, len(tasks) - 1)]
+        rank = (0, 0, 0, 0, 1, 1, 1, 2, 2, 3, 0, 1, 4)[n * 5 % 13]
+        task = tasks[min(rank, len(tasks) - 1)]
         usual_code, message = _ERRORS[n * 13 % len(_ERRORS)]
         failed_at = now - n * 14 * SECOND - SECOND
         order = _order(first + n, OWNERS[n * 17 % len(OWNERS)], task, Status.FAILED, failed_at)
@@ -129,8 +138,9 @@ def reading(page: Page) -> Iterator[None]:
 
 
 def _order(n: int, owner: str, task: str, status: Status, ended: Micros) -> Order:
-    waited = n * n * 7 % 9000 * 1000
-    ran = (n * 131 % 4000 + 30 * len(task)) * 1000
+    weight = sum(map(ord, task)) % 7 + 1  # some tasks are slower than others
+    waited = (n * n * 7 % (900 * weight) + 40) * 1000
+    ran = (n * 131 % (120 * weight**2) + 15 * weight**2) * 1000
     return Order(
         owner=owner,
         id=ids.id_of("operations", str(n)),

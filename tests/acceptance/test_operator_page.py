@@ -50,7 +50,7 @@ class Operations:
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operations]:
     project = copy_of_the_project(tmp_path_factory.mktemp("operations"))
-    (project / "chalicelib" / "tasks" / "operations.py").write_text(operations.TASKS)
+    operations.prepare(project)
     stack = Stack(project).start()
     yield Operations(stack)
     stack.stop()

@@ -26,6 +26,7 @@ function route() {
     history.replaceState(null, "", parameters.size ? `#${parameters}` : location.pathname + location.search);
   }
   failures.useFilters(parameters);
+  overview.showTasks(); // their links keep the other filters
   start();
 }
 
