@@ -87,8 +87,8 @@ async function run() {
       const answer = await send("operator/retry", overS ? { ...body, over_s: overS } : body);
       totals.retried += answer.retried;
       totals.refused += answer.refused;
-      totals.unknown += answer.unknown;
-      looked += answer.matching;
+      totals.unknown = answer.unknown; // the next step, if there is one, begins with them
+      looked += answer.matching - answer.unknown;
       body = answer.next ? { ...body, after: answer.next } : null;
       report(answer.problems);
     }
