@@ -127,6 +127,12 @@ class InvariantChecker:
                     old,
                     row,
                 )
+                self._must(
+                    old.waiting or row.began_at == old.began_at,
+                    "an order does not get younger within a round",
+                    old,
+                    row,
+                )
             self._check_stop(old, row)
             if row.requeue_count > old.requeue_count:
                 self._must(

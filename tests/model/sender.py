@@ -26,7 +26,6 @@ from tests.model.state import (
     put,
     remove_message,
     retry_of,
-    slot_ahead,
 )
 from tests.model.table import Config, condition_holds, has_terminal_error, is_free
 from tests.model.write import try_write
@@ -37,11 +36,12 @@ VISIBILITY = {"": VISIBLE, "near": SCHEDULED, "far": HIDDEN}  # of a new message
 def send(config: Config, state: State, name: str, role: str, slot: int) -> Iterator[Step]:
     """Send the message (T2), after the write; it may fail. A near run_at or slot is its delay.
 
-    The slot is that of the write: a worker may have given the order another one since.
+    The slot is that of the write: a worker may have given the order another one since. So is the
+    time, if an attempt has failed since and a long backoff began.
     """
     process: Process = getattr(state, role)[slot]
     done = put(state, role, slot, IDLE)
-    distance = state.row.run_at or process.slot
+    distance = process.slot if state.row.backoff else state.row.run_at or process.slot
     sent = add_message(done, config.messages, Message(VISIBILITY[distance]))
     yield Step(f"{name} sends", "step", sent, "S14" if distance == "far" else None)
     if state.faults:
@@ -91,15 +91,13 @@ def sweeper(config: Config, state: State, slot: int, process: Process) -> Iterat
             "T9",
             role,
             slot,
-            IDLE if is_far else Process("send", slot=slot_ahead(row)),
+            IDLE if is_far else Process("send", slot=ahead(row)),
             row._replace(check_at="before_run_at" if is_far else next_check(row)),
             retry_of("T9"),
         )
     elif pc == retry_of("T9"):
         is_sending = process.mine and ahead(row) != "far"
-        yield goes(
-            "hidden retry of T9", Process("send", slot=slot_ahead(row)) if is_sending else IDLE
-        )
+        yield goes("hidden retry of T9", Process("send", slot=ahead(row)) if is_sending else IDLE)
     elif pc == "send":
         yield from send(config, state, "sweeper", role, slot)
 

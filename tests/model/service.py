@@ -100,17 +100,20 @@ def _effect(
     if transition == "T1":
         return _place(config, state, slot)
     forgets_run_at = config.mutation == "T11 forgets run_at"
+    run_at = "" if row.backoff else row.run_at
     pending = row._replace(
         status="PENDING",
         attempts=0,
         retry_round=row.retry_round + 1,
-        check_at="set" if forgets_run_at else CHECK_AT[row.run_at],
+        check_at="set" if forgets_run_at else CHECK_AT[run_at],
+        run_at=run_at,
+        backoff=False,
         too_old=False,
         stop=row.stop and config.mutation == "T11 keeps the stop",
         slot=row.slot if config.mutation == "T11 keeps the slot" else "",
         expires=row.expires if config.mutation == "T11 keeps expires_at" else "",
     )
-    return pending, {}, "idle" if row.run_at == "far" and not forgets_run_at else "send"
+    return pending, {}, "idle" if run_at == "far" and not forgets_run_at else "send"
 
 
 def _place(config: Config, state: State, slot: str) -> tuple[Row, dict[str, Any], str]:

@@ -39,6 +39,7 @@ class Row(NamedTuple):
     lease: str = ""  # "", live, over
     check_at: str = ""
     run_at: str = ""  # "": absent or past; near: within the longest delay of SQS; far
+    backoff: bool = False  # a long backoff is not over; run_at is its end
     too_old: bool = False  # MAX_AGE_S has passed
     expires: str = ""  # "", set, past
     stop: bool = False  # its owner asked to stop it
@@ -63,7 +64,7 @@ class Process(NamedTuple):
     latest: bool = False  # no other worker has claimed since
     rest: tuple[int, ...] = ()  # receives of the batch's messages that wait
     acked: tuple[int, ...] = ()  # receives of those that its response will acknowledge
-    slot: str = ""  # that it has reserved (open, near, far, late), or for which it will send
+    slot: str = ""  # that it has reserved (open, near, far, late), or until which it will send
 
     @property
     def message_count(self) -> int:

@@ -81,6 +81,7 @@ class Config:
     deep_queue: bool = False  # the sweeper's budget is used up: it checks only overdue orders
     later: str = ""  # near or far: placed with a run_at; sweeper: left to the sweeper
     task: str = "known"  # unknown, unknown to the worker
+    backoffs: tuple[str, ...] = ()  # long ones, beside the short one: near, far
     slots: tuple[str, ...] = ()  # that a reservation may give: open, near, far; (): no limit
     mutation: str = ""
     rules: dict[str, Rule] = field(default_factory=lambda: RULES)

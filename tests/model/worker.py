@@ -224,6 +224,19 @@ class _Worker:
             hiding = done._replace(pc="hide")
             label = "worker puts it back (T5)"
             yield from self._try_write(label, "T5", hiding, pending, RETRY_FINISH_THEN_HIDE)
+            yield from self._put_back_for_long(done, pending)
+
+    def _put_back_for_long(self, done: Process, pending: Row) -> Iterator[Step]:
+        """Put the order back for a long backoff: its message is acknowledged (T5).
+
+        The sweeper may send another at once if the backoff is near, and else before run_at.
+        """
+        for backoff in self.config.backoffs:
+            check_at = {"near": "overdue", "far": "before_run_at"}[backoff]
+            run_at = "" if self.config.mutation == "T5 forgets run_at" else backoff
+            waiting = pending._replace(run_at=run_at, backoff=True, check_at=check_at)
+            label = f"worker puts it back for long (T5): {backoff}"
+            yield from self._try_write(label, "T5", done, waiting, RETRY_FINISH_THEN_ACK)
 
     def _retry_finish(self, pc: str) -> Iterator[Step]:
         yield self._go("hidden retry of a finish", pc if self.process.mine else "ack")

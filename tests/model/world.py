@@ -32,7 +32,8 @@ def world(config: Config, state: State) -> Iterator[Step]:
     yield from _queue(config, state)
     yield from _timers(config, state)
     yield from _lease(config, state)
-    if is_free(row) and not row.run_at and not row.too_old and config.mutation != "no MAX_AGE_S":
+    ages = not row.run_at or row.backoff
+    if is_free(row) and ages and not row.too_old and config.mutation != "no MAX_AGE_S":
         yield Step("MAX_AGE_S passes", "time", state._replace(row=row._replace(too_old=True)))
     yield from _ttl(state)
 
@@ -42,7 +43,8 @@ def _queue(config: Config, state: State) -> Iterator[Step]:
     may_appear = {
         HIDDEN: True,
         WAITS_FOR_LEASE: row.lease != "live",
-        SCHEDULED: not ahead(row) or row.status not in LIVE,
+        # It may have been sent before the backoff began
+        SCHEDULED: not ahead(row) or row.status not in LIVE or row.backoff,
     }
     for message in sorted(set(state.messages)):
         visibility, receives = message
@@ -95,7 +97,11 @@ def _timers(config: Config, state: State) -> Iterator[Step]:
         near = row._replace(run_at="near", check_at=check_at)
         yield Step("run_at is near", "time", state._replace(row=near))
     if row.run_at == "near":
-        yield Step("run_at passes", "time", state._replace(row=row._replace(run_at="")))
+        passed = state._replace(row=row._replace(run_at="", backoff=False))
+        yield Step("run_at passes", "time", passed)
+    if row.backoff and not row.run_at:  # a weakened put back forgot it
+        over = state._replace(row=row._replace(backoff=False))
+        yield Step("the backoff is over", "time", over)
     yield from _slots(state)
 
 

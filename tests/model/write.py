@@ -13,7 +13,7 @@ S9   no order is requeued before it is due
 S10  one request takes effect once
 S11  only T1 makes a row
 S12  two orders never share the key `<id>.<created_at>.<retry_round>`
-S13  an order runs no earlier than run_at
+S13  an order runs no earlier than run_at, and not within a long backoff
 S14  no message is sent more than 15 minutes ahead
 S15  only an order with a terminal error is given up
 S16  the first attempt of a task with per_minute starts in its slot
@@ -128,7 +128,7 @@ def start_run(config: Config, state: State) -> tuple[State, str | None]:
     rules = {
         "S3": state.ran & bit,
         "S7": row.attempts > config.max_attempts,
-        "S13": row.run_at,
+        "S13": row.run_at or row.backoff,
         "S12": state.used_keys >> row.retry_round & 1,
     }
     broken = next((name for name, broken in rules.items() if broken), None)
