@@ -36,6 +36,7 @@ ROW_RESERVE_BYTES = 143_360
 MAX_UPLOAD_BYTES = 5 * 2**30
 # SQS allows 12 hours from the receive, which include the attempt before: 15 minutes at most
 MAX_VISIBILITY_S = 11 * 3600
+MAX_DUE_SHARDS = 256
 
 
 DEFAULT_LANE = "default"
@@ -115,8 +116,8 @@ class Settings:
     """Secret that signs cursors of lists. Set by the template and `make run`: the stack's id."""
     list_shards: int = 1
     """Partitions of an owner's list; may only grow. Set by the template."""
-    due_shards: int = 1
-    """Partitions of the due index, per kind of dispatch. Set by the operator."""
+    due_shards: int = 4
+    """Partitions of the due index, per kind of dispatch; may only grow. Set by the template."""
     dns_suffix: str = ""
     """Domain of AWS's endpoints; empty: derived from the region. Set by the template."""
     aws_transport: str = ""
@@ -202,8 +203,13 @@ def _validate(settings: Settings, in_lambda: bool) -> None:
         raise SettingMistake(
             "ACCESS is open: in Lambda it must be `token`, or anyone could place orders"
         )
-    if settings.list_shards < 1 or settings.due_shards < 1:
-        raise SettingMistake("LIST_SHARDS and DUE_SHARDS must be at least 1")
+    if settings.list_shards < 1:
+        raise SettingMistake("LIST_SHARDS must be at least 1")
+    if not 1 <= settings.due_shards <= MAX_DUE_SHARDS:
+        raise SettingMistake(
+            f"DUE_SHARDS={settings.due_shards}: must be from 1 to {MAX_DUE_SHARDS},"
+            " because each sweep asks every one"
+        )
     _validate_limits(settings)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dev import aws
-from dev.deploy import bucket, data, removal
+from dev.deploy import bucket, data, growth, removal
 from dev.deploy.address import api_address
 from dev.deploy.formation import Say, StackError, describe, settled, wait
 from dev.packaging.lanes import lanes
@@ -69,7 +69,8 @@ def plan(
 ) -> ChangeSet | None:
     """Upload the package and create a change set, or return None if nothing would change.
 
-    `adopt`: import tables and a bucket that exist. Raises StackError if CloudFormation rejects it.
+    `adopt`: import tables and a bucket that exist. Raises StackError if CloudFormation rejects it,
+    or if it lowers a number of partitions.
     """
     formation = aws.client("cloudformation")
     current = describe(name)
@@ -93,14 +94,12 @@ def plan(
         if any(sentence in reason for sentence in _NO_CHANGE):
             return None
         raise StackError(f"CloudFormation rejects the change: {reason}")
-    return ChangeSet(
-        name,
-        created["Id"],
-        new,
-        tuple(_changes(described)),
-        template,
-        _changed_parameters(None if new else current, template, parameters),
-    )
+    changed = _changed_parameters(None if new else current, template, parameters)
+    change_set = ChangeSet(name, created["Id"], new, tuple(_changes(described)), template, changed)
+    if reason := growth.refusal(changed):
+        drop(change_set)
+        raise StackError(reason)
+    return change_set
 
 
 def _adapted(

@@ -17,7 +17,7 @@ import boto3
 
 from chalicelib import auth
 from chalicelib.config import DEFAULT_LANE, lane_queue
-from dev.deploy import bucket, data, stack
+from dev.deploy import bucket, data, growth, stack
 from dev.local import cloud, snapshot
 from dev.packaging.lanes import VISIBILITY_FACTOR
 from dev.packaging.own import Own
@@ -122,6 +122,7 @@ class LocalStack:
 
     def environment(self, outputs: dict[str, str]) -> dict[str, str]:
         """Return the variables for the app outside Lambda: settings, and the local cloud's URL."""
+        assert self.package is not None
         return {
             **cloud.client_environment(self.options.cloud_port),
             "STACK": NAME,
@@ -131,6 +132,7 @@ class LocalStack:
             "BUCKET": outputs["FilesBucketName"],
             "AWS_TRANSPORT": os.environ.get("AWS_TRANSPORT", "sigv4"),
             "RESEND_AFTER_S": str(self.options.resend_after_s),
+            **growth.settings(self.package.template),
             **self.own.variables(self.options.worker_timeout_s, NAME),
         }
 

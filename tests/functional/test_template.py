@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from chalicelib import config, metrics, tasks
+from dev.deploy import growth
 from dev.deploy.deploy import summary
 from dev.deploy.stack import ChangeSet
 from dev.packaging import PackageError, package
@@ -386,6 +387,40 @@ def test_executable_files_stay_executable(tmp_path: Path) -> None:
 def modes(file: Any) -> set[int]:
     with zipfile.ZipFile(file) as opened:
         return {(entry.external_attr >> 16) & 0o777 for entry in opened.infolist()}
+
+
+@each_stage
+def test_every_function_knows_the_partitions(stage: str) -> None:
+    functions = resources(stage, "AWS::Serverless::Function").values()
+    variables = [each["Properties"]["Environment"]["Variables"] for each in functions]
+    assert len(variables) == 4
+    for each in variables:
+        assert each["DUE_SHARDS"] == {"Ref": "DueShards"}
+        assert each["LIST_SHARDS"] == {"Ref": "ListShards"}
+    parameter = template(stage)["Parameters"]["DueShards"]
+    assert (parameter["Default"], parameter["MinValue"]) == (config.Settings().due_shards, 1)
+    assert parameter["MaxValue"] == config.MAX_DUE_SHARDS
+
+
+@pytest.mark.parametrize(
+    ("parameters", "hidden"),
+    [
+        ({"DueShards": ("8", "4")}, "DueShards may only grow: the stack has 8 partitions"),
+        ({"ListShards": ("10", "9")}, "ListShards may only grow: the stack has 10 partitions"),
+        ({"DueShards": ("4", "256"), "LogDays": ("30", "14")}, None),
+        ({"DueShards": (None, "4")}, None),
+        ({}, None),
+    ],
+)
+def test_a_deploy_never_hides_partitions(
+    parameters: dict[str, tuple[str | None, str]], hidden: str | None
+) -> None:
+    refusal = growth.refusal(parameters)
+    assert (refusal and refusal.partition(",")[0]) == hidden
+
+
+def test_the_laptop_has_as_many_partitions_as_its_functions() -> None:
+    assert growth.settings(template("dev")) == {"DUE_SHARDS": "4", "LIST_SHARDS": "1"}
 
 
 @pytest.mark.parametrize(("before", "warns"), [("30", True), ("12", False), (None, False)])
