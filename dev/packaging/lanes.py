@@ -23,6 +23,7 @@ PARTS = (
     "OrderWorkerRole",
     "OrderWorker",
     "OldestMessageAlarm",
+    "InFlightAlarm",
     "WorkerErrorsAlarm",
     "WorkerThrottlesAlarm",
 )

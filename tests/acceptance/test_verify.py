@@ -24,7 +24,7 @@ def test_it_deploys_checks_measures_and_leaves_nothing(local_cloud: LocalCloud) 
         assert f"  --  {check.sentence} (skipped: {check.why_skipped})\n" in done.stdout
     assert "accepted to SUCCESS: median" in done.stdout
     assert "OrderWorker: " in done.stdout
-    assert "note: 10 alarms notify nobody" in done.stdout
+    assert "note: 11 alarms notify nobody" in done.stdout
     assert left_of(local_cloud, NAME) == []
 
 

@@ -195,10 +195,12 @@ def test_the_dashboard_and_the_alarms_show_each_lane(file: Path) -> None:
     for name in ("${HeavyOrderWorker}", "${HeavyOrdersQueue.QueueName}", "${OrderWorker}"):
         assert name in body
     json.loads(body)
-    for alarm in ("HeavyOldestMessageAlarm", "HeavyWorkerErrorsAlarm", "HeavyWorkerThrottlesAlarm"):
+    alarms = ("OldestMessageAlarm", "InFlightAlarm", "WorkerErrorsAlarm", "WorkerThrottlesAlarm")
+    for alarm in (f"Heavy{name}" for name in alarms):
         assert properties(made, alarm)["AlarmDescription"].endswith("(lane heavy)")
-    (dimension,) = properties(made, "HeavyOldestMessageAlarm")["Dimensions"]
-    assert dimension["Value"] == {"Fn::GetAtt": ["HeavyOrdersQueue", "QueueName"]}
+    for alarm in ("HeavyOldestMessageAlarm", "HeavyInFlightAlarm"):
+        (dimension,) = properties(made, alarm)["Dimensions"]
+        assert dimension["Value"] == {"Fn::GetAtt": ["HeavyOrdersQueue", "QueueName"]}
 
 
 def test_more_workers_than_are_reserved_are_found(file: Path) -> None:

@@ -324,6 +324,7 @@ def test_alarms_watch_published_metrics_and_notify_the_topic(stage: str) -> None
     }
     assert watched == {
         ("AWS/SQS", "ApproximateAgeOfOldestMessage"),
+        ("AWS/SQS", "ApproximateNumberOfMessagesNotVisible"),
         ("AWS/Lambda", "Errors"),
         ("AWS/Lambda", "Throttles"),
         ("Orderline", "largest_overdue_s"),
@@ -355,7 +356,7 @@ def test_the_dashboard_has_only_published_metrics(stage: str) -> None:
     text = dashboard["Properties"]["DashboardBody"]["Fn::Sub"]
     ours = {metric for _, units in metrics.EVENTS.values() for metric in units}
     names = re.findall(r'"Orderline", "(\w+)"', text) + re.findall(r'MetricName=\\"(\w+)', text)
-    assert len(json.loads(text)["widgets"]) == 5
+    assert len(json.loads(text)["widgets"]) == 6
     assert len(names) >= 8
     assert set(names) <= ours
 
