@@ -75,7 +75,7 @@ def _warm(plan: Plan) -> float:
     return min(plan.warm, plan.table_quota)
 
 
-_ENVIRONMENTS = f"{aws.NEW_ENVIRONMENTS:,} in ten seconds for each function"
+_ENVIRONMENTS = f"{aws.NEW_ENVIRONMENTS:,} in ten seconds"
 LIMITS = {
     "stage": Limit(
         "RequestsPerSecond",
@@ -108,14 +108,14 @@ LIMITS = {
         remedies.quota("lambda_quota", "Lambda's concurrency quota"),
     ),
     "api_environments": Limit(
-        f"Lambda, new environments ({_ENVIRONMENTS})",
+        f"Lambda, new environments of the HTTP function ({_ENVIRONMENTS})",
         lambda _: aws.NEW_ENVIRONMENTS,
         "at first",
         _admission("api_environments"),
         remedies.nothing,
     ),
     "worker_environments": Limit(
-        f"Lambda, new environments ({_ENVIRONMENTS})",
+        f"Lambda, new environments of the worker ({_ENVIRONMENTS})",
         lambda _: aws.NEW_ENVIRONMENTS,
         "at first",
         _workers,

@@ -56,13 +56,18 @@ def _without_remedy(result: Result) -> str:
 
 
 def set_up(plan: Plan) -> str:
+    arguments = changes(plan)
+    return f"with {arguments}" if arguments else "with the defaults"
+
+
+def changes(plan: Plan) -> str:
     """Return the arguments that differ from their defaults."""
     changed = [
         f"{each.name.upper()}={getattr(plan, each.name)}"
         for each in fields(Plan)
         if each.name not in ("orders_per_s", "minutes") and getattr(plan, each.name) != each.default
     ]
-    return "with " + " ".join(changed) if changed else "with the defaults"
+    return " ".join(changed)
 
 
 def described(limit: Limit, plan: Plan) -> str:

@@ -44,6 +44,8 @@ class Result:
     """The last second in which a limit was met; -1: none was."""
     most_waiting: int = 0
     """Orders that clients hold back, or that wait in the queue, at most."""
+    most_in_flight: int = 0
+    """Messages in flight at most, of all lanes."""
     oldest_s: int = 0
     """Longest wait in the queue."""
     queued_s: float = 0

@@ -156,6 +156,7 @@ class Simulation:
         if short and (short != "workers" or age_s > self.plan.age_s):
             self._meet(limit if short == "workers" else short, second)
         self._claim(number, second)
+        self.result.most_in_flight = max(self.result.most_in_flight, self._in_flight)
 
     def _concurrency(self) -> tuple[float, str]:
         """Return how many workers may run, and the name of the limit that allows no more.

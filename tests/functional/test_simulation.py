@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 from collections import Counter
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
@@ -127,6 +128,36 @@ def test_a_lost_message_costs_what_the_simulation_says(
     of_the_order = Counter(wire.calls) - Counter(["Query"] * 3 + ["GetQueueAttributes"])
     assert of_the_order == Counter(["GetItem", "UpdateItem", "SendMessage"])
     assert of_the_order.total() == order.SWEEP_CALLS
+
+
+def test_simulated_long_backoffs_use_what_real_ones_use(
+    cloud: Cloud, wire: Wire, meter: PartMeter
+) -> None:
+    """Each of five orders leaves the queue after its first attempt, and fails at its second."""
+
+    @tasks.task(max_attempts=2, backoff_s=3600)
+    def stew() -> None:
+        raise ValueError
+
+    random.seed(1)  # full jitter
+    for _ in range(5):
+        cloud.place("stew")
+    cloud.drain()
+    assert cloud.messages() == 0
+    for _ in range(61):
+        cloud.clock.advance(60)
+        cloud.drain()
+        cloud.sweep()
+    plan = Plan(5, task_ms=0, polls=0, failing=100, attempts=2, backoff_s=130)
+    simulated = Simulation(plan, load_s=1).run().counts
+
+    of_sweeps = Counter(wire.calls)
+    queries = of_sweeps.pop("Query")
+    del of_sweeps["GetQueueAttributes"]
+    assert simulated.failed == 5
+    assert simulated.writes == meter.parts
+    assert simulated.reads == sum(meter.reads) - queries * 0.5
+    assert simulated.calls == of_sweeps
 
 
 def test_an_order_logs_as_many_bytes_as_the_simulation_says() -> None:

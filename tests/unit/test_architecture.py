@@ -26,6 +26,7 @@ PAGES = (
     "docs/http.md",
     "docs/parts.md",
     "docs/performance.md",
+    "docs/scale.md",
     "docs/story.md",
     "docs/testing.md",
 )

@@ -128,6 +128,7 @@ def test_a_longer_backoff_leaves_the_queue() -> None:
     assert result.counts.calls["ChangeMessageVisibility"] == 0
     assert result.counts.calls["SendMessage"] == 2 * 20 * 300
     assert result.counts.failed == 20 * 300
+    assert result.most_in_flight <= 2 * 20, "only what has just been received"
 
 
 def test_more_long_backoffs_than_the_sweeper_can_send_are_a_limit() -> None:
@@ -180,6 +181,14 @@ def test_a_limit_that_nothing_lifts_ends_the_ladder() -> None:
 
     assert rungs[-1].limit is LIMITS["sweeper"]
     assert rungs[-1].remedy is None
+
+
+def test_a_remedy_for_a_rate_that_just_fits_adds_a_quarter() -> None:
+    plan = Plan(1600, due_shards=4)  # 1,600 x 2 units, and a quarter more, are 4 partitions
+    remedy = LIMITS["due_partitions"].lifted(plan)
+
+    assert remedy is not None
+    assert remedy.plan.due_shards == 5
 
 
 def test_every_limit_of_a_run_is_described() -> None:
