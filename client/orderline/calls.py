@@ -29,10 +29,12 @@ class RequestRejected(CallError):
     """Error response of the API.
 
     `status` is the HTTP status, `problem` the body (RFC 9457), empty if it was not a JSON object.
+    A body of AWS's own is not a problem, and has only a message.
     """
 
     def __init__(self, status: int, problem: dict[str, Any]) -> None:
-        super().__init__(problem.get("detail") or problem.get("title") or f"HTTP status {status}")
+        texts = (problem.get(name) for name in ("detail", "title", "message", "Message"))
+        super().__init__(next(filter(None, texts), f"HTTP status {status}"))
         self.status = status
         self.problem = problem
 

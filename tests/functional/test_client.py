@@ -38,6 +38,57 @@ def test_a_post_whose_answer_is_lost_is_repeated_and_places_one_order(
     assert [row.id for row in cloud.rows()] == [order["id"]]
 
 
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (429, b'{"message":"Too Many Requests"}'),  # an HTTP API's throttle
+        (503, b'{"message":"Service Unavailable"}'),  # its function took too long
+        (500, b'{"message":"Internal Server Error"}'),  # its function crashed
+        (429, b'{"Reason":"ConcurrentInvocationLimitExceeded","Type":"User"}'),  # a function URL's
+        (502, b"Internal Server Error"),  # its function crashed
+        (504, b""),  # a proxy's
+    ],
+)
+def test_a_fronts_own_answer_that_is_not_a_problem_is_followed_by_another_try(
+    cloud: Cloud, front: Front, orderline: Orderline, status: int, body: bytes
+) -> None:
+    front.instead = [(status, body)] * (2 if status == 503 else 1)
+    tries = [status] * len(front.instead)
+
+    order = orderline.place("cook_nuggets", {"pieces": 1})
+
+    assert [status for _, _, status in front.requests] == [*tries, 202]
+    assert [row.id for row in cloud.rows()] == [order["id"]]
+
+
+def test_a_throttle_that_never_ends_is_not_reachable(front: Front, cloud: Cloud) -> None:
+    front.instead = [(429, b'{"message":"Too Many Requests"}')] * 20
+
+    with pytest.raises(NotReachable, match="HTTP status 429"):
+        Orderline(front.url, cloud.token, patience_s=0.5).tasks()
+    assert len(front.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "text"),
+    [
+        (413, b'{"message":"Request Entity Too Large"}', "Request Entity Too Large"),
+        (403, b'{"Message":"Forbidden. See the troubleshooting"}', "Forbidden. See"),
+        (403, b'{"message":null}', "HTTP status 403"),
+        (403, b"[]", "HTTP status 403"),
+    ],
+)
+def test_a_fronts_own_refusal_is_rejected_with_its_message(
+    front: Front, orderline: Orderline, status: int, body: bytes, text: str
+) -> None:
+    front.instead = [(status, body)]
+
+    with pytest.raises(RequestRejected, match=text) as error:
+        orderline.place("cook_nuggets", {"pieces": 1})
+    assert error.value.status == status
+    assert len(front.requests) == 1
+
+
 def test_two_calls_are_two_orders_and_the_same_key_is_one(
     cloud: Cloud, orderline: Orderline
 ) -> None:

@@ -23,6 +23,7 @@ class Front(ThreadingHTTPServer):
 
     It delivers the next `deliver` answers, and loses the `lose` answers after them.
     `requests` has (method, path, status of the answer) of each request.
+    `instead` has the statuses and bodies of the next answers, which are then not the app's.
     """
 
     daemon_threads = False  # closing waits for open requests, which must not reach the next test
@@ -32,6 +33,7 @@ class Front(ThreadingHTTPServer):
         self.cloud = cloud
         self.deliver = 0
         self.lose = 0
+        self.instead: list[tuple[int, bytes]] = []
         self.requests: list[tuple[str, str, int]] = []
         self.one_at_a_time = threading.Lock()  # Chalice's test client has the request in the app
         self.url = f"http://{HOST}:{self.server_address[1]}"
@@ -42,6 +44,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.server.instead:
+            self._answer_instead(*self.server.instead.pop(0))
+            return
         with self.server.one_at_a_time:
             answer = self.server.cloud.client.http.request(
                 self.command, self.path, dict(self.headers), body
@@ -59,6 +64,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(answer.body)
 
     do_POST = do_GET
+
+    def _answer_instead(self, status: int, body: bytes) -> None:
+        self.server.requests.append((self.command, self.path, status))
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
 
     def log_message(self, *_: Any) -> None:
         return
