@@ -16,7 +16,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from benchmarks import canned, costs, functions, local, orders
+from benchmarks import bulk_costs, canned, costs, functions, local, orders
 from benchmarks.processes import say
 
 RESULTS = Path(__file__).parent / "results.json"
@@ -151,12 +151,7 @@ def _count_costs(results: Results) -> None:
     _add(results, "write_units_per_order", small.write_units)
     _add(results, "write_units_per_order_of_60_kb", large.write_units)
     _add(results, "read_units_per_poll", small.read_units)
-    dollars = costs.dollars(small)
-    total = sum(dollars.values())
-    _add(results, "usd_per_million_orders", total)
-    for name, usd in dollars.items():
-        say(f"  {name:14}{usd:6.2f}  {100 * usd / total:3.0f} %")
-    results["usd_by_service"] = dollars
+    _add_dollars_by_front(small, results)
     photo = costs.photo_dollars(costs.photo_requests())
     results["usd_of_a_photo_by_service"] = photo
     for name, usd in photo.items():
@@ -165,6 +160,25 @@ def _count_costs(results: Results) -> None:
         *(_count_calls(rows, 0) for rows in ROWS),
         *(_count_calls(0, messages) for messages in MESSAGES),
     ]
+
+
+def _add_dollars_by_front(small: costs.Flow, results: Results) -> None:
+    """Add the sums by front and of a bulk, and the services of the REST API's."""
+    dollars = costs.dollars(small)
+    total = sum(dollars.values())
+    _add(results, "usd_per_million_orders", total)
+    for name, usd in dollars.items():
+        say(f"  {name:14}{usd:6.2f}  {100 * usd / total:3.0f} %")
+    results["usd_by_service"] = dollars
+    for front in ("http", "url"):
+        usd = sum(costs.dollars(small, front).values())
+        _add(results, f"usd_per_million_orders_{front}", usd)
+    in_bulk = bulk_costs.counted()
+    bulk = bulk_costs.dollars(in_bulk, "http")
+    _add(results, "usd_per_million_orders_bulk_http", sum(bulk.values()))
+    results["usd_of_a_bulk_by_service"] = bulk
+    cheapest = bulk_costs.dollars(in_bulk, "http", batch=10, polls=0)
+    _add(results, "usd_per_million_orders_bulk_http_batch_10_no_poll", sum(cheapest.values()))
 
 
 def _count_calls(rows: int, messages: int) -> Results:

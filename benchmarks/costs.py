@@ -26,6 +26,8 @@ from tests.kit.units import Meter
 # Prices in us-east-1, November 2025, in dollars for a million
 PRICES = {
     "api_gateway_request": 3.50,  # https://aws.amazon.com/api-gateway/pricing/ (REST)
+    "http_api_request": 1.00,  # the same page (HTTP APIs; of more than 512 KB: one per 512 KB)
+    "function_url_request": 0.0,  # https://aws.amazon.com/lambda/pricing/ names no price of theirs
     "lambda_request": 0.20,  # https://aws.amazon.com/lambda/pricing/
     "lambda_gb_s": 13.3334,  # arm64
     "sqs_request": 0.40,  # https://aws.amazon.com/sqs/pricing/ (standard)
@@ -36,6 +38,12 @@ PRICES = {
     "s3_gb_month": 23_000.0,
     "transfer_gb": 90_000.0,  # from AWS to the internet; into AWS it is free
     "log_gb": 500_000.0,  # https://aws.amazon.com/cloudwatch/pricing/
+}
+# Of each front, by the template's parameter Front
+FRONT_PRICES = {
+    "rest": PRICES["api_gateway_request"],
+    "http": PRICES["http_api_request"],
+    "url": PRICES["function_url_request"],
 }
 # Assumed, not measured on AWS: billed durations at 512 MB, and Lambda's own log lines of a run
 BILLED_S = {"POST": 0.025, "worker": 0.025, "poll": 0.012}
@@ -77,7 +85,7 @@ class Scene:
         order: dict[str, Any] = {}
         steps = {
             "POST": lambda: order.update(self.cloud.place("weigh", {"text": text})),
-            "worker": self._work,
+            "worker": lambda: self.work(self._last_body()),
             "poll": lambda: self.cloud.get(order["id"]),
         }
         calls = {name: self._calls(step) for name, step in steps.items()}
@@ -97,13 +105,16 @@ class Scene:
         step()
         return self.wire.calls[before:]
 
-    def _work(self) -> None:
-        """Process the message that was sent last, in an event as the mapping sends it."""
-        body = next(
-            request["MessageBody"]
+    def _last_body(self) -> str:
+        """Return the body of the message that was sent last."""
+        return next(
+            str(request["MessageBody"])
             for request in reversed(self.wire.requests)
             if "MessageBody" in request
         )
+
+    def work(self, body: str) -> None:
+        """Process a message, in an event as the mapping sends it."""
         record = {"messageId": "m", "receiptHandle": "r", "body": body, "attributes": {}}
         response = orderline.order_worker({"Records": [record]}, LambdaContext(60))
         assert response == {"batchItemFailures": []}
@@ -111,7 +122,7 @@ class Scene:
     def fill(self, number: int) -> None:
         """Add `number` other orders of the same owner, all done."""
         order = self.cloud.order(self.cloud.place("weigh", {"text": ""})["id"])
-        self._work()
+        self.work(self._last_body())
         backend = dynamodb_backends["123456789012"][REGION]
         done = self.cloud.order(order.id)
         for n in range(number):
@@ -197,11 +208,11 @@ def photo_dollars(requests: Counter[str]) -> dict[str, float]:
     }
 
 
-def dollars(flow: Flow) -> dict[str, float]:
+def dollars(flow: Flow, front: str = "rest") -> dict[str, float]:
     """Return the dollars per million orders with one poll each, by service."""
     runs = len(BILLED_S)
     return {
-        "API Gateway": 2 * PRICES["api_gateway_request"],
+        "API Gateway": 2 * FRONT_PRICES[front],
         "DynamoDB": flow.write_units * PRICES["write_unit"] + flow.read_units * PRICES["read_unit"],
         "SQS": 3 * PRICES["sqs_request"],  # sent, received, deleted
         "Lambda": runs * PRICES["lambda_request"]

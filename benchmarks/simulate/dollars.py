@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchmarks.costs import MEMORY_GB, PLATFORM_LOG_BYTES, PRICES
+from benchmarks.costs import FRONT_PRICES, MEMORY_GB, PLATFORM_LOG_BYTES, PRICES
 from benchmarks.simulate import aws, order
 from benchmarks.simulate.plan import Plan
 
 SECONDS_PER_MONTH = 30 * 86_400
-FRONT_PRICES = {"rest": PRICES["api_gateway_request"], "http": 1.00, "url": 0.0}
 # Provisioned write and read units, dollars an hour: https://aws.amazon.com/dynamodb/pricing/provisioned/
 WRITE_UNIT_HOUR = 0.00065
 READ_UNIT_HOUR = 0.00013
