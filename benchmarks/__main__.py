@@ -64,6 +64,7 @@ def _measure_cpu(folder: Path, results: Results) -> None:
                 name: stack.enter_context(orders.functions(apps[name]))
                 for name in ("orderline", "sdk", "naive")
             }
+            batches["bulk"] = stack.enter_context(orders.bulk(apps["orderline"]))
             missing = orders.available()
             if missing:
                 say(f"peers are not measured: {missing}")
@@ -99,6 +100,9 @@ def _add_orders(rounds: list[dict[str, dict[str, float]]], results: Results) -> 
         ]
         if ratios:
             _add(results, f"app_cpu_per_order_x_{peer}", statistics.median(ratios))
+    bulk = [each["bulk"]["order"] / each["celery"]["order"] for each in rounds if "celery" in each]
+    if bulk:
+        _add(results, "bulk_cpu_per_order_x_celery", statistics.median(bulk))
 
 
 def _measure_cold_starts(apps: dict[str, functions.App], results: Results) -> None:

@@ -44,6 +44,9 @@ class Canned(ThreadingHTTPServer):
                 "MessageId": "m",
                 "MD5OfMessageBody": hashlib.md5(body.encode()).hexdigest(),
             }
+        if operation == "SendMessageBatch":
+            self.sent += [entry["MessageBody"] for entry in parameters["Entries"]]
+            return {"Successful": [], "Failed": []}
         return {
             "Query": {"Items": [], "Count": 0},
             "GetQueueAttributes": {"Attributes": {"ApproximateNumberOfMessages": "0"}},

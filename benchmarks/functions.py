@@ -63,6 +63,11 @@ class App:
             "POST", "/orders", "/orders", None, json.dumps({"task": "nothing", "input": {}})
         )
 
+    def bulk(self, number: int, key: str) -> Any:
+        """Return the request that places this many orders."""
+        body = json.dumps({"orders": [{"task": "nothing", "input": {}}] * number})
+        return self._http("POST", "/orders/bulk", "/orders/bulk", None, body, key)
+
     def poll(self, order_id: str) -> Any:
         resource = next(iter(self._poll_routes))
         return self._http(
@@ -79,7 +84,15 @@ class App:
         name = "order_id" if self._token else "order"
         return {f"/orders/{{{name}}}": name}
 
-    def _http(self, method: str, resource: str, path: str, params: Any, body: str | None) -> Any:
+    def _http(
+        self,
+        method: str,
+        resource: str,
+        path: str,
+        params: Any,
+        body: str | None,
+        key: str | None = None,
+    ) -> Any:
         event = _sample("api")
         event.update(
             httpMethod=method, path=path, resource=resource, body=body, pathParameters=params
@@ -88,6 +101,8 @@ class App:
         event["headers"].update(
             {"Content-Type": "application/json", "Authorization": f"Bearer {self._token}"}
         )
+        if key:
+            event["headers"]["Idempotency-Key"] = key
         event["multiValueHeaders"] = {name: [value] for name, value in event["headers"].items()}
         return event
 

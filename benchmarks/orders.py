@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import shutil
 import socket
@@ -21,6 +22,7 @@ from tests.kit.runtime import Function
 
 PEERS = ROOT / "build" / "peers" / "bin"
 HERE = ROOT / "benchmarks" / "peers"
+BULK = 1000  # orders in a request; the resolution of CPU times is too coarse for fewer
 Batch = Callable[[int], dict[str, float]]  # number of orders -> {step: CPU in ms per order}
 
 
@@ -113,6 +115,21 @@ def functions(app: App) -> Iterator[Batch]:
             return {"order": post + work, "POST": post, "worker": work, "poll": poll}
 
         batch(20)
+        yield batch
+
+
+@contextmanager
+def bulk(app: App) -> Iterator[Batch]:
+    """Run the HTTP function of an app, which places BULK orders in each request."""
+    with app.start("app.app") as http:
+        keys = itertools.count()
+
+        def batch(number: int) -> dict[str, float]:
+            (reply,), request = _invoke_all(http, [app.bulk(BULK, f"bulk-{next(keys)}")])
+            assert json.loads(reply["body"])["placed"] == BULK
+            return {"order": request / BULK}
+
+        batch(0)
         yield batch
 
 
