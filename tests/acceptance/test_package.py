@@ -69,6 +69,25 @@ def test_an_order_succeeds_in_the_packaged_functions(packaged: Packaged) -> None
 
 
 @on_linux
+def test_the_events_of_the_other_fronts_are_answered_too(packaged: Packaged) -> None:
+    post, listing = sample("function_url"), sample("http_api")
+    for event in (post, listing):
+        event["headers"]["authorization"] = f"Bearer {packaged.token}"
+
+    placed = packaged.answered(post)
+    listed = packaged.answered(listing)
+    unknown = packaged.answered({**listing, "rawPath": "/nowhere"})
+
+    assert placed["statusCode"] == 202
+    order = json.loads(placed["body"])
+    assert order["id"] in [each["id"] for each in json.loads(listed["body"])["items"]]
+    assert (unknown["statusCode"], unknown["headers"]["Content-Type"]) == (
+        404,
+        "application/problem+json",
+    )
+
+
+@on_linux
 def test_a_malformed_record_does_not_stop_the_rest_of_the_batch(packaged: Packaged) -> None:
     first = packaged.place()
     last = packaged.place()
