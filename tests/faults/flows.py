@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from chalicelib import config
 from chalicelib.clock import SECOND
+from tests.faults.bulk_flows import BULK_FLOWS
 from tests.faults.fan_in_flows import FAN_IN_FLOWS
 from tests.faults.world import World
 
@@ -360,6 +361,7 @@ FLOWS: dict[str, Flow] = {
         large_and_retry,
         large_and_late,
         *FAN_IN_FLOWS,
+        *BULK_FLOWS,
     )
 }
 KINDS = ("ok", "flaky", "failing")

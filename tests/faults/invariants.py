@@ -17,6 +17,7 @@ from chalicelib.clock import SECOND
 from chalicelib.dispatch import failure_shard
 from chalicelib.orders import UNKNOWN, Order, Status
 from chalicelib.tasks import is_built_in
+from tests.faults.bulk_invariants import BulkChecker
 from tests.faults.fan_in_invariants import FanInChecker
 
 EDGES = {
@@ -79,12 +80,16 @@ class InvariantChecker:
     broken: list[str] = field(default_factory=list)
     fan_in: FanInChecker = field(init=False)
     """The invariants of orders that wait for others."""
+    bulk: BulkChecker = field(init=False)
+    """The invariants of an operator's retries."""
 
     def __post_init__(self) -> None:
         self.fan_in = FanInChecker(self.clock, self._must, self.rows)
+        self.bulk = BulkChecker(self._must)
 
     def forget(self) -> None:
         self.fan_in.forget()
+        self.bulk.forget()
         self.rows.clear()
         self.runs.clear()
         self.cancelled_rounds.clear()
@@ -146,6 +151,7 @@ class InvariantChecker:
         else:
             self._check_accepted_files(row)
         self.fan_in.check_write(old, row)
+        self.bulk.check_write(old, row)
         if row.task == "paced" and old and (old.attempts, row.attempts) == (0, 1):
             self._check_start(row)
         self._check_files(row)

@@ -13,13 +13,17 @@ import pytest
 from chalicelib.orders import Status
 from testkit import wire
 from testkit.wire import ATTEMPTS, Fault, Wire
+from tests.faults.bulk_flows import BULK_FLOWS
 from tests.faults.fan_in_flows import DISTURBED_FLOWS, FAN_IN_FLOWS
 from tests.faults.flows import FLOWS, KINDS
 from tests.faults.world import SEED, WHOLE, World
 
-FAN_IN_NAMES = [flow.__name__ for flow in FAN_IN_FLOWS]
 SAMPLE = 12  # scenarios of each flow and kind in a plain run
-FAN_IN_SAMPLE = 4  # the same of flows of orders that wait for others: they are many, and long
+# The same of flows that are many, and long
+LONG_SAMPLES = {
+    **{flow.__name__: 4 for flow in FAN_IN_FLOWS},
+    **{flow.__name__: 2 for flow in BULK_FLOWS},
+}
 RANDOM = 4000 if WHOLE else 60
 
 
@@ -71,7 +75,7 @@ def inject(tap: Wire, plan: dict[int, str]) -> None:
 @pytest.mark.parametrize("flow", FLOWS)
 def test_orders_survive_any_fault_at_any_call(world: World, flow: str, kind: str) -> None:
     calls = _scenario(world, flow, kind, {})
-    sample = FAN_IN_SAMPLE if flow in FAN_IN_NAMES else SAMPLE
+    sample = LONG_SAMPLES.get(flow, SAMPLE)
     for plan in single_faults(world.wire, calls, sample, f"{flow}{kind}"):
         _scenario(world, flow, kind, plan)
 

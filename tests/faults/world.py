@@ -25,7 +25,7 @@ from moto.dynamodb.models.dynamo_type import DynamoType
 from moto.s3.models import s3_backends
 from moto.sqs.models import sqs_backends
 
-from chalicelib import config, ids, orders, queue, tasks
+from chalicelib import auth, config, ids, orders, queue, tasks
 from chalicelib.clock import SECOND
 from chalicelib.errors import ConditionFailed, Unavailable
 from chalicelib.execution import registry
@@ -39,7 +39,8 @@ from testkit.cloud import REGION, Cloud, running
 from testkit.registry import restored
 from testkit.wire import Call, Killed, Wire, tapped
 from tests.faults import world_tasks
-from tests.faults.client import OWNER, RepeatingClient
+from tests.faults.bulk_client import BulkClient
+from tests.faults.client import OWNER
 from tests.faults.invariants import InvariantChecker, lifetime
 from tests.faults.world_tasks import FOLLOW_UPS, PER_MINUTE, retry_round
 
@@ -52,7 +53,7 @@ MAX_STEPS = 80
 STEP_S = 61
 
 
-class World(RepeatingClient):
+class World(BulkClient):
     """Scenarios, one after another, on one mocked cloud: `fresh` begins one, `check` ends it."""
 
     def __init__(self, cloud: Cloud, wire: Wire) -> None:
@@ -180,6 +181,10 @@ class World(RepeatingClient):
     def settle(self) -> None:
         """Stop all faults, and run until every order is final and no message is left."""
         self.wire.faults.clear()
+        self.run_to_end()
+
+    def run_to_end(self) -> None:
+        """Run until every order is final and no message is left, whatever fails meanwhile."""
         for step in range(MAX_STEPS):
             self.drain()
             if not self.unfinished() and not self.waiting():
@@ -203,6 +208,7 @@ class World(RepeatingClient):
             if attempts_to_spare and kind != "failing":
                 _check_success(stored[order_id])
         self._check_follow_ups(stored, attempts_to_spare)
+        self.check_lists()
         for order in stored.values():
             self.checker.check_end(order)
             self.checker.fan_in.check_end(order, attempts_to_spare, undisturbed)
@@ -235,10 +241,10 @@ class World(RepeatingClient):
         self.scenarios += 1
         self.move_tasks(config.DEFAULT_LANE)
         slots.forget()
+        auth.forget()
         self.checker.forget()
-        self.accepted.clear()
+        self.forget()
         self.gathered.clear()
-        self._requests.clear()
         self.wire.faults.clear()
         self.wire.calls.clear()
         self.wire.requests.clear()

@@ -29,9 +29,10 @@ def register(world: World) -> None:
 
 
 def _register_plain(world: World) -> None:
-    """Register `proof`, `patient`, `paced` and `stopped`.
+    """Register `proof`, `broken`, `patient`, `paced` and `stopped`.
 
-    `patient` has long backoffs, and `paced` a limit of starts a minute.
+    `broken` fails at once until it is retried. `patient` has long backoffs, and `paced` a limit of
+    starts a minute.
     The owner stops `stopped` while it runs: of its kinds flaky hears of it, ok returns and failing
     fails.
     """
@@ -40,6 +41,13 @@ def _register_plain(world: World) -> None:
     def proof(context: Context, kind: str) -> str:
         with world.run(context) as result:
             return _behave(context, kind, result, "proof", {"kind": "ok"})
+
+    @task(max_attempts=3, backoff_s=1, no_retry_on=(LookupError,))
+    def broken(context: Context, kind: str) -> str:
+        with world.run(context) as result:
+            if retry_round(context) == 0:
+                raise LookupError("not fixed yet")
+            return _behave(context, kind, result, "", {})
 
     @task(max_attempts=3, backoff_s=1800)
     def patient(context: Context, kind: str) -> str:
