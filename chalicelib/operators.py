@@ -96,12 +96,17 @@ def _retry(
             order = rows.get(key)
             if order is None or order.expired(clock.now()):
                 raise NotFound("there is no such order, or it has expired")
-            if not chosen and (order.status is not Status.FAILED or order.updated_at >= before):
+            status = order.status
+            if status is Status.FAILED and order.updated_at < before:
+                run_at = before + int(over_s * SECOND * _share(order.id)) if over_s else None
+                return service.retry_row(order, run_at, outbox.add)
+            if not chosen:
                 return None  # the index lags behind the table
-            if order.status is Status.FAILED and order.updated_at >= before:
-                raise NotRetryable(order.status.value, "it has failed again since")
-            run_at = before + int(over_s * SECOND * _share(order.id)) if over_s else None
-            return service.retry_row(order, run_at, outbox.add)
+            if status is Status.FAILED:
+                raise NotRetryable(status.value, "it has failed again since")
+            # A repetition must not restart an order that was cancelled since
+            reason = f"only an order that failed can be retried here; this one is {status.value}"
+            raise NotRetryable(status.value, reason)
 
         return dict(zip(keys, bulk.each(keys, retry_one, time_left_s), strict=True))
 
