@@ -100,6 +100,16 @@ def operator_retry_of_chosen(world: World, kind: str) -> None:
     world.drain()
 
 
+def operator_retry_and_cancel(world: World, kind: str) -> None:
+    """Repeat two retries after the owner has cancelled an order that they had retried."""
+    order_ids = _failed(world, kind)
+    before = world.retry_chosen(order_ids)
+    world.cancel_many(order_ids[:1])
+    world.retry_chosen(order_ids, before)
+    world.retry_failed(before)
+    world.drain(batch=3)
+
+
 def _failed(world: World, kind: str) -> list[str]:
     """Place three orders whose first round fails; return their ids."""
     order_ids = world.place_many((kind, "ok", kind), "broken")
@@ -120,4 +130,5 @@ BULK_FLOWS = (
     two_presses,
     operator_retry_over_a_time,
     operator_retry_of_chosen,
+    operator_retry_and_cancel,
 )

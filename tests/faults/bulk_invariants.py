@@ -54,7 +54,13 @@ class BulkChecker:
             old,
             row,
         )
-        if old.status is Status.FAILED and not self.owner_retries:
+        if old.status.final and not self.owner_retries:
+            self.must(
+                old.status is Status.FAILED,
+                "an operator's retry restarts no cancelled order",
+                old,
+                row,
+            )
             self.must(
                 any(press.covers(old, row) for press in self.presses),
                 "an operator's retry leaves alone what failed after the press, and is spread",

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from chalicelib import config
 from chalicelib.clock import SECOND
-from chalicelib.dispatch import failure_shard
+from chalicelib.dispatch import FAILED, failure_shard
 from chalicelib.orders import UNKNOWN, Order, Status
 from chalicelib.tasks import is_built_in
 from tests.faults.bulk_invariants import BulkChecker
@@ -269,6 +269,11 @@ class InvariantChecker:
             self._must(
                 row.check_at is not None and row.check_shard is not None,
                 "a live order has a timer",
+                row,
+            )
+            self._must(
+                not str(row.check_shard).startswith(f"{FAILED}#"),
+                "no live order is listed as failed",
                 row,
             )
             self._must(

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 from tests.faults.backoff_mutants import BACKOFF_MUTANTS
+from tests.faults.bulk_mutants import BULK_MUTANTS
 from tests.faults.mutant import Mutant, one
 from tests.faults.waiting_mutants import WAITING_MUTANTS
 from tests.faults.webhook_mutants import WEBHOOK_MUTANTS
@@ -41,11 +42,16 @@ LAYERS = {
         "tests/functional/test_notify.py",
         "tests/functional/test_webhook_delivery.py",
         "tests/functional/test_webhook_sender.py",
+        "tests/functional/test_bulk.py",
+        "tests/functional/test_outbox.py",
+        "tests/functional/test_failures.py",
+        "tests/functional/test_operator.py",
     ],
     "faults": ["tests/faults/test_faults.py", "tests/faults/test_webhook_faults.py"],
     "interleavings": [
         "tests/faults/test_interleavings.py",
         "tests/faults/test_fan_in_interleavings.py",
+        "tests/faults/test_bulk_interleavings.py",
     ],
     "model": ["tests/model"],
 }
@@ -449,6 +455,7 @@ MUTANTS = (
     *WAITING_MUTANTS,
     *WEBHOOK_MUTANTS,
     *BACKOFF_MUTANTS,
+    *BULK_MUTANTS,
 )
 
 
