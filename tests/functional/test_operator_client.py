@@ -133,6 +133,21 @@ def test_a_retry_takes_several_requests_and_reports_its_progress(
     assert len(counts) > ALL // 4
 
 
+def test_a_retry_leaves_orders_alone_that_fail_again_meanwhile(
+    ops: Operator, kitchen: Kitchen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operator, "MAX_ORDERS", 4)
+
+    def fail_again(count: int) -> None:
+        assert count <= ALL
+        kitchen.cloud.drain(batch=10)
+
+    result = ops.retry("boil", hour_ago(kitchen.cloud), progress=fail_again)
+
+    assert result["retried"] == ALL
+    assert kitchen.rounds() == {"boil": {1}, "fry": {0}}
+
+
 def test_a_repeated_retry_leaves_orders_alone_that_have_failed_again(
     ops: Operator, kitchen: Kitchen, front: Front, admin: str
 ) -> None:
