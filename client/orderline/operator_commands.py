@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from orderline import NotReachable, Orderline, connect, output
+from orderline import NotReachable, Orderline, connect, output, terminal
 from orderline.moments import duration, moment
 from orderline.operator_types import Retried
 
@@ -125,8 +125,6 @@ def _require_one_form(reference: str | None, wait: bool, options: dict[str, Any]
 
 
 def _retry_all(client: Orderline, options: dict[str, Any], as_json: bool) -> None:
-    from orderline import operator_show
-
     dry_run = options.pop("dry_run")
     found = client.operator.retry(**options, dry_run=True)
     options["failed_before"] = found["failed_before"]
@@ -134,7 +132,7 @@ def _retry_all(client: Orderline, options: dict[str, Any], as_json: bool) -> Non
         _report(found, as_json, f"{_matching(found)} would be retried.")
         return
     try:
-        with operator_show.counting(found["matching"]) as progress:
+        with terminal.counting("retrying", found["matching"]) as progress:
             result = client.operator.retry(**options, progress=progress)
     except (KeyboardInterrupt, NotReachable) as error:
         click.echo(f"Some may be retried already. To retry the rest: {_command(options)}", err=True)

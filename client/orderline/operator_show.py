@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from orderline.operator import Count
 from orderline.operator_types import Failure, Overview, TaskCounts
 from orderline.show import age_text, duration_text, plain
 
@@ -58,16 +55,6 @@ def watch(read: Callable[[], Overview]) -> None:
                 live.update(_overview(read()), refresh=True)
     except KeyboardInterrupt:
         return
-
-
-@contextmanager
-def counting(total: int) -> Iterator[Count]:
-    """Show a bar of orders on standard error, if it is a terminal, until the block ends."""
-    err = Console(stderr=True)
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bars:
-        bar = bars.add_task("", total=total)
-        yield lambda count: bars.update(bar, completed=count, total=max(total, count))
 
 
 def _overview(current: Overview) -> RenderableType:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 import click
@@ -33,6 +33,20 @@ def transfers() -> Iterator[Progress | None]:
             bars(name, done, size)
 
         yield report
+
+
+@contextmanager
+def counting(label: str, total: int) -> Iterator[Callable[[int], None] | None]:
+    """Show a bar of orders on standard error, until the block ends, if it is a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+
+    with Bar(console=Console(stderr=True), transient=True) as bar:
+        row = bar.add_task(label, total=total)
+        yield lambda count: bar.update(row, completed=count)
 
 
 @contextmanager

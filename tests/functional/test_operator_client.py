@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from chalicelib.clock import SECOND
 from chalicelib.orders import Status
 from testkit import Cloud, Wire
 from testkit.wire import Call
+from tests.acceptance.stack import until
 from tests.functional.test_commands import ROOT, Terminal, at_a_screen
 from tests.kit.failures import OWNERS, Kitchen
 from tests.kit.front import Front, serving
@@ -381,6 +383,7 @@ def test_failures_and_the_overview_are_lines_of_json(terminal: Terminal, kitchen
 def test_failures_and_the_overview_are_readable_without_a_terminal(
     terminal: Terminal, kitchen: Kitchen
 ) -> None:
+    pytest.importorskip("rich")  # requirements.txt alone lacks it
     failed = terminal.type("failures", "--limit", "3").stdout.splitlines()
     overview = [line.split() for line in terminal.type("overview").stdout.splitlines()]
 
@@ -392,6 +395,33 @@ def test_failures_and_the_overview_are_readable_without_a_terminal(
     assert overview.index(["fry", "default", str(ALL), str(ALL), "0"]) < [
         line[0] if line else "" for line in overview
     ].index("cook_nuggets")
+
+
+def test_a_watched_overview_is_text_without_a_terminal(
+    terminal: Terminal, kitchen: Kitchen, tmp_path: Path
+) -> None:
+    pytest.importorskip("rich")  # requirements.txt alone lacks it
+    output = tmp_path / "output"
+    with output.open("w") as stream:
+        watching = subprocess.Popen(
+            [sys.executable, "-m", "orderline", "overview", "--watch"],
+            cwd=ROOT,
+            env={**os.environ, **terminal.environment},
+            stdout=stream,
+            stderr=stream,
+        )
+    try:
+        until(lambda: ["fry", "default", str(ALL), str(ALL), "0"] in words_of(output), 20)
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(20) == 0
+    finally:
+        watching.kill()
+    assert "Traceback" not in output.read_text()
+
+
+def words_of(output: Path) -> list[list[str]]:
+    """Return the words of each line."""
+    return [line.split() for line in output.read_text().splitlines()]
 
 
 @pytest.mark.local
