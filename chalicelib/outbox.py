@@ -18,6 +18,8 @@ class Outbox:
 
     def __init__(self) -> None:
         self._lanes: dict[str, list[tuple[Order, int]]] = {}
+        self.failed = 0
+        """Number of messages that were not sent."""
 
     def __enter__(self) -> Outbox:
         return self
@@ -44,5 +46,6 @@ class Outbox:
             failed = queue.send_many(messages, lane)
         except Unavailable as error:
             failed = [(order, str(error)) for order, _ in messages]
+        self.failed += len(failed)
         for order, reason in failed:
             logs.event("send_failed", order=order.id, reason=reason)

@@ -5,7 +5,8 @@ It is the system's only timer. A query reads what is due and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import heapq
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from chalicelib import config
@@ -17,9 +18,21 @@ if TYPE_CHECKING:
     from chalicelib.aws.calls import QueryResult
 
 
-def overdue(shard: str, until: Micros) -> Iterator[tuple[str, Micros]]:
-    """Yield (row key, check_at) of a shard's orders due by `until`, longest overdue first."""
-    for page in pages(shard, until):
+MAX_ENTRIES = 16_000  # to be held at a time, of all partitions together
+
+
+def overdue(shards: Sequence[str], until: Micros) -> Iterator[tuple[str, Micros]]:
+    """Yield (row key, check_at) of the orders due by `until`, longest overdue first.
+
+    It reads as it goes, a page of each partition at a time.
+    """
+    limit = max(100, MAX_ENTRIES // len(shards))
+    entries = (_entries(shard, until, limit) for shard in shards)
+    return heapq.merge(*entries, key=lambda entry: entry[1])
+
+
+def _entries(shard: str, until: Micros, limit: int) -> Iterator[tuple[str, Micros]]:
+    for page in pages(shard, until, Limit=limit):
         for item in page["Items"]:
             yield item["pk"]["S"], int(item["check_at"]["N"])
 

@@ -218,7 +218,7 @@ MUTANTS = (
                 'f"fence = :fence AND {NOT_HELD}"',
                 '"fence = :fence AND fence <> :now"',
             ),
-            ("chalicelib/functions/sweeper.py", " or order.held(now)", ""),
+            ("chalicelib/functions/checks.py", " or order.held(now)", ""),
             ("chalicelib/functions/dead_letters.py", " or order.held(now)", ""),
         ),
     ),
@@ -244,13 +244,13 @@ MUTANTS = (
     ),
     one(
         "the sweeper ignores the waiting messages",
-        "functions/sweeper.py",
+        "functions/budgets.py",
         "if not any(waiting.values()):",
         "if waiting or not waiting:",
     ),
     one(
         "the sweeper does not record what it requeued",
-        "functions/sweeper.py",
+        "functions/checks.py",
         "    updated = transitions.resend(order, dispatch)\n    if",
         "    updated = order\n    if",
     ),
@@ -317,8 +317,8 @@ MUTANTS = (
     one(
         "the long-overdue rule is ignored",
         "functions/sweeper.py",
-        "unreachable if now - check_at >= LONG_OVERDUE else budgets",
-        "budgets",
+        "unreachable if now - check_at >= LONG_OVERDUE else limited",
+        "limited",
     ),
     one(
         "a retry is dispatched without run_at",

@@ -67,9 +67,9 @@ _STOP_MUTANTS = (
     ),
     one(
         "the sweeper resends a stopped order",
-        "functions/sweeper.py",
-        "if order.stopping:",
-        'if order.stopping and order.task == "":',
+        "functions/checks.py",
+        "    if order.stopping:",
+        '    if order.stopping and order.task == "":',
     ),
     one(
         "a dead letter postpones a stopped order",
@@ -334,15 +334,15 @@ _WAIT_MUTANTS = (
     ),
     one(
         "the sweeper does not settle",
-        "functions/sweeper.py",
+        "functions/checks.py",
         "        ending.settle(updated)",
         "        pass",
     ),
     one(
         "the sweeper does not look at waiting orders",
         "functions/sweeper.py",
-        "by_due.shards(WAITING)",
-        "()",
+        "_sweep(WAITING, result, {}, time_left_s)",
+        "pass",
     ),
     one(
         "a waiting order is planned by its time",
@@ -358,7 +358,7 @@ _WAIT_MUTANTS = (
     ),
     one(
         "the timer of a waiting order never slows down",
-        "functions/sweeper.py",
+        "functions/checks.py",
         "resend_after_s * 2**order.requeue_count, MAX_RESEND_S)",
         "resend_after_s, MAX_RESEND_S)",
     ),

@@ -9,7 +9,7 @@ import pytest
 
 import app as orderline
 from chalicelib import config, dispatch, queue
-from chalicelib.functions.sweeper import MIN_RESEND_BUDGET
+from chalicelib.functions.budgets import MIN_RESEND_BUDGET
 from chalicelib.tasks import task
 from testkit import Cloud, Wire
 from testkit.events import LambdaContext
