@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, TypeVar
 
 
 class Canned(ThreadingHTTPServer):
@@ -85,9 +85,18 @@ class _Endpoint(BaseHTTPRequestHandler):
         """Log nothing."""
 
 
+Served = TypeVar("Served", bound=Canned)
+
+
 @contextmanager
 def answering() -> Iterator[Canned]:
-    server = Canned()
+    with serving(Canned()) as server:
+        yield server
+
+
+@contextmanager
+def serving(server: Served) -> Iterator[Served]:
+    """Let a stub serve in a thread."""
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield server
