@@ -154,10 +154,22 @@ def default_timeout_s(own: Own, environ: Mapping[str, str]) -> int:
 
 
 def merged(base: Any, over: Any) -> Any:
-    """Merge `over` into `base`, dicts recursively; a None doesn't replace a dict."""
+    """Merge `over` into `base`, dicts recursively; a None doesn't replace a dict.
+
+    One of CloudFormation's functions, such as `!Ref AWS::NoValue`, is a value, and never merged.
+    """
+    if _is_function(base) or _is_function(over):
+        return base if over is None else over
     if isinstance(base, dict) and isinstance(over, dict):
         return {**base, **{name: merged(base.get(name), member) for name, member in over.items()}}
     return base if over is None and isinstance(base, dict) else over
+
+
+def _is_function(value: Any) -> bool:
+    if not (isinstance(value, dict) and len(value) == 1):
+        return False
+    (name,) = value
+    return name == "Ref" or str(name).startswith("Fn::")
 
 
 def _load(path: Path | None) -> Any:

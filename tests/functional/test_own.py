@@ -244,6 +244,26 @@ def test_parameters_and_resources_change_the_template(file: Path) -> None:
     assert made["Resources"]["Mine"] == {"Type": "AWS::SNS::Topic"}
 
 
+def test_a_function_of_cloudformation_replaces_what_the_template_has(file: Path) -> None:
+    made = of(
+        file,
+        """
+resources:
+  OrderWorker:
+    Properties:
+      Timeout: !GetAtt Other.Timeout
+      Events: {OrderWorkerSqsEventSource: {Properties: {ScalingConfig: !Ref AWS::NoValue}}}
+  OrdersQueue:
+    Properties: {VisibilityTimeout: {"Fn::ImportValue": visibility}}
+""",
+    )
+
+    assert mapping(made)["ScalingConfig"] == {"Ref": "AWS::NoValue"}
+    assert worker(made)["Timeout"] == {"Fn::GetAtt": ["Other", "Timeout"]}
+    visibility = properties(made, "OrdersQueue")["VisibilityTimeout"]
+    assert visibility == {"Fn::ImportValue": "visibility"}
+
+
 def test_a_stage_s_members_are_merged_over_those_of_all(file: Path) -> None:
     text = """
 lanes: {heavy: {concurrency: 2, timeout_s: 300}}
