@@ -36,10 +36,12 @@ INVOCATIONS_PER_S = 5  # 300 a minute
 MAX_INVOCATIONS = 1250
 # With `MaximumConcurrency` (the same page)
 MAX_CONCURRENCY = 1000
-# In provisioned mode: invocations of one poller, more invocations a minute, and at most:
+# In provisioned mode: invocations of one poller, its calls to SQS a second, more invocations a
+# minute, and at most. We assume that a call receives no more than a batch.
 # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html
 # https://aws.amazon.com/blogs/aws/aws-lambda-enhances-sqs-processing-with-new-provisioned-mode-3x-faster-scaling-16x-higher-capacity
 INVOCATIONS_PER_POLLER = 10
+RECEIVES_PER_POLLER = 10
 PROVISIONED_INVOCATIONS_PER_MINUTE = 1000
 MAX_PROVISIONED_INVOCATIONS = 20_000
 # `MinimumPollers` is at most this:
@@ -51,3 +53,6 @@ IN_FLIGHT = 120_000
 # Entries of one SendMessageBatch:
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html
 SEND_BATCH = 10
+# Messages of one ReceiveMessage:
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html
+RECEIVE_BATCH = 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -80,6 +81,12 @@ class EventSource:
         """Return the concurrent invocations of all lanes that the ramp allows."""
         return self._now * self.plan.lanes
 
+    def receives(self) -> float:
+        """Return the calls to SQS a second that the pollers make at most."""
+        if not self.plan.pollers:
+            return math.inf  # AWS states no limit
+        return self.invocations() / aws.INVOCATIONS_PER_POLLER * aws.RECEIVES_PER_POLLER
+
     def most(self) -> float:
         """Return the maximum for which the mappings are set up."""
         return source_limit(self.plan) * self.plan.lanes
@@ -117,7 +124,9 @@ class Second:
     def allow(self, wanted: int, needs: Needs) -> tuple[int, str | None]:
         """Return how many orders fit, and the limit that allows no more, if one does."""
         fitting = {
-            name: max(0, int(self.left[name] / need + 1e-9)) for name, need in needs.items() if need
+            name: max(0, int(min(wanted, self.left[name] / need + 1e-9)))
+            for name, need in needs.items()
+            if need
         }
         name = min(fitting, key=fitting.__getitem__)
         return (wanted, None) if fitting[name] >= wanted else (fitting[name], name)

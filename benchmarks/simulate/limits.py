@@ -36,8 +36,10 @@ class Limit:
     def lifted(self, plan: Plan) -> Remedy | None:
         """Return what lifts it for the plan's rate or, if it allows that rate, by a quarter."""
         needed = math.ceil(HEADROOM * plan.orders_per_s * self.per_order(plan) - 1e-9)
-        more = math.ceil(HEADROOM * self.number(plan))
-        return self.remedy(plan, needed) or self.remedy(plan, more)
+        remedy = self.remedy(plan, needed)
+        if remedy is None and math.isfinite(self.number(plan)):
+            remedy = self.remedy(plan, math.ceil(HEADROOM * self.number(plan)))
+        return remedy
 
 
 def _worker(need: str) -> Callable[[Plan], float]:
@@ -69,6 +71,10 @@ def _resends(plan: Plan) -> float:
     """Return how often the sweeper sends a message of one order: after each long backoff."""
     backoffs = (plan.backoff(attempt) for attempt in range(1, plan.attempts))
     return plan.failing / 100 * sum(backoff > 60 for backoff in backoffs)
+
+
+def _receives(plan: Plan) -> float:
+    return plan.pollers * plan.lanes * aws.RECEIVES_PER_POLLER if plan.pollers else math.inf
 
 
 def _warm(plan: Plan) -> float:
@@ -183,6 +189,13 @@ LIMITS = {
         "at first",
         _workers,
         remedies.faster_ramp,
+    ),
+    "receives": Limit(
+        "provisioned pollers, their calls to SQS",
+        _receives,
+        "calls/s",
+        _worker("receives"),
+        remedies.more_receives,
     ),
     "in_flight": Limit(
         "SQS, messages in flight of a queue",

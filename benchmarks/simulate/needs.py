@@ -36,6 +36,7 @@ def start_needs(plan: Plan) -> Needs:
     return {
         "in_flight": 1,
         "workers": plan.run_ms,
+        "receives": 1 / plan.batch,
         "invocations": 1 / plan.batch,
         "table": order.CLAIM.table + order.SUCCEED.table,
         "by_due": due + failures,

@@ -58,6 +58,8 @@ def limits() -> str:
     plan = Plan(HIGHEST)
     rows = []
     for limit in LIMITS.values():
+        if math.isinf(limit.number(plan)):
+            continue
         allows = limit.orders_per_s(plan)
         remedy = limit.lifted(plan)
         rows.append(
@@ -125,6 +127,7 @@ parameters:
   RequestBurst: {plan.burst}
   ListShards: {plan.list_shards}
   DueShards: {plan.due_shards}
+  WorkerBatchSize: {plan.batch}
 resources:
   OrdersTable:
     Properties:

@@ -88,6 +88,15 @@ def more_pollers(plan: Plan, needed: int) -> Remedy | None:
     return Remedy(replace(plan, pollers=pollers), text)
 
 
+def more_receives(plan: Plan, needed: int) -> Remedy | None:
+    """Receive more messages by one call; with batches of ten provision more pollers."""
+    if plan.batch < aws.RECEIVE_BATCH:
+        changed = replace(plan, batch=aws.RECEIVE_BATCH)
+        return Remedy(changed, f"set the parameter WorkerBatchSize to {aws.RECEIVE_BATCH}")
+    invocations = math.ceil(needed / aws.RECEIVES_PER_POLLER) * aws.INVOCATIONS_PER_POLLER
+    return more_pollers(plan, invocations)
+
+
 def more_lanes(plan: Plan, lanes: int) -> Remedy | None:
     if lanes <= plan.lanes:
         return None

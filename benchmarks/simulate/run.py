@@ -122,6 +122,7 @@ class Simulation:
             "invocations": plan.lambda_quota * aws.REQUESTS_PER_EXECUTION,
             "api_environments": self._api.most(),
             "in_flight": plan.lanes * aws.IN_FLIGHT - self._in_flight,
+            "receives": self._source.receives(),
             "sweeper": sweeper_rate(),
         }
         if plan.front != "url":
@@ -151,9 +152,10 @@ class Simulation:
         self._workers.use(min(workers, waiting * self.plan.run_ms / 1000))
         age_s = second - self._queue[0].since
         self.result.oldest_s = max(self.result.oldest_s, age_s)
-        if short == "workers":
+        slow = short in ("workers", "receives")
+        if slow:
             self._source.grow()
-        if short and (short != "workers" or age_s > self.plan.age_s):
+        if short and (not slow or age_s > self.plan.age_s):
             self._meet(limit if short == "workers" else short, second)
         self._claim(number, second)
         self.result.most_in_flight = max(self.result.most_in_flight, self._in_flight)

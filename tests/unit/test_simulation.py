@@ -108,6 +108,13 @@ def test_provisioned_pollers_begin_with_ten_each() -> None:
     assert (result.met, result.oldest_s) == ({}, 1)
 
 
+def test_a_poller_makes_ten_calls_a_second() -> None:
+    few = {"pollers": 20, "lanes": 1, "task_ms": 0, "minutes": 10}
+    assert run(190, batch=1, **few).met == {}
+    assert list(run(240, batch=1, **few).met) == ["receives"]
+    assert run(240, batch=2, **few).met == {}
+
+
 def test_a_new_table_takes_double_its_peak_after_half_an_hour() -> None:
     result = run(1600, minutes=60, warm=4000)
 
@@ -117,7 +124,14 @@ def test_a_new_table_takes_double_its_peak_after_half_an_hour() -> None:
 
 
 def test_messages_that_are_hidden_for_a_backoff_fill_the_in_flight_quota() -> None:
-    hidden = {"failing": 100, "backoff_s": 120, "attempts": 2, "lanes": 1, "minutes": 5}
+    hidden = {
+        "failing": 100,
+        "backoff_s": 120,
+        "attempts": 2,
+        "lanes": 1,
+        "batch": 10,
+        "minutes": 5,
+    }
     assert run(1900, **hidden).met == {}
     assert list(run(2100, **hidden).met) == ["in_flight"]
 
