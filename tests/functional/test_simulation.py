@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from benchmarks import costs
+from benchmarks import bulk_costs, costs
 from benchmarks.simulate import dollars, order
 from benchmarks.simulate.order import Writes
-from benchmarks.simulate.plan import Plan
+from benchmarks.simulate.plan import FRONTS, Plan
 from benchmarks.simulate.run import Simulation
 from chalicelib import queue, tasks
 from chalicelib.dispatch import FAILED
@@ -125,7 +125,8 @@ def test_a_lost_message_costs_what_the_simulation_says(
     assert meter.step() == order.RESEND
     queries = wire.calls.count("Query") * 0.5
     assert sum(meter.reads) - queries == order.RESEND_READS
-    of_the_order = Counter(wire.calls) - Counter(["Query"] * 3 + ["GetQueueAttributes"])
+    of_the_sweep = {"Query", "GetQueueAttributes"}
+    of_the_order = Counter(call for call in wire.calls if call not in of_the_sweep)
     assert of_the_order == Counter(["GetItem", "UpdateItem", "SendMessage"])
     assert of_the_order.total() == order.SWEEP_CALLS
 
@@ -231,12 +232,24 @@ def test_simulated_bulks_use_what_real_ones_use(cloud: Cloud, wire: Wire, meter:
     assert (simulated.requests, simulated.invocations) == (3, batches)
 
 
-def test_the_dollars_of_an_ordinary_order_are_those_of_the_benchmark() -> None:
+@pytest.mark.parametrize("front", FRONTS)
+def test_the_dollars_of_an_order_are_those_of_the_benchmark(front: str) -> None:
     with redirect_stdout(io.StringIO()):
-        counted = costs.dollars(costs.flow())
-    simulated = dollars.per_million(Plan(orders_per_s=1, task_ms=0))
+        counted = costs.dollars(costs.flow(), front)
+    simulated = dollars.per_million(Plan(orders_per_s=1, task_ms=0, front=front))
 
-    assert sum(simulated.values()) == pytest.approx(sum(counted.values()), rel=0.01)
+    assert list(simulated.values()) == pytest.approx(list(counted.values()), rel=0.01)
+
+
+@pytest.mark.parametrize(("batch", "polls"), [(1, 1), (10, 0)])
+def test_the_dollars_of_a_bulk_are_those_of_the_benchmark(batch: int, polls: int) -> None:
+    with redirect_stdout(io.StringIO()):
+        counted = bulk_costs.dollars(bulk_costs.counted(), "http", batch, polls)
+    plan = Plan(
+        orders_per_s=1, task_ms=0, front="http", bulk=bulk_costs.BULK, batch=batch, polls=polls
+    )
+
+    assert sum(dollars.per_million(plan).values()) == pytest.approx(sum(counted.values()), rel=0.01)
 
 
 def test_the_dollars_are_those_of_the_simulated_units() -> None:

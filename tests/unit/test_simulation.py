@@ -253,6 +253,8 @@ def test_the_defaults_are_those_of_the_template_and_of_tasks() -> None:
     of_parameters = {
         "requests_per_s": "RequestsPerSecond",
         "list_shards": "ListShards",
+        "due_shards": "DueShards",
+        "front": "Front",
         "batch": "WorkerBatchSize",
         "concurrency": "WorkerConcurrency",
     }
