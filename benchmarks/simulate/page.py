@@ -22,7 +22,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "scale.md"
 BLOCK = re.compile(r"(<!-- simulated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 RATES = (100, 1000, 2000, 10_000)
 HIGHEST = RATES[-1]
-SERVERS = (200, 400, 800)
+SERVERS = (30, 200, 400)
 FRONTS = {
     "`Front=rest`": Plan(1),
     "`Front=http`": Plan(1, front="http"),

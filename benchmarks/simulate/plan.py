@@ -63,7 +63,7 @@ class Plan:
     gateway_quota: int = _number(aws.GATEWAY_QUOTA, 1, 10_000_000, "API Gateway's quota")
     lambda_quota: int = _number(aws.LAMBDA_QUOTA, 10, 1_000_000, "Lambda's concurrency quota")
     age_s: int = _number(60, 1, 86_400, "seconds that an order may wait in the queue")
-    servers: int = _number(400, 1, 1_000_000, "dollars a month of servers to compare with")
+    servers: int = _number(200, 1, 1_000_000, "dollars a month of servers to compare with")
     lift: str = _choice("yes", _FLAGS, "apply each remedy and look for the next limit")
 
     @property
