@@ -53,12 +53,13 @@ def test_the_library_is_enough_for_the_lines_of_python(stack: Stack, tmp_path: P
     command = project.run("orderline", "tasks")
 
     assert lines.returncode == 0, lines.stderr
-    placed, result, refused, subject, box = lines.stdout.splitlines()
+    placed, result, refused, subject, box, many = lines.stdout.splitlines()
     assert placed.endswith(" PENDING")
     assert "'pieces': 6" in result
     assert "120" in refused
     assert subject == "Tea"
     assert box.endswith(" SUCCESS")
+    assert many.startswith("['PENDING', RequestRejected(")
     assert (project.folder / "copy.eml").read_text().endswith("At 4?\n")
     assert (command.returncode, command.stderr) == (
         1,
@@ -80,5 +81,6 @@ def test_with_its_extra_the_command_places_orders(stack: Stack, tmp_path: Path) 
     assert '"sauce": "curry"' in with_variables.stdout
     assert '"subject": "Tea"' in with_variables.stdout
     assert "waits for 1" in with_variables.stdout
+    assert "2 placed, 0 refused" in with_variables.stdout
     assert with_options.returncode == 0, with_options.stderr
     assert '"pieces": 6' in with_options.stdout
