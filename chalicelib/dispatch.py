@@ -22,8 +22,10 @@ SCHEDULED = "scheduled"  # waits for the sweeper to send its message
 # A kind of its own, so that a version that does not know such orders leaves them alone
 WAITING = "waiting"  # waits for other orders
 FAILED = "failed"  # has failed; the sweeper never asks for it
-# A failure is one write to the index, an order that succeeds two: so fewer partitions are enough
+# A failure is one write to the index, an order that succeeds two, and orders are of several tasks.
+# So fewer partitions are enough, and an operator's overview asks each of every task
 _DUE_SHARDS_PER_FAILURE_SHARD = 4
+_MAX_FAILURE_SHARDS = 8
 
 
 class Dispatch(Struct, frozen=True):
@@ -43,7 +45,8 @@ class Dispatch(Struct, frozen=True):
 
 def failure_shards(task: str) -> list[str]:
     """Return the due index's partitions that list the failed orders of a task."""
-    count = ceil_div(config.settings().due_shards, _DUE_SHARDS_PER_FAILURE_SHARD)
+    quarter = ceil_div(config.settings().due_shards, _DUE_SHARDS_PER_FAILURE_SHARD)
+    count = min(quarter, _MAX_FAILURE_SHARDS)
     return [f"{FAILED}#{task}#{n}" for n in range(count)]
 
 

@@ -61,7 +61,7 @@ def retry_failed(
         before: the time before which they failed
         limit: the maximum number of orders to look at
         time_left_s: the seconds until the function is ended
-        over_s: seconds from `before` over which to spread their first attempts
+        over_s: seconds from now over which to spread their first attempts
         after: the entry where the call before ended; None for the first call
     """
     listed = failures.listed(task, max(since, after.at) if after else since, before)
@@ -88,17 +88,18 @@ def _retry(
     time_left_s: TimeLeft,
     chosen: bool = False,
 ) -> dict[str, Outcome]:
+    now = clock.now()
     keys = list(dict.fromkeys(keys))
     rows = batch_get.current(keys)
     with Outbox() as outbox:
 
         def retry_one(key: str) -> Order | None:
             order = rows.get(key)
-            if order is None or order.expired(clock.now()):
+            if order is None or order.expired(now):
                 raise NotFound("there is no such order, or it has expired")
             status = order.status
             if status is Status.FAILED and order.updated_at < before:
-                run_at = before + int(over_s * SECOND * _share(order.id)) if over_s else None
+                run_at = now + int(over_s * SECOND * _share(order.id)) if over_s else None
                 return service.retry_row(order, run_at, outbox.add)
             if not chosen:
                 return None  # the index lags behind the table
@@ -112,5 +113,5 @@ def _retry(
 
 
 def _share(order_id: str) -> float:
-    """Return a number in [0, 1) that spreads orders evenly, the same at each repetition."""
+    """Return a number in [0, 1) that spreads orders evenly."""
     return zlib.crc32(order_id.encode()) / 2**32

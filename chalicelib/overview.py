@@ -197,17 +197,13 @@ def _failures(task: str, now: Micros) -> Failures:
 
 def _overdue(now: Micros) -> Overdue:
     shards = [*by_due.shards(QUEUED), *by_due.shards(SCHEDULED)]
-    entries = [by_due.overdue(shard, now) for shard in shards]
-    longest = heapq.nsmallest(
-        LONGEST_OVERDUE,
-        ((check_at, key) for shard in entries for key, check_at in islice(shard, LONGEST_OVERDUE)),
-    )
+    longest = list(islice(by_due.overdue(shards, now, LONGEST_OVERDUE), LONGEST_OVERDUE))
     if len(longest) < LONGEST_OVERDUE:
         count = len(longest)
     else:
         count = by_due.count(shards, now, most=MAX_OVERDUE)
-    rows = batch_get.brief(key for _, key in longest)
-    oldest_s = (now - longest[0][0]) // SECOND if longest else 0
+    rows = batch_get.brief(key for key, _ in longest)
+    oldest_s = (now - longest[0][1]) // SECOND if longest else 0
     by_task = Counter(order.task for order in rows if not order.status.final)
     return Overdue(count, count >= MAX_OVERDUE, oldest_s, by_task)
 

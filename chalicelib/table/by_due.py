@@ -21,12 +21,14 @@ if TYPE_CHECKING:
 MAX_ENTRIES = 16_000  # to be held at a time, of all partitions together
 
 
-def overdue(shards: Sequence[str], until: Micros) -> Iterator[tuple[str, Micros]]:
+def overdue(
+    shards: Sequence[str], until: Micros, page: int | None = None
+) -> Iterator[tuple[str, Micros]]:
     """Yield (row key, check_at) of the orders due by `until`, longest overdue first.
 
-    It reads as it goes, a page of each partition at a time.
+    It reads as it goes, a page of each partition at a time; None: as large as memory allows.
     """
-    limit = max(100, MAX_ENTRIES // len(shards))
+    limit = page or max(100, MAX_ENTRIES // len(shards))
     entries = (_entries(shard, until, limit) for shard in shards)
     return heapq.merge(*entries, key=lambda entry: entry[1])
 

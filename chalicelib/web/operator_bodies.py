@@ -8,6 +8,7 @@ from typing import Annotated
 from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
 from chalicelib import orders, overview
+from chalicelib.auth import OWNER_NAME
 from chalicelib.clock import Micros
 from chalicelib.operators import Retried
 from chalicelib.orders import Status
@@ -131,8 +132,8 @@ class Durations(Struct):
 class Reference(Struct, forbid_unknown_fields=True):
     """An order of any owner."""
 
-    owner: str
-    id: str
+    owner: Annotated[str, Meta(pattern=f"^{OWNER_NAME.pattern}$", max_length=40)]
+    id: Annotated[str, Meta(max_length=26)]
 
 
 class FailedOrders(Struct, forbid_unknown_fields=True):

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from chalicelib import building, bulk, clock, ids, operators, overview
-from chalicelib.auth import ADMIN
+from chalicelib.auth import ADMIN, OWNER_NAME
 from chalicelib.clock import Micros
 from chalicelib.errors import InvalidOrder, NotFound, UnknownTask
 from chalicelib.table import transitions
@@ -24,14 +24,19 @@ from chalicelib.web.times import RFC3339_FORM, time_of
 
 T = TypeVar("T", bound=Struct)
 _MAX_BYTES = 2**16
+_MAX_TASK = 100  # characters; DynamoDB rejects keys of over 2,048 bytes
 _BODY = ("invalid-json", "too-large", "unsupported-media-type", "invalid-order")
 _TIME = {"type": "string", "format": "date-time"}
-_OWNER = Parameter("owner", "query", "Only orders of this owner", {"type": "string"})
+_NAME_SCHEMA = {"type": "string", "pattern": f"^{OWNER_NAME.pattern}$"}
+_OWNER = Parameter("owner", "query", "Only orders of this owner", _NAME_SCHEMA)
+_OF_TASK = Parameter(
+    "task", "query", "Only orders of this task", {"type": "string", "maxLength": _MAX_TASK}
+)
 _OWNER_IN_PATH = Parameter("owner", "path", "The order's owner", {"type": "string", "minLength": 1})
 _CODE = Parameter("code", "query", "Only orders with this code of their error", {"type": "string"})
 _SINCE = Parameter("since", "query", "Failed at this time or later. Default: 24 hours ago", _TIME)
 _UNTIL = Parameter("until", "query", "Failed before this time. Default: now", _TIME)
-_WHOSE = Parameter("owner", "query", "Whose orders. Default: the token's owner", {"type": "string"})
+_WHOSE = Parameter("owner", "query", "Whose orders. Default: the token's owner", _NAME_SCHEMA)
 
 
 @api.operation(
@@ -49,7 +54,7 @@ def show_overview(request: Request, owner: str) -> Response:
     "GET /operator/failures",
     scope=ADMIN,
     parameters=(
-        parameters.TASK,
+        _OF_TASK,
         _OWNER,
         _CODE,
         _SINCE,
@@ -62,7 +67,7 @@ def show_overview(request: Request, owner: str) -> Response:
 )
 def list_failures(request: Request, owner: str) -> Response:
     """List failed orders of all owners, the newest failure first."""
-    task, subject, code = (parameters.single(request, each) for each in ("task", "owner", "code"))
+    task, subject, code = _task(request), _subject(request), parameters.single(request, "code")
     now = clock.now()
     since = _time(request, "since", now - overview.DAY)
     until = _time(request, "until", now + 1)  # what has failed just now too
@@ -87,14 +92,14 @@ def list_failures(request: Request, owner: str) -> Response:
 @api.operation(
     "GET /operator/durations",
     scope=ADMIN,
-    parameters=(_WHOSE, parameters.TASK),
+    parameters=(_WHOSE, _OF_TASK),
     answers={200: Answer("The durations", operator_bodies.Durations)},
     problems=("invalid-parameter",),
 )
 def show_durations(request: Request, owner: str) -> Response:
     """Show how long an owner's latest orders waited and ran."""
-    subject = parameters.single(request, "owner") or owner
-    sample = overview.sample(subject, parameters.single(request, "task"))
+    subject = _subject(request) or owner
+    sample = overview.sample(subject, _task(request))
     return json_response(200, operator_bodies.durations(subject, sample))
 
 
@@ -110,7 +115,7 @@ def show_owned_order(request: Request, owner: str) -> Response:
     include = parameters.include(request)
     subject, text = (unquote(request.params[name]) for name in ("owner", "order_id"))
     order_id = text.upper()
-    is_id = text.isascii() and ids.is_id(order_id)
+    is_id = text.isascii() and ids.is_id(order_id) and OWNER_NAME.fullmatch(subject)
     order = transitions.get(subject, order_id) if is_id else None
     if order is None:
         raise NotFound("this owner has no order with this reference number")
@@ -201,6 +206,22 @@ def _converted(document: Any, type: type[T]) -> T:
 def _pointer(path: str) -> str:
     """Return msgspec's path to a member, such as `.orders[...].id`, as a JSON pointer."""
     return "/" + path.partition("[")[0].lstrip(".").replace(".", "/") if path else ""
+
+
+def _subject(request: Request) -> str | None:
+    """Return the owner that the query names, or None. Raises Problem."""
+    name = parameters.single(request, "owner")
+    if name is not None and not OWNER_NAME.fullmatch(name):
+        raise parameters.invalid(f"owner={name[:40]!r}: a name has 1 to 40 of a-z, 0-9 and -")
+    return name
+
+
+def _task(request: Request) -> str | None:
+    """Return the task that the query names, or None; it may be one that is gone. Raises Problem."""
+    name = parameters.single(request, "task")
+    if name is not None and len(name) > _MAX_TASK:
+        raise parameters.invalid(f"task={name[:40]!r}...: must have at most {_MAX_TASK} characters")
+    return name
 
 
 def _time(request: Request, name: str, default: Micros) -> Micros:

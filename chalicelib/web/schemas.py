@@ -30,6 +30,15 @@ _REFUSED = [  # combinations of the members of a new order; new_order.py has the
 ]
 
 
+_REFUSED_RETRIES = [  # combinations of an operator's retry; operator_views.py has the messages
+    *(
+        _with_all(orders={}, **{name: {}})
+        for name in ("task", "failed_since", "limit", "after", "dry_run")
+    ),
+    {"not": {"anyOf": [_with_all(orders={}), _with_all(task={}, failed_since={})]}},
+]
+
+
 def of(body: Any) -> Schema:
     """Return the schema of a body's type: a reference if it is a Struct."""
     if isinstance(body, type) and issubclass(body, msgspec.Struct):
@@ -62,6 +71,7 @@ def _own(types: tuple[Any, ...]) -> dict[str, Schema]:
         # Names for code generators
         "x-enum-varnames": [name.upper().replace("-", "_") for name in TYPES],
     }
+    schemas["FailedOrders"]["not"] = {"anyOf": _REFUSED_RETRIES}
     return schemas
 
 

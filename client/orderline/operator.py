@@ -36,7 +36,7 @@ class Operator:
         self._calls = calls
 
     def overview(self) -> Overview:
-        """Return what waits, runs, is overdue and has failed; at most ten seconds old."""
+        """Return what waits, runs, is overdue and has failed now."""
         return self._calls.get("/operator/overview")[0]  # type: ignore[no-any-return]
 
     def failures(

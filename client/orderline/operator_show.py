@@ -15,7 +15,7 @@ from rich.text import Text
 from orderline.operator_types import Failure, Overview, TaskCounts
 from orderline.show import age_text, duration_text, plain
 
-WATCH_S = 10  # the API itself reads the numbers no more often
+WATCH_S = 10
 _WIDE = 400  # columns of a file or a pipe, where nothing needs to be cut off
 
 

@@ -26,8 +26,8 @@ class Press:
             return False
         if not self.over_s:
             return retried.run_at is None or retried.run_at <= retried.updated_at
-        ahead = (retried.run_at or 0) - self.before
-        return 0 <= ahead < self.over_s * SECOND
+        ahead = (retried.run_at or 0) - retried.updated_at
+        return abs(ahead) <= self.over_s * SECOND
 
 
 @dataclass

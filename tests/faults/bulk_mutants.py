@@ -66,8 +66,8 @@ _RETRY_MUTANTS = (
     one(
         "a retry is not spread",
         "operators.py",
-        "run_at = before + int(over_s * SECOND * _share(order.id)) if over_s else None",
-        "run_at = before if over_s else None",
+        "run_at = now + int(over_s * SECOND * _share(order.id)) if over_s else None",
+        "run_at = now if over_s else None",
     ),
     one(
         "an operator's retry restarts a cancelled order",

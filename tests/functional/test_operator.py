@@ -351,6 +351,26 @@ def test_a_retry_of_which_nothing_is_known_is_503(desk: Desk, wire: Wire) -> Non
 
 
 @pytest.mark.parametrize(
+    "query",
+    [
+        "failures?owner=No%20Name",
+        f"failures?owner={'a' * 41}",
+        f"failures?task={'t' * 101}",
+        "failures?since=yesterday",
+        "failures?until=",
+        "failures?limit=0",
+        "failures?owner=",
+        "durations?owner=Anna",
+        "overview?x=1",
+    ],
+)
+def test_a_wrong_query_is_refused(desk: Desk, query: str) -> None:
+    reply = desk.call("GET", query)
+
+    assert (reply.status, problem_of(reply)["type"]) == (400, "/problems/invalid-parameter")
+
+
+@pytest.mark.parametrize(
     ("body", "pointer"),
     [
         ({}, "/task"),
@@ -363,6 +383,8 @@ def test_a_retry_of_which_nothing_is_known_is_503(desk: Desk, wire: Wire) -> Non
         ({"task": "nope", "failed_since": "2026-01-01T00:00:00Z"}, "/task"),
         ({"orders": []}, "/orders"),
         ({"orders": [{"owner": "anna"}]}, "/orders"),
+        ({"orders": [{"owner": "Anna", "id": "1"}]}, "/orders"),
+        ({"orders": [{"owner": "anna", "id": "1" * 27}]}, "/orders"),
         ({"orders": [{"owner": "anna", "id": "1"}], "task": "mail"}, "/task"),
         ({"orders": [{"owner": "anna", "id": "1"}], "dry_run": True}, "/dry_run"),
         ({"task": "mail", "failed_sine": "2026-01-01T00:00:00Z"}, ""),
