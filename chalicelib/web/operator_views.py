@@ -10,7 +10,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from chalicelib import building, bulk, clock, ids, operators, overview
 from chalicelib.auth import ADMIN, OWNER_NAME
-from chalicelib.clock import Micros
+from chalicelib.clock import SECOND, Micros
 from chalicelib.errors import InvalidOrder, NotFound, UnknownTask
 from chalicelib.table import transitions
 from chalicelib.table.failures import Failure
@@ -20,11 +20,12 @@ from chalicelib.web.http import Request, Response, json_response
 from chalicelib.web.new_order import json_body
 from chalicelib.web.operations import Answer, api
 from chalicelib.web.parameters import ORDER_ID, Parameter
-from chalicelib.web.times import RFC3339_FORM, time_of
+from chalicelib.web.times import time_of
 
 T = TypeVar("T", bound=Struct)
 _MAX_BYTES = 2**16
 _MAX_TASK = 100  # characters; DynamoDB rejects keys of over 2,048 bytes
+_CLOCKS_DIFFER: Micros = 60 * SECOND
 _BODY = ("invalid-json", "too-large", "unsupported-media-type", "invalid-order")
 _TIME = {"type": "string", "format": "date-time"}
 _NAME_SCHEMA = {"type": "string", "pattern": f"^{OWNER_NAME.pattern}$"}
@@ -133,7 +134,7 @@ def show_owned_order(request: Request, owner: str) -> Response:
 def retry_orders(request: Request, owner: str) -> Response:
     """Retry failed orders of any owners: all of a task since a time, or some by their ids."""
     body = _failed_orders(json_body(request, _MAX_BYTES))
-    before = _member(body.failed_before, "failed_before", clock.now())
+    before = _failed_before(body)
     if body.orders is not UNSET:
         keys = [ids.key_of(each.owner, each.id.upper()) for each in body.orders]
         chosen = operators.retry_chosen(keys, before, request.time_left_s, body.over_s)
@@ -235,14 +236,23 @@ def _time(request: Request, name: str, default: Micros) -> Micros:
         raise parameters.invalid(f"{name}={text[:40]!r}: {error}") from None
 
 
+def _failed_before(body: operator_bodies.FailedOrders) -> Micros:
+    """Return the time before which orders must have failed. Raises InvalidOrder."""
+    before = _member(body.failed_before, "failed_before", clock.now())
+    if before > clock.now() + _CLOCKS_DIFFER:
+        # What fails again before that time would be retried again and again
+        raise InvalidOrder("failed_before must not be in the future", "/failed_before")
+    return before
+
+
 def _member(text: str | UnsetType, name: str, default: Micros) -> Micros:
     """Return a time of the body. Raises InvalidOrder."""
     if text is UNSET:
         return default
     try:
         return time_of(text)
-    except ValueError:
-        reason = f"{name} must be a time such as 2030-01-31T09:00:00Z (RFC 3339): {RFC3339_FORM}"
+    except ValueError as error:
+        reason = f"{name} must be a time such as 2030-01-31T09:00:00Z (RFC 3339): {error}"
         raise InvalidOrder(reason, f"/{name}") from None
 
 

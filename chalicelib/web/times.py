@@ -56,9 +56,13 @@ def time_of(text: Any) -> int:
     """Return an RFC 3339 time as microseconds since 1970. Raises ValueError with the reason."""
     if not isinstance(text, str) or not _RFC3339.fullmatch(text):
         raise ValueError(RFC3339_FORM)
-    moment = datetime.fromisoformat(
+    local = datetime.fromisoformat(
         re.sub("[zZ]$", "+00:00", text[:10] + "T" + _six_digits(text[11:]))
     )
+    try:
+        moment = local.astimezone(timezone.utc)
+    except OverflowError:
+        raise ValueError("its year in UTC must be from 1 to 9999") from None
     return int((moment - datetime(1970, 1, 1, tzinfo=timezone.utc)) / timedelta(microseconds=1))
 
 

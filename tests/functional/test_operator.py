@@ -229,6 +229,18 @@ def test_a_retry_that_is_repeated_leaves_alone_what_failed_again(desk: Desk) -> 
     assert {row.retry_round for row in desk.cloud.rows()} == {1}
 
 
+def test_a_retry_of_what_will_fail_is_refused_since_it_would_never_end(desk: Desk) -> None:
+    failed = desk.failed("anna", "mail", 2)
+    body = {"task": "mail", "failed_since": desk.ago(HOUR), "failed_before": desk.ago(-HOUR)}
+
+    reply = desk.call("POST", "retry", body)
+    clocks_differ = desk.retry(**body | {"failed_before": desk.ago(-30)})
+
+    assert reply.status == 422
+    assert problem_of(reply)["pointer"] == "/failed_before"
+    assert clocks_differ["retried"] == len(failed)
+
+
 def test_a_retry_of_chosen_orders_is_safe_to_repeat_too(desk: Desk) -> None:
     chosen = [{"owner": "anna", "id": each} for each in desk.failed("anna", "mail", 2)]
     (other,) = desk.failed("ben", "mail")
@@ -381,6 +393,20 @@ def test_a_wrong_query_is_refused(desk: Desk, query: str) -> None:
         ({"task": "mail", "failed_since": "2026-01-01T00:00:00Z", "over_s": -1}, "/over_s"),
         ({"task": "mail", "failed_since": "2026-01-01T00:00:00Z", "after": "x"}, "/after"),
         ({"task": "nope", "failed_since": "2026-01-01T00:00:00Z"}, "/task"),
+        (
+            {
+                "orders": [{"owner": "anna", "id": "1"}],
+                "failed_before": "0001-01-01T00:00:00+01:00",
+            },
+            "/failed_before",
+        ),
+        (
+            {
+                "orders": [{"owner": "anna", "id": "1"}],
+                "failed_before": "9999-12-31T23:59:59-23:59",
+            },
+            "/failed_before",
+        ),
         ({"orders": []}, "/orders"),
         ({"orders": [{"owner": "anna"}]}, "/orders"),
         ({"orders": [{"owner": "Anna", "id": "1"}]}, "/orders"),
