@@ -89,10 +89,9 @@ def each(
         except Unavailable as error:
             if not outcomes:
                 raise
+            event = "bulk_out_of_time" if isinstance(error, NoTimeLeft) else "bulk_failed"
+            logs.event(event, done=len(outcomes), orders=len(items), reason=str(error))
             outcomes.append(error)
             break
-    missing = len(items) - len(outcomes)
-    if missing:
-        logs.event("bulk_cut_short", done=len(outcomes), missing=missing, reason=str(outcomes[-1]))
     not_tried = Unavailable("not tried after an order before it failed; repeat the request")
-    return [*outcomes, *[not_tried] * missing]
+    return [*outcomes, *[not_tried] * (len(items) - len(outcomes))]

@@ -29,6 +29,7 @@ EVENTS: dict[str, tuple[list[list[str]], dict[str, str]]] = {
     "swept": ([_BY_STACK], {"largest_overdue_s": "Seconds", "resent": "Count"}),
     "dead_letter": ([_BY_STACK], {"dead_letters": "Count"}),
     "http_failed": ([_BY_STACK], {"http_failures": "Count"}),
+    "bulk_failed": ([_BY_STACK], {"http_failures": "Count"}),
 }
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from chalicelib import config, logs, metrics, queue
 from chalicelib.tasks import task
-from testkit import Cloud
+from testkit import Cloud, Wire
+from testkit.wire import denied
 
 SECRET = "a-sauce-that-nobody-may-read"
 
@@ -164,6 +165,23 @@ def test_only_server_errors_are_counted_as_failures(cloud: Cloud, lines: _Lines)
     assert [published(line) for line in failed] == [{"http_failures": 1}] * 2
     assert "ResourceNotFoundException" in failed[1]["reason"]
     assert all(line["request"] for line in failed)
+
+
+def test_a_bulk_that_aws_cut_short_is_counted_as_a_failure(
+    cloud: Cloud, wire: Wire, lines: _Lines
+) -> None:
+    cloud.http("GET", "/tasks")  # reads the token
+    last = len(wire.calls) + 1
+    wire.faults = {last: denied}
+    bulk = {"orders": [{"task": "cook_nuggets", "input": {"pieces": 1}}] * 2}
+
+    cloud.http("POST", "/orders/bulk", bulk, {"Idempotency-Key": "k"})
+
+    (failed,) = lines.of("bulk_failed")
+    assert (failed["done"], failed["orders"]) == (1, 2)
+    assert "AccessDenied" in failed["reason"]
+    assert published(failed) == {"http_failures": 1}
+    assert lines.of("http_failed") == []
 
 
 def test_no_metric_has_a_dimension_that_grows_with_use() -> None:
