@@ -6,16 +6,15 @@ import hashlib
 import json
 import sys
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
-from orderline import Orderline, RequestRejected, connect
-from orderline.bulk import Outcomes, Progress
+from orderline import Orderline, RequestRejected, connect, terminal
+from orderline.bulk import Outcomes
 
 MAX_REASONS = 20  # of refused lines
 Lines = list[tuple[int, Any]]
@@ -64,7 +63,7 @@ def _place_each(
     members = _members(client, options)
     orders = [{"task": task, "input": value, **members} for _, value in lines]
     key = key or (uuid.uuid4().hex if again else _key(task, content))
-    with _bar(len(orders)) as progress:
+    with terminal.counting("placing", len(orders)) as progress:
         outcomes = client.place_many(orders, key, progress)
     _print(lines, outcomes, as_json)
 
@@ -136,20 +135,6 @@ def _members(client: Orderline, options: dict[str, Any]) -> dict[str, Any]:
 def _key(task: str, content: bytes) -> str:
     """Return the idempotency key of a file's orders."""
     return hashlib.sha256(task.encode() + b"\0" + content).hexdigest()
-
-
-@contextmanager
-def _bar(total: int) -> Iterator[Progress | None]:
-    """Show a bar on standard error if it is a terminal."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import Progress as Bar
-
-    with Bar(console=Console(stderr=True), transient=True) as bar:
-        row = bar.add_task("placing", total=total)
-        yield lambda known: bar.update(row, completed=known)
 
 
 def _print(lines: Lines, outcomes: Outcomes, as_json: bool) -> None:
