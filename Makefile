@@ -164,7 +164,7 @@ cold-start: ## Measure cold and warm starts of the functions on this machine
 	@$(PYTHON) dev/bootstrap.py $(TEST)
 	@$(VENV) -m benchmarks.cold_start
 
-measure-board: ## Measure the delay and the load of the board (6 minutes)
+measure-board: ## Measure the delay and the load of the board and of the operator's page (8 minutes)
 	@$(PYTHON) dev/bootstrap.py $(TEST)
 	$(VENV) -m tests.acceptance measure
 

@@ -133,20 +133,28 @@ def test_filters_are_in_the_address_and_survive_a_reload(page: Page, desk: Opera
     with reading(page):
         page.get_by_role("button", name="Clear").click()
     expect(page.locator("#task")).to_have_value("")
+    page.get_by_label("Task", exact=True).fill("not shown yet")
+    page.get_by_role("button", name="Clear").click()
+    expect(page.locator("#task")).to_have_value("")
 
 
 def test_a_time_that_is_none_is_explained(page: Page, desk: Operations) -> None:
     page.goto(f"{desk.stack.url}/operator#token={desk.token}&since=soon")
     expect(page.locator("#since-error")).to_contain_text("soon is not a time: write 30m")
+    expect(page.locator(ROWS)).to_have_count(0)
 
 
 def test_the_name_of_a_task_filters_the_failures(page: Page, desk: Operations) -> None:
     show(page, desk.stack, desk.token)
+    expect(page.locator("#ended svg")).to_be_visible()
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
     with reading(page):
         page.locator("#tasks").get_by_role("link", name="resize_photo").click()
 
     expect(page.locator("#task")).to_have_value("resize_photo")
     assert set(page.locator(f"{ROWS} td:nth-child(3)").all_inner_texts()) == {"resize_photo"}
+    assert [url for url in requests if "durations" in url] == []  # they cost 200 orders' reads
 
 
 def test_a_selection_is_retried_and_no_other_order(page: Page, desk: Operations) -> None:

@@ -65,6 +65,7 @@ function clear() {
   starts = [""];
   next = "";
   draw([]);
+  byId("failures").replaceChildren(); // not even that there are none
   write(byId("shown"), "");
 }
 
@@ -159,7 +160,10 @@ byId("filters").addEventListener("submit", (event) => {
   if (`#${parameters}` === location.hash || (!parameters.size && !location.hash)) reload();
   else location.hash = parameters.toString();
 });
-byId("clear").addEventListener("click", () => { location.hash = ""; });
+byId("clear").addEventListener("click", () => {
+  for (const name of FILTERS) byId(name).value = "";
+  if (location.hash) location.hash = "";
+});
 byId("reload").addEventListener("click", reload);
 byId("newer").addEventListener("click", () => turn(() => starts.pop()));
 byId("older").addEventListener("click", () => turn(() => starts.push(next)));

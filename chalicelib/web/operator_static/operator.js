@@ -27,7 +27,8 @@ function route() {
   }
   failures.useFilters(parameters);
   overview.showTasks(); // their links keep the other filters
-  start();
+  if (token !== null || !hasToken()) start();
+  else failures.reload();
 }
 
 // Show what the token allows, or ask for one.
