@@ -447,7 +447,7 @@ def test_an_owners_token_is_told_what_the_operator_needs(
         ["overview"],
         ["retry", "--task", "boil", "--failed-since", "2h"],
     ):
-        result = terminal.type(*words)
+        result = terminal.type(*words, "--json")
         assert (result.exit_code, result.stdout) == (3, "")
         assert "orders:admin" in result.stderr
         assert "token create OWNER --admin" in result.stderr
