@@ -156,6 +156,10 @@ bench: ## Measure CPU, cold starts, calls and costs, also of Celery and Huey; QU
 	@INTO=build/peers $(PYTHON) dev/bootstrap.py requirements/peers.txt
 	@QUICK=$(QUICK) $(VENV) -m benchmarks
 
+bench-sweep: ## Count the calls and the CPU of sweeps that resend 100,000 orders (3 minutes); ORDERS=...
+	@$(PYTHON) dev/bootstrap.py $(TEST)
+	@$(VENV) -m benchmarks.sweep $(or $(ORDERS),100000)
+
 simulate: ## Simulate a load on AWS: its first limit, remedies and costs; make simulate ORDERS_PER_S=10000 [TASK_MS=500 ...]
 	@$(PYTHON) dev/bootstrap.py $(TEST)
 	@$(VENV) -m benchmarks.simulate '$(MAKEOVERRIDES)'
@@ -173,5 +177,5 @@ measure-lanes: ## Measure short orders while another lane runs 100 orders of 5 s
 	$(VENV) -m tests.soak.lanes
 
 .PHONY: run config deploy destroy clean test check package lock lock-own screenshots train help proof \
-	proof-model proof-faults proof-mutants proof-recovery proof-soak proof-chord proof-webhooks fuzz verify-aws bench simulate cold-start measure-board \
+	proof-model proof-faults proof-mutants proof-recovery proof-soak proof-chord proof-webhooks fuzz verify-aws bench bench-sweep simulate cold-start measure-board \
 	measure-lanes

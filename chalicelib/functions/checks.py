@@ -23,8 +23,8 @@ from chalicelib.tasks import lane_of
 
 RESERVE_S = 5  # stop when the function has less time left; the rest waits for the next sweep
 MAX_RESEND_S = 3600  # longest time between two checks of an order
-# A thread waits for AWS most of the time. Outside Lambda there is one: moto isn't atomic
-THREADS = 8
+# As many as the groups of a read. Outside Lambda there is one: moto is not atomic
+THREADS = 10
 T = TypeVar("T")
 
 

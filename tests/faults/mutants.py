@@ -17,6 +17,7 @@ from pathlib import Path
 from tests.faults.backoff_mutants import BACKOFF_MUTANTS
 from tests.faults.bulk_mutants import BULK_MUTANTS
 from tests.faults.mutant import Mutant, one
+from tests.faults.sweep_mutants import SWEEP_MUTANTS
 from tests.faults.waiting_mutants import WAITING_MUTANTS
 from tests.faults.webhook_mutants import WEBHOOK_MUTANTS
 
@@ -28,6 +29,7 @@ LAYERS = {
         "tests/functional/test_messages.py",
         "tests/functional/test_attempts.py",
         "tests/functional/test_long_backoff.py",
+        "tests/functional/test_sweep.py",
         "tests/functional/test_aws_faults.py",
         "tests/functional/test_idempotency.py",
         "tests/functional/test_tasks_that_place.py",
@@ -456,6 +458,7 @@ MUTANTS = (
     *WEBHOOK_MUTANTS,
     *BACKOFF_MUTANTS,
     *BULK_MUTANTS,
+    *SWEEP_MUTANTS,
 )
 
 

@@ -218,7 +218,7 @@ def test_without_a_waiting_message_nothing_is_counted(cloud: Cloud, wire: Wire) 
 
 def test_threads_send_each_order_once() -> None:
     """The stub holds its answers back, so the threads overlap; moto would not be atomic."""
-    command = [sys.executable, "-m", "benchmarks.sweep", "300", "8"]
+    command = [sys.executable, "-m", "benchmarks.sweep", "300"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stderr
