@@ -7,26 +7,38 @@ own module, which never imports this one. Handler names are public: resources in
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
 from chalice.app import Chalice, LambdaFunctionEvent, Response, SQSEvent
 
 from chalicelib.execution.time_limit import time_left
-from chalicelib.functions.dead_letters import settle
-from chalicelib.functions.sweeper import sweep
-from chalicelib.functions.worker import work
-from chalicelib.web import (
-    bulk_views,  # noqa: F401  declares operations
-    file_views,  # noqa: F401  declares operations
-    headers,
-    http,
-    operator_page,  # noqa: F401  declares operations
-    operator_views,  # noqa: F401  declares operations
-    payload,
-    views,  # noqa: F401  declares operations
-)
-from chalicelib.web.operations import Operation, api, handle
+from chalicelib.functions import deliveries  # noqa: F401  registers the task
+
+# The handler of this function in Lambda; elsewhere all are served. A function imports its own parts
+# only, since each import makes every cold start longer:
+# https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
+HANDLER = os.environ.get("_HANDLER", "")
+
+if HANDLER in ("", "app.app"):
+    from chalicelib.web import (
+        bulk_views,  # noqa: F401  declares operations
+        file_views,  # noqa: F401  declares operations
+        headers,
+        http,
+        operator_page,  # noqa: F401  declares operations
+        operator_views,  # noqa: F401  declares operations
+        payload,
+        views,  # noqa: F401  declares operations
+    )
+    from chalicelib.web.operations import Operation, api, handle
+if HANDLER in ("", "app.order_worker"):
+    from chalicelib.functions.worker import work
+if HANDLER in ("", "app.dead_letters"):
+    from chalicelib.functions.dead_letters import settle
+if HANDLER in ("", "app.order_sweeper"):
+    from chalicelib.functions.sweeper import sweep
 
 
 class Orderline(Chalice):
@@ -55,12 +67,13 @@ def preflight(**params: str) -> Response:
     return _respond(headers.preflight(_request(), ", ".join(app.routes[_request().route])))
 
 
-for _operation in api.values():
-    app.route(
-        _operation.path, methods=[_operation.method], content_types=ANY_TYPE, name=_operation.id
-    )(_handler(_operation))
-for _path in list(app.routes):
-    app.route(_path, methods=["OPTIONS"], content_types=ANY_TYPE)(preflight)
+if HANDLER in ("", "app.app"):
+    for _operation in api.values():
+        app.route(
+            _operation.path, methods=[_operation.method], content_types=ANY_TYPE, name=_operation.id
+        )(_handler(_operation))
+    for _path in list(app.routes):
+        app.route(_path, methods=["OPTIONS"], content_types=ANY_TYPE)(preflight)
 
 
 @app.on_sqs_message(queue_arn="set-in-resources.yaml", name="order_worker")

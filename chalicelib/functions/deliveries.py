@@ -7,7 +7,7 @@ from chalicelib.errors import DeliveryFailed, EndpointGone
 from chalicelib.execution.context import Context
 from chalicelib.execution.registry import built_in
 from chalicelib.table import batch_get
-from chalicelib.webhooks import delivery, endpoints, rounds
+from chalicelib.webhooks import endpoints, rounds
 
 
 class NothingToDeliver(DeliveryFailed):
@@ -36,4 +36,6 @@ def deliver_webhook(
     receiver = endpoints.find_enabled(owner, endpoint)
     if receiver is None:
         raise NothingToDeliver("endpoint_removed", f"the endpoint {endpoint} was removed")
+    from chalicelib.webhooks import delivery  # no other function pays for it
+
     delivery.deliver(receiver, context.id, rounds.event(row, end), clock.now())

@@ -21,7 +21,7 @@ from chalicelib.execution.context import Context, Stopped
 from chalicelib.execution.outcome import Stop, Success
 from chalicelib.execution.time_limit import deadline
 from chalicelib.files import OrderFiles
-from chalicelib.functions import deliveries, outcomes, rate  # noqa: F401  registers the task
+from chalicelib.functions import outcomes, rate
 from chalicelib.functions.actions import OrderActions
 from chalicelib.orders import Failure, Order
 from chalicelib.queue import Ack, Keep, Message

@@ -158,7 +158,7 @@ def test_the_zip_is_small_and_has_only_the_app() -> None:
     with zipfile.ZipFile(built.zip) as opened:
         names = opened.namelist()
     print(package.contents(built.zip))  # noqa: T201  shown by pytest -s
-    assert built.zip.stat().st_size <= 950_000
+    assert built.zip.stat().st_size <= 1_050_000
     tops = {name.split("/")[0] for name in names}
     assert {"app.py", "chalicelib", "chalice"} <= tops
     assert not tops & {

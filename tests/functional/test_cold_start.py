@@ -77,5 +77,23 @@ def test_what_only_describes_the_api_is_not_loaded() -> None:
     assert not described & set(loaded_modules())
 
 
+@pytest.mark.parametrize(
+    ("handler", "needless"),
+    [
+        ("app", ["functions.worker", "functions.sweeper", "functions.dead_letters"]),
+        ("order_worker", ["web", "functions.sweeper", "functions.dead_letters"]),
+        ("order_sweeper", ["web", "functions.worker", "functions.dead_letters"]),
+        ("dead_letters", ["web", "functions.worker", "functions.sweeper"]),
+    ],
+)
+def test_a_function_loads_no_parts_of_the_others(handler: str, needless: list[str]) -> None:
+    every = set(loaded_modules())
+    own = set(loaded_modules(_HANDLER=f"app.{handler}"))
+
+    assert own < every
+    assert every >= {f"chalicelib.{name}" for name in needless}
+    assert not own & {f"chalicelib.{name}" for name in (*needless, "webhooks.sender")}
+
+
 def test_the_transport_setting_loads_botocore() -> None:
     assert "botocore.client" in loaded_modules("dynamodb", AWS_TRANSPORT="botocore")

@@ -151,6 +151,7 @@ def running(
     image = wheels.wheels_here(LOCK)
     process_environment = {
         **environment,
+        "_HANDLER": handler,
         "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{server.server_port}",
         "LAMBDA_TASK_ROOT": str(root),
         "AWS_LAMBDA_FUNCTION_NAME": f"orderline-{handler}",
