@@ -8,7 +8,9 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec import structs
 
+from chalicelib.clock import SECOND
 from chalicelib.orders import Order
 from tests.acceptance import operations
 from tests.acceptance.board import expect
@@ -178,6 +180,23 @@ def test_a_selection_is_retried_and_no_other_order(page: Page, desk: Operations)
     statuses = [desk.get(order)["status"] for order in orders]
     assert "FAILED" not in statuses[:2]
     assert statuses[2:] == ["FAILED", "FAILED"]
+
+
+def test_a_selected_order_that_has_failed_again_since_is_refused(
+    page: Page, desk: Operations
+) -> None:
+    (order,) = desk.add_failures("report_05", 1, "task_error", 50_000)
+    show(page, desk.stack, desk.token, "&task=report_05")
+    page.locator(f"{ROWS} input").check()
+    later = order.updated_at + SECOND // 500
+    operations.store(desk.stack, [structs.replace(order, updated_at=later, check_at=later)])
+    page.get_by_role("button", name="Retry 1 selected").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("button", name="Retry it").click()
+
+    expect(dialog).to_contain_text("0 retried, 1 refused.")
+    expect(dialog.locator("li")).to_contain_text(order.id[-4:])
+    assert desk.get(order)["status"] == "FAILED"
 
 
 def test_all_of_a_task_are_counted_first_and_retried_in_steps(page: Page, desk: Operations) -> None:

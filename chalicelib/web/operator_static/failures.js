@@ -174,8 +174,8 @@ byId("select-all").addEventListener("change", () => {
 });
 byId("retry-selected").addEventListener("click", () => {
   const orders = boxes().filter((box) => box.checked).flatMap((box) => shown.get(box.value) ?? []);
-  const latest = Math.max(readAt, ...orders.map((order) => Date.parse(order.failed_at) + 1));
-  retry.openSelected(orders, new Date(latest).toISOString(), done);
+  const latest = Math.max(...orders.map((order) => Date.parse(order.failed_at)));
+  retry.openSelected(orders, new Date(latest + 1).toISOString(), done); // what has failed again since is left alone
 });
 byId("retry-all").addEventListener("click", () => {
   const since = timeOf(filters.since || DEFAULT_SINCE);
