@@ -60,7 +60,7 @@ def use(plan: Plan) -> Use:
         requests=plan.requests_per_order,
         runs=runs,
         billed_s=plan.api_s_per_order + work_s,
-        sqs_requests=sends + resends + runs + deletes + hides,
+        sqs_requests=sends + resends / aws.SEND_BATCH + runs + deletes + hides,
         log_bytes=lines + (plan.requests_per_order + runs) * PLATFORM_LOG_BYTES,
     )
 

@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from benchmarks.simulate import aws, remedies
+from benchmarks.simulate import aws, order, remedies
 from benchmarks.simulate.capacity import first_invocations, source_limit
-from benchmarks.simulate.needs import admit_needs, start_needs, sweeper_rate
+from benchmarks.simulate.needs import SCHEDULED_S, admit_needs, start_needs
 from benchmarks.simulate.plan import Plan
 from benchmarks.simulate.remedies import Remedy
 
@@ -170,7 +170,7 @@ LIMITS = {
         remedies.due_shards,
     ),
     "failure_partitions": Limit(
-        "partitions of a task's failures (a quarter of DueShards)",
+        "partitions of a task's failures (a quarter of DueShards, at most 8)",
         lambda plan: plan.failure_partitions * aws.PARTITION_WRITES,
         "units/s",
         _worker("failure_partitions"),
@@ -205,8 +205,8 @@ LIMITS = {
         remedies.more_queues,
     ),
     "sweeper": Limit(
-        "the sweeper, messages sent again",
-        lambda _: sweeper_rate(),
+        "the sweeper, messages after long backoffs",
+        lambda _: SCHEDULED_S / order.sweep_s(),
         "messages/s",
         _resends,
         remedies.nothing,

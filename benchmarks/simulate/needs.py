@@ -5,22 +5,21 @@ from __future__ import annotations
 from benchmarks.simulate import order
 from benchmarks.simulate.capacity import Needs
 from benchmarks.simulate.plan import Plan
+from chalicelib.functions.checks import RESERVE_S
 
-SWEEP_S = 60
-SWEEP_RESERVE_S = 5
+SWEEP_S = 60  # from one sweep to the next, and the function's timeout
 
 RESEND_NEEDS: Needs = {
-    "sweeper": 1,
+    "sweeper": order.sweep_s(),
     "table": order.RESEND.table,
     "by_due": order.RESEND.by_due,
     "due_partitions": order.RESEND.by_due,
 }
-
-
-def sweeper_rate() -> float:
-    """Return the orders a second that the sweeper can send again."""
-    per_sweep = (SWEEP_S - SWEEP_RESERVE_S) / (order.SWEEP_CALLS * order.CALL_S)
-    return per_sweep / SWEEP_S
+SCHEDULED_NEEDS: Needs = {**RESEND_NEEDS, "scheduled": order.sweep_s()}
+# Seconds of each second in which the sweeper sends messages, and those of scheduled orders, which
+# leave a quarter of the time to lost ones
+SWEEPER_S = (SWEEP_S - RESERVE_S) / SWEEP_S
+SCHEDULED_S = (SWEEP_S * 3 / 4 - RESERVE_S) / SWEEP_S
 
 
 def start_needs(plan: Plan) -> Needs:

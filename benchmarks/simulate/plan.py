@@ -105,7 +105,7 @@ class Plan:
     @property
     def failure_partitions(self) -> int:
         """Partitions of by_due that list one task's failures, as chalicelib/dispatch.py has it."""
-        return math.ceil(self.due_shards / 4)
+        return min(math.ceil(self.due_shards / 4), 8)
 
     def backoff(self, attempt: int) -> int:
         """Return the seconds between an attempt, counted from 1, and the next: the mean."""

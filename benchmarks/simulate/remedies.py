@@ -65,7 +65,10 @@ def due_shards(plan: Plan, needed: int) -> Remedy | None:
 
 def failure_shards(plan: Plan, needed: int) -> Remedy | None:
     shards = 4 * math.ceil(needed / aws.PARTITION_WRITES)
-    return parameter("due_shards", "DueShards", 256)(plan, shards)
+    remedy = parameter("due_shards", "DueShards", 256)(plan, shards)
+    if remedy and remedy.plan.failure_partitions > plan.failure_partitions:
+        return remedy
+    return None
 
 
 def more_workers(plan: Plan, needed: int) -> Remedy | None:

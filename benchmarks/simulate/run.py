@@ -11,19 +11,23 @@ from benchmarks.simulate.capacity import (
     Bucket,
     Environments,
     EventSource,
+    Needs,
     Second,
     Throughput,
 )
 from benchmarks.simulate.counts import Counts
 from benchmarks.simulate.needs import (
     RESEND_NEEDS,
+    SCHEDULED_NEEDS,
+    SCHEDULED_S,
     SWEEP_S,
+    SWEEPER_S,
     admit_needs,
     start_needs,
-    sweeper_rate,
 )
 from benchmarks.simulate.plan import Plan
 from benchmarks.simulate.result import Cohort, Result
+from chalicelib.table.batch_get import LIMIT
 
 WATCH_S = 3600  # after the load; a backlog that is left then is extrapolated
 RATE_S = 600  # from the rate of these last seconds
@@ -63,6 +67,8 @@ class Simulation:
             name: Throughput(plan.warm, plan.table_quota) for name in ("table", "by_time", "by_due")
         }
         self._tables["reads"] = Throughput(plan.warm_reads, plan.table_quota)
+        self._admit_needs = admit_needs(plan)
+        self._start_needs = start_needs(plan)
         self._second = Second({})
         self._full: dict[str, float] = {}
 
@@ -123,7 +129,8 @@ class Simulation:
             "api_environments": self._api.most(),
             "in_flight": plan.lanes * aws.IN_FLIGHT - self._in_flight,
             "receives": self._source.receives(),
-            "sweeper": sweeper_rate(),
+            "sweeper": SWEEPER_S,
+            "scheduled": SCHEDULED_S,
         }
         if plan.front != "url":
             left |= {"stage": self._stage.fill(), "gateway": self._gateway.fill()}
@@ -145,9 +152,8 @@ class Simulation:
             return
         self._budget_ms += 1000 * workers
         self._second.left["workers"] = self._budget_ms
-        needs = start_needs(self.plan)
-        number, short = self._second.allow(waiting, needs)
-        self._second.take(number, needs)
+        number, short = self._second.allow(waiting, self._start_needs)
+        self._second.take(number, self._start_needs)
         self._budget_ms = self._second.left["workers"] if number < waiting else 0
         self._workers.use(min(workers, waiting * self.plan.run_ms / 1000))
         age_s = second - self._queue[0].since
@@ -181,9 +187,7 @@ class Simulation:
 
     def _api_demand(self) -> float:
         """Return the executions that the HTTP function needs for what the other limits allow."""
-        needs = {
-            name: need for name, need in admit_needs(self.plan).items() if name != "executions"
-        }
+        needs = {name: need for name, need in self._admit_needs.items() if name != "executions"}
         number, _ = self._second.allow(self._clients + self.plan.orders_per_s, needs)
         return number * self.plan.api_s_per_order
 
@@ -232,7 +236,7 @@ class Simulation:
         """Send messages of scheduled orders in time, then those that were lost."""
         while self._scheduled and self._scheduled[0][0] - second <= MAX_DELAY_S:
             at, _, cohort = self._scheduled[0]
-            number = self._resend(cohort.number)
+            number = self._resend(cohort.number, SCHEDULED_NEEDS)
             if number:
                 self._delayed.setdefault(max(at, second + 1), []).append(cohort.split(number))
             if cohort.number:
@@ -240,18 +244,18 @@ class Simulation:
                     self._meet("sweeper", second)
                 return
             heapq.heappop(self._scheduled)
-        if self._purged and (number := self._resend(self._purged)):
+        if self._purged and (number := self._resend(self._purged, RESEND_NEEDS)):
             self._purged -= number
             self._send(Cohort(second, 1, number, 0), second)
             if not self._purged:
                 self.result.purged_until = second
 
-    def _resend(self, wanted: int) -> int:
-        number, _ = self._second.allow(wanted, RESEND_NEEDS)
-        self._second.take(number, RESEND_NEEDS)
+    def _resend(self, wanted: int, needs: Needs) -> int:
+        number, _ = self._second.allow(wanted, needs)
+        self._second.take(number, needs)
         self.counts.write("UpdateItem", number, order.RESEND)
-        self.counts.call("GetItem", number)
-        self.counts.call("SendMessage", number)
+        self.counts.call("BatchGetItem", -(-number // LIMIT))
+        self.counts.call("SendMessageBatch", -(-number // aws.SEND_BATCH))
         self.counts.reads += number * order.RESEND_READS
         return number
 
@@ -264,9 +268,8 @@ class Simulation:
         wanted = self._clients + new
         if not wanted:
             return
-        needs = admit_needs(self.plan)
-        number, short = self._second.allow(wanted, needs)
-        self._second.take(number, needs)
+        number, short = self._second.allow(wanted, self._admit_needs)
+        self._second.take(number, self._admit_needs)
         self._api.use(number * self.plan.api_s_per_order)
         for bucket, name in ((self._stage, "stage"), (self._gateway, "gateway")):
             bucket.level = self._second.left.get(name, bucket.level)

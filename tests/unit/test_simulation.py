@@ -8,13 +8,14 @@ from dataclasses import fields
 import pytest
 
 from benchmarks.simulate import __main__ as command
-from benchmarks.simulate import aws
+from benchmarks.simulate import aws, order
 from benchmarks.simulate.ladder import climb
 from benchmarks.simulate.limits import LIMITS
-from benchmarks.simulate.needs import admit_needs, start_needs
+from benchmarks.simulate.needs import SWEEPER_S, admit_needs, start_needs
 from benchmarks.simulate.plan import Plan, PlanMistake, parse
 from benchmarks.simulate.result import Result
 from benchmarks.simulate.run import Simulation
+from chalicelib import dispatch
 from chalicelib.execution import registry
 from testkit import template
 
@@ -140,7 +141,8 @@ def test_a_longer_backoff_leaves_the_queue() -> None:
     result = run(20, failing=100, backoff_s=130, attempts=2, lanes=1, minutes=5)
 
     assert result.counts.calls["ChangeMessageVisibility"] == 0
-    assert result.counts.calls["SendMessage"] == 2 * 20 * 300
+    assert result.counts.calls["SendMessage"] == 20 * 300
+    assert result.counts.calls["SendMessageBatch"] == 2 * 300, "twenty in each second"
     assert result.counts.failed == 20 * 300
     assert result.most_in_flight <= 2 * 20, "only what has just been received"
 
@@ -153,7 +155,7 @@ def test_more_long_backoffs_than_the_sweeper_can_send_are_a_limit() -> None:
 
 
 def test_lost_messages_are_sent_again_as_fast_as_the_sweeper_can() -> None:
-    rate = LIMITS["sweeper"].number(WIDE)
+    rate = SWEEPER_S / order.sweep_s()
     result = run(1, purged=int(rate * 600), minutes=20)
 
     assert result.purged_until == pytest.approx(600, rel=0.02)
@@ -166,6 +168,28 @@ def test_all_failures_of_one_task_share_a_quarter_of_the_shards() -> None:
 
     assert list(result.met) == ["failure_partitions"]
     assert run(1200, failing=100, attempts=1, due_shards=5, minutes=5).met == {}
+
+
+@pytest.mark.parametrize("due_shards", [1, 4, 5, 30, 256])
+def test_failures_have_as_many_partitions_as_the_app_gives_them(
+    due_shards: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DUE_SHARDS", str(due_shards))
+
+    partitions = len(dispatch.failure_shards("burn"))
+    assert Plan(1, due_shards=due_shards).failure_partitions == partitions
+
+
+def test_more_failures_of_one_task_than_eight_partitions_take_are_not_lifted() -> None:
+    limit = LIMITS["failure_partitions"]
+
+    assert limit.lifted(Plan(5000, failing=100, attempts=1)) is not None
+    assert limit.lifted(Plan(50_000, failing=100, attempts=1, due_shards=64)) is None
+
+
+def test_the_sweeper_takes_as_long_as_its_calls_one_after_another() -> None:
+    # 100 orders: one read, then two rounds of eight threads with 10 writes and one batch each
+    assert order.sweep_s() == pytest.approx((1 + 2 * 11) * 0.005 / 100)
 
 
 def test_every_order_that_is_offered_ends() -> None:
