@@ -48,16 +48,21 @@ POLL_S = BILLED_S["poll"]
 WORK_S = BILLED_S["worker"]  # beside the task itself
 BULK_ORDER_S = 0.007  # of each order in a bulk: one call of 5 ms, a tenth of one, and CPU
 CALL_S = 0.005  # one call of the sweeper
-SWEEP_CPU_S = 0.0009  # of each order that it sends again, with the vCPU that 512 MB give
+# CPU of each order that the sweeper sends again, as `python -m benchmarks.sweep` measured it on
+# 2026-11-26 on the machine of docs/performance.md, which was busy
+SWEEP_CPU_S = 0.0004
+# vCPUs of the sweeper's 512 MB: 1,769 MB have one
+# https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
+SWEEPER_VCPU = 512 / 1769
 
 
 def sweep_s() -> float:
     """Return the seconds that the sweeper takes for each order that it sends again.
 
     It reads a hundred orders by one call. Then threads write each order and send ten messages by
-    one call. It takes at least its CPU time, since Python's threads share one core.
+    one call. It takes at least its CPU time, since Python's threads share what there is.
     """
     groups = -(-LIMIT // MAX_BATCH)
     rounds = -(-groups // THREADS)
     waiting_s = (1 + rounds * (MAX_BATCH + 1)) * CALL_S / LIMIT
-    return max(waiting_s, SWEEP_CPU_S)
+    return max(waiting_s, SWEEP_CPU_S / SWEEPER_VCPU)

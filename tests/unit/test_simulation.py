@@ -187,8 +187,13 @@ def test_more_failures_of_one_task_than_eight_partitions_take_are_not_lifted() -
     assert limit.lifted(Plan(50_000, failing=100, attempts=1, due_shards=64)) is None
 
 
-def test_the_sweeper_takes_as_long_as_its_calls_one_after_another() -> None:
-    # 100 orders: one read, then two rounds of eight threads with 10 writes and one batch each
+def test_the_sweeper_takes_its_cpu_time_or_that_of_its_calls(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # It has 512 / 1,769 of a vCPU
+    assert order.sweep_s() == pytest.approx(order.SWEEP_CPU_S * 1769 / 512)
+    monkeypatch.setattr(order, "SWEEP_CPU_S", 0.0001)
+    # 100 orders: one read, then two rounds of eight threads, each with ten writes and one batch
     assert order.sweep_s() == pytest.approx((1 + 2 * 11) * 0.005 / 100)
 
 
