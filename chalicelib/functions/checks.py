@@ -6,10 +6,11 @@ delays the orders of one group for each thread, ten at most, until their next ch
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from chalicelib import clock, config, ending, logs, orders
 from chalicelib.dispatch import plan
@@ -20,6 +21,9 @@ from chalicelib.outbox import Outbox
 from chalicelib.queue import MAX_BATCH
 from chalicelib.table import batch_get, transitions
 from chalicelib.tasks import lane_of
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 RESERVE_S = 5  # stop when the function has less time left; the rest waits for the next sweep
 MAX_RESEND_S = 3600  # longest time between two checks of an order
@@ -61,12 +65,13 @@ def check(
     # In the order of the index: the longest overdue comes first
     due = [rows[key] for key in budgets if key in rows and _may_check(rows[key], budgets[key])]
     groups = [due[n : n + MAX_BATCH] for n in range(0, len(due), MAX_BATCH)]
-    for done, error in _map(lambda group: _check_group(group, time_left_s), groups):
+    errors: list[Unavailable] = []  # one stops all groups
+    for done in _map(lambda group: _check_group(group, time_left_s, errors), groups):
         result.resent += done.resent
         result.ended += done.ended
         result.untouched += done.untouched
-        if error:
-            raise error
+    if errors:
+        raise errors[0]
 
 
 def _may_check(order: Order, budgets: Budgets) -> bool:
@@ -85,21 +90,25 @@ def _may_check(order: Order, budgets: Budgets) -> bool:
 
 
 def _check_group(
-    group: list[Order], time_left_s: Callable[[], float]
-) -> tuple[SweepResult, Unavailable | None]:
-    """Check a few orders, then send their messages. Return what was done, and what stopped it."""
+    group: list[Order], time_left_s: Callable[[], float], errors: list[Unavailable]
+) -> SweepResult:
+    """Check a few orders, then send their messages. Return what was done; add what stopped it.
+
+    It stops too once another group has added an error.
+    """
     done = SweepResult()
     outbox = Outbox()
-    error = None
     for order in group:
         if time_left_s() < RESERVE_S:
+            break
+        if errors:
             break
         try:
             _check_order(order, done, outbox)
         except ConditionFailed:  # another sweeper, a worker or the owner was faster
             done.untouched += 1
-        except Unavailable as unavailable:
-            error = unavailable
+        except Unavailable as error:
+            errors.append(error)
             break
         except Exception:
             # It stays the longest overdue, so it must not stop the sweep of all others
@@ -107,8 +116,8 @@ def _check_group(
     outbox.flush()
     if outbox.failed:
         # Else each sweep would put off the next check of every order, without a message
-        error = error or Unavailable(f"{outbox.failed} messages were not sent")
-    return done, error
+        errors.append(Unavailable(f"{outbox.failed} messages were not sent"))
+    return done
 
 
 def _check_order(order: Order, done: SweepResult, outbox: Outbox) -> None:
@@ -141,10 +150,15 @@ def _map(function: Callable[[list[Order]], T], groups: list[list[Order]]) -> Ite
     if not config.aws().in_lambda or len(groups) < 2:
         yield from map(function, groups)
         return
+    yield from _threads(THREADS).map(function, groups)
+
+
+@functools.cache
+def _threads(number: int) -> ThreadPoolExecutor:
+    """Return the process's threads: each keeps its connections to AWS, which are slow to open."""
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415  slow to import
 
-    with ThreadPoolExecutor(THREADS) as threads:
-        yield from threads.map(function, groups)
+    return ThreadPoolExecutor(number)
 
 
 def batches(entries: Iterable[T]) -> Iterator[list[T]]:

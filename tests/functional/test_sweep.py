@@ -5,19 +5,21 @@ from __future__ import annotations
 import itertools
 import subprocess
 import sys
+import threading
 from collections import Counter
+from collections.abc import Iterator
 
 import pytest
 
 from chalicelib import config, queue, service
 from chalicelib.building import NewOrder
 from chalicelib.clock import SECOND
-from chalicelib.functions import budgets
+from chalicelib.functions import budgets, checks
 from chalicelib.functions.sweeper import sweep
 from chalicelib.table import by_due
 from dev.packaging.package import ROOT
 from testkit import Cloud, Wire
-from testkit.wire import Call, Killed
+from testkit.wire import Call, Killed, one_call_at_a_time, throttled
 
 NUGGETS = {"pieces": 1}
 SHARDS = 4
@@ -225,3 +227,45 @@ def test_threads_send_each_order_once() -> None:
     first, calls, *_ = done.stdout.splitlines()
     assert first.startswith("300 orders resent by 1 sweeps")
     assert "'BatchGetItem': 3, 'UpdateItem': 300, 'SendMessageBatch': 30}" in calls
+
+
+@pytest.fixture
+def in_lambda(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let the sweeper use threads, though moto is mocked."""
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "order_sweeper")
+    monkeypatch.setenv("AWS_TRANSPORT", "botocore")
+    monkeypatch.setenv("ACCESS", "token")
+    with one_call_at_a_time():
+        yield
+
+
+def test_after_an_error_the_messages_of_all_threads_are_counted(
+    cloud: Cloud, wire: Wire, in_lambda: None
+) -> None:
+    first, *_ = lost(cloud, 30)
+
+    def gate(call: Call) -> None:
+        if call.operation == "UpdateItem" and call.request["Key"]["pk"]["S"].endswith(first):
+            wire.faults[call.n] = throttled
+
+    wire.gate = gate
+    swept = cloud.sweep()
+
+    assert swept["resent"] == cloud.messages()
+    assert first in overdue(cloud)
+
+
+def test_threads_and_their_connections_are_used_again(
+    cloud: Cloud, wire: Wire, in_lambda: None
+) -> None:
+    threads = set()
+
+    def gate(call: Call) -> None:
+        if call.operation == "UpdateItem":
+            threads.add(threading.current_thread())
+
+    wire.gate = gate
+    lost(cloud, 250)  # read in three batches
+
+    assert cloud.sweep()["resent"] == 250
+    assert 1 < len(threads) <= checks.THREADS
