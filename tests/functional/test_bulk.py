@@ -429,6 +429,15 @@ def test_with_too_little_time_no_further_order_is_tried(
     assert replays(bulk(cloud, notes(6))) == [True] * placed + [False] * (6 - placed)
 
 
+def test_the_time_of_a_bulk_is_not_that_of_the_workers(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register_note()
+    monkeypatch.setenv("WORKER_TIMEOUT_S", "3")
+
+    assert counts(bulk(cloud, notes(1))) == (1, 0, 0)
+
+
 def test_a_repetition_wastes_one_slot_of_a_task_with_per_minute(cloud: Cloud, wire: Wire) -> None:
     @task(per_minute=60)
     def fetch(n: int) -> None: ...
