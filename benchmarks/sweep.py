@@ -167,7 +167,7 @@ def measure(orders: int, latency_s: float = LATENCY_S, threads: int = checks.THR
 
 def main(arguments: list[str]) -> None:
     """Print what a sweep of ORDERS takes, with as many THREADS."""
-    orders, threads = (*map(int, arguments), 100_000, checks.THREADS)[:2]
+    orders, threads = [*map(int, arguments), *(100_000, checks.THREADS)[len(arguments) :]]
     output, sys.stdout = sys.stdout, open(os.devnull, "w")  # noqa: SIM115  the sweeper's log lines
     result = measure(orders, threads=threads)
     sys.stdout = output
