@@ -15,7 +15,7 @@ from chalicelib.table import failures
 from chalicelib.web.times import time_of, time_text
 from testkit.cloud import Cloud
 from testkit.wire import Wire
-from tests.faults.bulk_invariants import Press
+from tests.faults.bulk_invariants import BROKEN, Press
 from tests.faults.client import OWNER, RepeatingClient
 from tests.faults.invariants import InvariantChecker
 
@@ -76,12 +76,14 @@ class BulkClient(RepeatingClient):
 
         Return the time before which they failed; a repetition with it retries none again.
         """
-        body: dict[str, Any] = {"task": "broken", "failed_since": LONG_AGO, "over_s": over_s}
+        if before:
+            over_s = next(each.over_s for each in self._presses if each.before == time_of(before))
+        body: dict[str, Any] = {"task": BROKEN, "failed_since": LONG_AGO, "over_s": over_s}
         if before is None:
             found = self._until_known("/operator/retry", {**body, "dry_run": True}, self._operator)
             before = str(found["failed_before"])
-            assert found["matching"] == len(self._failed("broken")), found
-            self._press(before, over_s)
+            assert found["matching"] == len(self._failed(BROKEN)), found
+            self._presses.append(Press(time_of(before), over_s))
         body |= {"failed_before": before, "limit": PAGE}
         while True:
             answer = self._until_known("/operator/retry", body, self._operator)
@@ -93,7 +95,7 @@ class BulkClient(RepeatingClient):
         """Retry these failed orders; otherwise as `retry_failed`."""
         if before is None:
             before = time_text(self.cloud.clock())
-            self._press(before, 0)
+            self._presses.append(Press(time_of(before)))
         body = {"orders": _owned(order_ids), "failed_before": before}
         self._until_known("/operator/retry", body, self._operator)
         return before
@@ -120,8 +122,9 @@ class BulkClient(RepeatingClient):
         self._requests.clear()
         self._bulks.clear()
 
-    def _press(self, before: str, over_s: int) -> None:
-        self.checker.bulk.presses.append(Press(time_of(before), over_s))
+    @property
+    def _presses(self) -> list[Press]:
+        return self.checker.bulk.presses
 
     def _failed(self, task: str) -> set[str]:
         rows = self.checker.rows.items()

@@ -83,7 +83,7 @@ def operator_retry_over_a_time(world: World, kind: str) -> None:
     """Spread a retry over forty minutes: some messages are delayed, others the sweeper sends."""
     _failed(world, kind)
     before = world.retry_failed(over_s=2400)
-    world.retry_failed(before, over_s=2400)
+    world.retry_failed(before)
     for _ in range(4):
         world.advance(10 * 60)
         world.sweep()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -9,6 +10,7 @@ from chalicelib.clock import SECOND
 from chalicelib.orders import Order, Status
 
 Must = Callable[..., None]
+BROKEN = "broken"  # the only task whose orders an operator retries
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,7 @@ class Press:
 
     before: int
     """Only orders that failed before this time are to be retried."""
-    over_s: float
+    over_s: int = 0
     """Over which to spread their first attempts."""
 
     def covers(self, failed: Order, retried: Order) -> bool:
@@ -37,24 +39,25 @@ class BulkChecker:
     must: Must
     """Record a broken invariant, and the rows that show it, if its first argument is False."""
     presses: list[Press] = field(default_factory=list)
-    owner_retries: int = 0
-    """How often the owner of the orders may have retried any of them meanwhile."""
+    owner_retries: Counter[str] = field(default_factory=Counter)
+    """How often the owner may have retried an order, by key."""
 
     def forget(self) -> None:
         self.presses.clear()
-        self.owner_retries = 0
+        self.owner_retries.clear()
 
     def check_write(self, old: Order | None, row: Order) -> None:
         """Compare a row that was just written with its previous state."""
-        if not self.presses or old is None:
+        if row.task != BROKEN or not self.presses or old is None:
             return
+        by_owner = self.owner_retries[row.key]
         self.must(
-            row.retry_round <= len(self.presses) + self.owner_retries,
+            row.retry_round <= len(self.presses) + by_owner,
             "a press starts at most one round of an order",
             old,
             row,
         )
-        if old.status.final and not self.owner_retries:
+        if old.status.final and not by_owner:
             self.must(
                 old.status is Status.FAILED,
                 "an operator's retry restarts no cancelled order",

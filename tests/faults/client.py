@@ -134,6 +134,7 @@ class RepeatingClient:
                 self.checker.record_cancel(row)
 
     def retry(self, order_id: str) -> None:
+        self.checker.bulk.owner_retries[ids.key_of(OWNER, order_id)] += 1
         with suppress(Refusal):
             self._repeat(lambda: service.retry(OWNER, order_id))
 

@@ -17,7 +17,7 @@ from chalicelib.errors import OrderlineError
 from chalicelib.functions import sweeper, worker
 from chalicelib.orders import Order, Status
 from chalicelib.service import Placed
-from tests.faults.bulk_invariants import Press
+from tests.faults.bulk_invariants import BROKEN, Press
 from tests.faults.client import OWNER
 from tests.faults.interleave import (
     Action,
@@ -48,7 +48,6 @@ def press_and_press_of_chosen(world: World, kind: str) -> dict[str, Action]:
 def press_and_retry(world: World, kind: str) -> dict[str, Action]:
     """Let the owner retry one of the failed orders too."""
     order_ids = _failed(world, kind, 2)
-    world.checker.bulk.owner_retries += 1
     return {"press": _press(world), "retry": lambda: world.retry(order_ids[0])}
 
 
@@ -106,7 +105,6 @@ def two_presses_and_work(world: World, kind: str) -> dict[str, Action]:
 
 def press_retry_and_work(world: World, kind: str) -> dict[str, Action]:
     (order_id,) = _failed(world, kind, 1)
-    world.checker.bulk.owner_retries += 1
     return {
         "press": _press(world),
         "retry": lambda: world.retry(order_id),
@@ -181,7 +179,7 @@ def _run(world: World, meeting: Meeting, kind: str, schedule: list[str]) -> Step
 
 def _failed(world: World, kind: str, count: int) -> list[str]:
     """Place orders whose first round fails; return their ids."""
-    order_ids = world.place_many([kind] * count, "broken")
+    order_ids = world.place_many([kind] * count, BROKEN)
     world.drain()
     assert {row.status for row in world.rows()} == {Status.FAILED}
     return order_ids
@@ -190,13 +188,13 @@ def _failed(world: World, kind: str, count: int) -> list[str]:
 def _press(world: World) -> Action:
     """Let an operator retry all that has failed by now."""
     before = world.cloud.clock()
-    world.checker.bulk.presses.append(Press(before, 0))
-    return lambda: operators.retry_failed("broken", 0, before, 10, lambda: 60)
+    world.checker.bulk.presses.append(Press(before))
+    return lambda: operators.retry_failed(BROKEN, 0, before, 10, lambda: 60)
 
 
 def _press_chosen(world: World, order_ids: Sequence[str]) -> Action:
     before = world.cloud.clock()
-    world.checker.bulk.presses.append(Press(before, 0))
+    world.checker.bulk.presses.append(Press(before))
     keys = [ids.key_of(OWNER, order_id) for order_id in order_ids]
     return lambda: operators.retry_chosen(keys, before, lambda: 60)
 

@@ -39,6 +39,7 @@ class Orderline(RuleBasedStateMachine):
     """A machine whose state is the world's; a rule is an action of a client, of AWS or of time."""
 
     placed: Bundle[str] = Bundle("placed")
+    presses: Bundle[str] = Bundle("presses")
 
     def __init__(self) -> None:
         super().__init__()
@@ -89,6 +90,28 @@ class Orderline(RuleBasedStateMachine):
     @rule(target=placed, task=st.sampled_from(["inviting", "fanning", "branching"]))
     def place_one_that_others_wait_for(self, task: str) -> str:
         return self.world.place("flaky", task)
+
+    @rule(
+        target=placed,
+        kinds=st.lists(st.sampled_from(KINDS), min_size=1, max_size=3),
+        task=st.sampled_from(["proof", "broken", "broken", "paced"]),
+    )
+    def place_a_bulk(self, kinds: list[str], task: str) -> MultipleResults[str]:
+        return multiple(*self.world.place_many(kinds, task))
+
+    @rule(target=presses, over_s=st.sampled_from([0, 0, 2400]))
+    def operator_retries(self, over_s: int) -> str:
+        return self.world.retry_failed(over_s=over_s)
+
+    @rule(before=presses)
+    def operator_repeats_a_retry(self, before: str) -> None:
+        self.world.retry_failed(before)
+
+    @rule(
+        order_ids=st.lists(placed, min_size=1, max_size=3, unique=True), by_operator=st.booleans()
+    )
+    def cancel_or_stop_many(self, order_ids: list[str], by_operator: bool) -> None:
+        self.world.cancel_many(order_ids, by_operator)
 
     @rule(order_id=placed)
     def claim_by_a_worker_that_dies(self, order_id: str) -> None:
