@@ -48,9 +48,9 @@ POLL_S = BILLED_S["poll"]
 WORK_S = BILLED_S["worker"]  # beside the task itself
 BULK_ORDER_S = 0.007  # of each order in a bulk: one call of 5 ms, a tenth of one, and CPU
 CALL_S = 0.005  # one call of the sweeper
-# CPU of each order that the sweeper sends again, as `python -m benchmarks.sweep` measured it on
-# 2026-11-26 on the machine of docs/performance.md, which was busy
-SWEEP_CPU_S = 0.0004
+# CPU of each order that the sweeper sends again, as `python -m benchmarks.sweep 100000` measured it
+# on 2026-11-26 on the machine of docs/performance.md, which was busy
+SWEEP_CPU_S = 0.0003
 # vCPUs of the sweeper's 512 MB: 1,769 MB have one
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
 SWEEPER_VCPU = 512 / 1769

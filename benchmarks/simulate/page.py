@@ -163,7 +163,7 @@ def trouble() -> str:
     )
     quick = Simulation(outage).run()
     minute = Simulation(replace(outage, backoff_s=120)).run()
-    purged = Simulation(Plan(1, purged=1_000_000, minutes=600, concurrency=100)).run()
+    purged = Simulation(Plan(1, purged=1_000_000, minutes=60, concurrency=100)).run()
     burst = Simulation(replace(highest(), minutes=1, pollers=0, concurrency=1000)).run()
     rows = (
         (
