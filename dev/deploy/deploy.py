@@ -11,7 +11,7 @@ import click
 from botocore.exceptions import BotoCoreError, ClientError
 
 from dev import aws
-from dev.deploy import bucket, data, stack
+from dev.deploy import bucket, data, growth, stack
 from dev.deploy.formation import describe
 from dev.deploy.stack import Change, ChangeSet
 from dev.packaging.package import Package, package
@@ -161,6 +161,8 @@ def summary(change_set: ChangeSet, where: str) -> str:
     before, after = change_set.parameters.get("FileDays", (None, ""))
     if before is not None and int(after) < int(before):
         lines.append("  WARNING: S3 deletes older files too, also those of accepted orders")
+    if any(change.action == "Import" for change in change_set.changes):
+        lines.append(growth.warning(change_set.template, change_set.parameters))
     return "\n".join(lines)
 
 

@@ -18,6 +18,18 @@ def settings(template: Mapping[str, Any]) -> dict[str, str]:
     return {setting: str(parameters[name]["Default"]) for name, setting in _SETTINGS.items()}
 
 
+def warning(template: Mapping[str, Any], changed: Mapping[str, tuple[str | None, str]]) -> str:
+    """Return a line for a stack that imports tables, whose numbers of partitions nothing tells."""
+    numbers = []
+    for name in _LOST:
+        default = str(template["Parameters"][name]["Default"])
+        numbers.append(f"{name}={changed.get(name, (None, default))[1]}")
+    return (
+        f"  WARNING: the imported tables must have no more partitions than {' and '.join(numbers)};"
+        " orders in others would be seen by no list and no sweep"
+    )
+
+
 def refusal(parameters: Mapping[str, tuple[str | None, str]]) -> str | None:
     """Return why these changes of parameters, as name -> (before, after), can't be made, or None.
 

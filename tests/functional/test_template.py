@@ -18,7 +18,7 @@ import pytest
 from chalicelib import config, metrics, tasks
 from dev.deploy import growth
 from dev.deploy.deploy import summary
-from dev.deploy.stack import ChangeSet
+from dev.deploy.stack import Change, ChangeSet
 from dev.packaging import PackageError, package
 from dev.packaging.template import MAX_STAGE, data_names, stage_mistake
 from dev.timings import Timings
@@ -418,6 +418,16 @@ def test_a_deploy_never_hides_partitions(
 ) -> None:
     refusal = growth.refusal(parameters)
     assert (refusal and refusal.partition(",")[0]) == hidden
+
+
+@pytest.mark.parametrize("action", ["Import", "Add"])
+def test_an_adoption_warns_of_partitions_that_the_tables_may_have(action: str) -> None:
+    table = Change(action, "OrdersTable", "AWS::DynamoDB::Table", "False")
+    parameters: Any = {"DueShards": (None, "16")}
+    changes = ChangeSet("s", "c", True, (table,), template("dev"), parameters)
+
+    warned = "no more partitions than DueShards=16 and ListShards=1;" in summary(changes, "here")
+    assert warned is (action == "Import")
 
 
 def test_the_laptop_has_as_many_partitions_as_its_functions() -> None:
