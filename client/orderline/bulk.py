@@ -17,6 +17,7 @@ from orderline.files import Prepared
 # an earlier call stands for
 MAX_ORDERS = 1000
 MAX_BYTES = 900_000
+TOO_LARGE = 413  # HTTP status
 Order: TypeAlias = "dict[str, Any]"
 NewOrder: TypeAlias = "Order | tuple[str, Any]"
 Outcomes: TypeAlias = "list[Order | RequestRejected]"
@@ -29,27 +30,46 @@ def place_many(
 ) -> Outcomes:
     """Place orders. `Orderline.place_many` describes the arguments and the result.
 
-    Raises RequestRejected if the API rejects a whole request, and NotReachable, with the key in its
-    message, if the outcome of an order stays unknown.
+    Raises RequestRejected if the API rejects a whole request, and NotReachable if the outcome of an
+    order stays unknown. If orders may be placed already, the message has the key.
     """
     key = key or uuid.uuid4().hex
     outcomes: Outcomes = []
-    for n, group in enumerate(_groups(_bodies(calls, orders))):
-        start = len(outcomes)
 
-        def report(known: int, start: int = start) -> None:
-            if progress:
-                progress(start + known)
+    def report(known: int) -> None:
+        if progress:
+            progress(len(outcomes) + known)
 
-        try:
-            items = _place(calls, group, f"{key}.{n}", report)
-        except NotReachable as error:
-            raise NotReachable(
-                f"{error}; the outcome of {start} orders is known. To place the rest, and none"
-                f" twice, repeat the same orders with the key {key!r}"
-            ) from None
-        outcomes += [_outcome(item) for item in items]
+    try:
+        for n, group in enumerate(_groups(_bodies(calls, orders))):
+            outcomes += _place_group(calls, group, f"{key}.{n}", report)
+    except NotReachable as error:
+        raise NotReachable(_with_rest(error, len(outcomes), key)) from None
+    except RequestRejected as error:
+        if not outcomes:
+            raise
+        detail = _with_rest(error, len(outcomes), key)
+        raise RequestRejected(error.status, {**error.problem, "detail": detail}) from None
     return outcomes
+
+
+def _with_rest(error: Exception, known: int, key: str) -> str:
+    """Return the message of an error, and how to place the orders after it."""
+    return (
+        f"{error}; the outcome of {known} orders is known. To place the rest, and none"
+        f" twice, repeat the same orders with the key {key!r}"
+    )
+
+
+def _place_group(calls: Calls, group: list[Order], key: str, report: Progress) -> Outcomes:
+    """Place the orders of one request. An order that is too large for any is refused alone."""
+    try:
+        return [_outcome(item) for item in _place(calls, group, key, report)]
+    except RequestRejected as error:
+        if error.status == TOO_LARGE and len(group) == 1:
+            report(1)
+            return [error]
+        raise
 
 
 def _bodies(calls: Calls, orders: Iterable[NewOrder]) -> Iterator[Order]:

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import click
 
-from orderline import Orderline, RequestRejected, connect, terminal
+from orderline import Orderline, RequestRejected, connect, output, terminal
 from orderline.bulk import Outcomes
 
 MAX_REASONS = 20  # of refused lines
@@ -63,8 +63,15 @@ def _place_each(
     members = _members(client, options)
     orders = [{"task": task, "input": value, **members} for _, value in lines]
     key = key or (uuid.uuid4().hex if again else _key(task, content))
-    with terminal.counting("placing", len(orders)) as progress:
-        outcomes = client.place_many(orders, key, progress)
+    try:
+        with terminal.counting("placing", len(orders)) as progress:
+            outcomes = client.place_many(orders, key, progress)
+    except KeyboardInterrupt:
+        how = f"with --key {key} instead of --again" if again else "again"
+        click.echo(
+            f"Some may be placed already. To place the rest, run the same command {how}.", err=True
+        )
+        sys.exit(output.INTERRUPTED)
     _print(lines, outcomes, as_json)
 
 

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from orderline import NotReachable, Orderline, RequestRejected
+from orderline import NotReachable, Orderline, RequestRejected, bulk
 from orderline.bulk import NewOrder, Outcomes
 from orderline.files import INLINE_BYTES
 
-from chalicelib import ids
+from chalicelib import auth, ids
 from chalicelib.tasks import File, task
+from dev.packaging.package import ROOT
 from testkit import Cloud, Wire
 from testkit import wire as faults
+from testkit.wire import Call
 from tests.functional.test_commands import Terminal, at_a_screen
 from tests.kit.front import Front, serving
 
@@ -143,6 +150,40 @@ def test_an_api_that_is_down_raises_an_error_with_a_key_for_the_rest(cloud: Clou
 
     with pytest.raises(NotReachable, match=r"outcome of 0 orders is known.*with the key '\w{32}'"):
         Orderline(url, cloud.token, patience_s=0).place_many(notes(1))
+
+
+def test_an_order_that_is_too_large_for_a_request_is_refused_alone(
+    cloud: Cloud, orderline: Orderline
+) -> None:
+    large: NewOrder = ("note", {"n": "x" * 2**20})
+    known: list[int] = []
+
+    outcomes = orderline.place_many([*notes(2), large, ("note", {"n": 2})], progress=known.append)
+
+    assert refusal(outcomes[2]).status == 413
+    assert [isinstance(each, RequestRejected) for each in outcomes] == [False, False, True, False]
+    assert inputs(cloud) == [0, 1, 2]
+    assert known == [2, 3, 4]
+
+
+def test_a_token_that_is_revoked_in_the_middle_raises_an_error_with_the_key(
+    cloud: Cloud, front: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk, "MAX_ORDERS", 2)
+    orderline = Orderline(front.url, cloud.new_token("anna", scopes=(auth.WRITE,)))
+
+    def revoke(known: int) -> None:
+        monkeypatch.setattr(
+            orderline._calls, "_token", cloud.new_token("anna", scopes=(auth.READ,))
+        )
+
+    with pytest.raises(RequestRejected, match=r"2 orders is known.*with the key 'k'") as rejected:
+        orderline.place_many(notes(3), "k", revoke)
+
+    assert rejected.value.status == 403
+    with pytest.raises(RequestRejected) as first:
+        orderline.place_many(notes(3), "k")
+    assert "key" not in str(first.value), "nothing was placed by this call"
 
 
 def test_a_refused_order_is_returned_with_a_pointer_into_it(
@@ -331,3 +372,36 @@ def test_a_terminal_shows_a_bar(terminal: Terminal, file: Path) -> None:
         screen.reads("placing")
         screen.reads("3 placed, 0 refused")
         assert screen.exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "how"),
+    [
+        ((), "the same command again."),
+        (("--again",), r"with --key [0-9a-f]{32} instead of --again"),
+    ],
+)
+def test_ctrl_c_tells_how_to_place_the_rest(
+    terminal: Terminal, file: Path, wire: Wire, words: tuple[str, ...], how: str
+) -> None:
+    placing = subprocess.Popen(
+        [sys.executable, "-m", "orderline", "place", "note", "--each", str(file), *words],
+        cwd=ROOT,
+        env={**os.environ, **terminal.environment},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+    def interrupt(call: Call) -> None:
+        if call.operation == "PutItem":
+            wire.gate = None
+            placing.send_signal(signal.SIGINT)
+            placing.wait(20)
+
+    wire.gate = interrupt
+    _, stderr = placing.communicate(timeout=20)
+
+    assert placing.returncode == 130
+    assert re.search(how, stderr)
+    assert "Traceback" not in stderr
