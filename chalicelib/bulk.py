@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from chalicelib import ids, logs, service
+from chalicelib import clock, ids, logs, service
 from chalicelib.building import NewOrder
 from chalicelib.errors import (
     InvalidOrder,
@@ -24,6 +24,7 @@ from chalicelib.errors import (
 from chalicelib.orders import Order
 from chalicelib.outbox import Outbox
 from chalicelib.service import Placed
+from chalicelib.table import batch_get
 
 RESERVE_S = 5  # begin no order with less time: a call, its retries and the messages take some
 TimeLeft = Callable[[], float]
@@ -41,16 +42,37 @@ def place(
     """
     with Outbox() as outbox:
         replays = False
+        earlier: dict[str, Order] = {}  # rows of the requests up to `end`
+        end = 0
 
-        def place_one(request: NewOrder | InvalidOrder) -> Placed:
-            nonlocal replays
+        def place_one(item: tuple[int, NewOrder | InvalidOrder]) -> Placed:
+            nonlocal replays, earlier, end
+            n, request = item
             if isinstance(request, InvalidOrder):
                 raise request
-            placed = service.place(owner, request, send=outbox.add, again=replays)
+            if replays and n >= end:
+                end = n + batch_get.LIMIT
+                earlier = _placed_before(owner, requests[n:end])
+            placed = service.replayed(earlier.get(request.id or ""), request) or service.place(
+                owner, request, send=outbox.add, again=replays
+            )
             replays = replays or placed.replayed
             return placed
 
-        return each(requests, place_one, time_left_s)
+        return each(list(enumerate(requests)), place_one, time_left_s)
+
+
+def _placed_before(owner: str, requests: Sequence[NewOrder | InvalidOrder]) -> dict[str, Order]:
+    """Return the orders by id that an earlier request placed. Raises Unavailable.
+
+    To place each again would take as long as then: a request that ran out of time would do so at
+    the same order, however often it is repeated. Those that wait for others are left out: placing
+    one again settles it.
+    """
+    order_ids = [each.id for each in requests if isinstance(each, NewOrder) and each.id]
+    rows = batch_get.current(ids.key_of(owner, order_id) for order_id in order_ids)
+    now = clock.now()
+    return {row.id: row for row in rows.values() if not (row.expired(now) or row.waiting)}
 
 
 def cancel(

@@ -132,7 +132,11 @@ def _settled(
 
 def _accepted_before(owner: str, new_order: NewOrder) -> Placed | None:
     """Return the order that an earlier, equal request placed, or None."""
-    stored = transitions.get(owner, new_order.id) if new_order.id else None
+    return replayed(transitions.get(owner, new_order.id) if new_order.id else None, new_order)
+
+
+def replayed(stored: Order | None, new_order: NewOrder) -> Placed | None:
+    """Return the order that has the request's id if an equal request placed it, or None."""
     if stored is None or stored.fingerprint != new_order.fingerprint():
         return None
     return Placed(stored, replayed=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -427,6 +428,40 @@ def test_with_too_little_time_no_further_order_is_tried(
         assert cloud.messages() == placed
         assert '"event": "bulk_out_of_time"' in capsys.readouterr().out
     assert replays(bulk(cloud, notes(6))) == [True] * placed + [False] * (6 - placed)
+
+
+def test_a_repetition_reads_what_is_placed_and_goes_on_behind_it(cloud: Cloud, wire: Wire) -> None:
+    register_note()
+    bulk(cloud, notes(105))
+    wire.calls.clear()
+
+    assert replays(bulk(cloud, notes(106))) == [True] * 105 + [False]
+    calls = Counter(wire.calls)
+    assert (calls["PutItem"], calls["BatchGetItem"]) == (2, 2)
+
+
+class Slow(LambdaContext):
+    """A context whose time passes with each write of a row."""
+
+    def write(self, call: faults.Call) -> None:
+        self._time_left_s -= 6 if call.operation == "PutItem" else 0
+
+
+def test_a_bulk_that_takes_longer_than_its_function_is_placed_by_repetitions(
+    cloud: Cloud, wire: Wire
+) -> None:
+    register_note()
+    event = gateway_event(
+        cloud, "POST", "/orders/bulk", "/orders/bulk", json.dumps({"orders": notes(12)})
+    )
+    event["headers"]["Idempotency-Key"] = "k"
+    placed = []
+    for _ in range(3):
+        context = Slow(29)
+        wire.gate = context.write
+        placed.append(counts(json.loads(orderline.app(event, context)["body"]))[0])
+
+    assert placed == [5, 9, 12], "the first order is written again, to learn of the repetition"
 
 
 def test_the_time_of_a_bulk_is_not_that_of_the_workers(
