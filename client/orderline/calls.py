@@ -40,13 +40,20 @@ class RequestRejected(CallError):
 
 
 class NotDone(CallError):
-    """The order did not end in time; it keeps running. `order` is its last known state."""
+    """An order did not end in time; it keeps running. `order` is its last known state.
 
-    def __init__(self, order: dict[str, Any], timeout_s: float) -> None:
-        super().__init__(
-            f"order {order['id']} did not end within {timeout_s} s; it is still running"
-        )
+    `others`: how many more of the orders to wait for did not end either.
+    """
+
+    def __init__(self, order: dict[str, Any], timeout_s: float, others: int = 0) -> None:
+        name = f"order {order['id']}"
+        if others:
+            subject, verb = f"{name} and {others} more", "they are"
+        else:
+            subject, verb = name, "it is"
+        super().__init__(f"{subject} did not end within {timeout_s} s; {verb} still running")
         self.order = order
+        self.others = others
 
 
 @dataclass(frozen=True)

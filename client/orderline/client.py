@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import time
 import urllib.parse
 import uuid
@@ -132,6 +133,19 @@ class Orderline:
         """
         return list(self.watch(order_id, timeout_s))[-1]
 
+    def wait_many(
+        self,
+        order_ids: Iterable[str],
+        timeout_s: float | None = None,
+        progress: bulk.Progress | None = None,
+    ) -> Iterator[Order]:
+        """Yield each order once it is final, without its result: pages of the list tell the ends.
+
+        Raises RequestRejected if there is no such order, and NotDone if some are not final within
+        `timeout_s` seconds. `progress`: called with the number of orders that have ended.
+        """
+        return many.wait(self._calls, order_ids, timeout_s, progress)
+
     def list(
         self,
         status: Sequence[str] = (),
@@ -143,17 +157,8 @@ class Orderline:
         query += [("task", task)] if task else []
         query += [("limit", str(min(limit or 100, 100)))]
         path = f"/orders?{urllib.parse.urlencode(query)}"
-        count = 0
-        while path:
-            page, _ = self._calls.get(path)
-            for order in page["items"]:
-                if limit is not None and count >= limit:
-                    return
-                count += 1
-                yield order
-            # Use only the link's query: its host may be another one, which must not get the token
-            next_query = urllib.parse.urlsplit(page.get("next", "")).query
-            path = f"/orders?{next_query}" if next_query else ""
+        orders = itertools.chain.from_iterable(many.pages(self._calls, path))
+        return itertools.islice(orders, limit)
 
     def find(self, reference: str) -> str:
         """Return the id for a reference: a whole id, or its last characters, as on the board.
