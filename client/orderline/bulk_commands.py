@@ -6,17 +6,19 @@ import hashlib
 import json
 import sys
 import uuid
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
-from orderline import Orderline, RequestRejected, connect, output, terminal
+from orderline import NotReachable, Order, Orderline, RequestRejected, connect, output, terminal
 from orderline.bulk import Outcomes
 
-MAX_REASONS = 20  # of refused lines
+MAX_REASONS = 20  # of refused lines, and of orders that did not succeed
 Lines = list[tuple[int, Any]]
 
 
@@ -49,11 +51,12 @@ def _place_each(
     again: bool,
     task: str,
     key: str | None,
+    wait: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Place an order for each line; exit with 3 if some are refused."""
-    for name, option in (("members", "KEY=VALUE"), ("text", "--input"), ("wait", "--wait")):
+    """Place an order for each line; exit with 3 if some are refused, or 1 if some end otherwise."""
+    for name, option in (("members", "KEY=VALUE"), ("text", "--input")):
         if options[name]:
             raise click.UsageError(f"{option} can't be combined with --each")
     if again and key:
@@ -63,16 +66,22 @@ def _place_each(
     members = _members(client, options)
     orders = [{"task": task, "input": value, **members} for _, value in lines]
     key = key or (uuid.uuid4().hex if again else _key(task, content))
+    command = "the same command " + (f"with --key {key} instead of --again" if again else "again")
     try:
         with terminal.counting("placing", len(orders)) as progress:
             outcomes = client.place_many(orders, key, progress)
     except KeyboardInterrupt:
-        how = f"with --key {key} instead of --again" if again else "again"
-        click.echo(
-            f"Some may be placed already. To place the rest, run the same command {how}.", err=True
-        )
+        click.echo(f"Some may be placed already. To place the rest, run {command}.", err=True)
         sys.exit(output.INTERRUPTED)
-    _print(lines, outcomes, as_json)
+    refused = _print(lines, outcomes, as_json, wait)
+    failed = 0
+    if wait:
+        with _explained(command):
+            failed = _wait(client, lines, outcomes, as_json)
+    if refused:
+        sys.exit(connect.CALL_FAILED)
+    if failed:
+        sys.exit(output.FAILED)
 
 
 def _read(file: str) -> bytes:
@@ -144,8 +153,11 @@ def _key(task: str, content: bytes) -> str:
     return hashlib.sha256(task.encode() + b"\0" + content).hexdigest()
 
 
-def _print(lines: Lines, outcomes: Outcomes, as_json: bool) -> None:
-    """Print a summary, or each outcome as JSON, and why lines were refused."""
+def _print(lines: Lines, outcomes: Outcomes, as_json: bool, wait: bool) -> int:
+    """Print a summary, or outcomes as JSON, and why lines were refused; return how many were.
+
+    With `wait` the JSON of an order is printed at its end.
+    """
     refused = []
     replayed = 0
     for (number, _), outcome in zip(lines, outcomes, strict=True):
@@ -155,15 +167,68 @@ def _print(lines: Lines, outcomes: Outcomes, as_json: bool) -> None:
         else:
             replayed += outcome["replayed"]
             members = outcome
-        if as_json:
+        if as_json and not (wait and "id" in members):
             click.echo(json.dumps({"line": number, **members}))
     if not as_json:
         earlier = f" ({replayed} of them earlier)" if replayed else ""
         click.echo(f"{len(outcomes) - len(refused)} placed{earlier}, {len(refused)} refused")
-    for number, error in refused[:MAX_REASONS]:
-        pointer = error.problem.get("pointer")
-        click.echo(f"line {number}: {error}" + (f" (at {pointer})" if pointer else ""), err=True)
-    if len(refused) > MAX_REASONS:
-        click.echo(f"and {len(refused) - MAX_REASONS} more", err=True)
-    if refused:
-        sys.exit(connect.CALL_FAILED)
+    _print_reasons([f"line {number}: {_reason(error)}" for number, error in refused])
+    return len(refused)
+
+
+def _reason(error: RequestRejected) -> str:
+    pointer = error.problem.get("pointer")
+    return f"{error} (at {pointer})" if pointer else str(error)
+
+
+def _print_reasons(reasons: list[str]) -> None:
+    """Print the first reasons to standard error."""
+    for reason in reasons[:MAX_REASONS]:
+        click.echo(reason, err=True)
+    if len(reasons) > MAX_REASONS:
+        click.echo(f"and {len(reasons) - MAX_REASONS} more", err=True)
+
+
+def _wait(client: Orderline, lines: Lines, outcomes: Outcomes, as_json: bool) -> int:
+    """Wait for the placed orders; return how many did not succeed.
+
+    Print a summary, or each order as JSON at its end, and why the first ones did not succeed.
+    """
+    numbers = {
+        outcome["id"]: number
+        for (number, _), outcome in zip(lines, outcomes, strict=True)
+        if not isinstance(outcome, RequestRejected)
+    }
+    counts: Counter[str] = Counter(SUCCESS=0, FAILED=0)
+    others: dict[int, str] = {}
+    with terminal.counting("waiting", len(numbers)) as progress:
+        for order in client.wait_many(numbers, progress=progress):
+            number = numbers[order["id"]]
+            counts[order["status"]] += 1
+            if order["status"] != "SUCCESS":
+                others[number] = f"line {number}: {_end(order)}"
+            if as_json:
+                click.echo(json.dumps({"line": number, **order}))
+    if not as_json:
+        click.echo(", ".join(f"{count} {status}" for status, count in counts.items()))
+    _print_reasons([others[number] for number in sorted(others)])
+    return len(others)
+
+
+def _end(order: Order) -> str:
+    message = f": {order['error']['message']}" if order["error"] else ""
+    return f"order {order['id']} {order['status']}{message}"
+
+
+@contextmanager
+def _explained(command: str) -> Iterator[None]:
+    """Tell which command waits again, if the waiting is interrupted or the API does not answer."""
+    hint = f"To wait for them again, run {command}."
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo(f"The orders continue. {hint}", err=True)
+        sys.exit(output.INTERRUPTED)
+    except NotReachable:
+        click.echo(f"The orders may continue. {hint}", err=True)
+        raise

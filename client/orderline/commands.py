@@ -66,7 +66,11 @@ def main(**_: str | None) -> None:
     help="Idempotency key: a repetition with the same key places no second order."
     " [default: random]",
 )
-@click.option("--wait", is_flag=True, help="Wait until the order is done, then show it.")
+@click.option(
+    "--wait",
+    is_flag=True,
+    help="Wait until the order is done, then show it; with --each, until all are, then count them.",
+)
 @output.AS_JSON
 @connect.client
 @bulk_commands.each

@@ -330,7 +330,6 @@ def test_a_bad_line_is_named_and_nothing_is_placed(
         (("--each", "-"), "- has no lines"),
         (("--each", "-", "n=1"), "KEY=VALUE can't be combined with --each"),
         (("--each", "-", "--input", "{}"), "--input can't be combined with --each"),
-        (("--each", "-", "--wait"), "--wait can't be combined with --each"),
         (("--each", "-", "--again", "--key", "k"), "either --again or --key"),
         (("--again",), "--again needs --each"),
         (("--each", "-", "--when", "end"), "--when needs --after"),
@@ -405,3 +404,55 @@ def test_ctrl_c_tells_how_to_place_the_rest(
     assert placing.returncode == 130
     assert re.search(how, stderr)
     assert "Traceback" not in stderr
+
+
+def test_wait_counts_how_the_orders_ended(cloud: Cloud, terminal: Terminal, file: Path) -> None:
+    @task(max_attempts=1)
+    def halve(n: int) -> float:
+        return 1 / n
+
+    terminal.type("place", "halve", "--each", str(file))
+    cloud.drain()
+    result = terminal.type("place", "halve", "--each", str(file), "--wait")
+
+    assert (result.exit_code, result.stdout) == (
+        1,
+        "3 placed (3 of them earlier), 0 refused\n2 SUCCESS, 1 FAILED\n",
+    )
+    assert result.stderr.startswith("line 1: order ")
+    assert "FAILED: " in result.stderr
+
+
+def test_wait_succeeds_if_every_order_does(cloud: Cloud, terminal: Terminal, file: Path) -> None:
+    terminal.type("place", "note", "--each", str(file))
+    cloud.drain()
+    result = terminal.type("place", "note", "--each", str(file), "--wait")
+
+    assert (result.exit_code, result.stdout.splitlines()[1]) == (0, "3 SUCCESS, 0 FAILED")
+
+
+def test_wait_prints_each_order_as_json_and_refused_lines(cloud: Cloud, terminal: Terminal) -> None:
+    lines = '{"n": "x"}\n{"n": 1}\n'
+    terminal.type("place", "note", "--each", "-", stdin=lines)
+    cloud.drain()
+    result = terminal.type("place", "note", "--each", "-", "--wait", "--json", stdin=lines)
+
+    refused, order = [json.loads(line) for line in result.stdout.splitlines()]
+    assert (result.exit_code, refused["line"], refused["problem"]["status"]) == (3, 1, 422)
+    assert (order["line"], order["status"], order["done"]) == (2, "SUCCESS", True)
+
+
+def test_an_interrupted_wait_tells_how_to_wait_again(
+    cloud: Cloud, terminal: Terminal, file: Path
+) -> None:
+    words = ("place", "note", "--each", str(file), "--wait", "--again")
+    with at_a_screen(terminal, *words) as screen:
+        screen.reads("waiting")
+        screen.interrupt()
+        screen.reads("instead of --again")
+        assert screen.exit_code == 130
+    key = screen.text.split("--key ")[1].split()[0]
+
+    cloud.drain()
+    result = terminal.type("place", "note", "--each", str(file), "--wait", "--key", key)
+    assert result.stdout == "3 placed (3 of them earlier), 0 refused\n3 SUCCESS, 0 FAILED\n"
