@@ -178,10 +178,12 @@ def _add_dollars_by_front(small: costs.Flow, results: Results) -> None:
         usd = sum(costs.dollars(small, front).values())
         _add(results, f"usd_per_million_orders_{front}", usd)
     in_bulk = bulk_costs.counted()
-    bulk = bulk_costs.dollars(in_bulk, "http")
+    bulk = bulk_costs.dollars(in_bulk, "http", listings=1)
     _add(results, "usd_per_million_orders_bulk_http", sum(bulk.values()))
     results["usd_of_a_bulk_by_service"] = bulk
-    cheapest = bulk_costs.dollars(in_bulk, "http", batch=10, polls=0)
+    each_polled = bulk_costs.dollars(in_bulk, "http", polls=1)
+    _add(results, "usd_per_million_orders_bulk_http_each_polled", sum(each_polled.values()))
+    cheapest = bulk_costs.dollars(in_bulk, "http", batch=10)
     _add(results, "usd_per_million_orders_bulk_http_batch_10_no_poll", sum(cheapest.values()))
 
 

@@ -20,32 +20,41 @@ from tests.kit.units import Meter
 BULK = 1000  # orders in one request
 # Billed for each of them. Assumed, not measured on AWS: a PutItem, a tenth of a SendMessageBatch
 BILLED_S_OF_BULK = 0.007
+PAGE = 100  # orders in a page of the list
+BILLED_S_OF_PAGE = 0.1  # also assumed
 
 
 @dataclass(frozen=True)
 class BulkFlow:
-    """Counts for one of the orders that are placed in one request; `read_units` are of a poll."""
+    """Counts for one of the orders that are placed in one request."""
 
     write_units: float
     read_units: float
+    """Units of a poll of this order alone."""
+    listed_read_units: float
+    """Units of a page of the list, divided by its orders."""
     sends: float
     """Requests to SQS that send its message; ten messages are in each."""
     log_bytes: float
 
 
-def dollars(flow: BulkFlow, front: str, batch: int = 1, polls: int = 1) -> dict[str, float]:
+def dollars(
+    flow: BulkFlow, front: str, batch: int = 1, polls: float = 0, listings: float = 0
+) -> dict[str, float]:
     """Return the dollars per million orders that are placed by the thousand, by service.
 
     Args:
         flow: the counts for one of them
         front: rest, http or url
         batch: parameter WorkerBatchSize, of which all batches are full
-        polls: requests for each order after its placing; 0 if a webhook or the list tells its end
+        polls: requests for each order alone after its placing
+        listings: how often the list of all orders is read, in full pages, as `wait_many` does
     """
-    requests = polls + 1 / BULK
+    requests = polls + 1 / BULK + listings / PAGE
     runs = requests + 1 / batch
     billed_s = BILLED_S_OF_BULK + polls * BILLED_S["poll"] + BILLED_S["worker"]
-    reads = polls * flow.read_units
+    billed_s += listings * BILLED_S_OF_PAGE / PAGE
+    reads = polls * flow.read_units + listings * flow.listed_read_units
     return {
         "API Gateway": requests * FRONT_PRICES[front],
         "DynamoDB": flow.write_units * PRICES["write_unit"] + reads * PRICES["read_unit"],
@@ -56,7 +65,7 @@ def dollars(flow: BulkFlow, front: str, batch: int = 1, polls: int = 1) -> dict[
 
 
 def counted(orders: int = 100) -> BulkFlow:
-    """Place this many orders in one request; run and poll one of them.
+    """Place this many orders in one request; run and poll one of them, and read a page of all.
 
     With BULK ones the counts for one are the same, but on a busy machine the request runs out of
     its time.
@@ -74,11 +83,15 @@ def counted(orders: int = 100) -> BulkFlow:
         assert mocked.wire.calls.count("PutItem") == orders
 
         mocked.work(_last_body(mocked))
+        before_poll = len(meter.reads)
         order = mocked.cloud.get(placed[-1]["id"])
         assert order["status"] == "SUCCESS"
+        before_page = len(meter.reads)
+        page = mocked.cloud.http("GET", f"/orders?limit={PAGE}").json["items"]
         return BulkFlow(
             write_units=units_of_bulk / orders + sum(meter.writes) - units_of_bulk,
-            read_units=sum(meter.reads[:1]),
+            read_units=sum(meter.reads[before_poll:before_page]),
+            listed_read_units=sum(meter.reads[before_page:]) / len(page),
             sends=sends / orders,
             log_bytes=log_bytes_of_bulk / orders
             + len(mocked.logged.getvalue())

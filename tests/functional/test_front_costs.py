@@ -36,6 +36,17 @@ def test_a_bulk_writes_as_much_and_sends_a_tenth(
     assert in_bulk.sends == 0.1
 
 
+def test_a_page_of_the_list_costs_an_order_a_hundredth_of_a_request_and_half_a_read(
+    in_bulk: bulk_costs.BulkFlow,
+) -> None:
+    listed = bulk_costs.dollars(in_bulk, "http", listings=1)
+    unread = bulk_costs.dollars(in_bulk, "http")
+
+    assert listed["API Gateway"] - unread["API Gateway"] == pytest.approx(0.01)
+    # Rows are read eventually consistent, and the index adds a little
+    assert 0.5 < in_bulk.listed_read_units / in_bulk.read_units < 0.6
+
+
 def test_only_the_price_of_requests_differs_between_fronts(one_by_one: costs.Flow) -> None:
     rest, http, url = (costs.dollars(one_by_one, front) for front in ("rest", "http", "url"))
 
@@ -48,9 +59,11 @@ def test_the_page_shows_these_dollars(one_by_one: costs.Flow, in_bulk: bulk_cost
     fronts = list(costs.FRONT_PRICES)
     rows = [
         [costs.dollars(one_by_one, front) for front in fronts],
-        [bulk_costs.dollars(in_bulk, front) for front in fronts],
+        [bulk_costs.dollars(in_bulk, front, polls=1) for front in fronts],
+        [bulk_costs.dollars(in_bulk, front, listings=1) for front in fronts],
+        [bulk_costs.dollars(in_bulk, front, batch=10, polls=1) for front in fronts],
+        [bulk_costs.dollars(in_bulk, front, batch=10, listings=1) for front in fronts],
         [bulk_costs.dollars(in_bulk, front, batch=10) for front in fronts],
-        [bulk_costs.dollars(in_bulk, front, batch=10, polls=0) for front in fronts],
     ]
 
     row = re.compile(r"\| a million orders, .*\| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|")
