@@ -122,6 +122,22 @@ def test_the_list_is_not_read_past_the_oldest_order(
     assert requests(front) == ["list", "list", ids[1], "list"]
 
 
+def test_an_order_whose_age_is_known_is_not_looked_for_among_older_ones(
+    cloud: Cloud, clock: Clock, front: Front, orderline: Orderline
+) -> None:
+    fill(cloud, 300, age_s=60)
+    (order_id,) = place(cloud)
+
+    def run_and_hide() -> None:
+        cloud.drain()
+        if len(clock.pauses) == 1:
+            front.instead = [(200, json.dumps(reply_without(cloud, order_id)).encode())]
+
+    clock.during = run_and_hide
+    assert [each["id"] for each in orderline.wait_many([order_id])] == [order_id]
+    assert requests(front) == ["list"] * 3
+
+
 def reply_without(cloud: Cloud, order_id: str) -> Any:
     """Return the first page, as if the list did not have this order yet."""
     page = cloud.http("GET", "/orders?limit=100").json
