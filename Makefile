@@ -118,7 +118,7 @@ proof-model: ## Check all interleavings of the state machine within bounds, and 
 	$(VENV) -m tests.model
 	$(VENV) -m tests.model --mutate
 
-proof-faults: ## Inject each fault at each AWS call, interleave two actors, run random walks (90 minutes)
+proof-faults: ## Inject each fault at each AWS call, interleave two actors, run random walks (hours)
 	@$(PYTHON) dev/bootstrap.py requirements.txt
 	PROOF=1 $(VENV) -m pytest -q -s --durations=0 tests/faults --deselect tests/faults/test_mutants.py
 
