@@ -55,9 +55,10 @@ def place_many(
 
 def _with_rest(error: Exception, known: int, key: str) -> str:
     """Return the message of an error, and how to place the orders after it."""
+    state = f"the outcome of {known} orders is known" if known else "some may be placed already"
     return (
-        f"{error}; the outcome of {known} orders is known. To place the rest, and none"
-        f" twice, repeat the same orders with the key {key!r}"
+        f"{error}; {state}. To place the rest, and none twice, repeat the same orders with the key"
+        f" {key!r}"
     )
 
 

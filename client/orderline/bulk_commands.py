@@ -70,8 +70,10 @@ def _place_each(
     try:
         with terminal.counting("placing", len(orders)) as progress:
             outcomes = client.place_many(orders, key, progress)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, NotReachable) as error:
         click.echo(f"Some may be placed already. To place the rest, run {command}.", err=True)
+        if isinstance(error, NotReachable):
+            raise
         sys.exit(output.INTERRUPTED)
     refused = _print(lines, outcomes, as_json, wait)
     failed = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import math
 import time
 import urllib.error
 import urllib.request
@@ -124,15 +125,18 @@ class Calls:
             body: value to send as JSON; None sends no body.
             headers: headers in addition to the client's own.
             wait_s: seconds that the server may wait before it responds, added to the timeout.
-            retry: repeat the call after no response, 429 or 5xx, for up to `patience_s` seconds.
+            retry: repeat the call after no response, 429 or 5xx, for up to `patience_s` seconds
+                from the first failure.
         """
         request = self._request(method, path, body, headers or {})
-        deadline = time.monotonic() + (self.patience_s if retry else 0)
+        deadline = math.inf if retry else 0.0
         pauses = iter(PAUSES_S)
         while True:
             reply, reason = self._try(request, RESPONSE_TIMEOUT_S + wait_s)
             if reply and reply.status not in RETRYABLE:
                 break
+            # Of a long request that is cut off, the patience must not be over by then
+            deadline = min(deadline, time.monotonic() + self.patience_s)
             pause_s = max(next(pauses, PAUSES_S[-1]), reply.retry_after_s if reply else 0)
             if time.monotonic() + pause_s > deadline:
                 raise NotReachable(f"{self.url} does not answer: {reason}")

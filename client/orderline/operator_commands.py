@@ -139,7 +139,8 @@ def _retry_all(client: Orderline, options: dict[str, Any], as_json: bool) -> Non
         if isinstance(error, NotReachable):
             raise
         sys.exit(output.INTERRUPTED)
-    _report(result, as_json, f"{output.orders(result['retried'])} retried.")
+    spread = "" if options["over_s"] is None else f" over the next {options['over_s']:g} s"
+    _report(result, as_json, f"{output.orders(result['retried'])} retried{spread}.")
 
 
 def _matching(found: Retried) -> str:

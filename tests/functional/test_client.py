@@ -61,6 +61,18 @@ def test_a_fronts_own_answer_that_is_not_a_problem_is_followed_by_another_try(
     assert [row.id for row in cloud.rows()] == [order["id"]]
 
 
+def test_the_patience_begins_with_the_first_failure(
+    front: Front, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Repeat a request that took longer than the patience, such as a bulk, before it was cut."""
+    front.lose = 1
+    # Each answer takes half a minute
+    monkeypatch.setattr("orderline.calls.time.monotonic", lambda: 30.0 * len(front.requests))
+
+    assert Orderline(front.url, cloud.token, patience_s=10).tasks()
+    assert len(front.requests) == 2
+
+
 def test_a_throttle_that_never_ends_is_not_reachable(front: Front, cloud: Cloud) -> None:
     front.instead = [(429, b'{"message":"Too Many Requests"}')] * 20
 

@@ -46,7 +46,7 @@ def test_a_task_without_options_has_the_defaults() -> None:
 @pytest.mark.parametrize("setting", ["MAX_RECEIVES=2", "WORKER_TIMEOUT_S=3"])
 def test_the_built_in_tasks_fit_all_settings(setting: str) -> None:
     name, _, value = setting.partition("=")
-    code = "import chalicelib.functions.worker; from chalicelib.tasks import find; "
+    code = "import chalicelib.functions.deliveries; from chalicelib.tasks import find; "
     code += "print(find('orderline.deliver_webhook').max_attempts)"
     environment = {**os.environ, name: value, "EXAMPLES": "off"}
     run = subprocess.run(
