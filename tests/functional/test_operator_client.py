@@ -320,7 +320,7 @@ def test_the_command_retries_all_failed_orders_of_a_task(
 
     assert (dry.exit_code, dry.stdout) == (0, f"{ALL} orders would be retried.\n")
     assert rounds_after_dry == {"boil": {0}, "fry": {0}}
-    assert (done.exit_code, done.stdout) == (0, f"{ALL} orders retried.\n")
+    assert (done.exit_code, done.stdout) == (0, f"{ALL} orders retried over the next 600 s.\n")
     assert (again["retried"], again["refused"]) == (0, 0)
     assert kitchen.rounds() == {"boil": {0}, "fry": {1}}
     assert all(kitchen.row(*order).run_at for order in kitchen.orders["fry"])
