@@ -161,7 +161,7 @@ bench-sweep: ## Count the calls and the CPU of sweeps that resend 100,000 orders
 	@$(VENV) -m benchmarks.sweep $(or $(ORDERS),100000)
 
 simulate: ## Simulate a load on AWS: its first limit, remedies and costs; make simulate ORDERS_PER_S=10000 [TASK_MS=500 ...]
-	@$(PYTHON) dev/bootstrap.py $(TEST)
+	@$(PYTHON) dev/bootstrap.py requirements.txt
 	@$(VENV) -m benchmarks.simulate '$(MAKEOVERRIDES)'
 
 cold-start: ## Measure cold and warm starts of the functions on this machine
