@@ -202,10 +202,16 @@ def test_orders_follow_a_task_that_moves_and_run_once(
     assert ended[running]["result"] == "heavy"
     assert {ended[order_id]["result"] for order_id in waiting} == {"default"}
     assert {order["attempts"] for order in ended.values()} == {1}
-    log = (stack.project / ".local" / "cloud.log").read_text().splitlines()
-    ends = [line for line in log if '"event": "attempt_ended"' in line]
+
+    def logged(event: str) -> list[str]:
+        log = (stack.project / ".local" / "cloud.log").read_text().splitlines()
+        return [line for line in log if f'"event": "{event}"' in line]
+
+    # The local cloud writes a function's lines after its end
+    until(lambda: all(any(id in line for line in logged("attempt_ended")) for id in ended), 10)
+    ends = logged("attempt_ended")
     assert all(sum(order_id in line for line in ends) == 1 for order_id in ended)
-    forwarded = [line for line in log if '"event": "message_forwarded"' in line]
+    forwarded = logged("message_forwarded")
     assert {order_id for order_id in ended if any(order_id in line for line in forwarded)} == set(
         waiting
     )
