@@ -49,7 +49,9 @@ class Canned(ThreadingHTTPServer):
             return {"Successful": [], "Failed": []}
         return {
             "Query": {"Items": [], "Count": 0},
-            "GetQueueAttributes": {"Attributes": {"ApproximateNumberOfMessages": "0"}},
+            "GetQueueAttributes": {
+                "Attributes": dict.fromkeys(parameters.get("AttributeNames", ()), "0")
+            },
         }[operation]
 
     def _update(self, parameters: Any) -> Any:
