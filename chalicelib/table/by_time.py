@@ -91,8 +91,10 @@ def latest(owner: str, limit: int, task: str | None = None) -> list[Order]:
         ProjectionExpression=f"{LIST_PROJECTION}, #history",
         ExpressionAttributeNames=names,
     )
+    now = clock.now()
     found = batch_get.readable(OMITTED_IN_LISTS | item for item in rows)
-    return sorted(found, key=time_key, reverse=True)
+    current = (order for order in found if not order.expired(now))
+    return sorted(current, key=time_key, reverse=True)
 
 
 def _newest_keys(owner: str, task: str | None, before: str, limit: int) -> list[_Key]:

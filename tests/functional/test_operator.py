@@ -501,6 +501,14 @@ def test_durations_are_those_of_the_latest_orders(cloud: Cloud, desk: Desk) -> N
     assert desk.get("durations")["since"] is None
 
 
+def test_durations_leave_out_orders_that_expired(desk: Desk) -> None:
+    desk.failed("anna", "mail")
+    desk.cloud.clock.advance(config.settings().retention_s + 1)  # DynamoDB may delete it days later
+    desk.failed("anna", "mail")
+
+    assert desk.get("durations?owner=anna")["orders"] == 1
+
+
 def test_orders_of_several_owners_are_cancelled(desk: Desk) -> None:
     anna, ben = desk.placed("anna", "mail"), desk.placed("ben", "bill")
     other = desk.placed("carl", "mail")
