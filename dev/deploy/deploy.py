@@ -51,11 +51,6 @@ def deploy(
     built = made_for_here(stage)
     _require_valid_parameters(built, parameters)
     adopts = _finds_data_to_adopt(name, built, adopt)
-    if adopts:
-        click.echo(
-            "The tables keep their partitions: DueShards and ListShards must not be smaller than"
-            " they were in the earlier stack."
-        )
     change_set = stack.plan(name, built, parameters, adopt=adopts)
     if change_set is None:
         click.echo(f"{name} in {where} is up to date: nothing to change")
