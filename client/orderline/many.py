@@ -79,12 +79,13 @@ def cancel(
 
 def pages(calls: Calls, path: str) -> Iterator[list[dict[str, Any]]]:
     """Yield the orders of each page of a list. Read the next page only when it is asked for."""
+    route = path.partition("?")[0]
     while path:
         page, _ = calls.get(path)
         yield page["items"]
         # Use only the link's query: its host may be another one, which must not get the token
         query = urllib.parse.urlsplit(page.get("next", "")).query
-        path = f"/orders?{query}" if query else ""
+        path = f"{route}?{query}" if query else ""
 
 
 def wait(

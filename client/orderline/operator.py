@@ -9,7 +9,7 @@ import time
 import urllib.parse
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, TypeAlias
 
 from orderline import many
@@ -63,16 +63,8 @@ class Operator:
         query = {name: value for name, value in filters.items() if value is not None}
         query |= {name: time_text(value) for name, value in times.items() if value is not None}
         query["limit"] = str(min(limit or PAGE, PAGE))
-        return islice(self._pages(urllib.parse.urlencode(query)), limit)
-
-    def _pages(self, query: str) -> Iterator[Failure]:
-        path = f"/operator/failures?{query}"
-        while path:
-            page, _ = self._calls.get(path)
-            yield from page["items"]
-            # Use only the link's query: its host may be another one, which must not get the token
-            next_query = urllib.parse.urlsplit(page.get("next", "")).query
-            path = f"/operator/failures?{next_query}" if next_query else ""
+        pages = many.pages(self._calls, f"/operator/failures?{urllib.parse.urlencode(query)}")
+        return islice(chain.from_iterable(pages), limit)
 
     def show(self, owner: str, order_id: str, include: Sequence[str] = ()) -> Failure:
         """Return an order of any owner. `include` adds members: `input`, `history`."""
@@ -115,6 +107,10 @@ class Operator:
             if dry_run:
                 return found
             body["failed_before"] = found["failed_before"]
+        return self._retry_all(body, progress)
+
+    def _retry_all(self, body: dict[str, Any], progress: Count | None) -> Retried:
+        """Send the request of a retry, and go on where each answer ends. Return the sum."""
         total = _nothing(body["failed_before"])
         while True:
             answer = self._calls.call("POST", _RETRY, body).value
