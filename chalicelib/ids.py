@@ -23,6 +23,14 @@ def is_id(text: str) -> bool:
     return len(text) == 26 and all(letter in _CROCKFORD for letter in text)
 
 
+def canonical(text: str) -> str:
+    """Return a reference number as it is stored, in upper case; `is_id` tells whether it is one.
+
+    Other letters stay: in upper case some of them would become letters of another order's id.
+    """
+    return text.upper() if text.isascii() else text
+
+
 def key_of(owner: str, order_id: str) -> str:
     """Return the key of an order's row."""
     return f"{owner}#{order_id}"

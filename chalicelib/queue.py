@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from chalicelib import config, endpoints, logs
+from chalicelib import config, endpoints, ids, logs
 from chalicelib.aws.client import client, translated
 from chalicelib.errors import Unavailable
 from chalicelib.orders import Order
@@ -108,7 +108,7 @@ def _content(key: str, task: str, delay_s: int) -> Content:
     """Return a message's body and what SQS must know about it."""
     content: Content = {
         "MessageBody": json.dumps({"v": VERSION, "pk": key, "task": task}),
-        "MessageGroupId": key.partition("#")[0],
+        "MessageGroupId": ids.owner_of(key),
     }
     if delay_s:
         content["DelaySeconds"] = delay_s

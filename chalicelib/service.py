@@ -70,12 +70,8 @@ def place(
     UnknownTask, InvalidInput, InvalidPrerequisite, InvalidNotify, FileMissing, TooLarge, KeyReused;
     Unavailable if it is unknown whether the row was written.
 
-    Args:
-        owner: the owner of the order
-        new_order: the request
-        parent: the order whose task places it; None: a client does
-        send: sends the message once the row is written
-        again: True if an earlier request has probably placed it
+    `send` sends the message once the row is written; `again`: an earlier request has probably
+    placed the order.
     """
     if new_order.task == DELIVER:
         raise UnknownTask(DELIVER, list(known()))

@@ -39,14 +39,13 @@ def _entries(shard: str, until: Micros, limit: int) -> Iterator[tuple[str, Micro
             yield item["pk"]["S"], int(item["check_at"]["N"])
 
 
-def count(shards: Iterable[str], last: Micros, first: Micros = 0, most: int | None = None) -> int:
+def count(shards: Iterable[str], last: Micros, first: Micros = 0, *, most: int) -> int:
     """Count the entries of some shards from `first` to `last`, but stop at `most`."""
     found = 0
     for shard in shards:
-        limit = {} if most is None else {"Limit": most - found}
-        for page in pages(shard, last, first, Select="COUNT", **limit):
+        for page in pages(shard, last, first, Select="COUNT", Limit=most - found):
             found += page["Count"]
-            if most is not None and found >= most:
+            if found >= most:
                 return found
     return found
 

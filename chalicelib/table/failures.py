@@ -56,7 +56,7 @@ def listed(
 
 def count(task: str, since: Micros, before: Micros, most: int) -> int:
     """Count a task's failures in [since, before), but stop at `most`. Raises Unavailable."""
-    return by_due.count(failure_shards(task), before - 1, since, most)
+    return by_due.count(failure_shards(task), before - 1, since, most=most)
 
 
 def _entries(shard: str, since: Micros, before: Micros, newest_first: bool) -> Iterator[Failure]:

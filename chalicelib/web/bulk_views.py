@@ -67,7 +67,7 @@ def cancel_orders(request: Request, owner: str) -> Response:
     running = document.get("running", "stop")
     if running not in ("stop", "refuse"):
         raise InvalidOrder("running must be stop or refuse", "/running")
-    references = [(owner, each.upper() if each.isascii() else each) for each in order_ids]
+    references = [(owner, ids.canonical(each)) for each in order_ids]
     outcomes = bulk.cancel(references, running == "stop", request.time_left_s)
     return json_response(200, bulk_bodies.cancelled_orders(order_ids, outcomes, request))
 

@@ -115,9 +115,9 @@ def show_owned_order(request: Request, owner: str) -> Response:
     """Show an order of any owner."""
     include = parameters.include(request)
     subject, text = (unquote(request.params[name]) for name in ("owner", "order_id"))
-    order_id = text.upper()
-    is_id = text.isascii() and ids.is_id(order_id) and OWNER_NAME.fullmatch(subject)
-    order = transitions.get(subject, order_id) if is_id else None
+    order_id = ids.canonical(text)
+    valid = ids.is_id(order_id) and OWNER_NAME.fullmatch(subject)
+    order = transitions.get(subject, order_id) if valid else None
     if order is None:
         raise NotFound("this owner has no order with this reference number")
     order = building.with_texts(order, "input" in include)
@@ -136,7 +136,7 @@ def retry_orders(request: Request, owner: str) -> Response:
     body = _failed_orders(json_body(request, _MAX_BYTES))
     before = _failed_before(body)
     if body.orders is not UNSET:
-        keys = [ids.key_of(each.owner, _upper(each.id)) for each in body.orders]
+        keys = [ids.key_of(each.owner, ids.canonical(each.id)) for each in body.orders]
         chosen = operators.retry_chosen(keys, before, request.time_left_s, body.over_s)
         return json_response(200, operator_bodies.retried(chosen, before, request))
     task = str(body.task)
@@ -168,7 +168,7 @@ def retry_orders(request: Request, owner: str) -> Response:
 def cancel_owned_orders(request: Request, owner: str) -> Response:
     """Cancel orders of any owners, and ask those that run to stop."""
     body = _converted(json_body(request, _MAX_BYTES), operator_bodies.OwnedToCancel)
-    references = [(each.owner, _upper(each.id)) for each in body.orders]
+    references = [(each.owner, ids.canonical(each.id)) for each in body.orders]
     outcomes = bulk.cancel(references, body.running == "stop", request.time_left_s)
     given = [each.id for each in body.orders]
     plain = bulk_bodies.cancelled_orders(given, outcomes, request)
@@ -180,11 +180,6 @@ def cancel_owned_orders(request: Request, owner: str) -> Response:
     ]
     totals = (plain.cancelled, plain.stopping, plain.refused, plain.unknown)
     return json_response(200, operator_bodies.CancelledOwnedOrders(items, *totals))
-
-
-def _upper(text: str) -> str:
-    """Return an id in upper case; some other letters would become ones of an id."""
-    return text.upper() if text.isascii() else text
 
 
 def _failed_orders(document: Any) -> operator_bodies.FailedOrders:

@@ -280,8 +280,7 @@ def _order_id(request: Request) -> str:
 
     API Gateway decodes the path's percent-encoding, Chalice's own server doesn't.
     """
-    text = unquote(request.params["order_id"])
-    order_id = text.upper()
-    if not text.isascii() or not ids.is_id(order_id):
+    order_id = ids.canonical(unquote(request.params["order_id"]))
+    if not ids.is_id(order_id):
         raise NotFound(NotFound.__doc__)
     return order_id
