@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any
 
@@ -44,6 +45,7 @@ class Desk:
         self.cloud = cloud
         self.token = cloud.new_token("ops", scopes=(ADMIN,))
         self.owners = {name: cloud.new_token(name) for name in ("anna", "ben", "carl")}
+        self._keys = itertools.count()
 
     def call(self, method: str, path: str, body: Any = None) -> Reply:
         headers = {"Authorization": f"Bearer {self.token}"}
@@ -60,7 +62,9 @@ class Desk:
         return reply.json
 
     def placed(self, owner: str, name: str, input: Any = None) -> str:
-        headers = {"Authorization": f"Bearer {self.owners[owner]}"}
+        # With a key the id, by which a retry is spread, is the same in each run
+        key = f"order-{next(self._keys)}"
+        headers = {"Authorization": f"Bearer {self.owners[owner]}", "Idempotency-Key": key}
         reply = self.cloud.http("POST", "/orders", {"task": name, "input": input or {}}, headers)
         assert reply.status == 202, reply.body
         return str(reply.json["id"])
