@@ -27,7 +27,8 @@ from urllib.parse import quote, urlsplit
 
 from msgspec import Struct
 
-from chalicelib.aws.sigv4 import ATTEMPTS, CONNECT_TIMEOUT_S, signing_key, ssl_context
+from chalicelib.aws.connection import CONNECT_TIMEOUT_S, ssl_context
+from chalicelib.aws.sigv4 import ATTEMPTS, signing_key
 from chalicelib.endpoints import Aws
 from chalicelib.errors import CallFailed, CallRefused
 

@@ -11,35 +11,22 @@ from __future__ import annotations
 import functools
 import hashlib
 import hmac
-import json
 import os
 import random
-import select
-import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from http.client import (
-    BadStatusLine,
-    HTTPConnection,
-    HTTPException,
-    HTTPSConnection,
-    IncompleteRead,
-    LineTooLong,
-)
+from collections.abc import Callable, Mapping
 from time import gmtime  # bound here: a task may leave time.gmtime patched
-from typing import Any, BinaryIO
+from typing import Any
 from urllib.parse import quote, urlsplit
 
+from msgspec import json
+
+from chalicelib.aws.connection import Connection, InvalidResponse
 from chalicelib.endpoints import Aws
 from chalicelib.errors import CallFailed, CallRefused
 
-CONNECT_TIMEOUT_S = 2
-READ_TIMEOUT_S = 5
 ATTEMPTS = 3
-_MAX_LINE = 65_536  # bytes
-_MAX_LINES = 200
-_MAX_BODY = 32 * 2**20  # bytes; our largest response is BatchGetItem's, of at most 16 MB
 _TARGETS = {"dynamodb": "DynamoDB_20120810", "sqs": "AmazonSQS", "ssm": "AmazonSSM"}
 _JSON = {"ssm": "application/x-amz-json-1.1"}  # of the others: 1.0
 # https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
@@ -70,15 +57,18 @@ class Client:
         self.url = aws.endpoint(service) or f"https://{service}.{aws.region}.{aws.dns_suffix}"
         self.service = service
         self._aws = aws
+        self._host = urlsplit(self.url).netloc
         self._of_thread = threading.local()
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("_"):
             raise AttributeError(name)
-        return functools.partial(self._call, name.title().replace("_", ""))
+        call = functools.partial(self._call, name.title().replace("_", ""))
+        setattr(self, name, call)  # found without this function from now on
+        return call
 
     def _call(self, operation: str, /, **members: Any) -> Any:
-        body = json.dumps(members).encode()
+        body = json.encode(members)
         error = Exception()
         pause = False
         for attempt in range(ATTEMPTS):
@@ -92,7 +82,7 @@ class Client:
                 if not refusal.again:
                     raise
                 error = refusal
-            except (OSError, HTTPException) as failure:
+            except (OSError, InvalidResponse) as failure:
                 error = CallFailed(type(failure).__name__)
                 # If AWS closed an idle connection, that is no sign of load: retry at once
                 pause = isinstance(failure, TimeoutError) or not reused
@@ -100,55 +90,26 @@ class Client:
 
     def _send(self, operation: str, body: bytes) -> Any:
         target = f"{_TARGETS[self.service]}.{operation}"
-        headers = signed(self._aws, self.service, urlsplit(self.url).netloc, target, body, gmtime())
-        status, text = self._exchange({**headers, **_trace_header(self._aws)}, body)
+        headers = signed(self._aws, self.service, self._host, target, body, gmtime())
+        if trace := _trace(self._aws):
+            headers["x-amzn-trace-id"] = trace
+        status, text = self._exchange(headers, body)
         if status != 200:
             raise _refusal(status, text)
         try:
-            return json.loads(text or b"{}")
+            return json.decode(text or b"{}")
         except (ValueError, RecursionError) as error:
-            raise HTTPException("not valid JSON") from error
+            raise InvalidResponse("not valid JSON") from error
 
     def _exchange(self, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
-        """Send a request; return the status and body of the response.
+        return self._connection().exchange(_encode_request(headers, body))
 
-        Any exception, such as a task's time limit, closes the connection, which may hold half a
-        response.
-        """
-        connection = self._connection()
-        try:
-            self._ensure_connected(connection)
-            connection.sock.sendall(_encode_request(headers, body))
-            with connection.sock.makefile("rb") as stream:
-                status, text, persistent = _read_response(stream)
-            if not persistent:
-                connection.close()
-            return status, text
-        except BaseException:
-            connection.close()
-            raise
-
-    def _connection(self) -> HTTPConnection:
+    def _connection(self) -> Connection:
         """Return this thread's connection."""
-        connection: HTTPConnection | None = getattr(self._of_thread, "connection", None)
+        connection: Connection | None = getattr(self._of_thread, "connection", None)
         if connection is None:
-            connection = self._new_connection()
-            self._of_thread.connection = connection
+            connection = self._of_thread.connection = Connection(self.url)
         return connection
-
-    def _ensure_connected(self, connection: HTTPConnection) -> None:
-        """Connect, also if AWS has closed the connection while it was idle."""
-        if connection.sock and select.select([connection.sock], [], [], 0)[0]:
-            connection.close()
-        if not connection.sock:
-            connection.connect()
-            connection.sock.settimeout(READ_TIMEOUT_S)
-
-    def _new_connection(self) -> HTTPConnection:
-        scheme, netloc = urlsplit(self.url)[:2]
-        if scheme == "http":
-            return HTTPConnection(netloc, timeout=CONNECT_TIMEOUT_S)
-        return HTTPSConnection(netloc, timeout=CONNECT_TIMEOUT_S, context=ssl_context())
 
 
 def signed(
@@ -164,21 +125,21 @@ def signed(
         body: the request's body
         now: the current time in UTC
     """
-    day = time.strftime("%Y%m%d", now)
     timestamp = time.strftime("%Y%m%dT%H%M%SZ", now)
+    day = timestamp[:8]
     content_type = _JSON.get(service, "application/x-amz-json-1.0")
     headers = {"content-type": content_type, "host": host, "x-amz-date": timestamp}
     if aws.session_token:
         headers["x-amz-security-token"] = aws.session_token
     headers["x-amz-target"] = target
-    lines = "".join(f"{name}:{value}\n" for name, value in headers.items())
+    lines = "".join([f"{name}:{value}\n" for name, value in headers.items()])
     names = ";".join(headers)
     request = f"POST\n/\n\n{lines}\n{names}\n{hashlib.sha256(body).hexdigest()}"
     request_hash = hashlib.sha256(request.encode()).hexdigest()
     scope = f"{day}/{aws.region}/{service}/aws4_request"
     text = f"AWS4-HMAC-SHA256\n{timestamp}\n{scope}\n{request_hash}"
-    key = signing_key(aws.secret, day, aws.region, service)
-    signature = hmac.new(key, text.encode(), "sha256")
+    signature = _signer(aws.secret, day, aws.region, service).copy()
+    signature.update(text.encode())
     headers["authorization"] = (
         f"AWS4-HMAC-SHA256 Credential={aws.key_id}/{scope},"
         f" SignedHeaders={names}, Signature={signature.hexdigest()}"
@@ -186,14 +147,19 @@ def signed(
     return headers
 
 
-def _trace_header(aws: Aws) -> dict[str, str]:
-    """Return the header that links this call to its invocation; empty outside Lambda.
+def _trace(aws: Aws) -> str | None:
+    """Return the header that links this call to its invocation; None outside Lambda.
 
     It is not signed, as in botocore. X-Ray joins traces and Lambda detects endless loops by it:
     https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html
     """
     trace = os.environ.get("_X_AMZN_TRACE_ID") if aws.in_lambda else None
-    return {"x-amzn-trace-id": quote(trace, safe="-=;:+&[]{}\"',")} if trace else {}
+    return _quoted(trace) if trace else None
+
+
+@functools.lru_cache(maxsize=1)
+def _quoted(trace: str) -> str:
+    return quote(trace, safe="-=;:+&[]{}\"',")
 
 
 @functools.lru_cache(maxsize=4)
@@ -204,78 +170,21 @@ def signing_key(secret: str, *scope: str) -> bytes:
     return key
 
 
-@functools.lru_cache(maxsize=1)
-def ssl_context() -> ssl.SSLContext:
-    """Return a context that trusts the system's authorities; cached, since loading is slow."""
-    return ssl.create_default_context()
+@functools.lru_cache(maxsize=4)
+def _signer(secret: str, *scope: str) -> hmac.HMAC:
+    """Return an HMAC to copy, which is quicker than a new one for each call."""
+    return hmac.new(signing_key(secret, *scope), digestmod="sha256")
 
 
 def _encode_request(headers: Mapping[str, str], body: bytes) -> bytes:
     """Return the whole request as one piece, so that it is sent in one packet."""
-    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    head = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
     return f"POST / HTTP/1.1\r\n{head}content-length: {len(body)}\r\n\r\n".encode("ascii") + body
-
-
-def _read_response(stream: BinaryIO) -> tuple[int, bytes, bool]:
-    """Return status, body, and True if the connection persists.
-
-    http.client is slower: it parses each head as an e-mail message. Raises HTTPException if the
-    response is malformed: https://www.rfc-editor.org/rfc/rfc9112
-    """
-    try:
-        status = int(_read_line(stream).split()[1])
-        headers = {}
-        for line in _read_headers(stream):
-            name, _, value = line.lower().partition(b":")
-            headers[name] = value.strip()
-        if headers.get(b"transfer-encoding") == b"chunked":
-            body = _read_chunks(stream)
-        else:
-            body = _read_exactly(stream, int(headers[b"content-length"]))
-    except (ValueError, LookupError) as error:
-        raise BadStatusLine("malformed response") from error
-    return status, body, headers.get(b"connection") != b"close"
-
-
-def _read_chunks(stream: BinaryIO) -> bytes:
-    body = bytearray()
-    while size := int(_read_line(stream).partition(b";")[0], 16):
-        body += _read_exactly(stream, size, _MAX_BODY - len(body))
-        _read_line(stream)
-    for _ in _read_headers(stream):  # trailers
-        pass
-    return bytes(body)
-
-
-def _read_headers(stream: BinaryIO) -> Iterator[bytes]:
-    """Yield header lines up to the empty one."""
-    for _ in range(_MAX_LINES):
-        line = _read_line(stream)
-        if not line:
-            return
-        yield line
-    raise LineTooLong("headers")
-
-
-def _read_line(stream: BinaryIO) -> bytes:
-    line = stream.readline(_MAX_LINE)
-    if not line.endswith(b"\n"):
-        raise IncompleteRead(line)
-    return line.rstrip(b"\r\n")
-
-
-def _read_exactly(stream: BinaryIO, size: int, max_size: int = _MAX_BODY) -> bytes:
-    if not 0 <= size <= max_size:
-        raise BadStatusLine(f"a body of {size} bytes")
-    body = stream.read(size)
-    if len(body) < size:
-        raise IncompleteRead(body, size - len(body))
-    return body
 
 
 def _refusal(status: int, text: bytes) -> CallRefused:
     try:
-        error = json.loads(text)
+        error = json.decode(text)
         code = str(error["__type"]).rpartition("#")[2]
     except (ValueError, KeyError, TypeError, RecursionError):
         error = {}

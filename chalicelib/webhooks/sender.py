@@ -21,7 +21,7 @@ from time import monotonic  # bound here: a task may leave time.monotonic patche
 from typing import Any
 
 from chalicelib import clock
-from chalicelib.aws.sigv4 import ssl_context
+from chalicelib.aws.connection import ssl_context
 from chalicelib.clock import SECOND
 from chalicelib.errors import DeliveryFailed
 from chalicelib.webhooks import targets

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from chalicelib.aws.sigv4 import ssl_context
+from chalicelib.aws.connection import ssl_context
 
 HOST = "127.0.0.1"
 PUBLIC = "93.184.216.34"
