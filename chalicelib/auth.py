@@ -10,8 +10,9 @@ import hashlib
 import hmac
 import re
 import secrets
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from chalicelib import clock, config, endpoints
 from chalicelib.aws.client import client, translated
@@ -29,8 +30,7 @@ _CACHE_TTL: Micros = 60 * SECOND
 _MAX_CACHED = 1000
 
 
-@dataclass(frozen=True)
-class Token:
+class Token(Struct, frozen=True):
     """A record of the tokens table."""
 
     id: str

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from chalicelib import clock, config, ending, files, ids, prerequisites
@@ -19,9 +19,11 @@ from chalicelib.orders import UNKNOWN, Order, Status
 from chalicelib.table import slots
 from chalicelib.tasks import Task, find
 
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+_SORTED_JSON = json.JSONEncoder(sort_keys=True)
 
-@dataclass(frozen=True)
-class NewOrder:
+
+class NewOrder(Struct, frozen=True):
     """A request to place an order."""
 
     task: str
@@ -48,7 +50,7 @@ class NewOrder:
             request += [self.after, self.when]
         if self.notify:
             request.append({"notify": self.notify})
-        return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:32]
+        return hashlib.sha256(_SORTED_JSON.encode(request).encode()).hexdigest()[:32]
 
 
 def build(
@@ -102,7 +104,7 @@ def _input(
         files.check(owner, found, starts_at)
         value = json.loads(json.dumps(value))  # a copy: the fingerprint is of what was sent
         complete(value, found)
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    text = _JSON.encode(value)
     input_file = _spill(owner, text, starts_at, waits)
     return "" if input_file else text, input_file
 

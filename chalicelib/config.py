@@ -9,11 +9,11 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
 from math import ceil
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec import Struct
 
 from chalicelib import endpoints
 from chalicelib.endpoints import Aws, read_aws
@@ -49,8 +49,7 @@ def lane_queue(queue: str, lane: str) -> str:
     return queue if lane == DEFAULT_LANE else f"{queue}-{lane}"
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(Struct, frozen=True, dict=True):
     """One field per environment variable, of the same name in capitals.
 
     Each description ends with who sets the variable: the template (.chalice/resources.yaml), `make
@@ -159,6 +158,9 @@ class Settings:
         return f"{self.stack}-dead"
 
 
+DEFAULTS = Settings()
+
+
 def _decoded(name: str, text: str, values: type[T]) -> dict[str, T]:
     """Return the JSON object of a setting. Raises SettingMistake."""
     try:
@@ -174,14 +176,15 @@ def read(environ: Mapping[str, str]) -> Settings:
     Raises SettingMistake, which names the variable and its valid values.
     """
     values: dict[str, str | int] = {}
-    for setting in fields(Settings):
-        name = setting.name.upper()
+    for field in Settings.__struct_fields__:
+        name = field.upper()
         text = environ.get(name, "")
         if not text:
             continue
-        if setting.type == "int" and not text.isdigit():
+        number = Settings.__annotations__[field] == "int"
+        if number and not text.isdigit():
             raise SettingMistake(f"{name}={text!r}: must be a whole number")
-        values[setting.name] = int(text) if setting.type == "int" else text
+        values[field] = int(text) if number else text
     settings = Settings(**values)  # type: ignore[arg-type]
     _validate(settings, in_lambda=bool(environ.get("AWS_LAMBDA_FUNCTION_NAME")))
     return settings
@@ -243,11 +246,10 @@ def _validate_limits(settings: Settings) -> None:
         )
 
 
-VARIABLES = (*(setting.name.upper() for setting in fields(Settings)), *endpoints.VARIABLES)
+VARIABLES = (*(field.upper() for field in Settings.__struct_fields__), *endpoints.VARIABLES)
 
 
-@dataclass(frozen=True)
-class _Snapshot:
+class _Snapshot(Struct, frozen=True):
     """The settings, and the environment that they were read from."""
 
     environment: Mapping[Any, str | bytes]
@@ -274,7 +276,7 @@ def _snapshot() -> _Snapshot:
             settings = read(os.environ)
             _last = _Snapshot(dict(raw), values, settings, read_aws(os.environ, settings))
         else:
-            _last = replace(_last, environment=dict(raw))
+            _last = _Snapshot(dict(raw), values, _last.settings, _last.aws)
     return _last
 
 

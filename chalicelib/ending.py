@@ -72,16 +72,16 @@ def ended(order: Order, sends: Sends = at_once) -> None:
     wake(order, sends)
 
 
-def log(order: Order) -> None:
-    """Log that an order became final, which counts it."""
-    logs.event(
-        "order_ended",
-        order=order.id,
-        owner=logs.hashed(order.owner),
-        task=order.task,
-        status=order.status.value,
-        code=order.error.code if order.error else None,
-    )
+def log(order: Order, **attempt: logs.Value) -> None:
+    """Log that an order became final, which counts it; `attempt`: members of one that ended it."""
+    members: dict[str, logs.Value] = {
+        "order": order.id,
+        "owner": logs.hashed(order.owner),
+        "task": order.task,
+        "status": order.status.value,
+        "code": order.error.code if order.error else None,
+    }
+    logs.event("order_ended", **members | attempt)
 
 
 def wake(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from chalicelib.config import Settings
@@ -24,8 +25,7 @@ VARIABLES = (
 )
 
 
-@dataclass(frozen=True)
-class Aws:
+class Aws(Struct, frozen=True):
     """Endpoints and credentials of AWS: everything that an AWS client is made from."""
 
     in_lambda: bool
@@ -46,10 +46,13 @@ class Aws:
     """True: sign calls in aws/sigv4.py; False: call botocore, the only one that moto can mock."""
     key_id: str
     """Access key id."""
-    secret: str = field(repr=False)
+    secret: str
     """Secret access key."""
-    session_token: str = field(repr=False)
+    session_token: str
     """Token of temporary credentials; empty: none."""
+
+    def __repr__(self) -> str:
+        return f"Aws({self.region}, {self.key_id})"  # without the secrets
 
     def endpoint(self, service: str) -> str:
         """Return the configured endpoint of a service; empty: the region's own."""
@@ -63,8 +66,9 @@ class Aws:
         read. Access keys of real accounts begin with AKIA or ASIA:
         https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html
         """
-        fake = self.key_id and not self.key_id.startswith(("AKIA", "ASIA"))
-        if self.in_lambda or self.endpoint(service) or fake:
+        if self.in_lambda or self.endpoint(service):
+            return None
+        if self.key_id and not self.key_id.startswith(("AKIA", "ASIA")):
             return None
         return (
             "no cloud is configured here:"

@@ -10,7 +10,6 @@ import base64
 import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from threading import Lock
 from time import gmtime  # bound here: a task may leave time.gmtime patched
 from typing import TYPE_CHECKING
@@ -31,6 +30,8 @@ from chalicelib.errors import (
 from chalicelib.execution.file import File, Limits
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from chalicelib.aws.s3 import Stored
 
 URL_VALID_S = 900
@@ -191,7 +192,7 @@ class OrderFiles:
         max_bytes = config.settings().max_file_bytes
         if reason := Limits(max_bytes).reason_against(file):
             raise TaskMistake(f"{reason} (MAX_FILE_BYTES)")
-        if isinstance(content, Path) and not (
+        if not isinstance(content, bytes) and not (
             content.is_file() and content.stat().st_size == file.size
         ):
             raise TaskMistake(
@@ -266,6 +267,7 @@ def _new_folder() -> Path:
     """Return a new temporary folder, and remove those of attempts that Lambda has killed."""
     import shutil  # noqa: PLC0415  slow to import, and few tasks need them
     import tempfile  # noqa: PLC0415
+    from pathlib import Path  # noqa: PLC0415
 
     if config.aws().in_lambda:  # where attempts run one at a time
         for left in Path(tempfile.gettempdir()).glob("orderline-*"):

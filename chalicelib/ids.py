@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import secrets
+import os
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # https://www.crockford.com/base32.html
 
 
 def new_id() -> str:
     """Return a random reference number."""
-    return _base32(secrets.token_bytes(16))
+    return _base32(os.urandom(16))
 
 
 def id_of(*parts: str) -> str:
@@ -38,13 +38,13 @@ def key_of(owner: str, order_id: str) -> str:
 
 def new_fence() -> str:
     """Return a random fencing token for one write; see table/conditional_write.py."""
-    return secrets.token_hex(8)
+    return os.urandom(8).hex()
 
 
 def _base32(digest: bytes) -> str:
     """Encode 128 bits as 26 characters that are easy to read aloud."""
     number = int.from_bytes(digest, "big")
-    return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
+    return "".join([_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5)])
 
 
 def owner_of(key: str) -> str:

@@ -6,6 +6,7 @@ members to every line of a block: the order, the message, the HTTP request that 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import sys
@@ -13,6 +14,8 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+
+import msgspec
 
 from chalicelib import config, metrics
 
@@ -54,12 +57,17 @@ def request_id() -> str | None:
     return str(request) if request else None
 
 
+@functools.lru_cache(maxsize=1024)
 def hashed(owner: str) -> str:
     """Return the name of an owner in log lines: a hash, equal for equal owners."""
     return hashlib.sha256(owner.encode()).hexdigest()[:12]
 
 
 def _line(name: str, members: dict[str, Value]) -> str:
-    line = {**_bound.get(), **members}
-    metric = metrics.members(name, line, config.settings().stack)
-    return json.dumps({"event": name, **line, **metric})
+    line = {"event": name, **_bound.get(), **members}
+    line |= metrics.members(name, line, config.settings().stack)
+    with suppress(UnicodeEncodeError):  # a lone surrogate
+        text = msgspec.json.encode(line).decode()
+        if text.isascii():
+            return text
+    return json.dumps(line)  # escapes what is not ASCII: the output may have another encoding

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
+from msgspec import Struct, json
 
 from chalicelib import config, endpoints, ids, logs
 from chalicelib.aws.client import client, translated
@@ -107,7 +106,7 @@ def _send(key: str, task: str, lane: str, delay_s: int) -> None:
 def _content(key: str, task: str, delay_s: int) -> Content:
     """Return a message's body and what SQS must know about it."""
     content: Content = {
-        "MessageBody": json.dumps({"v": VERSION, "pk": key, "task": task}),
+        "MessageBody": json.encode({"v": VERSION, "pk": key, "task": task}).decode(),
         "MessageGroupId": ids.owner_of(key),
     }
     if delay_s:
@@ -151,7 +150,7 @@ def decode(record: Any) -> Message:
     """Return the message of a record from Lambda. Never raises, whatever the record contains."""
     key: str | None
     try:
-        body = json.loads(record["body"])
+        body = json.decode(record["body"])
         key = str(body["pk"])
         task = str(body["task"])
         version = int(body["v"])

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from chalicelib import clock, ending, ids, logs, notify, orders, prerequisites
@@ -46,8 +46,7 @@ Send = Callable[[Order, int], None]
 """Sends the message of an order with a delay in seconds, now or soon. Never raises."""
 
 
-@dataclass(frozen=True)
-class Placed:
+class Placed(Struct, frozen=True):
     """An accepted order."""
 
     order: Order

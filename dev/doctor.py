@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from chalicelib.config import DEFAULT_LANE, Settings
+from chalicelib.config import DEFAULT_LANE, DEFAULTS
 from dev.deploy import data
 from dev.stack_state import BLOCKED, StackState, read_state
 from dev.timings import Finding, Timings
@@ -132,7 +132,7 @@ def _lifecycle(state: StackState) -> Iterator[Finding]:
     if bucket is None or not bucket.exists:
         return
     variables = state.functions["APIHandler"]["Environment"]["Variables"]
-    file_days = int(variables.get("FILE_DAYS", Settings.file_days))
+    file_days = int(variables.get("FILE_DAYS", DEFAULTS.file_days))
     fix = (
         f"aws s3api put-bucket-lifecycle-configuration --bucket {bucket.name}"
         f" --lifecycle-configuration '{json.dumps(data.lifecycle(file_days))}'"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chalicelib import tasks
-from chalicelib.config import DEFAULT_LANE, Settings, read
+from chalicelib.config import DEFAULT_LANE, DEFAULTS, read
 from chalicelib.errors import SettingMistake
 from dev.packaging.lanes import VISIBILITY_FACTOR, lanes, logical
 
@@ -180,7 +180,7 @@ class Timings:
             max_receives,
             int(orders["MessageRetentionPeriod"]),
             int(dead["MessageRetentionPeriod"]),
-            int(variables.get("FILE_DAYS", Settings.file_days)),
+            int(variables.get("FILE_DAYS", DEFAULTS.file_days)),
             *_order_s(variables),
             *_of_tasks(lane),
         )
@@ -188,8 +188,8 @@ class Timings:
 
 def _order_s(variables: Mapping[str, Any]) -> tuple[int, int]:
     """Return MAX_AGE_S and RETENTION_S of an environment of functions."""
-    max_age_s = variables.get("MAX_AGE_S", Settings.max_age_s)
-    return int(max_age_s), int(variables.get("RETENTION_S", Settings.retention_s))
+    max_age_s = variables.get("MAX_AGE_S", DEFAULTS.max_age_s)
+    return int(max_age_s), int(variables.get("RETENTION_S", DEFAULTS.retention_s))
 
 
 def _of_tasks(lane: str) -> tuple[int, float]:

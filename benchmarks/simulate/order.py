@@ -40,7 +40,7 @@ POLL_READS = 1
 RESEND_READS = 1
 
 # Log bytes of a request and of a run of the worker; `tests` compare them with real lines
-LOG_BYTES = {"POST": 402, "worker": 1283, "poll": 0}
+LOG_BYTES = {"POST": 374, "worker": 1071, "poll": 0}
 
 # Seconds of a function's time. Assumed, not measured on AWS: see benchmarks/costs.py
 POST_S = BILLED_S["POST"]

@@ -11,7 +11,7 @@ from benchmarks.simulate.ladder import Rung
 from benchmarks.simulate.limits import Limit
 from benchmarks.simulate.plan import Plan
 from benchmarks.simulate.result import Result
-from chalicelib.config import Settings
+from chalicelib.config import DEFAULTS
 
 
 def report(rungs: list[Rung]) -> Iterator[str]:
@@ -94,8 +94,8 @@ def outcome(result: Result) -> Iterator[str]:
         late = max(0, result.done_at - load_s)
         about = "about " if result.extrapolated else ""
         yield f"  the backlog is done {about}{span(late)} after the load ends"
-    if result.queued_s > Settings.max_age_s:
-        yield f"  orders that wait longer than {span(Settings.max_age_s)} fail (MAX_AGE_S)"
+    if result.queued_s > DEFAULTS.max_age_s:
+        yield f"  orders that wait longer than {span(DEFAULTS.max_age_s)} fail (MAX_AGE_S)"
 
 
 def span(seconds: float) -> str:

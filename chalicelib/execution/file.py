@@ -15,13 +15,14 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields, is_dataclass
-from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from chalicelib.errors import TaskMistake
+
+if TYPE_CHECKING:  # few orders need paths, and the import takes a cold start longer
+    from pathlib import Path
 
 DEFAULT_TYPE = "application/octet-stream"
 _ID = re.compile(r"[0-9a-f]{64}")
@@ -88,12 +89,14 @@ class File(Struct, forbid_unknown_fields=True, omit_defaults=True, dict=True, we
             name: name of the download; empty: the path's name, if there is one
             type: media type, such as image/png; empty: guessed from the name
         """
-        if not isinstance(content, (bytes, Path)):
-            raise TypeError(
-                f"File.of takes bytes or a Path, not {content.__class__.__name__}:"
-                " encode a text, as in File.of(text.encode())"
-            )
-        if isinstance(content, Path):
+        if not isinstance(content, bytes):
+            from pathlib import Path  # noqa: PLC0415
+
+            if not isinstance(content, Path):
+                raise TypeError(
+                    f"File.of takes bytes or a Path, not {content.__class__.__name__}:"
+                    " encode a text, as in File.of(text.encode())"
+                )
             name = name or content.name
         size, digest = measure(content)
         file = cls(digest, UNSET, name, type or guessed_type(name), size)
@@ -102,11 +105,9 @@ class File(Struct, forbid_unknown_fields=True, omit_defaults=True, dict=True, we
 
     def read(self) -> bytes:
         """Return the bytes. Raises FileUnavailable if they can't be read now."""
-        if isinstance(self.content, Path):
-            return self.content.read_bytes()
         if self.content is None:
             return self._stored().read(self.file)
-        return self.content
+        return self.content if isinstance(self.content, bytes) else self.content.read_bytes()
 
     def path(self) -> Path:
         """Return a path with the bytes, which is removed when the attempt ends.
@@ -128,6 +129,7 @@ class File(Struct, forbid_unknown_fields=True, omit_defaults=True, dict=True, we
         """Return the path of a new file with the content, which is removed with this object."""
         import tempfile  # noqa: PLC0415  slow to import, and few tasks need them
         import weakref  # noqa: PLC0415
+        from pathlib import Path  # noqa: PLC0415
 
         descriptor, name = tempfile.mkstemp(self._suffix(), "orderline-")
         path = Path(name)
@@ -204,7 +206,9 @@ def _members(value: Any) -> Iterable[Any]:
         return value
     if isinstance(value, Struct):
         return (getattr(value, name) for name in value.__struct_fields__)
-    if is_dataclass(value):
+    if hasattr(type(value), "__dataclass_fields__"):
+        from dataclasses import fields  # noqa: PLC0415  who made the value has imported it
+
         return (getattr(value, field.name, None) for field in fields(value))
     # attrs, which msgspec can encode too
     return (getattr(value, field.name) for field in getattr(value, "__attrs_attrs__", ()))

@@ -6,14 +6,14 @@ gets the order's context and is not part of the input.
 
 from __future__ import annotations
 
-import inspect
+import functools
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, TypeVar, overload
 
-from cronsim import CronSim, CronSimError
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from chalicelib import config
 from chalicelib.errors import InvalidInput, TaskMistake, UnknownTask
@@ -32,13 +32,11 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _registry: dict[str, Task] = {}
 
 
-@dataclass(frozen=True)
-class Task:
+class Task(Struct, frozen=True, dict=True):
     """A registered function and its options, which `task` describes. Durations are in seconds."""
 
     name: str
     function: Callable[..., Any]
-    signature: Signature
     max_attempts: int
     timeout_s: float | None
     retry_on: tuple[type[BaseException], ...]
@@ -50,9 +48,16 @@ class Task:
     lane: str
     per_minute: float | None
 
+    @functools.cached_property
+    def signature(self) -> Signature:
+        """The function's parameters, made when they are first needed."""
+        return Signature.of(self.function)
+
     @property
     def description(self) -> str:
         """The function's docstring."""
+        import inspect  # noqa: PLC0415  slow to import, and few requests need it
+
         return inspect.getdoc(self.function) or ""
 
     @property
@@ -87,7 +92,7 @@ def built_in(name: str, **options: Any) -> Callable[[Function], Function]:
     """
 
     def register(function: Function) -> Function:
-        own = {**vars(_declare(function, max_attempts=1)), **options}
+        own = {**asdict(_declare(function, max_attempts=1)), **options}
         most = config.settings().max_receives - 1
         own["max_attempts"] = min(options.get("max_attempts", 5), most)
         own["name"] = f"{BUILT_IN}{name}"
@@ -197,21 +202,9 @@ def _declare(
     lane: str = config.DEFAULT_LANE,
     per_minute: float | None = None,
 ) -> Task:
-    name = function.__name__
-    if not _NAME.fullmatch(name) or inspect.iscoroutinefunction(function):
-        raise TaskMistake(
-            f"{qualified_name(function)}: a task must be a plain `def`"
-            " with a name in lower case of at most 64 characters"
-        )
-    _check_limits(name, max_attempts)
-    _check_lane(name, lane, timeout_s)
-    _check_rate(name, per_minute)
-    signature = Signature.of(function)
-    _check_period(name, signature, every_s, cron)
-    return Task(
-        name,
+    new_task = Task(
+        function.__name__,
         function,
-        signature,
         max_attempts,
         timeout_s,
         retry_on,
@@ -223,6 +216,25 @@ def _declare(
         lane,
         per_minute,
     )
+    # In Lambda the package was checked already, and during a deploy the settings are older. Without
+    # the check a cold start is shorter
+    if not config.aws().in_lambda:
+        _check(new_task)
+    return new_task
+
+
+def _check(task: Task) -> None:
+    import inspect  # noqa: PLC0415
+
+    if not _NAME.fullmatch(task.name) or inspect.iscoroutinefunction(task.function):
+        raise TaskMistake(
+            f"{qualified_name(task.function)}: a task must be a plain `def`"
+            " with a name in lower case of at most 64 characters"
+        )
+    _check_limits(task.name, task.max_attempts)
+    _check_lane(task.name, task.lane, task.timeout_s)
+    _check_rate(task.name, task.per_minute)
+    _check_period(task.name, task.signature, task.every_s, task.cron)
 
 
 def _check_limits(name: str, max_attempts: int) -> None:
@@ -235,8 +247,6 @@ def _check_limits(name: str, max_attempts: int) -> None:
 
 
 def _check_lane(name: str, lane: str, timeout_s: float | None) -> None:
-    if config.aws().in_lambda:  # the package was checked; during a deploy the settings are older
-        return
     timeouts = config.settings().timeouts
     if lane not in timeouts:
         raise TaskMistake(
@@ -262,6 +272,8 @@ def _check_rate(name: str, per_minute: float | None) -> None:
 def _check_period(name: str, signature: Signature, every_s: float | None, cron: str | None) -> None:
     if every_s is None and cron is None:
         return
+    from cronsim import CronSim, CronSimError  # noqa: PLC0415  most apps have no periodic task
+
     if every_s is not None and (cron is not None or every_s < MIN_PERIOD_S):
         raise TaskMistake(
             f"{name}: set either every_s, to at least {MIN_PERIOD_S} seconds, or cron"

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import re
 import typing
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from types import FunctionType
+from typing import Any, NamedTuple
 
 import msgspec
 import msgspec.inspect
+from msgspec import UNSET, Struct
 
 from chalicelib.errors import InvalidInput, NoJSON, TaskMistake, pointer_to
 from chalicelib.execution.context import Context
@@ -19,9 +19,10 @@ from chalicelib.execution.file import File, Limits, Store, files_in
 from chalicelib.execution.file_hints import files_of_input
 from chalicelib.execution.json_depth import MAX_DEPTH, too_deep
 
+_JSON = json.JSONEncoder(allow_nan=False, ensure_ascii=False)
 
-@dataclass(frozen=True)
-class Signature:
+
+class Signature(Struct, frozen=True):
     """The parameters of a task's function."""
 
     input_type: type[msgspec.Struct]
@@ -38,10 +39,8 @@ class Signature:
         Raises TaskMistake if a parameter has no type hint, or one that JSON can't represent.
         """
         hints = _hints(function)
-        parameters = inspect.signature(function).parameters.values()
-        contexts = [
-            parameter.name for parameter in parameters if hints.get(parameter.name) is Context
-        ]
+        parameters = _parameters(function)
+        contexts = [each.name for each in parameters if hints.get(each.name) is Context]
         members = [
             _member(function, parameter, hints)
             for parameter in parameters
@@ -121,7 +120,7 @@ def as_json(result: Any) -> str:
     """
     try:
         builtins = msgspec.to_builtins(result, str_keys=True)
-        text = json.dumps(builtins, allow_nan=False, ensure_ascii=False)
+        text = _JSON.encode(builtins)
         text.encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise NoJSON(str(error)) from error
@@ -144,16 +143,55 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
         ) from error
 
 
-def _member(
-    function: Callable[..., Any], parameter: inspect.Parameter, hints: dict[str, Any]
-) -> Any:
-    by_name = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-    if parameter.name not in hints or not by_name:
+class _Parameter(NamedTuple):
+    """A parameter of a function; `default` is UNSET if it has none."""
+
+    name: str
+    by_name: bool
+    default: Any
+
+
+def _parameters(function: Callable[..., Any]) -> list[_Parameter]:
+    """Return the parameters of a function, of a plain one without `inspect`.
+
+    Its import would make each cold start longer: docs/performance.md.
+    """
+    if not isinstance(function, FunctionType) or vars(function):  # decorated
+        return _inspected(function)
+    code = function.__code__
+    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    values = function.__defaults__ or ()
+    last = code.co_varnames[code.co_argcount - len(values) : code.co_argcount]
+    defaults = {**dict(zip(last, values, strict=True)), **(function.__kwdefaults__ or {})}
+    positional = names[: code.co_posonlyargcount]
+    has_args, has_kwargs = bool(code.co_flags & 4), bool(code.co_flags & 8)  # as in `inspect`
+    stars = code.co_varnames[len(names) :][: has_args + has_kwargs]
+    return [
+        _Parameter(name, name not in (*positional, *stars), defaults.get(name, UNSET))
+        for name in (*names, *stars)
+    ]
+
+
+def _inspected(function: Callable[..., Any]) -> list[_Parameter]:
+    import inspect  # noqa: PLC0415
+
+    return [
+        _Parameter(
+            each.name,
+            each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY),
+            UNSET if each.default is each.empty else each.default,
+        )
+        for each in inspect.signature(function).parameters.values()
+    ]
+
+
+def _member(function: Callable[..., Any], parameter: _Parameter, hints: dict[str, Any]) -> Any:
+    if parameter.name not in hints or not parameter.by_name:
         raise TaskMistake(
             f"{qualified_name(function)}: parameter {parameter.name!r} needs a type hint,"
             " and must not be *args, **kwargs or positional-only"
         )
-    if parameter.default is parameter.empty:
+    if parameter.default is UNSET:
         return parameter.name, hints[parameter.name]
     return parameter.name, hints[parameter.name], parameter.default
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
+
+from msgspec import Struct
 
 from chalicelib import clock, config, ending, logs, orders
 from chalicelib.dispatch import plan
@@ -32,8 +33,7 @@ THREADS = 10
 T = TypeVar("T")
 
 
-@dataclass
-class SweepResult:
+class SweepResult(Struct):
     """The result of a sweep.
 
     resent             messages sent, and orders checked that wait for others

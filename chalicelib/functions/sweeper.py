@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from msgspec.structs import asdict
+
 from chalicelib import clock, config, logs
 from chalicelib.clock import SECOND, Micros
 from chalicelib.dispatch import QUEUED, SCHEDULED, WAITING
@@ -28,7 +30,7 @@ def sweep(time_left_s: Callable[[], float]) -> SweepResult:
             step(result, time_left_s)
         except Unavailable as error:  # a failing step does not stop the others
             logs.event("aws_unavailable", reason=str(error))
-    logs.event("swept", **vars(result))
+    logs.event("swept", **asdict(result))
     return result
 
 

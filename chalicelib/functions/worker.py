@@ -155,18 +155,15 @@ def _run_attempt(order: Order, task: Task, time_left_s: Callable[[], float]) -> 
     except ConditionFailed:
         logs.event("finish_refused", task=task.name, attempt=order.attempts)
         return Ack()
+    attempt: dict[str, logs.Value] = {
+        "attempt": order.attempts,
+        "code": outcomes.code(outcome),
+        "duration_ms": round((monotonic() - started) * 1000, 1),
+    }
     if updated.status.final:
-        ending.log(updated)
-    logs.event(
-        "attempt_ended",
-        task=task.name,
-        attempt=order.attempts,
-        status=updated.status.value,
-        code=outcomes.code(outcome),
-        duration_ms=round((monotonic() - started) * 1000, 1),
-    )
-    if updated.status.final:
+        ending.log(updated, **attempt)
         return _wake(updated, time_left_s)
+    logs.event("attempt_ended", task=task.name, status=updated.status.value, **attempt)
     return outcomes.message_after(backoff or 0)
 
 

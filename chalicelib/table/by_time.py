@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from chalicelib import clock, config
 from chalicelib.aws.client import client, translated
@@ -29,8 +30,7 @@ MAX_KEYS_PER_PAGE = 200
 _NEWEST = "~"  # greater than every sort key
 
 
-@dataclass(frozen=True)
-class Page:
+class Page(Struct, frozen=True):
     """A page of orders.
 
     orders  the newest first
@@ -41,8 +41,7 @@ class Page:
     end: str | None
 
 
-@dataclass(frozen=True)
-class _Key:
+class _Key(Struct, frozen=True):
     """An entry of the index."""
 
     sort_key: str

@@ -10,6 +10,8 @@ https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_UpdateItem.ht
 
 from __future__ import annotations
 
+import functools
+
 from chalicelib import clock, config, ids
 from chalicelib.aws.client import client, translated
 from chalicelib.clock import Micros
@@ -95,25 +97,27 @@ def update(
     """
     sets = {"fence": ids.new_fence(), **sets, "updated_at": now}
     if transition.target is not None:
-        sets["status"] = transition.target.value
-    sources = {f":from{n}": status.value for n, status in enumerate(transition.sources)}
+        sets["status"] = transition.target
+    change, names = _change(tuple(sets), also, removes, clause)
+    sources = {f":from{n}": status for n, status in enumerate(transition.sources)}
     new_values = {f":new_{name}": value for name, value in sets.items()}
     values = {**values, **sources, ":one": 1, **new_values}
-    names = {f"#{name}": name for name in {*sets, *removes, "status"}}
     condition = f"#status IN ({', '.join(sources)}) AND {where}"
-    change = _expression(sets, also, removes) + clause
     return _update_item(key, change, condition, names, values, sets["fence"])
 
 
-def _expression(sets: Values, also: str, removes: tuple[str, ...]) -> str:
-    """Return the update expression; every write also counts the version up."""
+@functools.cache
+def _change(
+    sets: tuple[str, ...], also: str, removes: tuple[str, ...], clause: str
+) -> tuple[str, dict[str, str]]:
+    """Return the update expression and its names; every write also counts the version up."""
     assignments = ["version = version + :one", *(f"#{name} = :new_{name}" for name in sets)]
     if also:
         assignments.append(also)
     expression = "SET " + ", ".join(assignments)
     if removes:
         expression += " REMOVE " + ", ".join(f"#{name}" for name in removes)
-    return expression
+    return expression + clause, {f"#{name}": name for name in (*sets, *removes, "status")}
 
 
 def _update_item(

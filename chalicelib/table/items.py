@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Any
+
+from msgspec.structs import asdict
 
 from chalicelib import config
 from chalicelib.errors import UnreadableOrder
@@ -24,7 +27,7 @@ OMITTED_IN_LISTS: Item = {
     "result": {"S": ""},
     "history": {"L": []},
 }
-_ABSENT: tuple[Any, ...] = (None, frozenset())  # DynamoDB has no empty set
+_EMPTY: frozenset[str] = frozenset()  # DynamoDB has no empty set
 _OPTIONAL_IN_ROWS = ("after", "dependents", "past_ends")  # large too, but may be absent
 _BRIEF_FIELDS = [
     name for name in _FIELDS if name not in OMITTED_IN_LISTS and name not in _OPTIONAL_IN_ROWS
@@ -35,9 +38,15 @@ LIST_PROJECTION = ", ".join(LIST_NAMES)
 
 def encode_order(order: Order) -> Item:
     """Return the order as a DynamoDB item with its index keys, without fields that are absent."""
-    row = {name: getattr(order, name) for name in _FIELDS}
-    row |= {"pk": order.key, "time_shard": _time_shard(order), "time_key": time_key(order)}
-    return {name: encode(value) for name, value in row.items() if value not in _ABSENT}
+    row = {
+        "pk": order.key,
+        "time_shard": _time_shard(order),
+        "time_key": time_key(order),
+        **asdict(order),
+    }
+    return {
+        name: encode(value) for name, value in row.items() if value is not None and value != _EMPTY
+    }
 
 
 def decode_order(item: Item) -> Order:
@@ -47,9 +56,9 @@ def decode_order(item: Item) -> Order:
     if a known one is missing or invalid, for example a status that only a newer version has.
     """
     try:
-        row = {name: decode(item[name]) for name in _FIELDS if name in item}
-        row |= {name: build(row[name]) for name, build in _BUILDERS.items() if name in row}
-        return Order(**row)
+        return Order(
+            **{name: _READERS[name](wire) for name, wire in item.items() if name in _READERS}
+        )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UnreadableOrder(UnreadableOrder.__doc__) from error
 
@@ -71,19 +80,6 @@ def _ends(entries: list[Values]) -> tuple[End, ...]:
 
 def _progress(members: Values) -> Progress:
     return Progress(members["percent"], members["word"])
-
-
-# Of the fields that are more than text, a number or None
-_BUILDERS: dict[str, Callable[[Any], Any]] = {
-    "status": Status,
-    "error": _failure,
-    "history": _history,
-    "progress": _progress,
-    "follow_ups": tuple,
-    "after": tuple,
-    "notify": tuple,
-    "past_ends": _ends,
-}
 
 
 def time_key(order: Order) -> str:
@@ -144,6 +140,8 @@ def _members(value: Failure | Attempt | End | Progress) -> Values:
 def decode(wire: dict[str, Any]) -> Any:
     """Return the value of this wire format; a map is a dict, whatever `encode` made it from."""
     ((kind, value),) = wire.items()
+    if kind == "S":
+        return value
     if kind == "N":
         return int(value)
     if kind == "M":
@@ -151,3 +149,33 @@ def decode(wire: dict[str, Any]) -> Any:
     if kind == "SS":
         return frozenset(value)
     return [decode(member) for member in value] if kind == "L" else value
+
+
+def _number(wire: dict[str, Any]) -> int:
+    return int(wire["N"])
+
+
+def _built(build: Callable[[Any], Any]) -> Callable[[dict[str, Any]], Any]:
+    return lambda wire: build(decode(wire))
+
+
+# Of the fields that are more than text, a number or None
+_BUILDERS: dict[str, Callable[[Any], Any]] = {
+    "status": {status.value: status for status in Status}.__getitem__,
+    "error": _failure,
+    "history": _history,
+    "progress": _progress,
+    "follow_ups": tuple,
+    "after": tuple,
+    "notify": tuple,
+    "waits_for": frozenset,
+    "dependents": frozenset,
+    "past_ends": _ends,
+}
+# Of all fields; most are text, which needs no `decode`
+_READERS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    name: _built(_BUILDERS[name])
+    if name in _BUILDERS
+    else (_number if kind.startswith(("int", "Micros")) else itemgetter("S"))
+    for name, kind in Order.__annotations__.items()
+}

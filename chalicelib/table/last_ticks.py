@@ -5,7 +5,7 @@ Orders expire, so they can't tell whether last month's tick was placed. This row
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from chalicelib import config
 from chalicelib.aws.client import client, translated
@@ -14,8 +14,7 @@ from chalicelib.errors import CallRefused
 from chalicelib.table.items import Values, decode, encode
 
 
-@dataclass(frozen=True)
-class LastTick:
+class LastTick(Struct, frozen=True):
     """The last tick whose order was placed, and the schedule that it belongs to.
 
     tick      its time; 0 if the schedule has had none yet

@@ -94,7 +94,7 @@ def _claim(
         f" AND (attribute_not_exists(run_at) OR run_at <= :now) AND task = :task"
         f" AND attribute_not_exists(stop_at){where}",
         {
-            ":pending": Status.PENDING.value,
+            ":pending": Status.PENDING,
             ":now": now,
             ":task": task,
             ":attempt": [Attempt(now)],

@@ -11,14 +11,34 @@ from pathlib import Path
 from chalicelib import config
 from chalicelib.web import static_files
 from chalicelib.web.http import Request, Response
+from chalicelib.web.operations import api
+from chalicelib.web.parameters import FILE, IF_NONE_MATCH
 
 _FOLDER = Path(__file__).parent / "static"
 _KEEP_ATTRIBUTE = 'data-keep-s="300"'  # replaced in board.html by the setting BOARD_KEEP_S
 
 
-def serve(name: str, request: Request) -> Response:
-    """Return a file of the board, or 304 if the client has it. Raises NotFound."""
-    return static_files.serve(_files(), name, request)
+@api.operation(
+    "GET /board",
+    scope=None,
+    parameters=(IF_NONE_MATCH,),
+    answers=static_files.PAGE_ANSWERS,
+)
+def show_board(request: Request, owner: str) -> Response:
+    """Show the board."""
+    return static_files.serve(_files(), "board.html", request)
+
+
+@api.operation(
+    "GET /board/{file}",
+    scope=None,
+    parameters=(FILE, IF_NONE_MATCH),
+    answers=static_files.FILE_ANSWERS,
+    problems=("not-found",),
+)
+def board_file(request: Request, owner: str) -> Response:
+    """Get a file of the board."""
+    return static_files.serve(_files(), request.params["file"], request)
 
 
 @functools.cache

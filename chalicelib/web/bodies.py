@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Annotated, Any, Literal
 
-from msgspec import UNSET, Meta, Raw, Struct, UnsetType, structs
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from chalicelib import orders, tasks
 from chalicelib.clock import SECOND
@@ -230,7 +230,7 @@ class Health(Struct):
 def order(order: orders.Order, request: Request, include: Collection[str] = ()) -> Order:
     """Return an order's body, with input and history only if they are in `include`."""
     return Order(
-        **structs.asdict(order_in_list(order, request)),
+        **_members_in_list(order, request),
         result=None if order.result is None else Raw(order.result),
         input=Raw(order.input) if "input" in include else UNSET,
         history=[_attempt(entry) for entry in order.history] if "history" in include else UNSET,
@@ -239,26 +239,31 @@ def order(order: orders.Order, request: Request, include: Collection[str] = ()) 
 
 def order_in_list(order: orders.Order, request: Request) -> OrderInList:
     """Return an order's body in a list."""
-    return OrderInList(
-        id=order.id,
-        task=order.task,
-        lane=tasks.lane_of(order.task),
-        status=order.status.value,
-        done=order.status.final,
-        stopping=order.stopping,
-        attempts=order.attempts,
-        max_attempts=order.max_attempts,
-        created_at=time_text(order.created_at),
-        updated_at=time_text(order.updated_at),
-        run_at=time_text(next_start(order)),
-        waits_for=len(order.waits_for) if order.waiting else 0,
-        when=order.when,  # type: ignore[arg-type]
-        notify=list(order.notify or ()),
-        error=_error(order.error) if order.error else None,
-        progress=_progress(order.progress) if order.progress else None,
-        expires_at=time_text(order.expires_at * SECOND if order.expires_at else None),
-        links=_links(order, request),
-    )
+    return OrderInList(**_members_in_list(order, request))
+
+
+def _members_in_list(order: orders.Order, request: Request) -> dict[str, Any]:
+    error, progress = order.error, order.progress
+    return {
+        "id": order.id,
+        "task": order.task,
+        "lane": tasks.lane_of(order.task),
+        "status": order.status.value,
+        "done": order.status.final,
+        "stopping": order.stopping,
+        "attempts": order.attempts,
+        "max_attempts": order.max_attempts,
+        "created_at": time_text(order.created_at),
+        "updated_at": time_text(order.updated_at),
+        "run_at": time_text(next_start(order)),
+        "waits_for": len(order.waits_for) if order.waiting else 0,
+        "when": order.when,
+        "notify": list(order.notify or ()),
+        "error": error and OrderError(error.code, error.message, error.attempt),
+        "progress": progress and Progress(progress.percent, progress.word),
+        "expires_at": time_text(order.expires_at * SECOND if order.expires_at else None),
+        "links": _links(order, request),
+    }
 
 
 def task(task: tasks.Task) -> Task:
@@ -272,14 +277,6 @@ def task(task: tasks.Task) -> Task:
         task.timeout_s,
         task.per_minute,
     )
-
-
-def _error(error: orders.Failure) -> OrderError:
-    return OrderError(error.code, error.message, error.attempt)
-
-
-def _progress(progress: orders.Progress) -> Progress:
-    return Progress(progress.percent, progress.word)
 
 
 def _attempt(attempt: orders.Attempt) -> Attempt:

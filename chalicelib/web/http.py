@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from chalicelib import config
 
@@ -16,8 +16,7 @@ TIMEOUT_S = 29  # of a request: API Gateway waits no longer
 _HOST = re.compile(r"[A-Za-z0-9.:_\[\]-]{1,255}")
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(Struct, frozen=True):
     """An HTTP request.
 
     route    the pattern that the path matches, such as /orders/{order_id}
@@ -33,8 +32,8 @@ class Request:
     route: str
     path: str
     headers: Mapping[str, str]
-    query: Mapping[str, list[str]] = field(default_factory=dict)
-    params: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, list[str]] = {}
+    params: Mapping[str, str] = {}
     body: bytes = b""
     id: str = ""
     time_left_s: Callable[[], float] = lambda: math.inf
@@ -49,8 +48,7 @@ class Request:
         return f"{scheme}://{host if _HOST.fullmatch(host) else 'localhost'}{prefix}{path}"
 
 
-@dataclass(frozen=True)
-class Response:
+class Response(Struct, frozen=True):
     """An HTTP response."""
 
     status: int

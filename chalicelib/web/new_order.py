@@ -31,6 +31,8 @@ _RULES = {  # clearer than msgspec's own messages
     "notify": "notify must be a list of names of webhook endpoints",
 }
 
+_NAMES = sorted(NewOrder.__struct_fields__)
+
 
 def parse_new_order(request: Request, owner: str) -> building.NewOrder:
     """Return the order that a request places. Its id is derived from the Idempotency-Key, if any.
@@ -87,11 +89,10 @@ def _new_order(document: Any) -> NewOrder:
 
 
 def _check_names(document: dict[str, Any]) -> None:
-    known = sorted(NewOrder.__struct_fields__)
-    unknown = sorted(document.keys() - known)
+    unknown = sorted(document.keys() - _NAMES)
     if unknown:
         raise InvalidOrder(
-            f"unknown member {unknown[0]!r}; an order may have {', '.join(known)}",
+            f"unknown member {unknown[0]!r}; an order may have {', '.join(_NAMES)}",
             pointer_to(unknown[0]),
         )
     if "delay_s" in document and "run_at" in document:

@@ -38,6 +38,7 @@ _LICENSE = {"name": "Apache License 2.0", "identifier": "Apache-2.0"}
 def document(api: Api, base_url: str) -> dict[str, Any]:
     """Return the description as an OpenAPI 3.1 document."""
     paths: dict[str, dict[str, Any]] = {}
+    api.load()
     for operation in api.values():
         paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation)
     return {

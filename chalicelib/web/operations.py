@@ -6,7 +6,9 @@ token and of the query, /openapi.json and /docs are made from this declaration.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+import importlib
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -17,6 +19,24 @@ from chalicelib.web.http import Request, Response
 from chalicelib.web.parameters import Parameter
 
 View = Callable[[Request, str], Response]
+# Operations that few requests ask for, and the modules that declare them. In Lambda these are
+# imported when they are first needed, since each import makes every cold start longer
+LATE = {
+    "POST /orders/bulk": "bulk_views",
+    "POST /orders/cancel": "bulk_views",
+    "POST /files": "file_views",
+    "GET /files/{sha256}": "file_views",
+    "GET /board": "board",
+    "GET /board/{file}": "board",
+    "GET /operator": "operator_page",
+    "GET /operator/{file}": "operator_page",
+    "GET /operator/overview": "operator_views",
+    "GET /operator/failures": "operator_views",
+    "GET /operator/durations": "operator_views",
+    "GET /operator/orders/{owner}/{order_id}": "operator_views",
+    "POST /operator/retry": "operator_views",
+    "POST /operator/cancel": "operator_views",
+}
 
 
 class Answer(Struct, frozen=True):
@@ -97,8 +117,29 @@ class Api(dict[str, Operation]):
 
         return declare
 
+    def find(self, route: str) -> Operation | None:
+        """Return the operation of a route, or None."""
+        if route not in self and route in LATE:
+            importlib.import_module(f"chalicelib.web.{LATE[route]}")
+        return self.get(route)
+
+    def load(self) -> None:
+        """Import the modules of all operations."""
+        for route in LATE:
+            self.find(route)
+
 
 api = Api()
+
+
+@functools.cache
+def methods() -> Mapping[str, list[str]]:
+    """Return the methods of each path of the API, OPTIONS included."""
+    paths: dict[str, list[str]] = {}
+    for route in {**api, **LATE}:
+        method, path = route.split()
+        paths.setdefault(path, []).append(method)
+    return {path: [*those, "OPTIONS"] for path, those in paths.items()}
 
 
 def handle(operation: Operation, request: Request) -> Response:

@@ -11,21 +11,17 @@ from pathlib import Path
 
 from chalicelib.web import static_files
 from chalicelib.web.http import Request, Response
-from chalicelib.web.operations import Answer, api
+from chalicelib.web.operations import api
 from chalicelib.web.parameters import FILE, IF_NONE_MATCH
 
 _FOLDER = Path(__file__).parent / "operator_static"
-_NOT_MODIFIED = Answer("Not modified", headers=("ETag",))
 
 
 @api.operation(
     "GET /operator",
     scope=None,
     parameters=(IF_NONE_MATCH,),
-    answers={
-        200: Answer("The page", headers=("ETag",), text_types=("text/html",)),
-        304: _NOT_MODIFIED,
-    },
+    answers=static_files.PAGE_ANSWERS,
 )
 def show_operator_page(request: Request, owner: str) -> Response:
     """Show the operator's page."""
@@ -36,10 +32,7 @@ def show_operator_page(request: Request, owner: str) -> Response:
     "GET /operator/{file}",
     scope=None,
     parameters=(FILE, IF_NONE_MATCH),
-    answers={
-        200: Answer("The file", headers=("ETag",), text_types=tuple(static_files.TYPES.values())),
-        304: _NOT_MODIFIED,
-    },
+    answers=static_files.FILE_ANSWERS,
     problems=("not-found",),
 )
 def operator_file(request: Request, owner: str) -> Response:

@@ -10,6 +10,7 @@ from chalicelib import files
 from chalicelib.errors import NotFound
 from chalicelib.web import etag
 from chalicelib.web.http import Request, Response
+from chalicelib.web.operations import Answer
 
 TYPES = {
     ".html": "text/html",
@@ -22,6 +23,15 @@ _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self';"
     " img-src 'self' data: {bucket}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+_NOT_MODIFIED = Answer("Not modified", headers=("ETag",))
+PAGE_ANSWERS = {
+    200: Answer("The page", headers=("ETag",), text_types=("text/html",)),
+    304: _NOT_MODIFIED,
+}
+FILE_ANSWERS = {
+    200: Answer("The file", headers=("ETag",), text_types=tuple(TYPES.values())),
+    304: _NOT_MODIFIED,
+}
 StaticFiles = dict[str, tuple[str, str]]  # name -> (text, ETag)
 
 

@@ -29,9 +29,7 @@ def parse(body: bytes, max_depth: int = MAX_DEPTH) -> Any:
     if too_deep(text, max_depth):
         _reject(f"it is nested deeper than {max_depth} levels")
     try:
-        value = json.loads(
-            text, object_pairs_hook=_object, parse_constant=_constant, parse_float=_number
-        )
+        value = _DECODER.decode(text)
     except json.JSONDecodeError as error:
         _reject(f"{error.msg} (line {error.lineno}, column {error.colno})")
     except ValueError:
@@ -73,6 +71,11 @@ def _number(text: str) -> float:
     if number in (float("inf"), float("-inf")):
         _reject(f"the number {text[:40]} is too large for a double")
     return int(number) if number.is_integer() and 0 < abs(number) < _WHOLE else number
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object, parse_constant=_constant, parse_float=_number
+)
 
 
 def _reject(reason: str) -> NoReturn:

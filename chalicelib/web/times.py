@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from datetime import datetime, timedelta, timezone
+from time import gmtime, strftime
 from typing import Any, overload
 
 from chalicelib.clock import SECOND, ceil_div
@@ -49,7 +51,13 @@ def time_text(time: int | None) -> str | None:
     """Return a time in microseconds since 1970 as RFC 3339 in UTC."""
     if time is None:
         return None
-    return datetime.fromtimestamp(time / SECOND, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    seconds, micros = divmod(time, SECOND)
+    return f"{_second_text(seconds)}.{micros:06d}Z"
+
+
+@functools.lru_cache(maxsize=128)
+def _second_text(seconds: int) -> str:
+    return strftime("%Y-%m-%dT%H:%M:%S", gmtime(seconds))
 
 
 def time_of(text: Any) -> int:

@@ -12,7 +12,7 @@ from chalicelib.auth import READ, WRITE
 from chalicelib.errors import NotFound
 from chalicelib.orders import Order
 from chalicelib.table import by_time, transitions
-from chalicelib.web import board, bodies, cursor, etag, parameters, static_files, wait
+from chalicelib.web import bodies, cursor, etag, parameters, wait
 from chalicelib.web.http import Request, Response, json_response
 from chalicelib.web.new_order import parse_new_order
 from chalicelib.web.operations import Answer, api
@@ -177,35 +177,6 @@ def list_tasks(request: Request, owner: str) -> Response:
 
 
 @api.operation(
-    "GET /board",
-    scope=None,
-    parameters=(IF_NONE_MATCH,),
-    answers={
-        200: Answer("The page", headers=("ETag",), text_types=("text/html",)),
-        304: _NOT_MODIFIED,
-    },
-)
-def show_board(request: Request, owner: str) -> Response:
-    """Show the board."""
-    return board.serve("board.html", request)
-
-
-@api.operation(
-    "GET /board/{file}",
-    scope=None,
-    parameters=(parameters.FILE, IF_NONE_MATCH),
-    answers={
-        200: Answer("The file", headers=("ETag",), text_types=tuple(static_files.TYPES.values())),
-        304: _NOT_MODIFIED,
-    },
-    problems=("not-found",),
-)
-def board_file(request: Request, owner: str) -> Response:
-    """Get a file of the board."""
-    return board.serve(request.params["file"], request)
-
-
-@api.operation(
     "GET /openapi.json", scope=None, answers={200: Answer("OpenAPI 3.1", dict[str, Any])}
 )
 def openapi_json(request: Request, owner: str) -> Response:
@@ -235,13 +206,14 @@ def _accepted(
     order: Order, request: Request, own_headers: Mapping[str, str], status: int = 202
 ) -> Response:
     """Return the response to a place or a retry."""
+    body = _order_body(order, request)
     all_headers = {
-        "Location": request.url(f"/orders/{order.id}"),
+        "Location": body.links.self,
         "ETag": etag.of_order(order),
         **_retry_after(order),
         **own_headers,
     }
-    return json_response(status, _order_body(order, request), all_headers)
+    return json_response(status, body, all_headers)
 
 
 def _conditional_json(

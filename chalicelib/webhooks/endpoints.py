@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from chalicelib import clock, config
 from chalicelib.aws.client import client, translated
@@ -32,18 +34,19 @@ _MAX_CACHED = 1000
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class SigningSecret:
+class SigningSecret(Struct, frozen=True):
     """A secret that signs the deliveries to an endpoint."""
 
-    text: str = field(repr=False)
+    text: str
     """`whsec_` and 32 random bytes in base64."""
     until: int | None = None
     """When a rotated secret stops signing, in seconds since 1970; None: it is the current one."""
 
+    def __repr__(self) -> str:
+        return f"SigningSecret(until={self.until})"  # without the secret
 
-@dataclass(frozen=True)
-class Endpoint:
+
+class Endpoint(Struct, frozen=True):
     """A URL that an owner registered for webhooks."""
 
     owner: str
@@ -68,8 +71,7 @@ class Endpoint:
         ]
 
 
-@dataclass(frozen=True)
-class Names:
+class Names(Struct, frozen=True):
     """The names of an owner's endpoints."""
 
     every: frozenset[str] = frozenset()

@@ -18,7 +18,7 @@ import yaml
 from msgspec import Struct, field
 
 from chalicelib import config
-from chalicelib.config import DEFAULT_LANE, WEBHOOKS_LANE, Settings
+from chalicelib.config import DEFAULT_LANE, DEFAULTS, WEBHOOKS_LANE
 from dev.packaging import PackageError
 from dev.packaging.cloudformation import Loader
 from dev.packaging.members import Environment, Lane, Right, Secrets, Sizes, Webhooks, ranges
@@ -82,7 +82,7 @@ class Own(Struct, frozen=True, forbid_unknown_fields=True):
             for name, parameter in part.secrets.items()
         }
 
-    def variables(self, default_timeout_s: int, stack: str = Settings.stack) -> dict[str, str]:
+    def variables(self, default_timeout_s: int, stack: str = DEFAULTS.stack) -> dict[str, str]:
         """Return the settings for a process of the app outside Lambda, such as a test."""
         secrets = self.secret_parameters(stack)
         return {
@@ -150,7 +150,7 @@ def create(path: Path = PATH) -> None:
 def default_timeout_s(own: Own, environ: Mapping[str, str]) -> int:
     """Return the default lane's timeout in seconds, as the file sets it or else an environment."""
     text = environ.get("WORKER_TIMEOUT_S", "")
-    return own.default.timeout_s or (int(text) if text.isdigit() else Settings.worker_timeout_s)
+    return own.default.timeout_s or (int(text) if text.isdigit() else DEFAULTS.worker_timeout_s)
 
 
 def merged(base: Any, over: Any) -> Any:

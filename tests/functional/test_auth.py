@@ -204,7 +204,7 @@ def test_no_log_contains_a_token(cloud: Cloud, capfd: pytest.CaptureFixture[str]
     assert (broken.status, problem_of(broken)["type"]) == (500, "/problems/unreadable-order")
     assert "PAUSED" not in broken.body
     logged, errors = capfd.readouterr()
-    assert "attempt_ended" in logged
+    assert "order_ended" in logged
     assert broken.json["request_id"] in logged
     assert "curry" not in logged
     assert cloud.token.rpartition("_")[2][:-1] not in logged + errors

@@ -22,4 +22,4 @@ def test_it_answers_every_call_of_a_sweep(
         assert sweep(lambda: 60).largest_overdue_s == 0
 
     (line,) = capsys.readouterr().out.splitlines()
-    assert '"event": "swept"' in line
+    assert '"event":"swept"' in line

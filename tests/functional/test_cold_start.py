@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from chalicelib.web import views
+from chalicelib.web.operations import LATE, api
 from dev.packaging.package import ROOT
 from tests.acceptance.stack import environment
 
@@ -21,10 +23,12 @@ ALLOWED = {
     "chalice",
     "msgspec",
     "cronsim",  # in the zip
-    "typing_extensions",  # msgspec imports it if installed; Lambda's image and the zip lack it
 }
+# Of the standard library, slow to import
+TOO_SLOW = {"inspect", "dataclasses", "pathlib", "email", "http.client", "tempfile", "mimetypes"}
 PROGRAM = """
 import json, sys
+sys.modules["typing_extensions"] = None  # Lambda's image and the zip lack it; it imports inspect
 before = set(sys.modules)
 import app
 from chalicelib.aws import client
@@ -33,8 +37,30 @@ print(json.dumps(sorted(set(sys.modules) - before)))
 """
 
 
+LATE_REQUESTS = """
+import json
+import app
+headers = {"host": "example.com"}
+rest = {"httpMethod": "GET", "resourcePath": "/operator", "path": "/api/operator", "requestId": "1"}
+v2 = {"http": {"method": "POST"}, "requestId": "2"}
+events = [
+    {"requestContext": rest, "headers": headers},
+    {"requestContext": {**rest, "httpMethod": "OPTIONS"}, "headers": headers},
+    {"version": "2.0", "requestContext": v2, "rawPath": "/orders/bulk", "headers": headers},
+    {"version": "2.0", "requestContext": v2, "rawPath": "/operator", "headers": headers},
+]
+answers = [app.app(event, None) for event in events]
+print(json.dumps([[answer["statusCode"], answer["headers"].get("Allow")] for answer in answers]))
+"""
+
+
 def loaded_modules(*services: str, **more: str) -> list[str]:
     """Return the modules that `import app` and these services' clients load in a new process."""
+    return list(json.loads(output_of(PROGRAM, *services, **more)))
+
+
+def output_of(program: str, *arguments: str, **more: str) -> str:
+    """Return what a program prints that runs in a new process, as in Lambda."""
     variables: dict[str, Any] = {
         "AWS_LAMBDA_FUNCTION_NAME": "orderline",
         "ACCESS": "token",
@@ -44,15 +70,14 @@ def loaded_modules(*services: str, **more: str) -> list[str]:
         "PYTHONPATH": str(ROOT),
         **more,
     }
-    output = subprocess.run(
-        [sys.executable, "-c", PROGRAM, *services],
+    return subprocess.run(
+        [sys.executable, "-c", program, *arguments],
         cwd=ROOT,
         env=environment(**variables),
         check=True,
         capture_output=True,
         text=True,
     ).stdout
-    return list(json.loads(output))
 
 
 @pytest.mark.parametrize(
@@ -63,6 +88,7 @@ def test_a_cold_start_loads_only_the_allowed_packages(services: tuple[str, ...])
     packages = {name.partition(".")[0] for name in modules} - set(sys.stdlib_module_names)
 
     assert packages - {"app", "chalicelib"} <= ALLOWED
+    assert not TOO_SLOW.intersection(modules)
 
 
 def test_heavy_packages_are_not_loaded() -> None:
@@ -75,6 +101,45 @@ def test_what_only_describes_the_api_is_not_loaded() -> None:
     described = {f"chalicelib.web.{name}" for name in ("openapi", "schemas", "docs")}
 
     assert not described & set(loaded_modules())
+
+
+def test_what_few_requests_need_is_not_loaded() -> None:
+    own = set(loaded_modules(_HANDLER="app.app"))
+
+    assert not own & {f"chalicelib.web.{name}" for name in LATE.values()}
+    assert not own & {"chalicelib.bulk", "chalicelib.operators", "chalicelib.overview"}
+    assert not own & {"http.client", "email", "html", "cronsim"}
+
+
+def test_each_operation_that_is_imported_late_is_where_it_is_looked_for() -> None:
+    api.load()
+
+    modules = {route: operation.view.__module__ for route, operation in api.items()}
+    late = {name: module for name, module in modules.items() if module != views.__name__}
+    assert late == {route: f"chalicelib.web.{name}" for route, name in LATE.items()}
+
+
+def test_a_late_operation_answers_the_first_request_for_it() -> None:
+    *_, answers = output_of(LATE_REQUESTS, _HANDLER="app.app").splitlines()
+
+    assert json.loads(answers) == [
+        [200, None],
+        [204, "GET, OPTIONS"],
+        [401, None],
+        [405, "GET, OPTIONS"],
+    ]
+
+
+def test_in_lambda_a_signature_is_made_by_the_first_order() -> None:
+    program = """
+import app
+from chalicelib import tasks
+task = tasks.find("cook_nuggets")
+print("signature" in vars(task))
+task.signature
+print("signature" in vars(task))
+"""
+    assert output_of(program).split() == ["False", "True"]
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def test_the_workers_lines_name_the_order_the_owners_hash_and_the_request_that_p
     cloud.drain()
 
     (accepted,) = lines.of("order_accepted")
-    (ended,) = lines.of("attempt_ended")
+    (ended,) = lines.of("order_ended")
     assert accepted["request"] == ended["request"] != ""
     assert accepted["order"] == ended["order"] == order["id"]
     assert accepted["owner"] == ended["owner"] == logs.hashed("kit")
@@ -85,13 +85,27 @@ def test_each_step_of_an_order_is_counted(cloud: Cloud, lines: _Lines) -> None:
     began = published(*lines.of("attempt_began"))
     assert began["attempts"] == 1
     assert 3000 <= began["age_ms"] < 3100
-    assert published(*lines.of("attempt_ended"))["duration_ms"] >= 0
     (ended,) = lines.of("order_ended")
-    assert (published(ended), ended["task"], ended["status"]) == (
-        {"orders_ended": 1},
-        "cook_nuggets",
-        "SUCCESS",
-    )
+    assert published(ended) == {"orders_ended": 1, "duration_ms": ended["duration_ms"]}
+    assert (ended["task"], ended["status"]) == ("cook_nuggets", "SUCCESS")
+    assert ended["duration_ms"] >= 0
+    assert lines.of("attempt_ended") == []
+
+
+def test_an_attempt_that_does_not_end_its_order_has_a_line_of_its_own(
+    cloud: Cloud, lines: _Lines
+) -> None:
+    @task(max_attempts=2)
+    def burn() -> None:
+        raise ValueError
+
+    cloud.place("burn")
+    cloud.deliver()
+
+    (ended,) = lines.of("attempt_ended")
+    assert (ended["attempt"], ended["status"], ended["code"]) == (1, "PENDING", "task_error")
+    assert published(ended) == {"duration_ms": ended["duration_ms"]}
+    assert lines.of("order_ended") == []
 
 
 def test_each_end_of_an_order_is_counted_once(cloud: Cloud, lines: _Lines) -> None:
@@ -185,7 +199,7 @@ def test_a_bulk_that_aws_cut_short_is_counted_as_a_failure(
 
 
 def test_no_metric_has_a_dimension_that_grows_with_use() -> None:
-    for dimensions, units in metrics.EVENTS.values():
+    for dimensions, units in (each for own in metrics.EVENTS.values() for each in own):
         assert {name for names in dimensions for name in names} <= {"stack", "task", "status"}
         assert units
 
@@ -202,6 +216,16 @@ def test_an_unexpected_error_is_one_line_with_its_traceback(cloud: Cloud, lines:
     (error,) = lines.of("internal")
     assert error["traceback"].startswith("Traceback")
     assert "'scopes'" in error["traceback"].splitlines()[-1]
+
+
+@pytest.mark.parametrize("text", ["größer", "a lone \udc80"])
+def test_a_line_is_ascii_whatever_it_says(lines: _Lines, text: str) -> None:
+    """Standard output may have another encoding, and a file name may hold any bytes."""
+    logs.event("attempt_ended", task=text, duration_ms=1)
+
+    (line,) = lines.of("attempt_ended")
+    assert (line["task"], published(line)) == (text, {"duration_ms": 1})
+    assert lines.text[0].isascii()
 
 
 def test_an_order_succeeds_when_logging_fails(cloud: Cloud) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,49 @@ def test_a_body_in_base64_is_read(cloud: Cloud) -> None:
     sent["isBase64Encoded"] = True
 
     assert orderline.app(sent, LambdaContext(29))["statusCode"] == 202
+
+
+def test_a_body_that_is_no_text_is_refused(cloud: Cloud) -> None:
+    sent = sample("function_url", cloud)
+    sent["body"] = '{"task": "\ud800"}'
+
+    answer = orderline.app(sent, LambdaContext(29))
+
+    assert answer["statusCode"] == 400
+    assert json.loads(answer["body"])["type"] == "/problems/invalid-json"
+
+
+def test_a_test_event_of_the_console_may_have_no_headers(cloud: Cloud) -> None:
+    sent = json.loads((EVENTS / "api.json").read_text())
+    sent.update(headers=None, multiValueHeaders=None)
+
+    assert orderline.app(sent, LambdaContext(29))["statusCode"] == 200
+
+
+@pytest.fixture
+def own_route() -> Iterator[str]:
+    """Add a route as a user does in app.py."""
+
+    @orderline.app.route("/own/{name}")
+    def own(name: str) -> dict[str, str]:
+        return {"name": name}
+
+    yield "/own/nuggets"
+    del orderline.app.routes["/own/{name}"]
+
+
+def test_a_route_of_your_own_is_answered_by_chalice_behind_every_front(
+    cloud: Cloud, own_route: str
+) -> None:
+    rest = json.loads((EVENTS / "api.json").read_text())
+    rest["requestContext"].update(httpMethod="GET", resourcePath="/own/{name}")
+    rest["pathParameters"] = {"name": "nuggets"}
+
+    for answer in (
+        orderline.app(rest, LambdaContext(29)),
+        orderline.app(event("GET", own_route, {}), LambdaContext(29)),
+    ):
+        assert (answer["statusCode"], json.loads(answer["body"])) == (200, {"name": "nuggets"})
 
 
 def test_format_1_of_an_http_api_needs_no_change(cloud: Cloud) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
+from msgspec import structs
 
 from chalicelib import auth, config, tasks
 from chalicelib.execution import registry
@@ -95,7 +96,7 @@ def registered_tasks(lane: str = config.DEFAULT_LANE) -> Iterator[None]:
 
 def _move_tasks(lane: str) -> None:
     for name, each in tasks.known().items():
-        registry._registry[name] = replace(each, lane=lane)
+        registry._registry[name] = structs.replace(each, lane=lane)
 
 
 def http(cloud: Cloud, recorder: Recorder) -> None:

@@ -331,7 +331,7 @@ def test_alarms_watch_published_metrics_and_notify_the_topic(stage: str) -> None
         ("Orderline", "dead_letters"),
         ("Orderline", "http_failures"),
     }
-    ours = {metric for _, units in metrics.EVENTS.values() for metric in units}
+    ours = {name for own in metrics.EVENTS.values() for _, units in own for name in units}
     assert {name for space, name in watched if space == "Orderline"} <= ours
     for alarm in alarms.values():
         assert alarm["Properties"]["AlarmActions"]["Fn::If"][:2] == [
@@ -354,7 +354,7 @@ def test_the_dashboard_has_only_published_metrics(stage: str) -> None:
         "Fn::Sub": "${AWS::StackName}-${AWS::Region}"
     }
     text = dashboard["Properties"]["DashboardBody"]["Fn::Sub"]
-    ours = {metric for _, units in metrics.EVENTS.values() for metric in units}
+    ours = {name for own in metrics.EVENTS.values() for _, units in own for name in units}
     names = re.findall(r'"Orderline", "(\w+)"', text) + re.findall(r'MetricName=\\"(\w+)', text)
     assert len(json.loads(text)["widgets"]) == 6
     assert len(names) >= 8

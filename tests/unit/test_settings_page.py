@@ -26,8 +26,9 @@ def default_column(heading: str) -> dict[str, str]:
 
 
 def defaults(of: type[Any]) -> dict[str, str]:
-    """Return the defaults of a dataclass as the page writes them."""
-    return {each.name.upper(): str(each.default) or "empty" for each in fields(of)}
+    """Return the defaults of a struct or a dataclass as the page writes them."""
+    names = getattr(of, "__struct_fields__", None) or [each.name for each in fields(of)]
+    return {name.upper(): str(getattr(of(), name)) or "empty" for name in names}
 
 
 def without_exceptions(column: dict[str, str]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
@@ -14,7 +15,7 @@ from msgspec import Meta
 
 from chalicelib.errors import InvalidInput, TaskMistake
 from chalicelib.execution.context import Context
-from chalicelib.execution.signature import Signature, as_json
+from chalicelib.execution.signature import Signature, _inspected, _parameters, as_json
 from tests.kit.actions import NoActions
 
 CONTEXT = Context("id", 1, "key", 1.0, NoActions())
@@ -221,3 +222,26 @@ def test_results_are_written_as_json() -> None:
     assert as_json({"day": date(2026, 2, 28), 1: Item("é", [1])}) == (
         '{"day": "2026-02-28", "1": {"name": "é", "sizes": [1]}}'
     )
+
+
+def test_the_parameters_of_a_function_are_those_that_inspect_finds() -> None:
+    def none() -> None: ...
+    def names(a: int, b: int = 1, *, c: int, d: int = 2) -> None:
+        local = [a, b, c, d]
+        del local
+
+    def stars(a: int, /, b: int = 1, *rest: int, c: int = 2, **more: int) -> None: ...
+    def only_stars(*rest: int) -> None: ...
+    def only_names(**more: int) -> None: ...
+    def by_position(a: int, b: int = 1, /) -> None: ...
+
+    for function in (none, names, only_stars, only_names, by_position, stock, typed):
+        assert _parameters(function) == _inspected(function)
+    assert sorted(_parameters(stars)) == sorted(_inspected(stars))  # no member comes of stars
+
+
+def test_a_decorated_function_has_the_parameters_of_its_own() -> None:
+    @functools.wraps(stock)
+    def decorated(*positional: Any, **named: Any) -> None: ...
+
+    assert _parameters(decorated) == _parameters(stock)

@@ -13,9 +13,9 @@ import io
 import itertools
 import json
 import math
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+
+from msgspec import Struct
 
 from chalicelib.tasks import File, limits, task
 
@@ -44,8 +44,7 @@ class PillowMissing(RuntimeError):
     """The package was built without its image library."""
 
 
-@dataclass(frozen=True)
-class Reading:
+class Reading(Struct, frozen=True):
     """The digit, and its probability from 0 to 1."""
 
     digit: int
@@ -247,7 +246,8 @@ def _overlaps(start: float, side: float, pixels: int) -> list[list[tuple[int, fl
 @functools.cache
 def _weights() -> list[tuple[list[list[float]], list[float]]]:
     """Return each layer's matrix, with one row per neuron, and its bias."""
-    layers = json.loads(Path(__file__).with_suffix(".json").read_text())["layers"]
+    with open(f"{__file__.removesuffix('.py')}.json") as stream:
+        layers = json.load(stream)["layers"]
     return [
         ([[float(weight) for weight in row] for row in matrix], [float(weight) for weight in bias])
         for matrix, bias in layers

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 from chalicelib.tasks import task
 
@@ -16,8 +15,7 @@ BATCH_S = 0.5
 PRICES_CENTS = {"nugget": 45, "sauce": 30}
 
 
-@dataclass(frozen=True)
-class Receipt:
+class Receipt(Struct, frozen=True):
     """The receipt in the box. Prices are in cents."""
 
     pieces: int

@@ -18,8 +18,8 @@ from email.message import Message
 from email.utils import parsedate_to_datetime
 from html import unescape
 from html.parser import HTMLParser
-from typing import TypedDict
 
+from chalicelib.tasks.examples.process_email import Address
 from chalicelib.tasks.examples.process_email.charsets import decode
 
 _BASE64 = string.ascii_letters + string.digits + "+/"
@@ -40,13 +40,6 @@ _BREAKS = {
     **dict.fromkeys(("div", "tr", "li"), "\n"),
     **dict.fromkeys(("p", "h1", "h2", "h3", "table", "ul", "ol", "blockquote"), "\n\n\n"),
 }
-
-
-class Address(TypedDict):
-    """A mailbox; its name or its address may be empty, not both."""
-
-    name: str
-    address: str
 
 
 def parameter(entity: Message, header: str, name: str) -> str:
