@@ -5,24 +5,22 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import hypercorn.asyncio
+import uvicorn
 from ministack import app as ministack
 from ministack.services import lambda_svc, s3
 from ministack.services.cloudformation import provisioners
 
-from dev.local import guard
+from dev.local import guard, shortcuts
+from dev.local.asgi import App, Receive, Scope, Send
 from dev.local.cloud import follow
 from dev.local.saver import Saver, may_change
 from dev.local.snapshot import SnapshotError
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Any]]
-Send = Callable[[Any], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 def hosted(app: App, saver: Saver) -> App:
@@ -36,14 +34,18 @@ def hosted(app: App, saver: Saver) -> App:
             name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
         }
         query = scope.get("query_string", b"").decode("latin-1")
-        reason = guard.foreign_request(headers, scope.get("method", ""), scope["path"], query)
+        method, path = scope.get("method", ""), scope["path"]
+        reason = guard.foreign_request(headers, method, path, query)
         if reason:
-            await _refuse(scope, send, reason)
+            await _refuse(send, reason)
             return
         try:
-            await app(scope, receive, send)
+            if service := shortcuts.service_of(method, path, headers):
+                await shortcuts.answer(service, headers, receive, send)
+            else:
+                await app(scope, receive, send)
         finally:
-            if may_change(scope.get("method", ""), headers):
+            if may_change(method, headers):
                 saver.changed.set()
 
     return handle
@@ -64,10 +66,7 @@ def _receive_and_save(saver: Saver, receive: Receive) -> Receive:
     return receive_and_save
 
 
-async def _refuse(scope: Scope, send: Send, reason: str) -> None:
-    if scope["type"] == "websocket":
-        await send({"type": "websocket.close"})  # before the accept: the server answers 403
-        return
+async def _refuse(send: Send, reason: str) -> None:
     body = f"{reason}\n".encode()
     headers = [
         (b"content-type", b"text/plain; charset=utf-8"),
@@ -89,17 +88,44 @@ def main(parent: int, folder: Path) -> None:
     # It would refuse an adopted bucket too; a taken name of a new one is still refused, later
     provisioners.s3_bucket_name_conflict = lambda _: None
     s3._persist_object = _persisting(s3._persist_object)
+    lambda_svc._emit_lambda_logs = logging_of_existing(lambda_svc._emit_lambda_logs)
     ministack.app = hosted(ministack.app, saver)
     ministack._load_persisted_state = lambda: _restore(saver)
     ministack.save_all = lambda _: None  # the saver has saved already
+    shortcuts.install()
+    hypercorn.asyncio.serve = _serve  # type: ignore[assignment]
     follow(parent)
-    ministack.main()
-    if saver.error:
-        saver.report(
-            f"the latest orders are lost: {folder} could not be written ({saver.error});"
-            " free disk space, start again and place them again"
-        )
-        sys.exit(1)
+    try:
+        ministack.main()
+    finally:
+        if saver.error:
+            saver.report(
+                f"the latest orders are lost: {folder} could not be written ({saver.error});"
+                " free disk space, start again and place them again"
+            )
+            sys.exit(1)
+
+
+async def _serve(app: App, config: Any) -> None:
+    """Serve by uvicorn and httptools: a request takes half of the time that it takes hypercorn.
+
+    Without WebSockets, which nothing here needs.
+    """
+    host, _, port = config.bind[0].rpartition(":")
+    options = uvicorn.Config(
+        app,
+        host,
+        int(port),
+        http="httptools",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=int(config.keep_alive_timeout),
+        timeout_graceful_shutdown=int(config.graceful_timeout),
+    )
+    await uvicorn.Server(options).serve()
 
 
 def _persisting(persist: Callable[[str, str, Any], None]) -> Callable[[str, str, Any], None]:
@@ -115,6 +141,19 @@ def _persisting(persist: Callable[[str, str, Any], None]) -> Callable[[str, str,
             raise OSError(f"{key} could not be written")
 
     return persist_or_fail
+
+
+def logging_of_existing(log: Callable[..., None]) -> Callable[..., None]:
+    """Return ministack's function that logs a run, for functions that still exist.
+
+    A run that ends after its stack would create the log group again. On AWS our roles forbid it.
+    """
+
+    def log_if_it_exists(function: Any, *arguments: Any, **options: Any) -> None:
+        if function.get("config", function).get("FunctionName") in lambda_svc._functions:
+            log(function, *arguments, **options)
+
+    return log_if_it_exists
 
 
 def _restore(saver: Saver) -> None:

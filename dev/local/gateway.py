@@ -89,6 +89,7 @@ class Handler(ChaliceRequestHandler):
     """HTTP handler: reads requests from the socket and writes the gateway's responses."""
 
     disable_nagle_algorithm = True  # otherwise each response on a kept-alive connection takes 44 ms
+    wbufsize = -1  # buffered: head and body of a response are one packet
     timeout = 60
 
     def __init__(

@@ -145,7 +145,9 @@ def _write(folder: Path) -> None:
     _sync_files(folder)
     for digest in code:
         snapshot.sync(folder / "lambda-blobs" / f"{digest}.zip")
-    snapshot.write(folder, json.dumps(states, default=persistence._json_default).encode())
+    snapshot.write(
+        folder, json.dumps(states, default=persistence._json_default, check_circular=False).encode()
+    )
     remove_all_but(code)  # only now, since the previous snapshot needed the others
 
 

@@ -51,6 +51,25 @@ def test_the_local_cloud_still_has_the_pause_that_cli_emulator_shortens() -> Non
     assert lambda_svc._ESM_IDLE_WAKE_GAP_SECONDS > 0.005
 
 
+def test_a_run_that_ends_after_its_stack_creates_no_log_group() -> None:
+    from ministack.services import cloudwatch_logs, lambda_svc  # noqa: PLC0415 import for a second
+
+    from dev.local import emulator  # noqa: PLC0415
+
+    groups = cloudwatch_logs._log_groups
+    log = emulator.logging_of_existing(lambda_svc._emit_lambda_logs)
+    function = {"FunctionName": "sweeper", "LoggingConfig": {"LogGroup": "sweeper-log"}}
+
+    log({"config": function}, "1", "a line", False, 5)
+    assert "sweeper-log" not in groups
+
+    lambda_svc._functions["sweeper"] = {"config": function}
+    log({"config": function}, "1", "a line", False, 5)
+    del lambda_svc._functions["sweeper"]
+    (stream,) = groups.pop("sweeper-log")["streams"].values()
+    assert "a line" in [event["message"] for event in stream["events"]]
+
+
 def test_a_request_without_a_token_is_401(stack: Stack) -> None:
     assert stack.http("GET", "/orders", headers={"Authorization": ""}).status == 401
 
@@ -65,8 +84,8 @@ def test_log_lines_of_the_app_are_in_the_files_that_make_run_names(stack: Stack)
     stack.ended_order(order["id"])
 
     logs = stack.project / ".local"
-    until(lambda: has_line(logs / "http.log", '"event": "order_accepted"', order["id"]), 10)
-    until(lambda: has_line(logs / "cloud.log", '"event": "attempt_ended"', order["id"]), 10)
+    until(lambda: has_line(logs / "http.log", '"event":"order_accepted"', order["id"]), 10)
+    until(lambda: has_line(logs / "cloud.log", '"event":"order_ended"', order["id"]), 10)
     assert '"event"' not in stack.output
 
 
