@@ -16,18 +16,27 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from benchmarks import bulk_costs, canned, costs, functions, local, orders
+from benchmarks import bulk_costs, canned, costs, end_to_end, functions, orders, page
 from benchmarks.processes import say
 
-RESULTS = Path(__file__).parent / "results.json"
 QUICK = bool(os.environ.get("QUICK"))
-ROUNDS = 3 if QUICK else 9
-ORDERS = 60 if QUICK else 150  # per round
+# Many short rounds: what else the machine does comes in bursts, and a median forgets those
+ROUNDS = 9 if QUICK else 31
+ORDERS = 40  # per round
+WARM_UP = 10  # orders before them
 COLD_STARTS = 3 if QUICK else 9
-SEQUENTIAL = 60 if QUICK else 300  # orders of one client
-CONCURRENT = 120 if QUICK else 600  # orders of several clients
+END_TO_END = (2, 48) if QUICK else (5, 160)  # rounds, and orders in each
 ROWS = (100, 10_000) if QUICK else (100, 10_000, 100_000)  # in the table
 MESSAGES = (0, 1000) if QUICK else (0, 1000, 10_000)  # in the queue
+RATIOS = (  # key, ours, to what
+    ("app_cpu_per_order_x_celery", "orderline", "celery"),
+    ("app_cpu_per_order_x_huey", "orderline", "huey"),
+    ("app_cpu_per_order_x_naive", "orderline", "naive"),
+    ("app_cpu_per_order_x_sdk", "orderline", "sdk"),
+    ("app_cpu_per_order_x_celery_batch10", "batch of ten", "celery"),
+    ("app_cpu_per_order_x_huey_batch10", "batch of ten", "huey"),
+    ("bulk_cpu_per_order_x_celery", "bulk", "celery"),
+)
 Results = dict[str, Any]
 
 
@@ -43,13 +52,13 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _measure_cpu(folder, results)
-        with local.stack(folder / "project") as stack:
-            _add_latencies(local.measure(stack, SEQUENTIAL, CONCURRENT), results)
+        _measure_end_to_end(folder, results)
     _count_costs(results)
     machine["load_after"] = os.getloadavg()[0]
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    page.RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    page.main()
     say(
-        f"\nwrote {RESULTS.relative_to(Path.cwd())}; one-minute load"
+        f"\nwrote {page.RESULTS.relative_to(Path.cwd())}; one-minute load"
         f" {machine['load_before']:.1f} before, {machine['load_after']:.1f} after"
     )
     return 0
@@ -64,6 +73,7 @@ def _measure_cpu(folder: Path, results: Results) -> None:
                 name: stack.enter_context(orders.functions(apps[name]))
                 for name in ("orderline", "sdk", "naive")
             }
+            batches["batch of ten"] = stack.enter_context(orders.functions(apps["orderline"], 10))
             batches["bulk"] = stack.enter_context(orders.bulk(apps["orderline"]))
             missing = orders.available()
             if missing:
@@ -74,10 +84,16 @@ def _measure_cpu(folder: Path, results: Results) -> None:
                     for name in ("celery", "huey")
                 }
             rounds = [
-                {name: batch(ORDERS) for name, batch in batches.items()} for _ in range(ROUNDS)
+                {name: _warm(batch) for name, batch in batches.items()} for _ in range(ROUNDS)
             ]
         _add_orders(rounds, results)
         _measure_cold_starts(apps, results)
+
+
+def _warm(batch: orders.Batch) -> dict[str, float]:
+    """Measure a batch after a few orders that are not: while others ran, caches were lost."""
+    batch(WARM_UP)
+    return batch(ORDERS)
 
 
 def _add_orders(rounds: list[dict[str, dict[str, float]]], results: Results) -> None:
@@ -94,15 +110,10 @@ def _add_orders(rounds: list[dict[str, dict[str, float]]], results: Results) -> 
     for name, times_ms in medians.items():
         say(f"  {name:10}" + "  ".join(f"{step} {ms:.2f}" for step, ms in times_ms.items()))
     results["cpu_ms"] = medians
-    for peer in ("celery", "huey", "naive", "sdk"):
-        ratios = [
-            each["orderline"]["order"] / each[peer]["order"] for each in rounds if peer in each
-        ]
+    for key, ours, other in RATIOS:
+        ratios = [each[ours]["order"] / each[other]["order"] for each in rounds if other in each]
         if ratios:
-            _add(results, f"app_cpu_per_order_x_{peer}", statistics.median(ratios))
-    bulk = [each["bulk"]["order"] / each["celery"]["order"] for each in rounds if "celery" in each]
-    if bulk:
-        _add(results, "bulk_cpu_per_order_x_celery", statistics.median(bulk))
+            _add(results, key, statistics.median(ratios))
 
 
 def _measure_cold_starts(apps: dict[str, functions.App], results: Results) -> None:
@@ -135,16 +146,43 @@ def _measure_cold_starts(apps: dict[str, functions.App], results: Results) -> No
             _add(results, f"cold_start_{kind.lower()}_x_{other}", statistics.median(ratios))
 
 
-def _add_latencies(latencies: local.Latencies, results: Results) -> None:
-    say(
-        f"\nthe local stack as users run it"
-        f" ({SEQUENTIAL} orders of one client, {CONCURRENT} of four)"
-    )
-    _add(results, "local_post_p50_ms", statistics.median(latencies.post_ms))
-    _add(results, "local_post_p99_ms", statistics.quantiles(latencies.post_ms, n=100)[98])
-    _add(results, "local_success_p50_ms", statistics.median(latencies.success_ms))
-    _add(results, "local_accepted_per_s", latencies.accepted_per_s)
-    _add(results, "local_completed_per_s", latencies.completed_per_s)
+def _measure_end_to_end(folder: Path, results: Results) -> None:
+    """Measure the local stack and the peers as clients see them; all take turns."""
+    number, orders = END_TO_END
+    say(f"\nend to end, as users run them: {number} rounds of {orders} orders")
+    rounds: dict[tuple[str, int], list[end_to_end.Round]] = {}
+    with end_to_end.services(folder) as services:
+        for _ in range(number):
+            for clients in end_to_end.CLIENTS:
+                for name, service in services.items():
+                    round = end_to_end.measure(service, clients, orders)
+                    rounds.setdefault((name, clients), []).append(round)
+    results["end_to_end"] = {
+        f"{name}, {clients} at once": end_to_end.summary(each)
+        for (name, clients), each in rounds.items()
+    }
+    for line, values in results["end_to_end"].items():
+        say(f"  {line:22}" + "  ".join(f"{key} {value:.1f}" for key, value in values.items()))
+    _add_end_to_end_ratios(rounds, results)
+
+
+def _add_end_to_end_ratios(
+    rounds: dict[tuple[str, int], list[end_to_end.Round]], results: Results
+) -> None:
+    one, many = end_to_end.CLIENTS
+    for peer in ("celery", "huey"):
+        if (peer, one) not in rounds:
+            continue
+        completed = [
+            ours.completed_per_s / theirs.completed_per_s
+            for ours, theirs in zip(rounds["local", many], rounds[peer, many], strict=True)
+        ]
+        success = [
+            statistics.median(ours.success_ms) / statistics.median(theirs.success_ms)
+            for ours, theirs in zip(rounds["local", one], rounds[peer, one], strict=True)
+        ]
+        _add(results, f"local_completed_x_{peer}", statistics.median(completed))
+        _add(results, f"local_success_p50_x_{peer}", statistics.median(success))
 
 
 def _count_costs(results: Results) -> None:
@@ -206,12 +244,20 @@ def _add(results: Results, name: str, value: float) -> None:
 def _machine() -> Results:
     return {
         "at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "cpu": _cpu_name(),
         "python": platform.python_version(),
         "machine": platform.machine(),
         "system": platform.platform(),
         "cores": os.cpu_count(),
         "load_before": os.getloadavg()[0],
     }
+
+
+def _cpu_name() -> str:
+    """Return the maker and the family of the processor."""
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
+    return " ".join((names or ["unknown"])[0].split()[:2])
 
 
 if __name__ == "__main__":

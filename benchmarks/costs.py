@@ -115,7 +115,15 @@ class Scene:
 
     def work(self, body: str) -> None:
         """Process a message, in an event as the mapping sends it."""
-        record = {"messageId": "m", "receiptHandle": "r", "body": body, "attributes": {}}
+        record = {
+            "messageId": "059f36b4-87a3-44ab-83d2-661975830a7d",  # as long as AWS's in each line
+            "receiptHandle": "r",
+            "body": body,
+            "attributes": {"ApproximateReceiveCount": "1"},
+            "messageAttributes": {
+                "request": {"stringValue": "c6af9ac6-7b61-11e6-9a41-93e8deadbeef"}
+            },
+        }
         response = orderline.order_worker({"Records": [record]}, LambdaContext(60))
         assert response == {"batchItemFailures": []}
 
@@ -197,7 +205,7 @@ def photo_dollars(requests: Counter[str]) -> dict[str, float]:
     return {
         "S3 requests": requests["s3:PutObject"] * PRICES["s3_put"]
         + requests["s3:GetObject"] * PRICES["s3_get"],
-        "S3 storage": gb * config.Settings.file_days / 30 * PRICES["s3_gb_month"],
+        "S3 storage": gb * config.DEFAULTS.file_days / 30 * PRICES["s3_gb_month"],
         "API Gateway": PRICES["api_gateway_request"],
         "Lambda": PRICES["lambda_request"] + billed_s * MEMORY_GB * PRICES["lambda_gb_s"],
         "one download": gb * PRICES["transfer_gb"]

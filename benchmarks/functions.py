@@ -74,9 +74,13 @@ class App:
             "GET", resource, f"/orders/{order_id}", {self._poll_routes[resource]: order_id}, None
         )
 
-    def work(self, body: str) -> Any:
+    def work(self, *bodies: str) -> Any:
+        """Return the event of a batch of messages."""
         event = _sample("sqs")
-        event["Records"][0]["body"] = body
+        (record,) = event["Records"]
+        event["Records"] = [
+            {**record, "messageId": f"message-{n}", "body": body} for n, body in enumerate(bodies)
+        ]
         return event
 
     @property

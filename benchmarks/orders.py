@@ -28,7 +28,18 @@ Batch = Callable[[int], dict[str, float]]  # number of orders -> {step: CPU in m
 
 @contextmanager
 def peer(name: str, folder: Path) -> Iterator[Batch]:
-    """Run a peer with its own web server, workers and broker. `name`: celery or huey."""
+    """Run a peer as `started` does, and warm it up."""
+    with started(name, folder) as (port, pids):
+        _peer_orders(port, 20)
+        yield lambda number: _peer_batch(port, pids, number)
+
+
+@contextmanager
+def started(name: str, folder: Path) -> Iterator[tuple[int, list[int]]]:
+    """Run a peer with its own web server, workers and broker. `name`: celery or huey.
+
+    Yield the web server's port and the ids of its processes.
+    """
     redis_port = free_port()
     web_port = free_port()
     variables = {"REDIS_URL": f"redis://127.0.0.1:{redis_port}/0", "PYTHONPATH": str(HERE)}
@@ -57,8 +68,7 @@ def peer(name: str, folder: Path) -> Iterator[Batch]:
             log = folder / f"{name}-{Path(command[0]).name}.log"
             pids.append(stack.enter_context(running(command, folder, log, variables)))
             until(functools.partial(_listens, port), 30)
-        _peer_orders(web_port, 20)  # warms up its workers
-        yield lambda number: _peer_batch(web_port, pids, number)
+        yield web_port, pids
 
 
 def available() -> str | None:
@@ -102,14 +112,19 @@ def _request(port: int, method: str, path: str, body: Any = None) -> Any:
 
 
 @contextmanager
-def functions(app: App) -> Iterator[Batch]:
-    """Run the HTTP function and the worker of an app, and warm them up."""
+def functions(app: App, size: int = 1) -> Iterator[Batch]:
+    """Run the HTTP function and the worker of an app, and warm them up.
+
+    `size` is the number of messages in a batch.
+    """
     with app.start("app.app") as http, app.start("app.order_worker") as worker:
 
         def batch(number: int) -> dict[str, float]:
             replies, post = _invoke_all(http, [app.post() for _ in range(number)])
             ids = [json.loads(reply["body"])["id"] for reply in replies]
-            _, work = _invoke_all(worker, [app.work(body) for body in app.aws.sent[-number:]])
+            bodies = app.aws.sent[-number:]
+            batches = [bodies[start : start + size] for start in range(0, number, size)]
+            _, work = _invoke_all(worker, [app.work(*each) for each in batches], number)
             replies, poll = _invoke_all(http, [app.poll(order_id) for order_id in ids])
             assert {json.loads(reply["body"])["status"] for reply in replies} == {"SUCCESS"}
             return {"order": post + work, "POST": post, "worker": work, "poll": poll}
@@ -125,20 +140,26 @@ def bulk(app: App) -> Iterator[Batch]:
         keys = itertools.count()
 
         def batch(number: int) -> dict[str, float]:
-            (reply,), request = _invoke_all(http, [app.bulk(BULK, f"bulk-{next(keys)}")])
+            (reply,), request = _invoke_all(http, [app.bulk(BULK, f"bulk-{next(keys)}")], BULK)
             assert json.loads(reply["body"])["placed"] == BULK
-            return {"order": request / BULK}
+            return {"order": request}
 
         batch(0)
         yield batch
 
 
-def _invoke_all(function: Function, events: list[Any]) -> tuple[list[Any], float]:
-    """Invoke the function with each event. Return the responses, and the CPU ms per event."""
+def _invoke_all(
+    function: Function, events: list[Any], orders: int | None = None
+) -> tuple[list[Any], float]:
+    """Invoke the function with each event. Return the responses, and the CPU ms per order.
+
+    `orders` is how many the events are about; None: as many as there are events.
+    """
     before = cpu_ms([function.pid])
     responses = [function.invoke(event) for event in events]
     assert not [each for each in responses if each.error], responses[0].error
-    return [each.value for each in responses], (cpu_ms([function.pid]) - before) / len(events)
+    spent_ms = cpu_ms([function.pid]) - before
+    return [each.value for each in responses], spent_ms / (orders or len(events))
 
 
 def _listens(port: int) -> bool:
