@@ -35,19 +35,17 @@ clean: ## Delete all build files, but not the orders in .local
 
 ##@ Develop
 
-# These set the transport themselves or call no AWS: the second run would repeat the first
-ANY_TRANSPORT = $(foreach name,bare_use mutants rights testing_docs template regions cold_start board_types merge_upstream,\
-	--ignore-glob "*test_$(name).py")
+# The first run replays each call over Lambda's AWS transport, except those to S3: tests/kit/replay.py
+OVER_SIGV4 = $(foreach name,aws_faults attempts client_files file_costs files files_docs secrets,tests/functional/test_$(name).py)
 
 # Enough to see that requests of an HTTP API arrive as those of a REST API do
 OVER_V2 = $(foreach name,place read list stop,tests/functional/test_$(name).py)
 
-test: ## Run all tests: in process, on the local cloud, with Lambda's AWS transport, and some behind an HTTP API
+test: ## Run all tests: in process, on the local cloud, and some with Lambda's AWS transport behind an HTTP API
 	@$(PYTHON) dev/bootstrap.py $(TEST)
 	$(VENV) $(PARALLEL)
-	$(VENV) -m pytest -n 3 -m local --durations=10
-	$(IN_A_SHELL) AWS_TRANSPORT=sigv4 $(VENV) $(PARALLEL) tests/functional tests/faults $(ANY_TRANSPORT)
-	FRONT=v2 $(VENV) $(PARALLEL) $(OVER_V2)
+	$(VENV) -m pytest -n 4 -m local --durations=10
+	$(IN_A_SHELL) AWS_TRANSPORT=sigv4 FRONT=v2 $(VENV) $(PARALLEL) $(OVER_SIGV4) $(OVER_V2)
 
 check: ## Check style, types, import layers, the packaged template and known vulnerabilities
 	@$(PYTHON) dev/bootstrap.py $(CHECK)
@@ -151,10 +149,14 @@ verify-aws: ## Deploy a separate stack to AWS, check and measure it, destroy it;
 	@$(PYTHON) dev/bootstrap.py $(TEST)
 	@$(VENV) -m dev verify
 
-bench: ## Measure CPU, cold starts, calls and costs, also of Celery and Huey; QUICK=1: in 2 minutes
+bench: ## Measure CPU, cold starts, calls and costs, also of Celery and Huey; QUICK=1: in 3 minutes
 	@$(PYTHON) dev/bootstrap.py $(TEST)
 	@INTO=build/peers $(PYTHON) dev/bootstrap.py requirements/peers.txt
 	@QUICK=$(QUICK) $(VENV) -m benchmarks
+
+plot: ## Write the measured numbers of README and docs, and the plots, from benchmarks/results.json
+	@$(PYTHON) dev/bootstrap.py requirements.txt
+	@$(VENV) -m benchmarks.page
 
 bench-sweep: ## Count the calls and the CPU of sweeps that resend 100,000 orders (3 minutes); ORDERS=...
 	@$(PYTHON) dev/bootstrap.py $(TEST)
@@ -177,5 +179,5 @@ measure-lanes: ## Measure short orders while another lane runs 100 orders of 5 s
 	$(VENV) -m tests.soak.lanes
 
 .PHONY: run config deploy destroy clean test check package lock lock-own screenshots train help proof \
-	proof-model proof-faults proof-mutants proof-recovery proof-soak proof-chord proof-webhooks fuzz verify-aws bench bench-sweep simulate cold-start measure-board \
+	proof-model proof-faults proof-mutants proof-recovery proof-soak proof-chord proof-webhooks fuzz verify-aws bench plot bench-sweep simulate cold-start measure-board \
 	measure-lanes

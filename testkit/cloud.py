@@ -31,11 +31,13 @@ from chalicelib.orders import Order
 from chalicelib.table import slots, transitions
 from chalicelib.table.items import decode_order
 from chalicelib.webhooks import endpoints
-from testkit import signed, template
+from testkit import moto_caches, signed, template
 from testkit.clock import Clock
 from testkit.events import LambdaContext, record, scheduled
 
 REGION = "us-east-1"
+
+moto_caches.install()
 
 
 @dataclass(frozen=True)
@@ -212,7 +214,7 @@ class Cloud:
             return None
         event = {"Records": [record(message, REGION) for message in messages]}
         context = LambdaContext(time_left_s or config.settings().timeouts[lane])
-        with patch.dict("os.environ", {} if lane == config.DEFAULT_LANE else {"LANE": lane}):
+        with _worker_of(lane):
             answer = handler(event, context)
         kept = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
         if not kept <= {message["MessageId"] for message in messages}:
@@ -263,6 +265,20 @@ class Cloud:
 def _client(service: str) -> Any:
     """Return one client for all tests, which is faster; moto answers with the current mock."""
     return boto3.client(service, region_name=REGION)
+
+
+@contextmanager
+def _worker_of(lane: str) -> Iterator[None]:
+    """Set the lane of the function, and change nothing else that another thread may read."""
+    if lane == config.DEFAULT_LANE:
+        yield
+        return
+    environment = os.environ  # replaced by Chalice's test client while another thread requests
+    environment["LANE"] = lane
+    try:
+        yield
+    finally:
+        del environment["LANE"]
 
 
 def location(url: str) -> tuple[str, str]:

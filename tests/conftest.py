@@ -28,8 +28,17 @@ GROUPS = {
     "builds": ("deploy", "doctor", "fronts", "package", "transformed", "upgrade", "verify"),
     "templates": ("regions", "rights", "settings_page", "template"),
 }
-# The groups and modules that take longest; they start first
-SLOWEST = ("fuzz", "builds", "recovery", "readme", "long_list", "local_stack")
+# The groups, modules and independent tests that take longest; they start first
+SLOWEST = (
+    *("builds", "recovery", "local_stack", "webhooks", "soak", "chord", "libraries", "readme"),
+    *("howtos", "bulk", "operator_retry", "fuzz", "kept", "long_list"),
+    "tests/model/test_model.py::test_no_property_breaks[slots]",
+    "templates",
+    "tests/faults/test_state_machine.py::TestOrderline::runTest",
+    "tests/faults/test_faults.py::test_orders_survive_two_or_three_random_faults",
+    "tests/functional/test_rate.py::test_300_orders_at_once_keep_the_limit_while_workers_die",
+    "tests/model/test_model.py::test_no_property_breaks[long backoffs]",
+)
 
 
 def group(nodeid: str) -> str:

@@ -22,6 +22,7 @@ def show(page: Page, stack: Stack, order_id: str | None = None) -> None:
 def expect(locator: Locator) -> Any:
     from playwright.sync_api import expect as playwright_expect  # noqa: PLC0415 an optional library
 
+    playwright_expect.set_options(timeout=30_000)  # a busy machine starts workers slowly
     return playwright_expect(locator)
 
 

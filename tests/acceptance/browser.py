@@ -13,7 +13,8 @@ import pytest
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-CHROMIUM = Path("/usr/bin/chromium")
+# Without windows it needs less CPU
+CHROMIUMS = (Path("/usr/bin/chromium-headless-shell"), Path("/usr/bin/chromium"))
 WALL, LAPTOP, PHONE = (1920, 1080), (1280, 800), (390, 844)
 # No traffic but the page's; Chromium has no sandbox when it runs as root
 _ARGUMENTS = (
@@ -30,14 +31,15 @@ _ARGUMENTS = (
 @contextmanager
 def started() -> Iterator[Browser]:
     """Start Chromium and stop it at the end."""
-    if not CHROMIUM.exists():
+    found = [path for path in CHROMIUMS if path.exists()]
+    if not found:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(
-            f"{CHROMIUM} not found; .ci/debian-packages installs it"
+            f"{CHROMIUMS[0]} not found; .ci/debian-packages installs it"
         )
     from playwright.sync_api import sync_playwright  # noqa: PLC0415 an optional library
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=_ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=found[0], args=_ARGUMENTS)
         yield browser
         browser.close()
 

@@ -9,12 +9,14 @@ import os
 import re
 import shutil
 import signal
+import site
 import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
+import venv
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -46,6 +48,22 @@ def copy_of_the_project(target: Path) -> Path:
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, target / name)
     return target
+
+
+def with_environment(project: Path) -> Path:
+    """Give the project a .venv on top of this one, so that what it installs stays there."""
+    target = project / ".venv"
+    venv.create(target, with_pip=False)
+    (packages,) = target.glob("lib/*/site-packages")
+    ours = [folder for folder in site.getsitepackages() if Path(folder).is_dir()]
+    lines = [f"import site; site.addsitedir({folder!r})\n" for folder in ours]
+    (packages / "ours.pth").write_text("".join(lines))
+    for path in Path(sys.prefix, "bin").iterdir():
+        if not (target / "bin" / path.name).exists():
+            (target / "bin" / path.name).symlink_to(path)
+    for stamp in Path(sys.prefix).glob("installed-*"):
+        (target / stamp.name).write_bytes(stamp.read_bytes())
+    return project
 
 
 _WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))

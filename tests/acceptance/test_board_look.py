@@ -140,18 +140,22 @@ def test_progress_errors_and_results_of_tasks_are_shown_as_text(
     browser: Browser, project: Path
 ) -> None:
     (project / "chalicelib" / "tasks" / "hostile.py").write_text(HOSTILE_TASK)
+    seen = project / "seen"
+    seen.mkdir()
     own = Stack(project).start()
     with opened(browser) as page:
         show(page, own)
         for text in (HOSTILE[0], HOSTILE[1]):
+            value = {"text": text, "seen": str(seen)}
             failing, working = (
-                own.place("hostile", {"text": text, "fail": fail}) for fail in (True, False)
+                own.place("hostile", {**value, "fail": fail}) for fail in (True, False)
             )
             expect(ticket(page, "preparing", working).locator(".task")).to_have_text(text)
             expect(ticket(page, "preparing", working).locator("progress")).to_have_attribute(
                 "value", "30"
             )
             for order, where in ((failing, "#order-error"), (working, "#result pre")):
+                (seen / order["id"]).touch()
                 own.ended_order(order["id"])
                 page.evaluate("id => { location.hash = `order=${id}` }", order["id"])
                 expect(page.locator(where)).to_contain_text(text)
@@ -162,14 +166,16 @@ def test_progress_errors_and_results_of_tasks_are_shown_as_text(
 
 HOSTILE_TASK = """
 import time
+from pathlib import Path
 
 from chalicelib.tasks import Context, task
 
 
 @task(max_attempts=1)
-def hostile(order: Context, text: str, fail: bool) -> dict[str, str]:
+def hostile(order: Context, text: str, seen: str, fail: bool) -> dict[str, str]:
     order.progress(30, text)
-    time.sleep(3)
+    while not Path(seen, order.id).exists():
+        time.sleep(0.1)
     if fail:
         raise ValueError(text)
     return {text: text}

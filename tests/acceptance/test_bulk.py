@@ -24,7 +24,7 @@ from tests.soak.stack_control import KINDS, TIMINGS, StackControl
 pytestmark = pytest.mark.local
 
 ORDERS = 2000
-KILL_AT = (150, 900, 1500)  # rows in the table
+KILL_AT = (150, 700, 1200)  # rows in the table
 NOTE = """from chalicelib.tasks import task
 
 
@@ -56,7 +56,7 @@ def place_while_the_server_is_killed(control: StackControl) -> Outcomes:
     thread = threading.Thread(target=lambda: outcomes.extend(client.place_many(notes(), "k")))
     thread.start()
     for rows in KILL_AT:
-        until(lambda rows=rows: len(control.orders()) >= rows, 90)  # type: ignore[misc]
+        until(lambda rows=rows: control.count() >= rows, 90)  # type: ignore[misc]
         (server,) = control.stack.processes(KINDS["http"])
         os.kill(server, signal.SIGKILL)
         assert thread.is_alive()

@@ -19,7 +19,13 @@ from dev.local import cloud
 from dev.local.local_stack import NAME as NAME_OF_STACK
 from dev.packaging.own import NAME
 from tests.acceptance import transcript
-from tests.acceptance.stack import Stack, copy_of_the_project, environment, until
+from tests.acceptance.stack import (
+    Stack,
+    copy_of_the_project,
+    environment,
+    until,
+    with_environment,
+)
 from tests.kit import pages
 from tests.soak.lanes import TASKS, max_at_once, with_history
 from tests.soak.stack_control import StackControl
@@ -104,8 +110,8 @@ class Reader:
 
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
-    """Run `make run` in a fresh clone, where it installs everything it needs."""
-    stack = Stack(copy_of_the_project(tmp_path_factory.mktemp("clone")))
+    """Run `make run` in a fresh clone, on top of the packages that are installed here."""
+    stack = Stack(with_environment(copy_of_the_project(tmp_path_factory.mktemp("clone"))))
     yield Reader(stack.start(("make", "run", f"PYTHON={sys.executable}"), within_s=240))
     stack.stop()
 
@@ -179,7 +185,7 @@ def test_webhooks_have_a_lane_whose_worker_gets_its_messages(
     queue = control.sqs.get_queue_url(QueueName=f"{NAME_OF_STACK}-orders-webhooks")["QueueUrl"]
     sent = control.sqs.send_message(QueueUrl=queue, MessageBody="of a newer version")
     log = reader.stack.project / ".local" / "cloud.log"
-    words = ('"event": "message_kept"', "unknown_task_or_version", sent["MessageId"])
+    words = ('"event":"message_kept"', "unknown_task_or_version", sent["MessageId"])
     until(
         lambda: any(all(word in line for word in words) for line in log.read_text().splitlines()),
         20,
@@ -205,11 +211,11 @@ def test_orders_follow_a_task_that_moves_and_run_once(
 
     def logged(event: str) -> list[str]:
         log = (stack.project / ".local" / "cloud.log").read_text().splitlines()
-        return [line for line in log if f'"event": "{event}"' in line]
+        return [line for line in log if f'"event":"{event}"' in line]
 
     # The local cloud writes a function's lines after its end
-    until(lambda: all(any(id in line for line in logged("attempt_ended")) for id in ended), 10)
-    ends = logged("attempt_ended")
+    until(lambda: all(any(id in line for line in logged("order_ended")) for id in ended), 10)
+    ends = logged("order_ended")
     assert all(sum(order_id in line for line in ends) == 1 for order_id in ended)
     forwarded = logged("message_forwarded")
     assert {order_id for order_id in ended if any(order_id in line for line in forwarded)} == set(

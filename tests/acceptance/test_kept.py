@@ -93,7 +93,7 @@ def test_a_file_survives_a_killed_cloud_and_a_restart_until_its_days_are_over(ow
 
     (sidecar,) = (saved / snapshot.FILES).rglob(f"{file_id}.meta.json")
     metadata = json.loads(sidecar.read_text())
-    uploaded_at = datetime.now(timezone.utc) - timedelta(days=config.Settings.file_days, hours=1)
+    uploaded_at = datetime.now(timezone.utc) - timedelta(days=config.DEFAULTS.file_days, hours=1)
     sidecar.write_text(json.dumps({**metadata, "last_modified": uploaded_at.isoformat()}))
     own.start()
     assert own.http("GET", f"/files/{file_id}").status == 404

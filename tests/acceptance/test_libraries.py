@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
-import site
 import subprocess
 import sys
-import venv
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.stack import ROOT, Stack, copy_of_the_project, environment
+from tests.acceptance.stack import (
+    ROOT,
+    Stack,
+    copy_of_the_project,
+    environment,
+    with_environment,
+)
 
 pytestmark = pytest.mark.local
 
@@ -22,22 +26,6 @@ LOCK = "requirements/own.txt"
 
 def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
-
-
-def with_environment(project: Path) -> Path:
-    """Give the project a .venv on top of this one, so that what it installs stays there."""
-    target = project / ".venv"
-    venv.create(target, with_pip=False)
-    (packages,) = target.glob("lib/*/site-packages")
-    ours = [folder for folder in site.getsitepackages() if Path(folder).is_dir()]
-    lines = [f"import site; site.addsitedir({folder!r})\n" for folder in ours]
-    (packages / "ours.pth").write_text("".join(lines))
-    for path in Path(sys.prefix, "bin").iterdir():
-        if not (target / "bin" / path.name).exists():
-            (target / "bin" / path.name).symlink_to(path)
-    for stamp in Path(sys.prefix).glob("installed-*"):
-        (target / stamp.name).write_bytes(stamp.read_bytes())
-    return project
 
 
 def run(

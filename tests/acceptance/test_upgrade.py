@@ -34,8 +34,8 @@ CHANGES = (
     ),
     (
         "chalicelib/table/items.py",
-        "    return {name: encode(value) for name, value in row.items()",
-        '    return {"colour": {"S": "new"}} | {name: encode(value) for name, value in row.items()',
+        '        "pk": order.key,\n',
+        '        "pk": order.key,\n        "colour": "new",\n',
     ),
 )
 

@@ -7,16 +7,25 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from unittest.mock import patch
 
 import pytest
 
 from tests.faults.world import SEED, World, proof_world
+from tests.kit.replay import replayed
 
 
 @pytest.fixture(autouse=True)
 def quiet() -> Iterator[None]:
     """Drop log lines: a full proof writes millions, and `make proof-faults` shows the output."""
     with open(os.devnull, "w") as devnull, redirect_stdout(devnull):
+        yield
+
+
+@pytest.fixture
+def both_transports() -> Iterator[None]:
+    """Call AWS through botocore, and replay each call over Lambda's transport."""
+    with patch.dict("os.environ", AWS_TRANSPORT="botocore"), replayed():
         yield
 
 

@@ -18,7 +18,7 @@ from tests.faults.fan_in_flows import DISTURBED_FLOWS, FAN_IN_FLOWS
 from tests.faults.flows import FLOWS, KINDS
 from tests.faults.world import SEED, WHOLE, World
 
-SAMPLE = 12  # scenarios of each flow and kind in a plain run
+SAMPLE = 11  # scenarios of each flow and kind in a plain run: one of each fault
 # The same of flows that are many, and long
 LONG_SAMPLES = {
     **{flow.__name__: 4 for flow in FAN_IN_FLOWS},
@@ -49,12 +49,18 @@ def faults(tap: Wire) -> dict[str, tuple[Fault, int]]:
     }
 
 
-def single_faults(tap: Wire, calls: int, sample: int, scenario: str) -> list[dict[int, str]]:
-    """Return plans of one fault each: all, or a sample that depends on SEED and the scenario."""
-    plans = [{n: name} for n in range(calls) for name in faults(tap)]
+def single_faults(tap: Wire, calls: int, sample: int, flow: str, kind: str) -> list[dict[int, str]]:
+    """Return plans of one fault each: all, or a sample that depends on SEED.
+
+    Each call comes as often in it as the others, and so does each fault in those of a flow.
+    """
+    names = list(faults(tap))
     if WHOLE:
-        return plans
-    return random.Random(f"{SEED}{scenario}").sample(plans, min(sample, len(plans)))
+        return [{n: name} for n in range(calls) for name in names]
+    random.Random(f"{SEED}{flow}").shuffle(names)
+    start = KINDS.index(kind) * sample
+    in_turn = random.Random(f"{SEED}{flow}{kind}").sample(range(calls), calls)
+    return [{in_turn[n % calls]: names[(start + n) % len(names)]} for n in range(sample)]
 
 
 def random_faults(tap: Wire, dice: random.Random) -> dict[int, str]:
@@ -71,15 +77,25 @@ def inject(tap: Wire, plan: dict[int, str]) -> None:
         tap.faults |= dict.fromkeys(range(n, n + times), fault)
 
 
+def test_the_sample_of_a_flow_has_every_fault_and_no_call_twice(world: World) -> None:
+    samples = [single_faults(world.wire, 30, SAMPLE, "a flow", kind) for kind in KINDS]
+    met = {name for plans in samples for plan in plans for name in plan.values()}
+
+    assert met == set(faults(world.wire))
+    for plans in samples if not WHOLE else []:
+        assert len({n for plan in plans for n in plan}) == len(plans) == SAMPLE
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("flow", FLOWS)
 def test_orders_survive_any_fault_at_any_call(world: World, flow: str, kind: str) -> None:
     calls = _scenario(world, flow, kind, {})
     sample = LONG_SAMPLES.get(flow, SAMPLE)
-    for plan in single_faults(world.wire, calls, sample, f"{flow}{kind}"):
+    for plan in single_faults(world.wire, calls, sample, flow, kind):
         _scenario(world, flow, kind, plan)
 
 
+@pytest.mark.usefixtures("both_transports")
 def test_orders_survive_two_or_three_random_faults(world: World) -> None:
     dice = random.Random(SEED)
     for _ in range(RANDOM):

@@ -12,12 +12,10 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 from unittest.mock import patch
 
 from botocore.exceptions import BotoCoreError, ClientError
 from moto.dynamodb.models import dynamodb_backends
-from moto.sqs.models import sqs_backends
 
 from chalicelib import config, queue, service
 from chalicelib.building import NewOrder
@@ -32,7 +30,7 @@ from testkit.registry import restored
 from testkit.wire import Call, Killed, Wire, tapped
 from tests.faults.client import OWNER
 from tests.faults.webhook_invariants import WebhookChecker
-from tests.faults.world import LANES, World
+from tests.faults.world import LANES, World, queue_of
 from tests.faults.world_tasks import PER_MINUTE
 from tests.kit.receiver import NO_CONTENT, PUBLIC, Authority, Receiver, internet, receiving
 
@@ -140,15 +138,14 @@ class WebhookWorld(World):
         if call.request.get("TableName") != config.settings().tokens_table:
             super()._check_effect(call)
 
-    def _messages(self) -> list[Any]:
-        name = config.lane_queue(config.settings().orders_queue, config.WEBHOOKS_LANE)
-        return [*super()._messages(), sqs_backends["123456789012"][REGION].queues[name]._messages]
+    def queues(self) -> list[str]:
+        return [*super().queues(), queue_of(config.WEBHOOKS_LANE)]
 
 
 @contextmanager
 def webhook_world() -> Iterator[WebhookWorld]:
     """Make a world with webhooks, and with the tasks of `_declare_tasks`."""
-    environment = patch.dict("os.environ", LANES=json.dumps(TIMEOUTS))
+    environment = patch.dict("os.environ", LANES=json.dumps(TIMEOUTS), AWS_TRANSPORT="sigv4")
     with environment, running() as cloud, restored(), tapped() as wire, _receiver() as receiver:
         with wire.unseen():
             for lane in (*LANES, config.WEBHOOKS_LANE):

@@ -13,7 +13,6 @@ import random
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 from unittest.mock import patch
@@ -24,6 +23,7 @@ from moto.dynamodb.models import dynamodb_backends
 from moto.dynamodb.models.dynamo_type import DynamoType
 from moto.s3.models import s3_backends
 from moto.sqs.models import sqs_backends
+from msgspec import structs
 
 from chalicelib import auth, config, ids, orders, queue, tasks
 from chalicelib.clock import SECOND
@@ -88,6 +88,8 @@ class World(BulkClient):
 
         A function that dies leaves its messages hidden.
         """
+        if not self._messages(config.settings().dead_queue if dead else queue_of(lane)):
+            return False
         try:
             return self.cloud.deliver(batch, dead=dead, lane=lane) is not None
         except Killed:
@@ -104,7 +106,7 @@ class World(BulkClient):
     def move_tasks(self, lane: str) -> None:
         """Deploy a version in which every task is in another lane."""
         for name, each in tasks.known().items():
-            registry._registry[name] = replace(each, lane=lane)
+            registry._registry[name] = structs.replace(each, lane=lane)
 
     def sweep(self) -> None:
         try:
@@ -114,8 +116,8 @@ class World(BulkClient):
 
     def lose_messages(self) -> None:
         """Drop all messages, hidden ones too; SQS allows its own purge only once a minute."""
-        for messages in self._messages():
-            messages.clear()
+        for name in self.queues():
+            self._messages(name).clear()
 
     def duplicate(self, order_id: str) -> None:
         """Add a second message of an order to the queue."""
@@ -268,7 +270,7 @@ class World(BulkClient):
 
     def waiting(self) -> int:
         """Count the messages of all queues, hidden ones too."""
-        return sum(map(len, self._messages()))
+        return sum(len(self._messages(name)) for name in self.queues())
 
     def _check_effect(self, call: Call) -> None:
         """Pass the row of a write that took effect to the checker."""
@@ -289,17 +291,25 @@ class World(BulkClient):
     def _items(self) -> list[Any]:
         return [item.to_json()["Attributes"] for item in self._table().items.values()]
 
-    def _messages(self) -> list[Any]:
-        """Return moto's own lists: requests for them would take as long as the scenario."""
-        queues = sqs_backends["123456789012"][REGION].queues
-        names = [config.lane_queue(config.settings().orders_queue, lane) for lane in LANES]
-        return [queues[name]._messages for name in (*names, config.settings().dead_queue)]
+    def queues(self) -> list[str]:
+        """Return the names of all queues."""
+        return [*map(queue_of, LANES), config.settings().dead_queue]
+
+    def _messages(self, queue_name: str) -> list[Any]:
+        """Return moto's own list: requests for it would take as long as the scenario."""
+        messages: list[Any] = sqs_backends["123456789012"][REGION].queues[queue_name]._messages
+        return messages
 
     def _table(self) -> Any:
         return dynamodb_backends["123456789012"][REGION].tables[config.settings().orders_table]
 
     def _objects(self) -> Any:
         return s3_backends["123456789012"]["aws"].buckets[config.settings().files_bucket].keys
+
+
+def queue_of(lane: str) -> str:
+    """Return the name of a lane's queue."""
+    return config.lane_queue(config.settings().orders_queue, lane)
 
 
 def _check_success(order: Order) -> None:
@@ -318,8 +328,17 @@ def _micros(time: datetime) -> int:
 
 @contextmanager
 def proof_world() -> Iterator[World]:
-    """Make a world with the tasks of `world_tasks`, in which a row names at most two others."""
-    environment = patch.dict("os.environ", SPILL_BYTES=str(SPILL_BYTES), LANES='{"heavy": 60}')
+    """Make a world with the tasks of `world_tasks`, in which a row names at most two others.
+
+    Its functions call AWS over the transport that they have in Lambda.
+    """
+    environment = patch.dict(
+        "os.environ",
+        SPILL_BYTES=str(SPILL_BYTES),
+        DUE_SHARDS="2",
+        LANES='{"heavy": 60}',
+        AWS_TRANSPORT="sigv4",
+    )
     small_rows = patch.object(actions, "MAX_AFTER", MAX_AFTER)
     with environment, small_rows, running() as cloud, restored(), tapped() as wire:
         with wire.unseen():

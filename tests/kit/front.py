@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
+
+from chalice.test import BaseClient
 
 from chalicelib import logs
 from testkit.cloud import Cloud
@@ -81,10 +83,12 @@ def serving(cloud: Cloud) -> Iterator[Front]:
     server = Front(cloud)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
-    # As in another process: a command that a test runs prints to its own output
+    # As in another process: a command that a test runs prints to its own output, and a request
+    # does not replace os.environ, as Chalice's test client does, while a worker's thread reads it
     own_output = SimpleNamespace(stdout=sys.stdout)
+    same_environment = patch.object(BaseClient, "_patched_env_vars", lambda *_: nullcontext())
     try:
-        with one_call_at_a_time(), patch.object(logs, "sys", own_output):
+        with one_call_at_a_time(), patch.object(logs, "sys", own_output), same_environment:
             yield server
     finally:
         server.shutdown()

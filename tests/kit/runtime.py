@@ -89,6 +89,7 @@ class _Endpoint(BaseHTTPRequestHandler):
     server: _RuntimeAPI
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True  # or each answer waits 40 ms for the client's acknowledgement
+    wbufsize = -1  # head and body leave together, as from AWS's own server
 
     def do_GET(self) -> None:
         self.server.polled.set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -87,10 +88,14 @@ def explore(config: Config, first_only: bool = False) -> StateGraph:
         (config.places, config.cancels, config.retries, config.stops),
     )
     graph = StateGraph([start], _index={start: 0})
-    for index, state in enumerate(graph.states):  # the list grows during the loop
-        graph.edges.append(array("I"))
-        for step in successors(config, state):
-            graph.add_step(index, step)
-        if first_only and graph.violations:
-            break
+    gc.disable()  # states have no cycles, and the collector would look for some in all
+    try:
+        for index, state in enumerate(graph.states):  # the list grows during the loop
+            graph.edges.append(array("I"))
+            for step in successors(config, state):
+                graph.add_step(index, step)
+            if first_only and graph.violations:
+                break
+    finally:
+        gc.enable()
     return graph

@@ -10,7 +10,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,10 +134,15 @@ class StackControl:
 
     def orders(self) -> list[Order]:
         """Return every order in the table."""
-        pages = self.dynamodb.get_paginator("scan").paginate(
-            TableName=f"{NAME}-orders", ConsistentRead=True
-        )
-        return [decode_order(item) for page in pages for item in page["Items"]]
+        return [decode_order(item) for page in self._pages() for item in page["Items"]]
+
+    def count(self) -> int:
+        """Return the number of orders in the table, without reading them."""
+        return sum(page["Count"] for page in self._pages(Select="COUNT"))
+
+    def _pages(self, **options: str) -> Iterable[Any]:
+        scan = self.dynamodb.get_paginator("scan")
+        return scan.paginate(TableName=f"{NAME}-orders", ConsistentRead=True, **options)  # type: ignore[no-any-return]
 
     def order(self, order_id: str) -> Order:
         key = {"pk": {"S": key_of(LOCAL_OWNER, order_id)}}
