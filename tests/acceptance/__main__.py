@@ -222,7 +222,7 @@ def _show(page: Page, stack: Stack, parameters: str = "") -> None:
 def _stage(stack: Stack) -> None:
     """Place orders for a screenshot: some ready, one with a problem, some running, some waiting."""
     ready = [stack.place("cook_nuggets", {"pieces": pieces}) for pieces in (4, 6, 3, 6, 5)]
-    until(lambda: all(stack.get(order["id"])["done"] for order in ready), 30)
+    until(lambda: all(stack.get(order["id"])["done"] for order in ready))
     stack.place("process_email", {"message": "hello"})
     for apples in (9, 7):
         stack.place("bake_pie", {"apples": apples})

@@ -6,7 +6,7 @@ import re
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
-from tests.acceptance.stack import Stack
+from tests.acceptance.stack import PATIENCE_S, Stack
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page, Route
@@ -22,7 +22,7 @@ def show(page: Page, stack: Stack, order_id: str | None = None) -> None:
 def expect(locator: Locator) -> Any:
     from playwright.sync_api import expect as playwright_expect  # noqa: PLC0415 an optional library
 
-    playwright_expect.set_options(timeout=30_000)  # a busy machine starts workers slowly
+    playwright_expect.set_options(timeout=PATIENCE_S * 1000)
     return playwright_expect(locator)
 
 

@@ -26,6 +26,7 @@ from testkit.cloud import Reply
 
 ROOT = Path(__file__).parents[2]
 READY = "Orderline is ready"
+PATIENCE_S = 120  # only a failing test waits this long; a busy machine may be ten times slower
 
 
 _PACKAGED = list[Path]()  # copies in which a stack was started
@@ -100,7 +101,9 @@ class Stack:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(
-        self, command: tuple[str, ...] = (sys.executable, "-m", "dev", "run"), within_s: float = 60
+        self,
+        command: tuple[str, ...] = (sys.executable, "-m", "dev", "run"),
+        within_s: float = PATIENCE_S,
     ) -> Stack:
         """Start, and wait until it is ready; raises AssertionError if it ends before."""
         with self.printed.open("wb") as output:
@@ -122,7 +125,7 @@ class Stack:
         assert self._process is not None
         if self._process.poll() is None:
             os.killpg(self._process.pid, how)  # like a terminal: to make and its children
-        return self._process.wait(40)
+        return self._process.wait(PATIENCE_S)
 
     @property
     def ended(self) -> int | None:
@@ -147,7 +150,7 @@ class Stack:
         raw = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.url + path, raw, all_headers, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
+            with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
                 return Reply(answer.status, dict(answer.headers), answer.read().decode())
         except urllib.error.HTTPError as error:
             return Reply(error.code, dict(error.headers), error.read().decode())
@@ -178,15 +181,15 @@ class Stack:
             request = urllib.request.Request(
                 upload["url"], content, upload["headers"], method=upload["method"]
             )
-            urllib.request.urlopen(request, timeout=30).close()
+            urllib.request.urlopen(request, timeout=PATIENCE_S).close()
         return digest
 
     def get(self, order_id: str) -> Any:
         return self.http("GET", f"/orders/{order_id}").json
 
-    def ended_order(self, order_id: str, within_s: float = 30) -> Any:
+    def ended_order(self, order_id: str) -> Any:
         """Wait until an order is final, and return it."""
-        until(lambda: self.get(order_id)["done"], within_s)
+        until(lambda: self.get(order_id)["done"])
         return self.get(order_id)
 
     def processes(self, pattern: str = "") -> list[int]:
@@ -207,7 +210,7 @@ class Stack:
         return [pid for pid in pids if re.search(pattern, commands.get(pid, ""))]
 
 
-def until(holds: Callable[[], Any], within_s: float) -> None:
+def until(holds: Callable[[], Any], within_s: float = PATIENCE_S) -> None:
     """Wait until a condition holds; raises AssertionError after `within_s` seconds."""
     end = time.monotonic() + within_s
     while not holds():

@@ -56,7 +56,7 @@ def place_while_the_server_is_killed(control: StackControl) -> Outcomes:
     thread = threading.Thread(target=lambda: outcomes.extend(client.place_many(notes(), "k")))
     thread.start()
     for rows in KILL_AT:
-        until(lambda rows=rows: control.count() >= rows, 90)  # type: ignore[misc]
+        until(lambda rows=rows: control.count() >= rows)  # type: ignore[misc]
         (server,) = control.stack.processes(KINDS["http"])
         os.kill(server, signal.SIGKILL)
         assert thread.is_alive()

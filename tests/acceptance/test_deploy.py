@@ -21,6 +21,7 @@ from dev.deploy.formation import describe
 from dev.packaging.package import ROOT, package
 from dev.stack_state import read_state
 from tests.acceptance.conftest import LocalCloud
+from tests.acceptance.stack import PATIENCE_S
 from tests.acceptance.stack import environment as without_aws
 from tests.soak.stack_control import SCHEDULE
 
@@ -57,7 +58,7 @@ def call(url: str, token: str, body: Any = None) -> Any:
         data=json.dumps(body).encode() if body else None,
         headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=30) as response:
+    with urllib.request.urlopen(request, timeout=PATIENCE_S) as response:
         return json.load(response)
 
 

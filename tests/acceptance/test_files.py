@@ -25,7 +25,7 @@ from chalicelib.config import Settings
 from chalicelib.endpoints import Aws, read_aws
 from dev.local import cloud
 from testkit.cloud import Reply
-from tests.acceptance.stack import Stack, copy_of_the_project
+from tests.acceptance.stack import PATIENCE_S, Stack, copy_of_the_project
 
 pytestmark = pytest.mark.local
 
@@ -73,7 +73,7 @@ def put(url: str, content: bytes | IO[bytes], headers: dict[str, str]) -> Reply:
     """Send bytes to S3 as any client does, without an access token."""
     request = urllib.request.Request(url, content, headers, method="PUT")
     try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
             return Reply(answer.status, dict(answer.headers), answer.read().decode())
     except urllib.error.HTTPError as error:
         return Reply(error.code, dict(error.headers), error.read().decode())
@@ -88,7 +88,7 @@ def upload(stack: Stack, content: bytes, type: str = "application/octet-stream")
 
 def location(stack: Stack, file_id: str) -> Any:
     """Return what GET /files/{sha256} says, without following its redirect."""
-    connection = http.client.HTTPConnection(urlsplit(stack.url).netloc, timeout=30)
+    connection = http.client.HTTPConnection(urlsplit(stack.url).netloc, timeout=PATIENCE_S)
     connection.request(
         "GET", f"/files/{file_id}", headers={"Authorization": f"Bearer {stack.token}"}
     )
@@ -101,7 +101,7 @@ def location(stack: Stack, file_id: str) -> Any:
 
 
 def download(stack: Stack, file_id: str) -> tuple[bytes, dict[str, str]]:
-    with urllib.request.urlopen(location(stack, file_id)["url"], timeout=60) as answer:
+    with urllib.request.urlopen(location(stack, file_id)["url"], timeout=PATIENCE_S) as answer:
         return answer.read(), dict(answer.headers)
 
 
@@ -236,7 +236,7 @@ def test_the_memory_of_the_http_server_does_not_grow_with_a_file(
     downloaded = location(stack, sha256(content))
 
     assert downloaded["size"] == len(content) == 90_000_000
-    with urllib.request.urlopen(downloaded["url"], timeout=60) as answer:
+    with urllib.request.urlopen(downloaded["url"], timeout=PATIENCE_S) as answer:
         assert answer.read() == content
     assert _memory_of_the_http_server(stack) - before < 5_000_000
 

@@ -18,6 +18,7 @@ from dev.deploy import data, stack
 from dev.packaging.package import Package, package
 from testkit.cloud import Reply
 from tests.acceptance.conftest import LocalCloud
+from tests.acceptance.stack import PATIENCE_S
 
 pytestmark = pytest.mark.local
 
@@ -59,7 +60,7 @@ class Deployed:
         }
         sent = {name: value for name, value in sent.items() if value}
         raw = json.dumps(body).encode() if body is not None else None
-        connection = HTTPConnection(self.host, timeout=30)
+        connection = HTTPConnection(self.host, timeout=PATIENCE_S)
         try:
             connection.request(method, f"{self.prefix}{self.stage}{path}", raw, sent)
             answer = connection.getresponse()

@@ -89,7 +89,7 @@ class Reader:
         """Change a file, and wait until the stack has said that the change is live."""
         count = self.stack.output.count("your change is ")
         change(path)
-        until(lambda: self.stack.output.count("your change is ") > count, 30)
+        until(lambda: self.stack.output.count("your change is ") > count)
         last = self.stack.output.rpartition("your change is ")[2]
         assert last.startswith("live"), last
 
@@ -186,10 +186,7 @@ def test_webhooks_have_a_lane_whose_worker_gets_its_messages(
     sent = control.sqs.send_message(QueueUrl=queue, MessageBody="of a newer version")
     log = reader.stack.project / ".local" / "cloud.log"
     words = ('"event":"message_kept"', "unknown_task_or_version", sent["MessageId"])
-    until(
-        lambda: any(all(word in line for word in words) for line in log.read_text().splitlines()),
-        20,
-    )
+    until(lambda: any(all(word in line for word in words) for line in log.open()))
     control.sqs.purge_queue(QueueUrl=queue)
 
 
@@ -198,7 +195,7 @@ def test_orders_follow_a_task_that_moves_and_run_once(
 ) -> None:
     stack = reader.stack
     running = stack.place("long", {"seconds": 2})["id"]
-    until(lambda: stack.get(running)["status"] == "RUNNING", 10)
+    until(lambda: stack.get(running)["status"] == "RUNNING")
     with control.stopped("heavy"):
         waiting = [stack.place("long", {"seconds": 0})["id"] for _ in range(6)]
         reader.write("chalicelib/tasks/long_and_short.py", TASKS.replace('(lane="heavy")', ""))
@@ -214,7 +211,7 @@ def test_orders_follow_a_task_that_moves_and_run_once(
         return [line for line in log if f'"event":"{event}"' in line]
 
     # The local cloud writes a function's lines after its end
-    until(lambda: all(any(id in line for line in logged("order_ended")) for id in ended), 10)
+    until(lambda: all(any(id in line for line in logged("order_ended")) for id in ended))
     ends = logged("order_ended")
     assert all(sum(order_id in line for line in ends) == 1 for order_id in ended)
     forwarded = logged("message_forwarded")

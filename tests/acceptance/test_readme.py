@@ -66,7 +66,7 @@ def test_the_lines_work_as_pasted(fresh: Stack, capsys: pytest.CaptureFixture[st
     name = re.search(r"`(chalicelib/tasks/\w+\.py)`", README)
     assert name is not None
     (fresh.project / name[1]).write_text(blocks("python")[0])
-    until(lambda: "change is live" in fresh.output, 10)
+    until(lambda: "change is live" in fresh.output)
     assert fresh.ended_order(run_json(fresh, greet)["id"])["result"] == "Hello Ada Hello Ada"
     assert run_json(fresh, wrong)["pointer"] == "/input/name"
 

@@ -30,7 +30,7 @@ def test_a_killed_http_server_is_replaced(control: StackControl) -> None:
     before = control.stack.processes("dev.local.serve")
     os.kill(before[0], signal.SIGKILL)
 
-    until(lambda: control.stack.processes("dev.local.serve") not in ([], before), 20)
+    until(lambda: control.stack.processes("dev.local.serve") not in ([], before))
 
     assert control.stack.http("GET", "/health").status == 200
     assert "was restarted" in control.stack.output

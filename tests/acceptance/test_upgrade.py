@@ -91,10 +91,7 @@ class Shop:
         return sum("unknown_task_or_version" in event["message"] for event in events)
 
     def all_succeed(self, *order_ids: str) -> None:
-        until(
-            lambda: all(self.show(order_id)["status"] == "SUCCESS" for order_id in order_ids),
-            within_s=90,
-        )
+        until(lambda: all(self.show(order_id)["status"] == "SUCCESS" for order_id in order_ids))
 
 
 @pytest.fixture
@@ -120,7 +117,7 @@ def test_orders_survive_an_upgrade_and_a_rollback(shop: Shop, tmp_path: Path) ->
     new = [shop.place("of_version_two"), shop.place("cook_nuggets", pieces=1)]
     shop.install(one)
     shop.worker(on=True)
-    until(lambda: shop.count_kept() >= len(new), within_s=60)
+    until(lambda: shop.count_kept() >= len(new))
     waiting = [shop.show(order_id) for order_id in new]
     assert [(order["status"], order["attempts"]) for order in waiting] == [("PENDING", 0)] * 2
     late = shop.place("cook_nuggets", pieces=1)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.stack import Stack, environment, free_port, until
+from tests.acceptance.stack import PATIENCE_S, Stack, environment, free_port, until
 from tests.kit.receiver import receiving, status
 from tests.soak.webhooks import tell_on, webhook_stack
 
@@ -66,11 +66,11 @@ def listening(stack: Stack, folder: Path, *options: str) -> Iterator[Listener]:
             stderr=subprocess.STDOUT,
         )
     try:
-        until(lambda: "Listening on" in printed.read_text(), 20)
+        until(lambda: "Listening on" in printed.read_text())
         yield Listener(printed)
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(PATIENCE_S)
         webhook(stack, "remove", *OWNER)
 
 
@@ -87,7 +87,7 @@ def test_a_test_is_verified_before_and_after_a_rotation(stack: Stack, tmp_path: 
         webhook(stack, "rotate", *OWNER)
         assert "two secrets" in webhook(stack, "list")
         assert webhook(stack, "test", *OWNER) == "The receiver answered 204."
-        until(lambda: len(listener.events()) == 2, 20)
+        until(lambda: len(listener.events()) == 2)
     assert webhook(stack, "list") == ""
 
 
@@ -97,7 +97,7 @@ def test_the_end_of_an_order_is_told_once_to_the_endpoint_that_it_names(
     with listening(stack, tmp_path, "--name", "main") as listener:
         silent = place(stack)
         order_id = place(stack, "main")
-        until(listener.events, 30)
+        until(listener.events)
         stack.ended_order(silent)
 
         ((delivery_id, event),) = listener.events()
@@ -112,7 +112,7 @@ def test_a_delivery_is_attempted_again_until_its_receiver_accepts_it(stack: Stac
         receiver.answers = [status(500), status(302, "Location: /other"), status(204)]
         webhook(stack, "add", *OWNER, "--url", receiver.url, "--name", "moody")
         place(stack, "moody")
-        until(lambda: len(receiver.requests) == 3, 90)
+        until(lambda: len(receiver.requests) == 3)
 
         (delivery_id,) = {request.headers["webhook-id"] for request in receiver.requests}
         delivery = stack.ended_order(delivery_id)
@@ -125,7 +125,7 @@ def test_410_disables_the_endpoint_and_ends_the_delivery(stack: Stack) -> None:
         receiver.answers = [status(410)]
         webhook(stack, "add", *OWNER, "--url", receiver.url, "--name", "gone")
         place(stack, "gone")
-        until(lambda: receiver.requests, 30)
+        until(lambda: receiver.requests)
 
         delivery = stack.ended_order(receiver.requests[0].headers["webhook-id"])
         assert (delivery["status"], delivery["error"]["code"]) == ("FAILED", "endpoint_gone")

@@ -23,6 +23,7 @@ from dev.packaging.package import ROOT
 from testkit import Cloud, Wire
 from testkit import wire as faults
 from testkit.wire import Call
+from tests.acceptance.stack import PATIENCE_S
 from tests.functional.test_commands import Terminal, at_a_screen
 from tests.kit.front import Front, serving
 
@@ -396,10 +397,10 @@ def test_ctrl_c_tells_how_to_place_the_rest(
         if call.operation == "PutItem":
             wire.gate = None
             placing.send_signal(signal.SIGINT)
-            placing.wait(20)
+            placing.wait(PATIENCE_S)
 
     wire.gate = interrupt
-    _, stderr = placing.communicate(timeout=20)
+    _, stderr = placing.communicate(timeout=PATIENCE_S)
 
     assert placing.returncode == 130
     assert re.search(how, stderr)

@@ -25,7 +25,7 @@ from chalicelib.orders import Progress
 from chalicelib.table import stops, transitions
 from chalicelib.tasks import task
 from testkit import Cloud
-from tests.acceptance.stack import until
+from tests.acceptance.stack import PATIENCE_S, until
 from tests.kit.front import Front, serving
 
 ROOT = Path(__file__).parents[2]
@@ -61,7 +61,7 @@ class Screen:
         self._controller = controller
         self.text = ""
 
-    def reads(self, words: str, within_s: float = 20) -> None:
+    def reads(self, words: str, within_s: float = PATIENCE_S) -> None:
         end = time.monotonic() + within_s
         while words not in self.text:
             ready, _, _ = select.select([self._controller], [], [], max(0, end - time.monotonic()))
@@ -73,7 +73,7 @@ class Screen:
 
     @property
     def exit_code(self) -> int:
-        return self._process.wait(20)
+        return self._process.wait(PATIENCE_S)
 
 
 @contextmanager
@@ -91,7 +91,7 @@ def at_a_screen(terminal: Terminal, *words: str) -> Iterator[Screen]:
     os.close(screen)
     try:
         yield Screen(process, controller)
-        process.wait(20)
+        process.wait(PATIENCE_S)
     finally:
         process.kill()
         os.close(controller)
@@ -148,9 +148,9 @@ def test_a_stop_may_wait_for_the_end(cloud: Cloud, terminal: Terminal) -> None:
     words = [sys.executable, "-m", "orderline", "stop", order["id"], "--wait", "--json"]
     environment = {**os.environ, **terminal.environment}
     stopping = subprocess.Popen(words, cwd=ROOT, text=True, env=environment, stdout=subprocess.PIPE)
-    until(lambda: cloud.order(order["id"]).stopping, 20)
+    until(lambda: cloud.order(order["id"]).stopping)
     stops.end_stopped(running, None)
-    output, _ = stopping.communicate(timeout=20)
+    output, _ = stopping.communicate(timeout=PATIENCE_S)
 
     assert (stopping.returncode, json.loads(output)["status"]) == (1, "CANCELLED")
 
@@ -313,14 +313,10 @@ def test_ctrl_c_leaves_the_order_running_and_prints_how_to_find_it(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    until(
-        lambda: (
-            [path for _, path, _ in terminal.front.requests].count(f"/orders/{order['id']}") > 1
-        ),
-        10,
-    )
+    path = f"/orders/{order['id']}"
+    until(lambda: [each[1] for each in terminal.front.requests].count(path) > 1)
     waiting.send_signal(signal.SIGINT)
-    _, stderr = waiting.communicate(timeout=20)
+    _, stderr = waiting.communicate(timeout=PATIENCE_S)
 
     assert (waiting.returncode, stderr.strip().split(": ")[1]) == (
         130,

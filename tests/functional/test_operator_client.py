@@ -20,7 +20,7 @@ from chalicelib.clock import SECOND
 from chalicelib.orders import Status
 from testkit import Cloud, Wire
 from testkit.wire import Call
-from tests.acceptance.stack import until
+from tests.acceptance.stack import PATIENCE_S, until
 from tests.functional.test_commands import ROOT, Terminal, at_a_screen
 from tests.kit.failures import OWNERS, Kitchen
 from tests.kit.front import Front, serving
@@ -361,10 +361,10 @@ def test_ctrl_c_prints_how_to_retry_the_rest(
     def interrupt(call: Call) -> None:
         if call.operation == "UpdateItem":
             retrying.send_signal(signal.SIGINT)
-            retrying.wait(20)
+            retrying.wait(PATIENCE_S)
 
     wire.gate = interrupt
-    _, stderr = retrying.communicate(timeout=20)
+    _, stderr = retrying.communicate(timeout=PATIENCE_S)
 
     assert retrying.returncode == 130
     assert "retry the rest: orderline retry --task boil" in stderr
@@ -411,9 +411,9 @@ def test_a_watched_overview_is_text_without_a_terminal(
             stderr=stream,
         )
     try:
-        until(lambda: ["fry", "default", str(ALL), str(ALL), "0"] in words_of(output), 20)
+        until(lambda: ["fry", "default", str(ALL), str(ALL), "0"] in words_of(output))
         watching.send_signal(signal.SIGINT)
-        assert watching.wait(20) == 0
+        assert watching.wait(PATIENCE_S) == 0
     finally:
         watching.kill()
     assert "Traceback" not in output.read_text()

@@ -68,7 +68,7 @@ def seconds_to_next_claim(control: StackControl, kills: int = 1) -> list[float]:
     def kill_and_wait() -> None:
         killed: set[int] = set()
         while len(starts()) <= kills:
-            until(lambda: starts() and starts()[-1].pid not in killed, 60)
+            until(lambda: starts() and starts()[-1].pid not in killed)
             pid = starts()[-1].pid
             killed.add(pid)
             assert pid in control.stack.processes("lambda.*OrderWorker")

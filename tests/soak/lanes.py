@@ -78,12 +78,12 @@ def _measure(stack: Stack) -> int:
     _place_short(stack)  # the first orders start the processes of the workers
     _print(_line("heavy lane idle", _place_short(stack)))
     long = [stack.place("long", {"seconds": LONG_S})["id"] for _ in range(LONG_ORDERS)]
-    until(lambda: stack.get(long[0])["status"] == "RUNNING", 30)
+    until(lambda: stack.get(long[0])["status"] == "RUNNING")
     _print(_line("heavy lane busy", _place_short(stack)))
     waiting = sum(stack.get(order_id)["status"] == "PENDING" for order_id in long)
     _print(f"then {waiting} of {LONG_ORDERS} orders of {LONG_S:.0f} s wait in the heavy lane")
     until(lambda: stack.get(long[-1])["done"], 2 * LONG_ORDERS * LONG_S)
-    until(lambda: all(stack.get(order_id)["done"] for order_id in long), 60)
+    until(lambda: all(stack.get(order_id)["done"] for order_id in long))
     _print(_line("heavy lane idle again", _place_short(stack)))
     orders = [with_history(stack, order_id) for order_id in long]
     good = sum(order["status"] == "SUCCESS" and order["attempts"] == 1 for order in orders)
