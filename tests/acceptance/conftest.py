@@ -17,7 +17,7 @@ import pytest
 
 from dev.local import cloud
 from tests.acceptance.browser import opened, started
-from tests.acceptance.stack import Stack, copy_of_the_project, environment, free_port
+from tests.acceptance.stack import Stack, copy_of_the_project, environment, free_port, stop_all
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -38,6 +38,12 @@ class LocalCloud:
 
     def client(self, service: str) -> Any:
         return boto3.client(service)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_stack_outlives_the_tests() -> Iterator[None]:
+    yield
+    stop_all()
 
 
 @pytest.fixture(scope="session")

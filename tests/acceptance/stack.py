@@ -29,13 +29,13 @@ READY = "Orderline is ready"
 PATIENCE_S = 120  # only a failing test waits this long; a busy machine may be ten times slower
 
 
-_PACKAGED = list[Path]()  # copies in which a stack was started
+_STARTED = list["Stack"]()
 
 
 def copy_of_the_project(target: Path) -> Path:
     """Copy the files of a clone, and the wheels of an earlier copy, which saves a run of pip."""
-    for project in _PACKAGED[:1]:
-        for wheels in project.glob("build/wheels-*"):
+    for stack in _STARTED[:1]:
+        for wheels in stack.project.glob("build/wheels-*"):
             shutil.copytree(wheels, target / "build" / wheels.name)
     names = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
@@ -115,9 +115,9 @@ class Stack:
                 env=environment(**self.options),
                 start_new_session=True,
             )
+        _STARTED.append(self)
         until(lambda: READY in self.output or self.ended is not None, within_s)
         assert self.ended is None, self.output
-        _PACKAGED.append(self.project)
         return self
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> int:
@@ -208,6 +208,12 @@ class Stack:
             below = found
         pids = sorted(below - {self._process.pid})
         return [pid for pid in pids if re.search(pattern, commands.get(pid, ""))]
+
+
+def stop_all() -> None:
+    """Stop the stacks that still run: a failed test leaves its own behind."""
+    for stack in _STARTED:
+        stack.stop()
 
 
 def until(holds: Callable[[], Any], within_s: float = PATIENCE_S) -> None:
