@@ -108,7 +108,7 @@ def _add_orders(rounds: list[dict[str, dict[str, float]]], results: Results) -> 
         for name in rounds[0]
     }
     for name, times_ms in medians.items():
-        say(f"  {name:10}" + "  ".join(f"{step} {ms:.2f}" for step, ms in times_ms.items()))
+        say(f"  {name:13}" + "  ".join(f"{step} {ms:.2f}" for step, ms in times_ms.items()))
     results["cpu_ms"] = medians
     for key, ours, other in RATIOS:
         ratios = [each[ours]["order"] / each[other]["order"] for each in rounds if other in each]
