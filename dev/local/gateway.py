@@ -29,7 +29,7 @@ from chalice.local import (
 
 from chalicelib import config
 from chalicelib.web import headers, payload, problems
-from chalicelib.web.http import Request, Response
+from chalicelib.web.http import Request
 from chalicelib.web.problems import Problem
 from dev.local import guard
 
@@ -52,13 +52,13 @@ class Gateway(LocalGateway):
         methods = self._methods(path)
         if method in methods:
             return super().handle_request(method, path, headers, body)
-        return _proxied(payload.no_route(_request(headers), methods))
+        return payload.reply(payload.no_route(_request(headers), methods))
 
     def refusal(self, problem: Problem, request_headers: Any) -> Any:
         """Return the response for a problem of the request. `request_headers` is None if unread."""
         request = _request(request_headers or {})
         response = problems.response(problem, request)
-        return _proxied(headers.with_default_headers(response, request))
+        return payload.reply(headers.with_default_headers(response, request))
 
     def _methods(self, path: str) -> set[str]:
         try:
@@ -73,16 +73,6 @@ def _request(fields: Mapping[str, str]) -> Request:
     lower_case = {name.lower(): value for name, value in fields.items()}
     request_id = headers.request_id(lower_case, str(uuid.uuid4()))
     return Request("", "", "", lower_case, id=request_id)
-
-
-def _proxied(response: Response) -> dict[str, Any]:
-    """Return a response in the form of Lambda's proxy integration."""
-    return {
-        "statusCode": response.status,
-        "headers": response.headers,
-        "multiValueHeaders": {},
-        "body": response.body,
-    }
 
 
 class Handler(ChaliceRequestHandler):
