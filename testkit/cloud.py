@@ -20,6 +20,7 @@ from unittest.mock import patch
 from urllib.parse import unquote, urlsplit
 
 import boto3
+import pytest
 from chalice.test import Client
 from moto import mock_aws
 
@@ -214,7 +215,9 @@ class Cloud:
             return None
         event = {"Records": [record(message, REGION) for message in messages]}
         context = LambdaContext(time_left_s or config.settings().timeouts[lane])
-        with _worker_of(lane):
+        with pytest.MonkeyPatch.context() as patches:  # other threads read the environment too
+            if lane != config.DEFAULT_LANE:
+                patches.setitem(os.environ, "LANE", lane)
             answer = handler(event, context)
         kept = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
         if not kept <= {message["MessageId"] for message in messages}:
@@ -265,20 +268,6 @@ class Cloud:
 def _client(service: str) -> Any:
     """Return one client for all tests, which is faster; moto answers with the current mock."""
     return boto3.client(service, region_name=REGION)
-
-
-@contextmanager
-def _worker_of(lane: str) -> Iterator[None]:
-    """Set the lane of the function, and change nothing else that another thread may read."""
-    if lane == config.DEFAULT_LANE:
-        yield
-        return
-    environment = os.environ  # replaced by Chalice's test client while another thread requests
-    environment["LANE"] = lane
-    try:
-        yield
-    finally:
-        del environment["LANE"]
 
 
 def location(url: str) -> tuple[str, str]:
