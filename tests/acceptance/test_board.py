@@ -120,7 +120,7 @@ def test_an_invalid_token_brings_the_form_back(page: Page, stack: Stack, token: 
 def test_the_board_shows_that_the_server_is_offline_and_that_it_is_back(
     browser: Browser, project: Path
 ) -> None:
-    own = Stack(project, BOARD_KEEP_S="10").start()
+    own = Stack(project, BOARD_KEEP_S="6").start()
     with opened(browser) as page:
         show(page, own)
         order = own.ended_order(own.place("cook_nuggets", {"pieces": 1})["id"])
@@ -131,8 +131,11 @@ def test_the_board_shows_that_the_server_is_offline_and_that_it_is_back(
             re.compile(r"Offline since \d\d:\d\d:\d\d\. Next try in \d+ s")
         )
         own.start()
+        delayed = {"task": "cook_nuggets", "input": {"pieces": 1}, "delay_s": 3600}
+        missed = own.http("POST", "/orders", delayed).json
+        expect(ticket(page, "preparing", missed)).to_be_visible()
         expect(page.locator("#state")).to_have_text("Live")
-        later = own.place("cook_nuggets", {"pieces": 1})  # now: the board keeps it for ten seconds
+        later = own.place("cook_nuggets", {"pieces": 1})  # now: it is kept for six seconds only
         expect(ticket(page, "ready", later)).to_be_visible()
     own.stop()
 

@@ -22,6 +22,7 @@ from tests.acceptance.stack import PATIENCE_S, Stack, environment, free_port, un
 
 pytestmark = pytest.mark.local
 
+MAX_LOSS_S = 2  # as docs/laptop.md says
 LAUNCH_LIMITED = """
 import os, resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (1_200_000, 1_200_000))
@@ -44,13 +45,13 @@ def test_a_state_that_could_not_be_saved_is_saved_as_soon_as_it_can_be(own: Stac
     assert order["id"].encode() in (snapshot.read(state) or b"")
 
 
-def test_a_killed_cloud_loses_nothing_that_it_has_saved(own: Stack) -> None:
+def test_a_killed_cloud_loses_at_most_the_last_two_seconds(own: Stack) -> None:
     done = own.ended_order(own.place("cook_nuggets", {"pieces": 1})["id"])
     later = own.http(
-        "POST", "/orders", {"task": "cook_nuggets", "input": {"pieces": 1}, "delay_s": 20}
+        "POST", "/orders", {"task": "cook_nuggets", "input": {"pieces": 1}, "delay_s": 9}
     ).json
     file = own.project / ".local" / "state" / snapshot.NAME
-    until(lambda: later["id"].encode() in file.read_bytes())
+    until(lambda: later["id"].encode() in file.read_bytes(), MAX_LOSS_S)
 
     saves: set[int] = set()
     end = time.monotonic() + 4
@@ -122,7 +123,7 @@ def test_a_full_disk_is_reported_at_once_and_at_the_end(project: Path) -> None:
     small = stack.place("cook_nuggets", {"pieces": 1})
     stack.ended_order(small["id"])
     file = project / ".local" / "state" / snapshot.NAME
-    until(lambda: small["id"].encode() in file.read_bytes())
+    until(lambda: small["id"].encode() in file.read_bytes(), MAX_LOSS_S)
 
     photo = os.urandom(3_000_000)
     with pytest.raises(urllib.error.HTTPError, match="500"):
